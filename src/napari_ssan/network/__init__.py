@@ -1,0 +1,1 @@
+"""The sparse self-attention aggregation network (SSAN). Knows torch and nothing else."""

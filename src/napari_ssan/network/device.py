@@ -1,0 +1,60 @@
+"""Where the network runs, and in which precision."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+
+from napari_ssan.errors import BadInput
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a name; ``auto`` takes CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    BadInput
+        If a device is named that is not there. Only ``auto`` falls back.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda:0")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BadInput(
+            f"Unknown device {name!r}; use auto, cpu, cuda:0, cuda:1 ... or mps."
+        ) from None
+    present = {
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
+    }.get(device.type, 0)
+    if (device.index or 0) >= present:
+        raise BadInput(f"The device {name!r} is not there; use auto, or cpu.")
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """Name a device in a user's words."""
+    if device.type == "cuda":
+        return f"GPU {torch.cuda.get_device_name(device)}"
+    if device.type == "mps":
+        return "Apple GPU"
+    return "CPU"
+
+
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
+def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[object]:
+    """bfloat16 where the device has it in hardware and `enabled` allows it."""
+    return torch.autocast(
+        device.type, torch.bfloat16, enabled=enabled and has_fast_bfloat16(device)
+    )

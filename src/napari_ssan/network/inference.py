@@ -1,0 +1,180 @@
+"""The network in its fast form, for synthesis without gradients.
+
+What pays on a CPU, and is done here once for all callers: channels-last
+tensors, bfloat16 weights and features where the processor multiplies them in
+hardware, and one buffer for every concatenation (fresh memory for each costs
+more time than filling it). What does not pay, and is left out: 1x1
+convolutions as matrix products, convolutions split by their inputs so that
+nothing need be concatenated, ``torch.inference_mode`` instead of ``no_grad``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
+
+from napari_ssan.network.attention import AttentionAwareLayer
+from napari_ssan.network.device import has_fast_bfloat16
+from napari_ssan.network.residual_dense import ResidualDenseBlock, ResidualDenseNetwork
+from napari_ssan.network.ssan import SSAN, Synthesis
+
+
+class Runner:
+    """A network made ready to synthesize sections fast; may be shared between threads.
+
+    Parameters
+    ----------
+    network : SSAN
+        Is copied and stays as it is.
+    device : torch.device
+        Where to run.
+    precision : {"auto", "float32"}
+        ``auto`` computes features in bfloat16 where the device does so in
+        hardware. Sections, warps and mask stay in float32 in any case.
+    """
+
+    def __init__(
+        self,
+        network: SSAN,
+        device: torch.device,
+        precision: Literal["auto", "float32"] = "auto",
+    ) -> None:
+        reduced = precision == "auto" and has_fast_bfloat16(device)
+        self.device = device
+        self.dtype = torch.bfloat16 if reduced else torch.float32
+        fast = copy.deepcopy(network).eval().requires_grad_(False)
+        _fuse_batch_norm(fast)
+        # The casts keep the attributes' declared types; both take their place by call alone.
+        fast.extractor = cast(ResidualDenseNetwork, _FastExtractor(fast.extractor))
+        if isinstance(fast.attention, AttentionAwareLayer) and device.type == "cpu":
+            fast.attention = cast(AttentionAwareLayer, _InPlaceAttention(fast.attention))
+        fast.to(device, self.dtype)
+        convert_conv2d_weight_memory_format(fast, torch.channels_last)
+        self._network = fast
+
+    def synthesize(
+        self, previous: Tensor, following: Tensor, position: Tensor | None = None
+    ) -> Tensor:
+        """Synthesize the section between two; see :meth:`synthesis`.
+
+        Returns
+        -------
+        Tensor
+            (batch, 1, H, W), float32, on the device of `previous`.
+        """
+        return self.synthesis(previous, following, position).image
+
+    @torch.no_grad()
+    def synthesis(
+        self, previous: Tensor, following: Tensor, position: Tensor | None = None
+    ) -> Synthesis:
+        """Synthesize the section between two, with both warps and the mask.
+
+        Parameters
+        ----------
+        previous, following : Tensor
+            (batch, 1, H, W), intensities normalized; H and W are multiples of
+            ``config.multiple``.
+        position : Tensor, optional
+            (batch,), 0 at `previous`, 1 at `following`. Default is the middle.
+
+        Returns
+        -------
+        Synthesis
+            float32, on the device of `previous`.
+        """
+        home = previous.device
+        if position is not None:
+            position = position.to(self.device, torch.float32)
+        result: Synthesis = self._network(
+            previous.to(self.device, torch.float32),
+            following.to(self.device, torch.float32),
+            position,
+        )
+        return Synthesis(
+            result.image.to(home),
+            result.warp0.to(home),
+            result.warp1.to(home),
+            result.mask.to(home),
+        )
+
+
+class _FastExtractor(nn.Module):
+    """:class:`ResidualDenseNetwork` with one buffer for all its concatenations."""
+
+    def __init__(self, network: ResidualDenseNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        net = self.network
+        x = x.contiguous(memory_format=torch.channels_last)
+        shallow: Tensor = net.shallow1(x)
+        x = net.shallow2(shallow)
+        buffer = _Buffer()
+        outputs = []
+        for block in net.blocks:
+            x = _run_block(cast(ResidualDenseBlock, block), x, buffer)
+            outputs.append(x)
+        fused: Tensor = net.fusion(buffer.concatenate(outputs))
+        return fused.add_(shallow)
+
+
+def _run_block(block: ResidualDenseBlock, x: Tensor, buffer: _Buffer) -> Tensor:
+    parts = [x]
+    for conv in block.convolutions:
+        new: Tensor = conv(buffer.concatenate(parts))
+        parts.append(new.relu_())
+    fused: Tensor = block.fusion(buffer.concatenate(parts))
+    return fused.add_(x)
+
+
+class _InPlaceAttention(nn.Module):
+    """The attention-aware layer upon features that nobody else needs."""
+
+    def __init__(self, layer: AttentionAwareLayer) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer.fast_(x.contiguous(memory_format=torch.channels_last))
+
+
+class _Buffer:
+    """Memory for one concatenation at a time; the next one overwrites it."""
+
+    def __init__(self) -> None:
+        self._memory = torch.empty(0)
+
+    def concatenate(self, parts: Sequence[Tensor]) -> Tensor:
+        """Join maps (batch, C_i, H, W) along their channels, channels-last."""
+        if len(parts) == 1:
+            return parts[0]
+        first = parts[0]
+        batch, _, height, width = first.shape
+        channels = sum(part.shape[1] for part in parts)
+        size = batch * height * width * channels
+        if self._memory.numel() < size:
+            self._memory = first.new_empty(size)
+        joined = self._memory[:size].view(batch, height, width, channels).permute(0, 3, 1, 2)
+        return torch.cat(list(parts), dim=1, out=joined)
+
+
+def _fuse_batch_norm(module: nn.Module) -> None:
+    """Work each normalization into the convolution before it."""
+    for name, child in module.named_children():
+        if (
+            isinstance(child, nn.Sequential)
+            and len(child) == 2
+            and isinstance(child[0], nn.Conv2d)
+            and isinstance(child[1], nn.BatchNorm2d)
+        ):
+            setattr(module, name, fuse_conv_bn_eval(child[0], child[1]))
+        else:
+            _fuse_batch_norm(child)
