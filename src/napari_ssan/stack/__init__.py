@@ -1,0 +1,1 @@
+"""What a stack of sections is. Knows arrays; no torch, no Qt."""

@@ -1,0 +1,125 @@
+"""Register: how far a section has shifted against another, and reading it shifted back."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter, shift
+from skimage.registration import phase_cross_correlation
+
+from napari_ssan.stack.sections import Array, SliceStack, Window
+
+#: Grain is taken out before sections are compared: its scale, in pixels.
+GRAIN = 2.0
+#: Longer shifts than this share of the compared field are not believed.
+LARGEST = 0.25
+#: Shorter ones, in pixels, are left alone: resampling would cost more than it mends.
+SMALLEST = 0.75
+#: Correlation must rise by this much, or the sections stay where they are.
+GAIN = 0.04
+#: Side of the field that is compared, in pixels, at most.
+FIELD = 1024
+
+Shift = tuple[float, float]
+Mask = npt.NDArray[np.bool_]
+NOWHERE: Shift = (0.0, 0.0)
+
+
+def find_shift(
+    reference: Array,
+    moving: Array,
+    valid: Mask | None = None,
+    valid_moving: Mask | None = None,
+) -> Shift:
+    """How far `moving` must be shifted to lie on `reference`.
+
+    Cross-correlation to a tenth of a pixel, believed only if the sections
+    then correlate better than unshifted.
+
+    Parameters
+    ----------
+    reference, moving : ndarray, (height, width)
+        Two sections, or the same part of them.
+    valid, valid_moving : ndarray of bool, (height, width), optional
+        Pixels of `reference` and `moving` that count.
+
+    Returns
+    -------
+    (float, float)
+        Rows and columns, (0, 0) where no shift is found.
+    """
+    flat = [_structure(reference, valid), _structure(moving, valid_moving)]
+    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in reference.shape))
+    tapered = [image * taper for image in flat]
+    if min(np.ptp(image) for image in tapered) == 0:
+        return NOWHERE
+    # Without grain the spectrum has a band that says nothing: whitening would raise it again.
+    found, _, _ = phase_cross_correlation(*tapered, upsample_factor=10, normalization=None)
+    offset = (float(found[0]), float(found[1]))
+    if (
+        np.abs(offset).max() < SMALLEST
+        or (np.abs(offset) > LARGEST * np.array(reference.shape)).any()
+    ):
+        return NOWHERE
+    moved = shift(flat[1], offset, order=1, mode="constant", cval=np.nan)
+    seen = np.isfinite(moved) if valid is None else np.isfinite(moved) & valid
+    if seen.sum() < 0.25 * seen.size:
+        return NOWHERE
+    better = _correlation(flat[0][seen], moved[seen])
+    return offset if better > _correlation(flat[0][seen], flat[1][seen]) + GAIN else NOWHERE
+
+
+def read_shifted(stack: SliceStack, z: int, window: Window, offset: Shift) -> Array:
+    """The part of a section that lies in `window` once the section is shifted by `offset`.
+
+    Whole pixels are moved as they are; fractions are interpolated by cubic
+    splines, in float64. Beyond the section's border it is continued by
+    reflection.
+    """
+    if offset == NOWHERE:
+        return stack.read(z, window)
+    whole = np.floor(offset).astype(int)
+    fraction = np.subtract(offset, whole)
+    margin = 4 if fraction.any() else 0
+    spans, pads = [], []
+    for part, move, length in zip(window, whole, stack.shape[1:], strict=True):
+        low, high = part.start - move - margin, part.stop - move + margin
+        inside = slice(min(max(low, 0), length - 1), max(min(high, length), 1))
+        spans.append(inside)
+        pads.append((max(inside.start - low, 0), max(high - inside.stop, 0)))
+    pixels = np.pad(stack.read(z, (spans[0], spans[1])), pads, mode="symmetric")
+    if not margin:
+        return pixels[: window[0].stop - window[0].start, : window[1].stop - window[1].start]
+    moved: Array = shift(pixels.astype(np.float64), fraction, order=3, mode="nearest")
+    return moved[margin:-margin, margin:-margin]
+
+
+def field_of(shape: tuple[int, int], window: Window | None) -> Window:
+    """Where to compare sections: around `window`, or in the middle, at most 1024 x 1024."""
+    spans = []
+    for length, part in zip(shape, window or (None, None), strict=True):
+        centre = length // 2 if part is None else (part.start + part.stop) // 2
+        low = min(max(centre - FIELD // 2, 0), max(length - FIELD, 0))
+        spans.append(slice(low, min(low + FIELD, length)))
+    return spans[0], spans[1]
+
+
+def _structure(pixels: Array, valid: Mask | None) -> npt.NDArray[np.float64]:
+    """What is left of a section without grain and slow shading, zero where it does not count."""
+    image = pixels.astype(np.float64)
+    weight = np.ones(image.shape) if valid is None else valid.astype(np.float64)
+    image = np.where(weight > 0, image, 0.0)
+
+    def local_mean(scale: float) -> npt.NDArray[np.float64]:
+        covered = np.maximum(gaussian_filter(weight, scale), 1e-6)
+        smooth: npt.NDArray[np.float64] = gaussian_filter(image * weight, scale) / covered
+        return smooth
+
+    structure: npt.NDArray[np.float64] = (local_mean(GRAIN) - local_mean(8 * GRAIN)) * weight
+    return structure
+
+
+def _correlation(a: Array, b: Array) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    norm = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
+    return float((a * b).sum()) / norm if norm else 0.0

@@ -1,0 +1,360 @@
+"""What is broken in a stack: whole sections, regions of a section, sections that are absent."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from skimage.draw import polygon as polygon_pixels
+
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.sections import Window
+
+FORMAT = 1
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Marked pixels of a section: a mask within its bounding box.
+
+    Attributes
+    ----------
+    top, left : int
+        Row and column of the mask's first pixel.
+    mask : ndarray of bool
+        True where the section is broken; not empty.
+    outline : tuple of (float, float), optional
+        Vertices (row, column) where the region was drawn as a polygon.
+    """
+
+    top: int
+    left: int
+    mask: Mask
+    outline: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def window(self) -> Window:
+        """The bounding box."""
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels are marked."""
+        return int(self.mask.sum())
+
+    @classmethod
+    def from_mask(cls, mask: npt.NDArray[Any], top: int = 0, left: int = 0) -> Region:
+        """Region of the non-zero pixels of a mask whose first pixel is at (`top`, `left`).
+
+        Raises
+        ------
+        BadInput
+            If nothing is marked.
+        """
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            raise BadInput("The mask is empty: mark at least one pixel.")
+        inner = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] != 0
+        return cls(top + int(rows[0]), left + int(columns[0]), inner)
+
+    @classmethod
+    def from_outline(cls, vertices: Iterable[Sequence[float]], shape: tuple[int, int]) -> Region:
+        """Region of the pixels inside a polygon, cut to a section of `shape`.
+
+        Raises
+        ------
+        BadInput
+            If the polygon holds no pixel of the section.
+        """
+        outline = tuple((float(y), float(x)) for y, x in vertices)
+        if not np.isfinite(outline).all():
+            raise BadInput("An outline has coordinates that are not numbers.")
+        low, high = np.floor(np.min(outline, axis=0)), np.ceil(np.max(outline, axis=0)) + 1
+        top, left = (int(v) for v in np.clip(low, 0, shape))
+        bottom, right = (int(v) for v in np.clip(high, 0, shape))
+        mask = np.zeros((max(bottom - top, 0), max(right - left, 0)), bool)
+        if mask.size:
+            rows, columns = np.transpose(outline)
+            mask[polygon_pixels(rows - top, columns - left, mask.shape)] = True
+        if not mask.any():
+            raise BadInput("The outline holds no pixel of the section.")
+        region = cls.from_mask(mask, top, left)
+        return cls(region.top, region.left, region.mask, outline)
+
+    def union(self, other: Region) -> Region:
+        """Both regions as one."""
+        top, left = min(self.top, other.top), min(self.left, other.left)
+        ends = [np.add((r.top, r.left), r.mask.shape) for r in (self, other)]
+        mask = np.zeros(np.max(ends, axis=0) - (top, left), bool)
+        for region in (self, other):
+            rows, columns = region.window
+            mask[
+                rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+            ] |= region.mask
+        return Region(top, left, mask)
+
+
+@dataclass
+class Defects:
+    """The marks of a stack. Sections count from 0.
+
+    Attributes
+    ----------
+    whole : set of int
+        Sections that are broken as a whole.
+    regions : dict of int to list of Region
+        Regions by section.
+    missing : dict of int to int
+        How many sections are absent from the stack after a section.
+    """
+
+    whole: set[int] = field(default_factory=set)
+    regions: dict[int, list[Region]] = field(default_factory=dict)
+    missing: dict[int, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.whole or self.regions or self.missing)
+
+    def add_region(self, z: int, region: Region) -> None:
+        """Mark a region of section `z`."""
+        self.regions.setdefault(z, []).append(region)
+
+    def unmark(self, z: int) -> None:
+        """Forget all marks of section `z`."""
+        self.whole.discard(z)
+        self.regions.pop(z, None)
+
+    def mask(self, z: int, window: Window) -> Mask | None:
+        """Marked pixels of the part of a section in `window`; None where nothing is marked."""
+        if z not in self.whole and z not in self.regions:
+            return None
+        rows, columns = window
+        mask = np.full((rows.stop - rows.start, columns.stop - columns.start), z in self.whole)
+        for region in self.regions.get(z, []):
+            top, left = rows.start - region.top, columns.start - region.left
+            seen = region.mask[
+                max(top, 0) : top + mask.shape[0], max(left, 0) : left + mask.shape[1]
+            ]
+            if top + mask.shape[0] > 0 and left + mask.shape[1] > 0 and seen.size:
+                part = mask[max(-top, 0) :, max(-left, 0) :][: seen.shape[0], : seen.shape[1]]
+                part |= seen
+        return mask
+
+    def check(self, shape: tuple[int, int, int]) -> None:
+        """Refuse marks that do not fit a stack of (sections, height, width).
+
+        Raises
+        ------
+        BadInput
+            If a mark lies outside, nothing is marked, or everything is.
+        """
+        count, height, width = shape
+        if count < 2:
+            raise BadInput("The stack has a single section; a repair needs its neighbours.")
+        if not self:
+            raise BadInput("Nothing is marked: name the slices or regions to repair.")
+        for z in sorted({*self.whole, *self.regions}):
+            if not 0 <= z < count:
+                raise BadInput(f"Slice {z} is not in the stack: it has slices 0 to {count - 1}.")
+        for z, number in self.missing.items():
+            if not 0 <= z < count - 1:
+                raise BadInput(
+                    f"No section can be inserted after slice {z}: "
+                    f"it needs one on both sides, so 0 to {count - 2}."
+                )
+            if number < 1:
+                raise BadInput(f"{number} sections cannot be inserted after slice {z}.")
+        if len(self.whole) == count:
+            raise BadInput("Every slice is marked; at least one good slice is needed.")
+        for z, regions in self.regions.items():
+            for region in regions:
+                ends = np.add((region.top, region.left), region.mask.shape)
+                if min(region.top, region.left) < 0 or (ends > (height, width)).any():
+                    raise BadInput(
+                        f"A region of slice {z} reaches beyond the section "
+                        f"of {height} x {width} pixels."
+                    )
+
+    def to_json(self) -> str:
+        """The marks as JSON; :meth:`from_json` reads it back."""
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "slices": sorted(self.whole),
+                "regions": [
+                    _region_to_json(z, region)
+                    for z in sorted(self.regions)
+                    for region in self.regions[z]
+                ],
+                "missing": [{"after": z, "count": n} for z, n in sorted(self.missing.items())],
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, shape: tuple[int, int]) -> Defects:
+        """Marks from JSON.
+
+        Parameters
+        ----------
+        text : str
+            ``{"slices": [12], "regions": [{"slice": 60, "outline": [[y, x], ...]}],
+            "missing": [{"after": 12, "count": 1}]}``; every part may be left out.
+        shape : (int, int)
+            Height and width of the sections, to which outlines are cut.
+
+        Raises
+        ------
+        BadInput
+            If the text is not of this form.
+        """
+        try:
+            content = json.loads(text)
+            if int(content.get("format", FORMAT)) > FORMAT:
+                raise BadInput("The marks were written by a newer version; update napari-ssan.")
+            defects = cls({_integer(z) for z in content.get("slices", [])})
+            for entry in content.get("regions", []):
+                defects.add_region(_integer(entry["slice"]), _region_from_json(entry, shape))
+            for entry in content.get("missing", []):
+                defects.missing[_integer(entry["after"])] = _integer(entry.get("count", 1))
+        except BadInput:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
+            raise BadInput(
+                f"The marks are not in the JSON form that is read here: {error}."
+            ) from None
+        return defects
+
+    @classmethod
+    def from_csv(cls, text: str, shape: tuple[int, int]) -> Defects:
+        """Marks from a table.
+
+        Either with a column ``slice`` and, if wanted, ``last`` (to mark a
+        range), or the outlines of a Shapes layer as napari saves them
+        (``index, shape-type, vertex-index, axis-0, axis-1, axis-2``).
+
+        Raises
+        ------
+        BadInput
+            If the table has other columns or entries that are no numbers.
+        """
+        rows = list(csv.DictReader(io.StringIO(text), skipinitialspace=True))
+        columns = set(rows[0]) if rows else set()
+        defects = cls()
+        try:
+            if "slice" in columns:
+                for row in rows:
+                    first = _integer(row["slice"])
+                    defects.whole.update(_range(first, _integer(row.get("last") or first)))
+            elif {"index", "axis-0", "axis-1", "axis-2"} <= columns:
+                outlines: dict[str, list[tuple[float, float, float]]] = {}
+                for row in rows:
+                    z, y, x = (float(row[f"axis-{axis}"]) for axis in range(3))
+                    outlines.setdefault(row["index"], []).append((z, y, x))
+                for vertices in outlines.values():
+                    outline = [(y, x) for _, y, x in vertices]
+                    defects.add_region(round(vertices[0][0]), Region.from_outline(outline, shape))
+            else:
+                raise BadInput(
+                    "The table of marks needs a column 'slice', or the columns of a saved "
+                    "napari Shapes layer."
+                )
+        except (ValueError, TypeError, OverflowError) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadInput(f"The table of marks has an entry that is no number: {error}.") from None
+        return defects
+
+    @classmethod
+    def read(cls, path: str | Path, shape: tuple[int, int]) -> Defects:
+        """Marks from a ``.json`` or ``.csv`` file.
+
+        Raises
+        ------
+        BadInput
+            If the file cannot be read as such.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"The marks in {path.name} cannot be read: {error}.") from None
+        return (cls.from_csv if path.suffix.lower() == ".csv" else cls.from_json)(text, shape)
+
+
+def parse_slices(text: str) -> list[int]:
+    """Slices from text such as ``"12,47-48"``, in the order given.
+
+    Raises
+    ------
+    BadInput
+        If a part is no number or range, negative or backwards.
+    """
+    slices: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part)
+        if match is None:
+            raise BadInput(
+                f"{part!r} names no slice; write slices as in 12,47-48, counting from 0."
+            )
+        first = int(match[1])
+        slices.extend(_range(first, int(match[2] or first)))
+    return slices
+
+
+def as_defects(marks: Defects | Iterable[int] | Mapping[int, npt.NDArray[Any]]) -> Defects:
+    """Marks in any form that is easy to write: sections, or masks by section."""
+    if isinstance(marks, Defects):
+        return marks
+    if isinstance(marks, Mapping):
+        return Defects(regions={z: [Region.from_mask(mask)] for z, mask in marks.items()})
+    return Defects({_integer(z) for z in marks})
+
+
+def _range(first: int, last: int) -> Iterator[int]:
+    if last < first:
+        raise BadInput(f"{first}-{last} runs backwards; write {last}-{first}.")
+    if last - first > 10**6:
+        raise BadInput(f"{first}-{last} is no range of slices.")
+    yield from range(first, last + 1)
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or int(value) != float(value):
+        raise ValueError(f"{value!r} is no whole number")
+    return int(value)
+
+
+def _region_to_json(z: int, region: Region) -> dict[str, Any]:
+    if region.outline is not None:
+        return {"slice": z, "outline": region.outline}
+    packed = zlib.compress(np.packbits(region.mask).tobytes())
+    return {
+        "slice": z,
+        "top": region.top,
+        "left": region.left,
+        "shape": region.mask.shape,
+        "bits": base64.b64encode(packed).decode("ascii"),
+    }
+
+
+def _region_from_json(entry: dict[str, Any], shape: tuple[int, int]) -> Region:
+    if "outline" in entry:
+        return Region.from_outline(entry["outline"], shape)
+    height, width = (_integer(n) for n in entry["shape"])
+    if height > shape[0] or width > shape[1]:
+        raise BadInput("A region is larger than the sections of this stack.")
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(entry["bits"])), np.uint8)
+    mask = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
+    return Region.from_mask(mask, _integer(entry["top"]), _integer(entry["left"]))
