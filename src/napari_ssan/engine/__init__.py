@@ -1,0 +1,1 @@
+"""The main road: plan, tiles, synthesis, blending, repaired stack."""

@@ -1,0 +1,198 @@
+"""From marks to jobs: which section, which good neighbours, where between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from napari_ssan.engine.repaired import Slot
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.defects import Defects, Region
+from napari_ssan.stack.intensity import Intensity, measure
+from napari_ssan.stack.sections import SliceStack, Window
+
+#: Sections smaller than this along an axis are refused.
+SMALLEST = 32
+#: Gaps with more sections than the network was trained for are still filled, with a warning.
+LONGEST_GAP = 3
+#: Regions nearer than this to each other are repaired as one, in pixels.
+NEAR = 16
+
+
+@dataclass(frozen=True)
+class Job:
+    """One synthesis: a whole section or a region of it.
+
+    Attributes
+    ----------
+    slot : (int, int)
+        The section.
+    kind : {"whole", "region", "inserted"}
+        What is synthesized of it.
+    neighbours : tuple of int
+        One or two sections of the source, in order.
+    position : float
+        Where the section lies between them, 0 to 1.
+    region : Region or None
+        The marked pixels; None for the whole section.
+    """
+
+    slot: Slot
+    kind: Literal["whole", "region", "inserted"]
+    neighbours: tuple[int, ...]
+    position: float
+    region: Region | None = None
+
+    def window(self, shape: tuple[int, int]) -> Window:
+        """The part of a section of `shape` that is synthesized."""
+        if self.region is not None:
+            return self.region.window
+        return slice(0, shape[0]), slice(0, shape[1])
+
+
+class Survey:
+    """The sections that a repair looks at: intensity of each, measured once, and its usability.
+
+    Parameters
+    ----------
+    stack : SliceStack
+        The stack.
+    defects : Defects
+        Its marks.
+    clearance : int
+        How far around a region its neighbours must be free of marks, in
+        pixels: a tile sees so far.
+    """
+
+    def __init__(self, stack: SliceStack, defects: Defects, clearance: int) -> None:
+        self.stack = stack
+        self.defects = defects
+        self.clearance = clearance
+        self._intensity: dict[int, Intensity] = {}
+
+    def intensity(self, z: int) -> Intensity:
+        """Distribution of grey values over the unmarked pixels of a section."""
+        if z not in self._intensity:
+            self._intensity[z] = measure(self.stack, z, self.defects)
+        return self._intensity[z]
+
+    def objection(self, z: int, window: Window | None) -> str | None:
+        """Why a section cannot serve as a neighbour around `window`; None if it can."""
+        if z in self.defects.whole:
+            return "is marked itself"
+        for region in self.defects.regions.get(z, []):
+            if window is None or _touch(region.window, window, self.clearance):
+                return "is marked at this place"
+        intensity = self.intensity(z)
+        if not intensity.finite:
+            return "has pixels that are not finite (NaN or infinite)"
+        return None if intensity.usable else "is constant"
+
+
+def plan(survey: Survey) -> tuple[list[Job], list[str]]:
+    """Jobs for all marks of a stack, all planned from the original sections.
+
+    Parameters
+    ----------
+    survey : Survey
+        Stack and marks.
+
+    Returns
+    -------
+    jobs : list of Job
+        In order of their sections.
+    warnings : list of str
+        What the user should know: neighbours passed over, one-sided repairs, long gaps.
+
+    Raises
+    ------
+    BadInput
+        If the marks do not fit the stack, or no good section is left.
+    """
+    stack, defects = survey.stack, survey.defects
+    defects.check(stack.shape)
+    if min(stack.shape[1:]) < SMALLEST:
+        raise BadInput(
+            f"The sections have {stack.shape[1]} x {stack.shape[2]} pixels; "
+            f"at least {SMALLEST} x {SMALLEST} are needed."
+        )
+    slots = [
+        (z, number) for z in range(len(stack)) for number in range(1 + defects.missing.get(z, 0))
+    ]
+    place = {slot: i for i, slot in enumerate(slots)}
+    jobs: list[Job] = []
+    warnings: dict[str, None] = {}
+    for slot in slots:
+        z, inserted = slot
+        if inserted or z in defects.whole:
+            kind: Literal["whole", "inserted"] = "inserted" if inserted else "whole"
+            jobs.append(_job(survey, place, slot, kind, None, warnings))
+        else:
+            for region in merge(defects.regions.get(z, [])):
+                jobs.append(_job(survey, place, slot, "region", region, warnings))
+    return jobs, list(warnings)
+
+
+def merge(regions: list[Region]) -> list[Region]:
+    """Regions with those that touch, or nearly so, made one."""
+    merged: list[Region] = []
+    for region in regions:
+        near = [other for other in merged if _touch(other.window, region.window, NEAR)]
+        for other in near:
+            merged.remove(other)
+            region = region.union(other)
+        merged.append(region)
+    return merged if len(merged) == len(regions) else merge(merged)
+
+
+def _job(
+    survey: Survey,
+    place: dict[Slot, int],
+    slot: Slot,
+    kind: Literal["whole", "region", "inserted"],
+    region: Region | None,
+    warnings: dict[str, None],
+) -> Job:
+    window = region.window if region else None
+    z, inserted = slot
+    before = range(z if inserted else z - 1, -1, -1)
+    after = range(z + 1, len(survey.stack))
+    found: list[int] = []
+    for candidates in (before, after):
+        for candidate in candidates:
+            objection = survey.objection(candidate, window)
+            if objection is None:
+                found.append(candidate)
+                break
+            if candidate not in survey.defects.whole:
+                warnings[f"Slice {candidate} {objection}: it is passed over as a neighbour."] = None
+    if not found:
+        raise BadInput(
+            f"Slice {z} has no good slice on either side: all others are marked, constant "
+            "or not finite."
+        )
+    if len(found) == 1:
+        warnings[
+            f"Slice {z} has a good slice on one side only: it becomes a copy of slice {found[0]}."
+        ] = None
+        return Job(slot, kind, (found[0],), 0.0, region)
+    first, last, own = place[found[0], 0], place[found[1], 0], place[slot]
+    if last - first - 1 > LONGEST_GAP:
+        warnings[
+            f"Slices {found[0]} and {found[1]} are {last - first} sections apart; "
+            "expect little of what lies between."
+        ] = None
+    return Job(slot, kind, (found[0], found[1]), (own - first) / (last - first), region)
+
+
+def _touch(a: Window, b: Window, margin: int) -> bool:
+    return all(
+        p.start < q.stop + margin and q.start < p.stop + margin for p, q in zip(a, b, strict=True)
+    )
+
+
+def marked_share(job: Job, shape: tuple[int, int]) -> float:
+    """Share of a section's pixels that a job replaces, 0 to 1."""
+    return 1.0 if job.region is None else job.region.pixels / float(np.prod(shape))

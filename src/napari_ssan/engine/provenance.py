@@ -1,0 +1,57 @@
+"""Which pixels of a stack are synthetic, and where they come from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_ssan import __version__
+
+
+class SyntheticSection(BaseModel):
+    """How a section, or part of it, came about. Sections are those of the repaired stack.
+
+    Attributes
+    ----------
+    section : int
+        Which one.
+    kind : {"whole", "region", "inserted"}
+        Whether all of it is synthetic, the marked pixels, or it was absent before.
+    share : float
+        Share of its pixels that is synthetic, 0 to 1.
+    neighbours : tuple of int
+        Sections that it was made from; a single one was copied.
+    position : float
+        Where it lies between them: 0 at the first, 1 at the second.
+    method, model, model_sha256 : str or None
+        How it was made, and by which weights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    section: int
+    kind: Literal["whole", "region", "inserted"]
+    share: float
+    neighbours: tuple[int, ...]
+    position: float
+    method: str
+    model: str | None = None
+    model_sha256: str | None = None
+
+    def __str__(self) -> str:
+        what = {"whole": "synthetic", "inserted": "inserted, synthetic"}.get(self.kind)
+        what = what or f"{100 * self.share:.2g} % synthetic"
+        origin = " and ".join(str(z) for z in self.neighbours)
+        by = self.model or self.method
+        return f"slice {self.section}: {what}, from {origin} ({by})"
+
+
+class Provenance(BaseModel):
+    """What is synthetic in a repaired stack; written into every export as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    software: str = "napari-ssan"
+    version: str = __version__
+    sections: tuple[SyntheticSection, ...] = Field(default=())

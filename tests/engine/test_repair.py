@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import threading
+import tracemalloc
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from scipy.ndimage import gaussian_filter
+
+import napari_ssan
+from napari_ssan import BadInput, Cancelled, Defects, Region
+from napari_ssan.engine.events import Notice, PatchDone, Progress
+
+DTYPES = ["uint8", "uint16", "int16", "float32", "float64"]
+
+
+def spot(top: int = 30, left: int = 40, height: int = 20, width: int = 24) -> Region:
+    rows, columns = np.indices((height, width))
+    y, x = (rows + 0.5) / height * 2 - 1, (columns + 0.5) / width * 2 - 1
+    return Region(top, left, y**2 + x**2 < 1)
+
+
+def as_dtype(volume: np.ndarray, dtype: str) -> np.ndarray:
+    scale = {"uint16": 200.0, "int16": 100.0, "float32": 1 / 255, "float64": 1e-6}.get(dtype, 1.0)
+    offset = -9000 if dtype == "int16" else 0
+    return (volume.astype(float) * scale + offset).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("axis", [0, 2])
+def test_dtype_range_and_axes_come_back(volume, dtype, axis, tiny_model):
+    data = np.moveaxis(as_dtype(volume, dtype), 0, axis)
+    repaired = napari_ssan.repair(data, [4], tiny_model, "cpu", z_axis=axis)
+    assert repaired.dtype == data.dtype
+    assert repaired.shape == data.shape
+    out, source = (np.moveaxis(np.asarray(x), axis, 0) for x in (repaired, data))
+    neighbours = source[[3, 5]]
+    assert neighbours.min() <= out[4].min() < out[4].max() <= neighbours.max()
+    assert float(out[4].mean()) == pytest.approx(
+        neighbours.mean(), abs=0.2 * float(neighbours.std())
+    )
+    np.testing.assert_array_equal(np.delete(out, 4, 0), np.delete(source, 4, 0))
+
+
+def test_16_bit_keeps_its_levels(volume, tiny_model):
+    repaired = napari_ssan.repair(as_dtype(volume, "uint16"), [4], tiny_model, "cpu")
+    assert len(np.unique(repaired[4])) > 4000
+
+
+def test_the_scale_of_the_data_does_not_matter(volume, tiny_model):
+    made = [
+        np.asarray(napari_ssan.repair(data, [4], tiny_model, "cpu")[4], float)
+        for data in (volume.astype("f4"), volume.astype("f4") * 37 + 1e4)
+    ]
+    np.testing.assert_allclose(made[1], made[0] * 37 + 1e4, atol=37 * 0.05)
+
+
+@pytest.mark.parametrize("wrap", [da.from_array, zarr.array, lambda a: [a, a[:, ::2, ::2]]])
+def test_every_kind_of_array_gives_the_same(volume, wrap):
+    expected = napari_ssan.repair(volume, [4], method="average")
+    repaired = napari_ssan.repair(wrap(volume), [4], method="average")
+    np.testing.assert_array_equal(np.asarray(repaired), np.asarray(expected))
+
+
+def test_the_source_is_never_changed(volume, tiny_model):
+    before = volume.copy()
+    defects = Defects({2}, {6: [spot()]}, {3: 1})
+    napari_ssan.repair(volume, defects, tiny_model, "cpu")
+    np.testing.assert_array_equal(volume, before)
+
+
+def test_only_the_sections_that_a_repair_needs_are_read(volume):
+    sections = set()
+
+    class Counting:
+        shape, dtype = volume.shape, volume.dtype
+
+        def __getitem__(self, index):
+            sections.add(index[0])
+            return volume[index]
+
+    napari_ssan.repair(Counting(), [4], method="average")
+    assert sections == {3, 5}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_region_repair_changes_marked_pixels_only(volume, dtype, tiny_model):
+    data = as_dtype(volume, dtype)
+    region = spot()
+    repaired = napari_ssan.repair(data, Defects(regions={4: [region]}), tiny_model, "cpu")
+    out = np.asarray(repaired)
+    marked = np.zeros(data.shape, bool)
+    marked[(4, *region.window)] = region.mask
+    np.testing.assert_array_equal(out[~marked], data[~marked])
+    np.testing.assert_array_equal(repaired.synthetic(()), marked)
+    assert (out[marked] != data[marked]).mean() > 0.5
+
+
+@pytest.mark.parametrize("rubbish", [0, 1e30, np.nan, np.inf])
+def test_no_value_of_a_marked_pixel_enters_the_result(volume, tiny_model, rubbish):
+    data = volume.astype("f4")
+    defects = Defects({7}, regions={4: [spot(), spot(60, 90)], 5: [spot(10, 100, 12, 12)]})
+    dirty = data.copy()
+    dirty[7] = rubbish
+    for z, regions in defects.regions.items():
+        for region in regions:
+            dirty[(z, *region.window)][region.mask] = rubbish
+    made = [np.asarray(napari_ssan.repair(d, defects, tiny_model, "cpu")) for d in (data, dirty)]
+    np.testing.assert_array_equal(*made)
+
+
+def test_a_patch_meets_the_good_pixels_at_its_rim(volume):
+    smooth = gaussian_filter(volume.astype("f4"), (0, 2, 2))
+    smooth[4] += 30  # the whole section is brighter than its neighbours
+    region = spot(30, 40, 30, 40)
+    out = np.asarray(napari_ssan.repair(smooth, Defects(regions={4: [region]}), method="average"))
+    marked = np.zeros(smooth.shape[1:], bool)
+    marked[region.window] = region.mask
+    steps = np.abs(np.diff(out[4], axis=0))
+    across = marked[1:] != marked[:-1]
+    assert steps[across].mean() < 1.5 * steps[~across].mean()
+    assert abs(out[4][marked].mean() - smooth[4][~marked].mean()) < 8
+
+
+def test_work_is_local_to_the_tiles_of_the_region(tiny_model):
+    large = np.random.default_rng(0).integers(0, 255, (3, 640, 640)).astype(np.uint8)
+    events: list[object] = []
+    defects = Defects(regions={1: [spot(300, 300)]})
+    napari_ssan.repair(large, defects, tiny_model, "cpu", events.append)
+    tiles = [event for event in events if isinstance(event, Progress)]
+    assert 1 <= tiles[-1].total <= 9 < len(tiles) or len(tiles) == tiles[-1].total
+
+
+def test_a_region_is_synthesized_as_part_of_its_section(volume, tiny_model):
+    # Same grid of tiles: without a rim to fit to, the same pixels come out.
+    whole = Defects({4})
+    all_marked = Defects(regions={4: [Region(0, 0, np.ones(volume.shape[1:], bool))]})
+    made = [
+        np.asarray(napari_ssan.repair(volume, d, tiny_model, "cpu")) for d in (whole, all_marked)
+    ]
+    np.testing.assert_array_equal(*made)
+
+
+def test_gaps_are_filled_at_their_places():
+    random = np.random.default_rng(0)
+    base = random.normal(0, 10, (64, 64))
+    volume = np.stack([base + 10 * z for z in range(8)])
+    out = np.asarray(napari_ssan.repair(volume, [3, 4], method="average"))
+    np.testing.assert_allclose(out, volume, atol=1e-3)
+
+
+def test_absent_sections_are_inserted(volume):
+    repaired = napari_ssan.repair(volume, Defects(missing={3: 2}), method="average")
+    assert repaired.shape == (11, *volume.shape[1:])
+    out = np.asarray(repaired)
+    np.testing.assert_array_equal(np.delete(out, [4, 5], 0), volume)
+    records = repaired.provenance.sections
+    assert [(r.section, r.kind, r.neighbours) for r in records] == [
+        (4, "inserted", (3, 6)),
+        (5, "inserted", (3, 6)),
+    ]
+
+
+def test_the_end_of_a_stack_is_a_copy_and_says_so(volume, tiny_model):
+    said: list[object] = []
+    repaired = napari_ssan.repair(volume, [8], tiny_model, "cpu", said.append)
+    np.testing.assert_array_equal(repaired[8], volume[7])
+    assert "one side only" in str(next(event for event in said if isinstance(event, Notice)))
+    (record,) = repaired.provenance.sections
+    assert (record.method, record.model, record.neighbours) == ("copy", None, (7,))
+
+
+def test_provenance_names_the_weights(volume, tiny_model):
+    (record,) = napari_ssan.repair(volume, [4], tiny_model, "cpu").provenance.sections
+    assert (record.method, record.model) == ("ssan", "tiny")
+    assert record.model_sha256 == napari_ssan.load_model(tiny_model).info.sha256
+    assert str(record) == "slice 4: synthetic, from 3 and 5 (tiny)"
+
+
+def test_shifted_neighbours_are_brought_into_register():
+    texture = 128 + 300 * gaussian_filter(np.random.default_rng(0).standard_normal((300, 300)), 4)
+    views = [texture[20 + s : 220 + s, 30:230] for s in (0, 6, 12)]
+    out = napari_ssan.repair(np.stack(views), [1], method="average")[1]
+    inner = slice(15, -15), slice(15, -15)
+    naive = np.abs((views[0] + views[2]) / 2 - views[1])[inner].mean()
+    assert np.abs(out - views[1])[inner].mean() < 0.15 * naive
+
+
+def test_seams_cannot_be_measured(tiny_model):
+    random = np.random.default_rng(0)
+    volume = 128 + 300 * gaussian_filter(random.standard_normal((3, 520, 520)), (0, 3, 3))
+    out = napari_ssan.repair(volume, [1], tiny_model, "cpu")[1]
+    grid = napari_ssan_grid(tiny_model)
+    steps = np.abs(np.diff(out, axis=1)).mean(axis=0)
+    borders = [x for origin in grid for x in (origin - 1, origin + 63) if 0 < x < 519]
+    elsewhere = np.delete(steps, borders).mean()
+    assert abs(steps[borders].mean() / elsewhere - 1) < 0.05
+
+
+def napari_ssan_grid(model: str) -> range:
+    from napari_ssan.engine.methods import Network
+    from napari_ssan.engine.tiles import TileGrid
+
+    method = Network(model, "cpu", lambda event: None)
+    return TileGrid((520, 520), method.tile, method.overlap).origins(1, slice(0, 520))
+
+
+@pytest.mark.parametrize("size", [(32, 32), (33, 95), (64, 40)])
+def test_small_sections_are_padded(size, tiny_model):
+    volume = np.random.default_rng(0).integers(0, 255, (3, *size)).astype(np.uint8)
+    assert napari_ssan.repair(volume, [1], tiny_model, "cpu")[1].std() > 0
+
+
+def test_progress_counts_tiles_and_reports_patches(volume, tiny_model):
+    events: list[object] = []
+    napari_ssan.repair(volume, [2, 5], tiny_model, "cpu", events.append)
+    tiles = [event for event in events if isinstance(event, Progress)]
+    assert [event.done for event in tiles] == list(range(1, tiles[0].total + 1))
+    assert tiles[-1].seconds_left == 0
+    assert sum(isinstance(event, PatchDone) for event in events) == 2
+
+
+def test_cancel_works_within_a_tile(volume, tiny_model):
+    cancel = threading.Event()
+    events: list[object] = []
+
+    def report(event: object) -> None:
+        events.append(event)
+        cancel.set()
+
+    with pytest.raises(Cancelled):
+        napari_ssan.repair(volume, [2, 5], tiny_model, "cpu", report, cancel)
+    assert len(events) == 1
+
+
+def test_scratch_holds_the_pixels(volume, tmp_path):
+    repaired = napari_ssan.repair(volume, [2, 5], method="average", scratch=tmp_path)
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+    expected = napari_ssan.repair(volume, [2, 5], method="average")
+    np.testing.assert_array_equal(np.asarray(repaired), np.asarray(expected))
+
+
+def test_memory_is_bounded_by_tiles(tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_ssan.engine.stored.LARGEST_BUFFER", 2**20)
+    monkeypatch.setattr("napari_ssan.stack.sections.BAND_PIXELS", 2**18)
+    row = np.random.default_rng(0).integers(0, 255, (3, 1, 1024), np.uint8)
+
+    def peak(height: int) -> int:
+        class Tall:
+            shape, dtype = (3, height, 1024), np.dtype(np.uint8)
+
+            def __getitem__(self, index):
+                return np.broadcast_to(row, self.shape)[index].copy()
+
+        tracemalloc.start()
+        napari_ssan.repair(Tall(), [1], method="average", scratch=tmp_path)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    assert peak(12 * 1024) < 1.1 * peak(3 * 1024)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda v: (np.full_like(v, 9), [4]), "no good slice"),
+        (lambda v: (v, []), "Nothing is marked"),
+        (lambda v: (v, range(9)), "Every slice"),
+        (lambda v: (v, [9]), "not in the stack"),
+        (lambda v: (v[:1], [0]), "single section"),
+        (lambda v: (v[:, :20], [4]), "at least 32"),
+    ],
+)
+def test_what_cannot_be_repaired_is_refused(volume, change, reason):
+    data, defects = change(volume)
+    with pytest.raises(BadInput, match=reason):
+        napari_ssan.repair(data, defects, method="average")
