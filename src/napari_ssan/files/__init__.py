@@ -1,0 +1,17 @@
+"""Stacks in files: opened lazily, saved section by section, with voxel size and provenance."""
+
+from napari_ssan.files.calibration import Calibration
+from napari_ssan.files.open import StackFile, open_image, open_stack, read_provenance
+from napari_ssan.files.output import check_output, mask_path
+from napari_ssan.files.save import save_stack
+
+__all__ = [
+    "Calibration",
+    "StackFile",
+    "check_output",
+    "mask_path",
+    "open_image",
+    "open_stack",
+    "read_provenance",
+    "save_stack",
+]

@@ -1,0 +1,144 @@
+"""What a file says about its pixels: axes, voxel size, units, and what is to be carried over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ssan.engine.provenance import Provenance
+from napari_ssan.files.units import TIMES, unit_name
+
+#: How a stack is stored.
+Flavour = Literal["tiff", "imagej", "ome-tiff", "zarr", "ome-zarr-0.4", "ome-zarr-0.5", "folder"]
+
+#: Usual names of the axes of an array that doesn't name them.
+USUAL_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
+
+
+@dataclass(frozen=True, eq=False)
+class TiffTraits:
+    """How a TIFF was stored, so that another can be stored alike.
+
+    Attributes
+    ----------
+    photometric : int
+        Meaning of the values: 0 white is zero, 1 black is zero, 3 indices into `colormap`.
+    colormap : ndarray, (3, 256) or (3, 65536), or None
+    compression, predictor : int
+        TIFF codes; 1 for none. A lossy compression is taken as none.
+    bigtiff : bool
+    resolution : (float, float)
+        Pixels per `resolution_unit` along x and y.
+    resolution_unit : int
+        1 none, 2 inch, 3 centimetre.
+    description : str
+        Free text of a plain TIFF.
+    metadata : dict
+        What ImageJ, or tifffile in a plain TIFF, keeps about the image.
+    ome : dict
+        Parts of the OME-XML, as `tifffile.OmeXml` takes them.
+    """
+
+    photometric: int = 1
+    colormap: npt.NDArray[np.uint16] | None = None
+    compression: int = 1
+    predictor: int = 1
+    bigtiff: bool = False
+    resolution: tuple[float, float] = (1.0, 1.0)
+    resolution_unit: int = 1
+    description: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    ome: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What a file says about its pixels. All tuples go by axis.
+
+    Attributes
+    ----------
+    axes : str
+        One small letter per axis, such as "zyx".
+    scale : tuple of float
+        Distance of two pixels along each axis, in `units`.
+    units : tuple of (str or None)
+        Names of OME-Zarr and pint ("nanometer"), or None for pixels.
+    translate : tuple of float
+        Place of the first pixel, in `units`.
+    z_axis : int or None
+        The axis along which the sections lie.
+    flavour : str or None
+        How it was stored; None for what comes from no file.
+    name : str
+    display_range : (float, float) or None
+        Intensities shown as black and white.
+    provenance : Provenance or None
+        What was synthetic already.
+    tiff : TiffTraits or None
+        How a TIFF was stored.
+    omero : dict or None
+        Rendering settings of an OME-Zarr.
+    """
+
+    axes: str
+    scale: tuple[float, ...]
+    units: tuple[str | None, ...]
+    translate: tuple[float, ...]
+    z_axis: int | None = None
+    flavour: Flavour | None = None
+    name: str = ""
+    display_range: tuple[float, float] | None = None
+    provenance: Provenance | None = None
+    tiff: TiffTraits | None = None
+    omero: dict[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        axes: str,
+        scale: Sequence[float] | None = None,
+        units: Sequence[str | None] | str | None = None,
+        translate: Sequence[float] | None = None,
+        **rest: Any,
+    ) -> Calibration:
+        """Calibration of `axes`, in pixels where nothing is given; one unit is that of z, y, x."""
+        n = len(axes)
+        if isinstance(units, str):
+            units = [units if axis in "zyx" else None for axis in axes]
+        return cls(
+            axes,
+            tuple(float(s) for s in scale) if scale is not None else (1.0,) * n,
+            tuple(unit_name(unit) for unit in units) if units is not None else (None,) * n,
+            tuple(float(t) for t in translate) if translate is not None else (0.0,) * n,
+            **rest,
+        )
+
+    @property
+    def named_axes(self) -> str:
+        """The axes, with the one of the sections called z where it has no usual name."""
+        z = self.z_axis
+        if z is None or "z" in self.axes or self.axes[z] in "tcyx":
+            return self.axes
+        return self.axes[:z] + "z" + self.axes[z + 1 :]
+
+    def with_z(self) -> Calibration:
+        """Give the same with the axis of the sections called z, even if it was called time."""
+        z = self.z_axis
+        if z is None or self.axes[z] in "zyxc":
+            return self
+        axes = self.axes.replace("z", self.axes[z])
+        unit = None if self.units[z] in TIMES else self.units[z]
+        return replace(
+            self,
+            axes=axes[:z] + "z" + axes[z + 1 :],
+            units=(*self.units[:z], unit, *self.units[z + 1 :]),
+        )
+
+    def along(self, axis: str) -> tuple[float, str | None]:
+        """Scale and unit of an axis; (1, None) if there is none of that name."""
+        at = self.named_axes.find(axis)
+        return (self.scale[at], self.units[at]) if at >= 0 else (1.0, None)

@@ -1,0 +1,173 @@
+"""Open a stack, whatever it is stored in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_ssan.engine.provenance import Provenance
+from napari_ssan.errors import BadInput
+from napari_ssan.files.calibration import Calibration, Flavour
+from napari_ssan.files.lazy import LazyArray
+from napari_ssan.files.open_folder import look, open_folder, read_image
+from napari_ssan.files.open_tiff import open_tiff
+from napari_ssan.files.open_zarr import is_zarr, open_zarr
+from napari_ssan.files.tiff_integrity import MAGIC
+from napari_ssan.stack.sections import ArrayLike, SliceStack
+
+#: What can be opened, in words.
+FORMATS = "a TIFF, a zarr array, an OME-Zarr image, or a folder of TIFFs or PNGs"
+
+
+@dataclass(frozen=True, eq=False)
+class StackFile:
+    """A stack in a file, opened but not read.
+
+    Attributes
+    ----------
+    path : Path
+    data : array-like
+        In the file's axes; indexing reads only what is asked for.
+    calibration : Calibration
+        Axes, voxel size, units, and what else an output of the same flavour keeps.
+    levels : tuple of array-like
+        The pyramid, full resolution first; `data` alone if there is none.
+    """
+
+    path: Path
+    data: ArrayLike
+    calibration: Calibration
+    levels: tuple[ArrayLike, ...]
+
+    @property
+    def flavour(self) -> Flavour | None:
+        """How it is stored."""
+        return self.calibration.flavour
+
+    @property
+    def axes(self) -> str:
+        """One letter per axis, such as "zyx"."""
+        return self.calibration.axes
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What is synthetic in it already."""
+        return self.calibration.provenance
+
+    def stack(self) -> SliceStack:
+        """Give its sections.
+
+        Raises
+        ------
+        BadInput
+            If there is more than one channel or time point, or the pixels are of another kind.
+        """
+        return SliceStack(self.data, self.calibration.z_axis)
+
+
+def open_stack(path: str | Path) -> StackFile:
+    """Open a stack of sections without reading it.
+
+    Parameters
+    ----------
+    path : str or Path
+        TIFF (OME, ImageJ, plain, BigTIFF), zarr array (v2, v3), OME-Zarr
+        (0.4, 0.5), or a folder of single-section TIFFs or PNGs.
+
+    Returns
+    -------
+    StackFile
+        An axis of a TIFF that is called time, or nothing in particular, counts
+        as z if there is no other.
+
+    Raises
+    ------
+    BadInput
+        One sentence about what is wrong with the file, if it is no stack of
+        grey sections.
+    """
+    file = _open(Path(path))
+    z_axis = _find_z(file)
+    file = replace(file, calibration=replace(file.calibration, z_axis=z_axis))
+    file.stack()
+    return file
+
+
+def open_image(path: str | Path) -> StackFile:
+    """Open an image that need be no stack, such as a mask, without reading it.
+
+    Parameters
+    ----------
+    path : str or Path
+        What `open_stack` opens, or a single section as TIFF or PNG.
+
+    Returns
+    -------
+    StackFile
+        Its calibration says nothing of a z axis.
+
+    Raises
+    ------
+    BadInput
+        If it is no grey image.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".png" and path.is_file():
+        look(path)
+        data = LazyArray(read_image(path), path.name)
+        return StackFile(path, data, Calibration.of("yx", name=path.stem), (data,))
+    return _open(path)
+
+
+def read_provenance(path: str | Path) -> Provenance | None:
+    """Read what is synthetic in a file; None if it says nothing of the kind.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be opened.
+    """
+    return _open(Path(path)).provenance
+
+
+def _open(path: Path) -> StackFile:
+    if not path.exists():
+        raise BadInput(f"{path} does not exist; check the path.")
+    try:
+        if path.is_dir():
+            if is_zarr(path) or path.suffix.lower() == ".zarr":
+                levels, calibration = open_zarr(path)
+                return StackFile(path, LazyArray(levels[0], path.name), calibration, tuple(levels))
+            data, calibration = open_folder(path)
+        else:
+            with path.open("rb") as file:
+                start = file.read(4)
+            if start not in MAGIC and path.suffix.lower() not in (".tif", ".tiff"):
+                raise BadInput(f"{path.name} is none of what can be opened: {FORMATS}.")
+            data, calibration = open_tiff(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
+    return StackFile(path, data, calibration, (data,))
+
+
+def _find_z(file: StackFile) -> int:
+    """Find the axis along which the sections lie."""
+    axes, shape, name = file.axes, file.data.shape, file.path.name
+    z = axes.find("z")
+    if z >= 0 and shape[z] > 1:
+        return z
+    others = [at for at, axis in enumerate(axes) if axis not in "zcsyx" and shape[at] > 1]
+    if file.flavour in ("tiff", "imagej", "ome-tiff") and len(others) == 1:
+        return others[0]
+    channels = axes.find("c")
+    if channels >= 0 and shape[channels] > 1:
+        raise BadInput(
+            f"{name} has {shape[channels]} channels and no z axis; if they are sections, "
+            "store them as slices, else pick one channel."
+        )
+    if others:
+        raise BadInput(f"{name} has axes {axes!r} of lengths {shape} and no z axis among them.")
+    raise BadInput(
+        f"{name} holds one single section; a repair needs a stack, "
+        "as the neighbours tell what a section looked like."
+    )

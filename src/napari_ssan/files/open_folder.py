@@ -1,0 +1,156 @@
+"""Open a folder of images, TIFF or PNG, one section each."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+
+from napari_ssan.errors import BadInput
+from napari_ssan.files.calibration import Calibration
+from napari_ssan.files.lazy import LazyArray
+from napari_ssan.files.open_tiff import open_tiff
+from napari_ssan.stack.sections import Array
+
+TIFFS = (".tif", ".tiff")
+_PNG_HEADER = struct.Struct(">8s4x4sIIBB")
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+
+
+def natural_key(name: str) -> list[tuple[int, int | str]]:
+    """Sorting key that counts: s2 stands before s10.
+
+    >>> sorted(["s10", "s2"], key=natural_key)
+    ['s2', 's10']
+    """
+    parts = re.split(r"(\d+)", name.lower())
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
+
+
+def open_folder(path: Path) -> tuple[LazyArray, Calibration]:
+    """Open a folder of sections, in the natural order of their names.
+
+    Parameters
+    ----------
+    path : Path
+        Holds TIFFs or PNGs of the same size and pixel type. Other files, and
+        those whose names begin with a dot, are passed over.
+
+    Returns
+    -------
+    data : LazyArray, (z, y, x)
+    calibration : Calibration
+        Pixel size as the first TIFF has it.
+
+    Raises
+    ------
+    BadInput
+        If there are no images, or unlike ones.
+    """
+    files = sorted(
+        (
+            file
+            for file in path.iterdir()
+            if file.suffix.lower() in (*TIFFS, ".png")
+            and not file.name.startswith(".")
+            and file.is_file()
+        ),
+        key=lambda file: natural_key(file.name),
+    )
+    if not files:
+        raise BadInput(
+            f"The folder {path.name} holds no TIFF or PNG images and is no zarr store; "
+            "give a folder with one image per section."
+        )
+    first = look(files[0])
+    for file in files[1:]:
+        shape, dtype = look(file)
+        if (shape, dtype) != first:
+            raise BadInput(
+                f"The images in {path.name} differ: {files[0].name} is {_words(*first)}, "
+                f"{file.name} is {_words(shape, dtype)}; all sections must be alike."
+            )
+    calibration = Calibration.of("zyx", flavour="folder", name=path.name)
+    if files[0].suffix.lower() in TIFFS:
+        calibration = _like(files[0], calibration)
+    return LazyArray(_Files(files, *first), path.name), calibration
+
+
+def look(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
+    """Height, width and type of the pixels of a single-section image, without reading them."""
+    if file.suffix.lower() == ".png":
+        return _look_png(file)
+    data, _ = open_tiff(file)
+    data.close()
+    if any(n != 1 for n in data.shape[:-2]):
+        raise BadInput(f"{file.name} holds several images; a folder needs one per section.")
+    return (data.shape[-2], data.shape[-1]), data.dtype
+
+
+def read_image(file: Path) -> Array:
+    """Pixels of a single-section image, (height, width)."""
+    if file.suffix.lower() == ".png":
+        return np.asarray(imagecodecs.png_decode(file.read_bytes()))
+    data, _ = open_tiff(file)
+    pixels = data[(0,) * (data.ndim - 2)]
+    data.close()
+    return pixels
+
+
+class _Files:
+    """Files as one volume, (z, y, x); the last section that was read is kept."""
+
+    def __init__(self, files: list[Path], shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+        self.shape = (len(files), *shape)
+        self.dtype = dtype
+        # windows of a section are asked for one after the other: decode it once
+        self._read = lru_cache(maxsize=1)(lambda z: read_image(files[z]))
+
+    def __getitem__(self, index: Any) -> Array:
+        parts = index if isinstance(index, tuple) else (index,)
+        if Ellipsis in [part if part is Ellipsis else None for part in parts]:
+            at = next(i for i, part in enumerate(parts) if part is Ellipsis)
+            parts = parts[:at] + (slice(None),) * (4 - len(parts)) + parts[at + 1 :]
+        z, window = (parts[0] if parts else slice(None)), parts[1:]
+        if not isinstance(z, slice):
+            return self._read(range(self.shape[0])[z])[window]
+        sections = range(self.shape[0])[z]
+        if not sections:
+            return np.empty(self.shape, self.dtype)[:0][(slice(None), *window)]
+        return np.stack([self._read(k)[window] for k in sections])
+
+
+def _look_png(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
+    with file.open("rb") as stream:
+        header = stream.read(_PNG_HEADER.size)
+        stream.seek(max(file.stat().st_size - 12, 0))
+        end = stream.read()
+    if len(header) < _PNG_HEADER.size or not header.startswith(_PNG_MAGIC):
+        raise BadInput(f"{file.name} is not a PNG image, whatever its name says.")
+    if b"IEND" not in end:
+        raise BadInput(f"{file.name} is truncated: its end is missing; copy it again.")
+    _, _, width, height, bits, colour = _PNG_HEADER.unpack(header)
+    if colour != 0:
+        raise BadInput(f"{file.name} is in colour (RGB); convert it to grey first.")
+    return (height, width), np.dtype(np.uint16 if bits == 16 else np.uint8)
+
+
+def _like(file: Path, calibration: Calibration) -> Calibration:
+    """With the pixel size of a single TIFF; how far apart sections are it cannot tell."""
+    data, single = open_tiff(file)
+    data.close()
+    (y, y_unit), (x, x_unit) = single.along("y"), single.along("x")
+    tiff = single.tiff
+    if tiff is not None:
+        tiff = replace(tiff, metadata={}, ome={}, description="", bigtiff=False)
+    return replace(calibration, scale=(1.0, y, x), units=(None, y_unit, x_unit), tiff=tiff)
+
+
+def _words(shape: tuple[int, int], dtype: np.dtype[Any]) -> str:
+    return f"{shape[0]} by {shape[1]} {dtype.name}"

@@ -1,0 +1,165 @@
+"""Open an image in a zarr store: a bare array (v2, v3) or OME-Zarr (0.4, 0.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from napari_ssan.errors import BadInput
+from napari_ssan.files.calibration import USUAL_AXES, Calibration, Flavour
+from napari_ssan.files.provenance_io import KEY, from_plain
+from napari_ssan.files.units import unit_name
+from napari_ssan.stack.sections import ArrayLike
+
+#: Files of which a folder has one if it is a zarr store.
+MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+
+
+def is_zarr(path: Path) -> bool:
+    """Whether a folder is a zarr store."""
+    return any((path / marker).is_file() for marker in MARKERS)
+
+
+def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
+    """Open the image in a zarr store.
+
+    Metadata are read leniently: many stores break a rule of OME-Zarr that
+    does not matter for reading an image.
+
+    Parameters
+    ----------
+    path : Path
+        The store, or a group or array in it. Of a collection (bioformats2raw)
+        the first image counts.
+
+    Returns
+    -------
+    levels : list of zarr.Array
+        The pyramid, full resolution first; one level for a bare array.
+    calibration : Calibration
+        Of the first level.
+
+    Raises
+    ------
+    BadInput
+        If there is no image, or none that can be made sense of.
+    """
+    try:
+        node = zarr.open(str(path), mode="r")
+    except Exception as error:
+        raise BadInput(
+            f"{path.name} has no usable zarr metadata (zarr.json, .zarray or .zgroup); "
+            "give the path of a zarr array or of an OME-Zarr image."
+        ) from error
+    if isinstance(node, zarr.Array):
+        return [node], _bare(path, node)
+    attributes = _ome_attributes(node)
+    if "multiscales" not in attributes and "bioformats2raw.layout" in attributes and "0" in node:
+        node = node["0"]
+        attributes = _ome_attributes(node)
+    try:
+        multiscale = attributes["multiscales"][0]
+        levels = [node[str(dataset["path"])] for dataset in multiscale["datasets"]]
+        full = levels[0]
+        axes = _axis_names(multiscale.get("axes"), full.ndim)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise BadInput(
+            f"{path.name} is a zarr group without an OME-Zarr image in it; "
+            "give the path of the array or image that is meant."
+        ) from error
+    if len(axes) != full.ndim:
+        raise BadInput(
+            f"{path.name} names {len(axes)} axes for an array of {full.ndim}; "
+            "its OME-Zarr metadata must be mended first."
+        )
+    scale, translate = _transform(multiscale, full.ndim)
+    units = [
+        unit_name(axis.get("unit")) if isinstance(axis, dict) else None
+        for axis in multiscale.get("axes") or [None] * full.ndim
+    ]
+    flavour: Flavour = "ome-zarr-0.5" if node.metadata.zarr_format == 3 else "ome-zarr-0.4"
+    omero = attributes.get("omero")
+    return levels, Calibration.of(
+        axes,
+        scale,
+        units,
+        translate,
+        flavour=flavour,
+        name=str(multiscale.get("name") or path.name.split(".")[0]),
+        display_range=_window(omero),
+        provenance=from_plain(dict(node.attrs).get(KEY)),
+        omero=omero if isinstance(omero, dict) else None,
+    )
+
+
+def _ome_attributes(group: zarr.Group) -> dict[str, Any]:
+    attributes = dict(group.attrs)
+    inner = attributes.get("ome")
+    return inner if isinstance(inner, dict) else attributes
+
+
+def _axis_names(axes: Any, ndim: int) -> str:
+    """One letter per axis, from the names that version 0.3 and later give them."""
+    if not axes:
+        return USUAL_AXES[ndim]
+    names = [axis["name"] if isinstance(axis, dict) else axis for axis in axes]
+    return "".join(str(name).lower()[0] for name in names)
+
+
+def _transform(multiscale: dict[str, Any], ndim: int) -> tuple[list[float], list[float]]:
+    """Scale and translation of the full resolution: the dataset's, then the image's."""
+    scale, translate = np.ones(ndim), np.zeros(ndim)
+    steps = [
+        *(multiscale["datasets"][0].get("coordinateTransformations") or []),
+        *(multiscale.get("coordinateTransformations") or []),
+    ]
+    for step in steps:
+        kind = step.get("type")
+        values = step.get(kind)
+        if not isinstance(values, Sequence) or len(values) != ndim:
+            continue
+        if kind == "scale":
+            scale, translate = scale * values, translate * values
+        elif kind == "translation":
+            translate = translate + values
+    return scale.tolist(), translate.tolist()
+
+
+def _window(omero: Any) -> tuple[float, float] | None:
+    try:
+        window = omero["channels"][0]["window"]
+        low, high = float(window["start"]), float(window["end"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    return (low, high) if low < high else None
+
+
+def _bare(path: Path, array: zarr.Array) -> Calibration:
+    """Calibration of an array that is no OME-Zarr image, from the attributes in common use."""
+    attributes = dict(array.attrs)
+    names = getattr(array.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
+    letters = "".join(str(name or "?").lower()[0] for name in names or ())
+    known = len(letters) == array.ndim == len(set(letters)) and set(letters) <= set("tczyx")
+    axes = letters if known and {"y", "x"} <= set(letters) else USUAL_AXES.get(array.ndim, "")
+    if len(axes) != array.ndim:
+        axes = "?" * max(array.ndim - 3, 0) + "zyx"[-array.ndim :]
+    size = attributes.get("voxel_size", attributes.get("resolution"))
+    units = attributes.get("units")
+    given = isinstance(size, list) and len(size) == array.ndim
+    try:
+        scale = [float(s) for s in size] if given and size else None
+    except (TypeError, ValueError):
+        scale = None
+    named = isinstance(units, list) and len(units) == array.ndim
+    return Calibration.of(
+        axes,
+        scale,
+        [unit_name(str(unit)) for unit in units] if named and units else None,
+        flavour="zarr",
+        name=path.name.split(".")[0],
+        provenance=from_plain(attributes.get(KEY)),
+    )

@@ -1,0 +1,196 @@
+"""A new file or store that appears whole or not at all, and what may not be written where."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ssan.errors import BadInput
+from napari_ssan.files.open_zarr import is_zarr
+
+#: What an output may be called, the longest ending first.
+ENDINGS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr")
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file system allows no file that large",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.EROFS: "the disk is read-only",
+}
+
+
+def ending(path: Path) -> str:
+    """Which of `ENDINGS` a path has.
+
+    Raises
+    ------
+    BadInput
+        If none.
+    """
+    for known in ENDINGS:
+        if path.name.lower().endswith(known) and len(path.name) > len(known):
+            return known
+    raise BadInput(f"The output {path.name} must end in .tif, .tiff, .ome.tif, .ome.zarr or .zarr.")
+
+
+def kind(path: Path) -> Literal["tiff", "zarr"]:
+    """Whether an output is a TIFF or a zarr store."""
+    return "zarr" if ending(path).endswith("zarr") else "tiff"
+
+
+def mask_path(path: Path) -> Path:
+    """Where the mask of synthetic pixels stands: beside the output, `NAME.synthetic.*`.
+
+    Beside, not within: napari's own reader opens the first child of a zarr
+    store in the image's stead.
+    """
+    known = ending(path)
+    new = ".ome.zarr" if kind(path) == "zarr" else ".tif"
+    return path.with_name(f"{path.name[: -len(known)]}.synthetic{new}")
+
+
+def check_output(
+    path: str | Path,
+    source: str | Path | None = None,
+    overwrite: bool = False,
+    *,
+    dtype: npt.DTypeLike | None = None,
+) -> None:
+    """See, before any work is done, whether an output may be written.
+
+    Parameters
+    ----------
+    path : str or Path
+        The output.
+    source : str or Path, optional
+        The input, which must not be overwritten.
+    overwrite : bool
+        Whether an output that exists may be replaced.
+    dtype : dtype, optional
+        Type of the pixels.
+
+    Raises
+    ------
+    BadInput
+        If it may not.
+    """
+    path = Path(path)
+    known = ending(path)
+    if known.startswith(".ome.tif") and dtype is not None and np.dtype(dtype) == np.float16:
+        raise BadInput(
+            f"OME-TIFF has no float16 pixels; write {path.name} as .ome.zarr or plain .tif."
+        )
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise BadInput(f"The folder {parent} for the output does not exist; make it first.")
+    if source is not None:
+        _check_apart(path, Path(source))
+    # a link that leads nowhere exists, too
+    if path.exists() or path.is_symlink():
+        if not overwrite:
+            raise BadInput(
+                f"The output {path} exists already; allow it to be replaced (--overwrite) "
+                "or choose another name."
+            )
+        _check_replaceable(path)
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise BadInput(f"The folder {parent} cannot be written to; choose another for the output.")
+
+
+def _check_apart(path: Path, source: Path) -> None:
+    """Refuse an output that is the input, or in it, or around it."""
+    target, origin = path.resolve(), source.resolve()
+    same = target == origin or (path.exists() and source.exists() and path.samefile(source))
+    if same:
+        raise BadInput(
+            f"The output {path} is the input itself, which is never changed; choose another name."
+        )
+    if origin.is_dir() and target.is_relative_to(origin):
+        raise BadInput(f"The output {path} lies within the input; choose another folder.")
+    if origin.is_relative_to(target):
+        raise BadInput(f"The input lies within the output {path}; choose another name.")
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to replace what is not of the output's kind: it is somebody's folder, not a stack."""
+    if kind(path) == "tiff" and path.is_dir():
+        raise BadInput(f"The output {path} is a folder, not a TIFF; choose another name.")
+    if kind(path) == "zarr" and path.exists() and not (path.is_dir() and is_zarr(path)):
+        raise BadInput(
+            f"The output {path} exists and is no zarr store, so it is not replaced; "
+            "choose another name."
+        )
+
+
+@contextlib.contextmanager
+def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
+    """Path to write to, beside `path`, which takes its place at the end.
+
+    If the work within fails, is cancelled or interrupted, nothing is left of
+    it, and what stood at `path` stands there still.
+
+    Parameters
+    ----------
+    path : Path
+        The output, a file or folder.
+    overwrite : bool
+        Whether one that exists is replaced.
+
+    Raises
+    ------
+    BadInput
+        If the system does not let it be written, or it exists after all.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    try:
+        try:
+            yield temporary
+            _take_place(temporary, path, overwrite)
+        finally:
+            _remove(temporary)
+    except OSError as error:
+        raise BadInput(_failure(path, error)) from error
+
+
+def _take_place(temporary: Path, path: Path, overwrite: bool) -> None:
+    if not overwrite and (path.exists() or path.is_symlink()):
+        raise BadInput(f"The output {path} has come into being meanwhile; choose another name.")
+    if not temporary.is_dir():
+        temporary.replace(path)
+        return
+    if not path.exists():
+        temporary.rename(path)
+        return
+    # a folder cannot replace another in one step: the old one steps aside, and back on failure
+    aside = temporary.with_suffix(".old")
+    path.rename(aside)
+    try:
+        temporary.rename(path)
+    except BaseException:
+        aside.rename(path)
+        raise
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _failure(path: Path, error: OSError) -> str:
+    reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    return f"The output {path} could not be written: {reason}; nothing was left behind."

@@ -1,0 +1,72 @@
+"""Provenance as text in a file, and its history over several repairs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from napari_ssan.engine.provenance import Provenance, SyntheticSection
+from napari_ssan.engine.repaired import RepairedStack
+
+#: Name under which a file keeps the provenance.
+KEY = "napari_ssan"
+
+
+def to_text(provenance: Provenance) -> str:
+    """Provenance as one line of JSON in plain ASCII, which every flavour of TIFF can hold."""
+    return json.dumps(to_plain(provenance), ensure_ascii=True)
+
+
+def to_plain(provenance: Provenance) -> dict[str, Any]:
+    """Provenance as plain data for JSON."""
+    return provenance.model_dump(mode="json")
+
+
+def from_plain(data: Any) -> Provenance | None:
+    """Provenance from text or plain data; None if it is none of ours."""
+    try:
+        if isinstance(data, str):
+            return Provenance.model_validate_json(data)
+        return Provenance.model_validate(data)
+    except ValidationError:
+        return None
+
+
+def merged(repaired: RepairedStack, earlier: Provenance | None) -> Provenance:
+    """Provenance of a repaired stack whose source was repaired before.
+
+    Parameters
+    ----------
+    repaired : RepairedStack
+    earlier : Provenance or None
+        That of the source, by its sections.
+
+    Returns
+    -------
+    Provenance
+        By sections of the repaired stack. What was synthetic before and has
+        been replaced as a whole now stands there once.
+    """
+    now = repaired.provenance
+    if earlier is None or not earlier.sections:
+        return now
+    place = {z: new for new, (z, inserted) in enumerate(repaired.slots) if not inserted}
+    replaced = {record.section for record in now.sections if record.kind == "whole"}
+    kept = [
+        moved
+        for record in earlier.sections
+        if (moved := _move(record, place)) is not None and moved.section not in replaced
+    ]
+    # a stable sort: of two records of a section the earlier one stays first
+    sections = sorted([*kept, *now.sections], key=lambda record: record.section)
+    return now.model_copy(update={"sections": tuple(sections)})
+
+
+def _move(record: SyntheticSection, place: dict[int, int]) -> SyntheticSection | None:
+    """Turn a record to the sections of the longer stack; None if there is no such section."""
+    if record.section not in place:
+        return None
+    neighbours = tuple(place[z] for z in record.neighbours if z in place)
+    return record.model_copy(update={"section": place[record.section], "neighbours": neighbours})

@@ -1,0 +1,200 @@
+"""Save a repaired stack: streamed, whole or not at all, with its provenance."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_ssan.engine.provenance import Provenance
+from napari_ssan.engine.repaired import RepairedStack
+from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.files.calibration import Calibration, TiffTraits
+from napari_ssan.files.open import StackFile
+from napari_ssan.files.output import check_output, kind, mask_path, replacing
+from napari_ssan.files.provenance_io import merged
+from napari_ssan.files.write_tiff import choose_flavour, write_tiff
+from napari_ssan.files.write_zarr import write_zarr
+from napari_ssan.stack.sections import DTYPES, Array, ArrayLike
+
+Progress = Callable[[int, int], None]
+
+
+def save_stack(
+    path: str | Path,
+    stack: RepairedStack | ArrayLike,
+    source: StackFile | Calibration,
+    *,
+    overwrite: bool = False,
+    mask: bool | str | Path = False,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+    bigtiff: bool | None = None,
+) -> list[Path]:
+    """Save a stack, section by section.
+
+    Parameters
+    ----------
+    path : str or Path
+        The output. `.ome.tif` and `.ome.tiff` are OME-TIFF, `.tif` and `.tiff`
+        have the flavour of the input, `.ome.zarr` and `.zarr` are OME-Zarr 0.5.
+    stack : RepairedStack or array-like
+        Axes and dtype are written as they are.
+    source : StackFile or Calibration
+        The input, which is then not overwritten, or its calibration: axes are those of `stack`.
+    overwrite : bool
+        Whether an output that exists is replaced, at the very end.
+    mask : bool or path
+        Whether to write the mask of synthetic pixels (255, else 0), too, beside
+        the output as `NAME.synthetic.tif` or `.ome.zarr`; or its path.
+    progress : callable, optional
+        Called with the number of sections that are written, and of all.
+    cancel : threading.Event, optional
+        Set it to stop; looked at after each band of a section.
+    bigtiff : bool, optional
+        Whether a TIFF is a BigTIFF; by default if it must be, or the input was one.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    BadInput
+        If it may not or cannot be written, or the input cannot be read.
+    Cancelled
+        If it was cancelled.
+    """
+    path = Path(path)
+    if np.dtype(stack.dtype).name not in DTYPES:
+        raise BadInput(
+            f"The pixels are {np.dtype(stack.dtype).name}, which is not written; "
+            f"convert them to one of {', '.join(DTYPES)}."
+        )
+    calibration = source.calibration if isinstance(source, StackFile) else source
+    origin = source.path if isinstance(source, StackFile) else None
+    check_output(path, origin, overwrite, dtype=stack.dtype)
+    provenance = calibration.provenance
+    if isinstance(stack, RepairedStack):
+        provenance = merged(stack, provenance)
+    outputs: list[tuple[Path, ArrayLike, Calibration, Provenance | None]] = [
+        (path, _Source(stack), calibration, provenance)
+    ]
+    if mask and isinstance(stack, RepairedStack):
+        target = mask_path(path) if mask is True else Path(mask)
+        check_output(target, origin, overwrite)
+        if target.absolute() == path.absolute():
+            raise BadInput("The mask of synthetic pixels needs another name than the output.")
+        outputs.append(
+            (target, SyntheticMask(stack, provenance), _mask_calibration(calibration), None)
+        )
+    counter = _Counter(sum(_sections(data) for _, data, *_ in outputs), progress, cancel)
+    with ExitStack() as temporaries:
+        for target, data, its, said in outputs:
+            temporary = temporaries.enter_context(replacing(target, overwrite))
+            counter.check()
+            if kind(target) == "zarr":
+                write_zarr(temporary, data, its, said, counter)
+            else:
+                labels = _labels(stack, its) if isinstance(stack, RepairedStack) else None
+                flavour = choose_flavour(target, its.flavour, np.dtype(data.dtype))
+                write_tiff(
+                    temporary, data, its, flavour, said, counter, labels=labels, bigtiff=bigtiff
+                )
+    return [target for target, *_ in outputs]
+
+
+class SyntheticMask:
+    """Which pixels are synthetic, as an image: 255 where they are, else 0.
+
+    Parameters
+    ----------
+    repaired : RepairedStack
+    provenance : Provenance or None
+        Sections that were synthetic as a whole before this repair count, too;
+        of regions only the share is known, not the pixels.
+    """
+
+    def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
+        self._repaired = repaired
+        self.shape = repaired.shape
+        self.dtype = np.dtype(np.uint8)
+        whole = np.zeros(len(repaired.slots), bool)
+        for record in provenance.sections if provenance else ():
+            if record.kind != "region" and record.section < len(whole):
+                whole[record.section] = True
+        along = [1] * len(self.shape)
+        along[repaired.stack.z_axis] = -1
+        # takes no memory: indexed like the image, it tells whether a pixel's section is synthetic
+        self._whole = np.broadcast_to(whole.reshape(along), self.shape)
+
+    def __getitem__(self, index: Any) -> Array:
+        synthetic = self._repaired.synthetic(index) | self._whole[index]
+        return np.where(synthetic, np.uint8(255), np.uint8(0))
+
+
+class _Source:
+    """The stack to write; when it cannot be read, that is said of it and not of the output."""
+
+    def __init__(self, data: ArrayLike) -> None:
+        self._data = data
+        self.shape = tuple(data.shape)
+        self.dtype = np.dtype(data.dtype)
+
+    def __getitem__(self, index: Any) -> Array:
+        try:
+            return np.asarray(self._data[index])
+        except OSError as error:
+            raise BadInput(f"The input cannot be read: {error.strerror or error}.") from error
+
+
+class _Counter:
+    """Counts sections, tells of them, and stops the work when asked to."""
+
+    def __init__(
+        self, total: int, progress: Progress | None, cancel: threading.Event | None
+    ) -> None:
+        self._done, self._total = 0, total
+        self._progress, self._cancel = progress, cancel
+
+    def check(self) -> None:
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled("The export was cancelled; nothing was written.")
+
+    def __call__(self, section_done: bool) -> None:
+        self._done += section_done
+        if section_done and self._progress is not None:
+            self._progress(self._done, self._total)
+        self.check()
+
+
+def _sections(data: ArrayLike) -> int:
+    return int(np.prod(data.shape[:-2], dtype=int))
+
+
+def _mask_calibration(calibration: Calibration) -> Calibration:
+    """Calibration of the mask: the same place in space, nothing else, well compressed."""
+    return replace(
+        calibration,
+        flavour=None,
+        name=f"{calibration.name} synthetic".strip(),
+        display_range=None,
+        provenance=None,
+        omero=None,
+        tiff=TiffTraits(compression=8),
+    )
+
+
+def _labels(repaired: RepairedStack, calibration: Calibration) -> list[str] | None:
+    """ImageJ's label of each section, with one for those that were inserted."""
+    traits = calibration.tiff
+    labels = traits.metadata.get("Labels") if traits else None
+    if not isinstance(labels, list | tuple) or len(labels) != len(repaired.stack):
+        return None
+    return ["inserted, synthetic" if inserted else str(labels[z]) for z, inserted in repaired.slots]

@@ -1,0 +1,205 @@
+"""Write a volume as OME-Zarr 0.5 with a pyramid, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+from yaozarrs import v05
+from yaozarrs.write.v05 import prepare_image
+
+from napari_ssan.engine.provenance import Provenance
+from napari_ssan.errors import BadInput
+from napari_ssan.files.calibration import Calibration
+from napari_ssan.files.provenance_io import KEY, to_plain
+from napari_ssan.stack.sections import BAND_PIXELS, Array, ArrayLike
+
+#: Height and width of a chunk, which has one section.
+CHUNK = 512
+
+#: The coarsest level of the pyramid is no larger than this.
+SMALLEST_LEVEL = 512
+
+_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
+_ORDER = {"time": 0, "space": 2}
+
+
+def write_zarr(
+    path: Path,
+    data: ArrayLike,
+    calibration: Calibration,
+    provenance: Provenance | None,
+    step: Callable[[bool], None],
+) -> None:
+    """Write a volume as OME-Zarr 0.5.
+
+    The levels are arrays "0", "1", ... directly in the root, each half as high
+    and wide as the one before, by the mean of 2 by 2 pixels. Axes keep their
+    order, except that OME-Zarr wants time and channel before the others; sections
+    that a TIFF has along its time axis are along z.
+
+    Parameters
+    ----------
+    path : Path
+        Folder to write.
+    data : array-like
+        Indexed band by band, section by section; never as a whole.
+    calibration : Calibration
+        Of `data`.
+    provenance : Provenance or None
+        Goes among the attributes of the root.
+    step : callable
+        Called after each band, with True when it was the last of a section; it may raise.
+
+    Raises
+    ------
+    BadInput
+        If OME-Zarr cannot hold the axes.
+    """
+    shape = tuple(data.shape)
+    calibration = calibration.with_z()
+    axes = calibration.axes
+    # a sort that keeps the order of equals: time first, then channel and others, then space
+    order = sorted(range(len(axes)), key=lambda at: _ORDER.get(_TYPES.get(axes[at], ""), 1))
+    y, x = axes.index("y"), axes.index("x")
+    shapes = _level_shapes(shape, y, x)
+    attributes = {KEY: to_plain(provenance)} if provenance is not None else None
+    try:
+        image = _image(calibration, order, len(shapes))
+    except ValidationError as error:
+        raise BadInput(
+            f"OME-Zarr cannot hold the axes {calibration.axes!r}; it wants z, y and x, and "
+            "at most one time and one channel axis before them."
+        ) from error
+    _, arrays = prepare_image(
+        path,
+        image,
+        [(tuple(level[at] for at in order), np.dtype(data.dtype)) for level in shapes],
+        extra_attributes=attributes,
+        chunks=tuple(CHUNK if at in (y, x) else 1 for at in order),
+        writer="zarr",
+    )
+    levels = [arrays[str(number)] for number in range(len(shapes))]
+    for place in np.ndindex(*(n for at, n in enumerate(shape) if at not in (y, x))):
+        _write_section(data, levels, order, place, (y, x), step)
+
+
+def _write_section(
+    data: ArrayLike,
+    levels: list[Any],
+    order: list[int],
+    place: tuple[int, ...],
+    plane: tuple[int, int],
+    step: Callable[[bool], None],
+) -> None:
+    """Write a section into all levels: full resolution in bands, the coarser ones at once."""
+    y, x = plane
+    index: list[Any] = [None] * len(order)
+    for at, position in zip(
+        (at for at in range(len(order)) if at not in plane), place, strict=True
+    ):
+        index[at] = position
+    index[x] = slice(None)
+
+    def write(level: Any, rows: slice, section: Array) -> None:
+        index[y] = rows
+        turned = section if order.index(y) < order.index(x) else section.T
+        level[tuple(index[at] for at in order)] = turned
+
+    height = data.shape[y]
+    coarse = []
+    for rows in _bands(height, data.shape[x]):
+        index[y] = rows
+        band = np.asarray(data[tuple(index)])
+        band = band if y < x else band.T
+        write(levels[0], rows, band)
+        if len(levels) > 1:
+            coarse.append(halved(band))
+        step(rows.stop == height)
+    section = np.concatenate(coarse) if coarse else None
+    for number, level in enumerate(levels[1:], start=1):
+        assert section is not None
+        section = section if number == 1 else halved(section)
+        write(level, slice(None), section)
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """Rows that are passed on at once: whole chunks, so that none is written twice."""
+    step = max(1, BAND_PIXELS // (width * CHUNK)) * CHUNK
+    for top in range(0, height, step):
+        yield slice(top, min(top + step, height))
+
+
+def halved(section: Array) -> Array:
+    """Mean of 2 by 2 pixels, (ceil(height / 2), ceil(width / 2)), rounded, in the same dtype.
+
+    At an odd edge the last row or column counts twice.
+    """
+    height, width = section.shape
+    if height % 2 or width % 2:
+        section = np.pad(section, ((0, height % 2), (0, width % 2)), mode="edge")
+    dtype = section.dtype
+    if dtype.kind == "f":
+        # a quarter each before they are added: no sum of finite values overflows
+        quarters = section * dtype.type(0.25)
+        total: Array = quarters[::2, ::2] + quarters[1::2, ::2]
+        total += quarters[::2, 1::2]
+        total += quarters[1::2, 1::2]
+        return total
+    wide = np.dtype(f"i{min(8, 2 * dtype.itemsize)}") if dtype.itemsize > 1 else np.dtype("i2")
+    wide = np.dtype("i8") if dtype.itemsize >= 2 and dtype.kind == "u" else wide
+    total = section[::2, ::2].astype(wide)
+    for part in (section[1::2, ::2], section[::2, 1::2], section[1::2, 1::2]):
+        total += part
+    return ((total + 2) >> 2).astype(dtype)
+
+
+def _level_shapes(shape: tuple[int, ...], y: int, x: int) -> list[tuple[int, ...]]:
+    shapes = [shape]
+    while max(shapes[-1][y], shapes[-1][x]) > SMALLEST_LEVEL:
+        shapes.append(tuple(-(-n // 2) if at in (y, x) else n for at, n in enumerate(shapes[-1])))
+    return shapes
+
+
+def _image(calibration: Calibration, order: list[int], levels: int) -> v05.Image:
+    """OME-Zarr's metadata."""
+    names = calibration.axes
+    axes = []
+    for at in order:
+        axis: dict[str, Any] = {"name": names[at]}
+        if names[at] in _TYPES:
+            axis["type"] = _TYPES[names[at]]
+        if calibration.units[at] is not None:
+            axis["unit"] = calibration.units[at]
+        axes.append(axis)
+    datasets = []
+    for level in range(levels):
+        factor = [2**level if names[at] in "yx" else 1 for at in order]
+        scale = [calibration.scale[at] for at in order]
+        # the first pixel of a coarser level lies amid those that it is the mean of
+        origin = [
+            calibration.translate[at] + (f - 1) / 2 * s
+            for at, f, s in zip(order, factor, scale, strict=True)
+        ]
+        steps: list[dict[str, Any]] = [
+            {"type": "scale", "scale": [s * f for s, f in zip(scale, factor, strict=True)]}
+        ]
+        if any(origin):
+            steps.append({"type": "translation", "translation": origin})
+        datasets.append({"path": str(level), "coordinateTransformations": steps})
+    multiscale = {
+        "name": calibration.name or None,
+        "axes": axes,
+        "datasets": datasets,
+        "type": "local mean",
+    }
+    content: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
+    if calibration.omero is not None:
+        try:
+            return v05.Image.model_validate({**content, "omero": calibration.omero})
+        except ValidationError:
+            pass  # settings that only concern the display are not worth a refusal
+    return v05.Image.model_validate(content)

@@ -1,0 +1,96 @@
+"""What napari calls to open stacks: lazily, at their voxel size, with their provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_ssan.errors import BadInput
+
+if TYPE_CHECKING:
+    from napari_ssan.files import StackFile
+    from napari_ssan.stack.sections import SliceStack
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+#: Height and width of the part of a section that is looked at for the contrast limits.
+SAMPLE = 2048
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """Give a reader for a TIFF or zarr that holds a stack of grey sections.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+
+    Returns
+    -------
+    callable or None
+        None for everything else, which napari's other readers may know.
+    """
+    from napari_ssan.files import open_stack
+
+    if not isinstance(path, str):
+        if len(path) != 1:
+            return None
+        path = path[0]
+    if Path(path).suffix.lower() not in (".tif", ".tiff", ".zarr"):
+        return None
+    try:
+        file = open_stack(path)
+    except BadInput:
+        return None
+    return lambda _path: [layer_data(file)]
+
+
+def layer_data(file: StackFile) -> LayerData:
+    """Layer of a stack, as napari adds it.
+
+    The pyramid of an OME-Zarr is given as such, everything else as one array
+    that is read section by section.
+    """
+    calibration = file.calibration
+    multiscale = len(file.levels) > 1
+    provenance = file.provenance
+    meta: dict[str, Any] = {
+        "name": calibration.name,
+        "scale": calibration.scale,
+        "translate": calibration.translate,
+        "units": tuple(unit or "pixel" for unit in calibration.units),
+        "axis_labels": axis_labels(calibration.named_axes),
+        "contrast_limits": calibration.display_range or contrast_limits(file.stack()),
+        "multiscale": multiscale,
+        "rgb": False,
+        "metadata": {
+            "napari_ssan": {
+                "path": str(file.path),
+                "provenance": provenance.model_dump(mode="json") if provenance else None,
+            }
+        },
+    }
+    return (list(file.levels) if multiscale else file.data), meta, "image"
+
+
+def axis_labels(axes: str) -> tuple[str, ...]:
+    """Labels of axes; napari wants them to differ."""
+    return tuple(axis if axes.count(axis) == 1 else f"{axis}{at}" for at, axis in enumerate(axes))
+
+
+def contrast_limits(stack: SliceStack) -> tuple[float, float]:
+    """Lowest and highest finite intensity in the middle of a few sections."""
+    _, height, width = stack.shape
+    rows, columns = (slice(max(0, (n - SAMPLE) // 2), (n + SAMPLE) // 2) for n in (height, width))
+    low, high = np.inf, -np.inf
+    for z in sorted({len(stack) // 4, len(stack) // 2, 3 * len(stack) // 4}):
+        section = stack.read(z, (rows, columns))
+        finite = section[np.isfinite(section)] if section.dtype.kind == "f" else section
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if not low < high:
+        low = low if np.isfinite(low) else 0.0
+        high = low + 1
+    return low, high

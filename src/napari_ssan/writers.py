@@ -1,0 +1,96 @@
+"""What napari calls to save an image layer: streamed, with voxel size and provenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_ssan.errors import BadInput
+
+
+def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Save an image layer as `.tif`, `.ome.tif`, `.ome.zarr` or `.zarr`.
+
+    Parameters
+    ----------
+    path : str
+    data : RepairedStack, array-like, or sequence of array-like
+        The layer's data; of a pyramid, the full resolution is saved, and a new
+        pyramid with it in a zarr store. It is read section by section.
+    meta : dict
+        The layer's state: scale, translate, units, axis labels, name, metadata.
+
+    Returns
+    -------
+    list of str
+        What was written.
+
+    Raises
+    ------
+    BadInput
+        If it is in colour, or cannot be written.
+    """
+    from napari_ssan.files import check_output, save_stack
+
+    if meta.get("rgb"):
+        raise BadInput("This layer is in colour (RGB); convert it to grey, or save it as .png.")
+    # napari's pyramids have a dtype, too
+    if meta.get("multiscale") or not hasattr(data, "dtype"):
+        data = data[0]
+    # napari has asked whether a file that exists may be replaced, but not the one that is shown
+    check_output(path, _ours(meta).get("path"), overwrite=True)
+    written = save_stack(Path(path), data, calibration(data, meta), overwrite=True)
+    return [str(one) for one in written]
+
+
+def calibration(data: Any, meta: dict[str, Any]) -> Any:
+    """Derive the calibration of a layer from its data and state."""
+    from napari_ssan.engine.repaired import RepairedStack
+    from napari_ssan.files import Calibration
+    from napari_ssan.files.provenance_io import from_plain
+
+    ndim = len(data.shape)
+    z_axis: int | None = None
+    if isinstance(data, RepairedStack):
+        z_axis = data.stack.z_axis
+    elif ndim >= 3:
+        z_axis = ndim - 3
+    axes = _axes(ndim, z_axis, meta.get("axis_labels") or ())
+    if "z" in axes:
+        z_axis = axes.index("z")
+    known = _ours(meta).get("provenance")
+    limits = meta.get("contrast_limits")
+    units = meta.get("units")
+    return Calibration.of(
+        axes,
+        meta.get("scale"),
+        [str(unit) for unit in units] if units is not None else None,
+        meta.get("translate"),
+        z_axis=z_axis,
+        name=str(meta.get("name") or ""),
+        display_range=(float(limits[0]), float(limits[1])) if limits is not None else None,
+        provenance=from_plain(known) if known else None,
+    )
+
+
+def _ours(meta: dict[str, Any]) -> dict[str, Any]:
+    """Give what this plugin keeps in a layer's metadata: path and provenance of its file."""
+    ours = (meta.get("metadata") or {}).get("napari_ssan")
+    return ours if isinstance(ours, dict) else {}
+
+
+def _axes(ndim: int, z_axis: int | None, labels: Any) -> str:
+    """One letter per axis: the layer's labels if they are such, else the usual ones."""
+    letters = "".join(str(label).lower() for label in labels)
+    if len(letters) == ndim == len(set(letters)) and {"y", "x"} <= set(letters) <= set("tczyx"):
+        return letters
+    if z_axis is None:
+        return "yx"
+    named = [""] * ndim
+    named[z_axis] = "z"
+    free = [at for at in range(ndim) if at != z_axis]
+    others = len(free) - 2
+    spare = "t" if others == 1 else "wvutc"[5 - others :]
+    for at, letter in zip(free, spare + "yx", strict=True):
+        named[at] = letter
+    return "".join(named)

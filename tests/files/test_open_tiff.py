@@ -1,0 +1,241 @@
+import numpy as np
+import pytest
+import tifffile
+
+from napari_ssan.errors import BadInput
+from napari_ssan.files import open_image, open_stack
+
+
+@pytest.mark.parametrize("flavour", ["imagej", "ome-tiff", "tiff"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_pixels_and_axes(make, volume, flavour, dtype):
+    file = open_stack(make(flavour, dtype))
+    assert (file.flavour, file.data.dtype) == (flavour, np.dtype(dtype))
+    assert file.axes == ("iyx" if flavour == "tiff" else "zyx")
+    np.testing.assert_array_equal(np.asarray(file.data), volume(dtype))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"compression": "zlib", "predictor": 2},
+        {"compression": "zlib", "tile": (32, 16)},
+        {"rowsperstrip": 7},
+        {"bigtiff": True},
+        {"byteorder": ">"},
+        {"photometric": "miniswhite"},
+    ],
+)
+def test_forms_of_storage(tmp_path, volume, options):
+    data = volume("uint16")
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, data, metadata=None, **{"photometric": "minisblack", **options})
+    stack = open_stack(path).stack()
+    assert stack.dtype.isnative
+    for z in range(len(stack)):
+        np.testing.assert_array_equal(
+            stack.read(z, (slice(3, 40), slice(5, 9))), data[z, 3:40, 5:9]
+        )
+
+
+def test_only_what_is_asked_for_is_read(make, monkeypatch):
+    file = open_stack(make("ome-tiff", compression="zlib"))
+    decoded = []
+    read = tifffile.FileHandle.read_segments
+
+    def spy(handle, offsets, *args, **kwargs):
+        decoded.extend(offsets)
+        return read(handle, offsets, *args, **kwargs)
+
+    monkeypatch.setattr(tifffile.FileHandle, "read_segments", spy)
+    seeks = []
+    seek = tifffile.FileHandle.seek
+    monkeypatch.setattr(
+        tifffile.FileHandle, "seek", lambda h, *a: (seeks.append(a[0]), seek(h, *a))[1]
+    )
+    file.stack().read(3)
+    assert len(set(seeks) | set(decoded)) == 1
+
+
+def test_imagej_calibration(make):
+    calibration = open_stack(make("imagej", metadata={"min": 5.0, "max": 90.0})).calibration
+    assert calibration.scale == (40, 4, 4)
+    assert calibration.units == ("nanometer",) * 3
+    assert calibration.display_range == (5, 90)
+
+
+def test_ome_calibration(make):
+    calibration = open_stack(make("ome-tiff")).calibration
+    assert calibration.scale == (40, 4, 4)
+    assert calibration.units == ("nanometer",) * 3
+    assert calibration.name == "cortex"
+
+
+def test_plain_resolution_is_a_pixel_size_only_where_it_can_be(make):
+    assert open_stack(make("tiff")).calibration.scale == (1, 0.004, 0.004)
+    printed = make("tiff", resolution=(72, 72), resolutionunit="INCH")
+    assert open_stack(printed).calibration.units == (None,) * 3
+
+
+@pytest.mark.parametrize("axes", ["TYX", "QYX"])
+def test_time_counts_as_z_where_there_is_none(tmp_path, volume, axes):
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, volume(), metadata={"axes": axes}, photometric="minisblack")
+    file = open_stack(path)
+    assert file.axes == axes.lower()
+    assert len(file.stack()) == 6
+
+
+def test_hyperstack_with_z_and_singletons(tmp_path, volume):
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, volume()[None, :, None], metadata={"axes": "TZCYX"}, photometric=1)
+    file = open_stack(path)
+    assert (file.axes, file.data.shape, file.stack().shape) == (
+        "tzcyx",
+        (1, 6, 1, 70, 50),
+        (6, 70, 50),
+    )
+
+
+def test_imagej_beyond_4_gb_has_one_page(tmp_path, volume):
+    path = tmp_path / "in.tif"
+    with tifffile.TiffWriter(path, imagej=True) as tiff:
+        tiff.write(volume(), truncate=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(path) as tiff:
+        assert len(tiff.pages) == 1
+    np.testing.assert_array_equal(np.asarray(open_stack(path).data), volume())
+
+
+def _refusal(path):
+    with pytest.raises(BadInput) as caught:
+        open_stack(path)
+    sentence = str(caught.value)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    return sentence
+
+
+def test_missing(tmp_path):
+    assert "does not exist" in _refusal(tmp_path / "none.tif")
+
+
+@pytest.mark.parametrize("content", [b"", b"II", b"not an image at all"])
+def test_text_renamed(tmp_path, content):
+    path = tmp_path / "in.tif"
+    path.write_bytes(content)
+    assert "not a TIFF" in _refusal(path)
+
+
+def test_unknown_format(tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("hello")
+    assert "none of what can be opened" in _refusal(path)
+
+
+@pytest.mark.parametrize(
+    "flavour", ["imagej", "ome-tiff", "tiff", "interleaved", "one page", "lzw"]
+)
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.6, 0.98])
+def test_truncated(tmp_path, make, volume, flavour, share, caplog):
+    path = tmp_path / "in.tif"
+    if flavour == "interleaved":
+        with tifffile.TiffWriter(path) as tiff:
+            for section in volume():
+                tiff.write(section, metadata=None, contiguous=False)
+    elif flavour == "one page":
+        with tifffile.TiffWriter(path, imagej=True) as tiff:
+            tiff.write(volume(), truncate=True, metadata={"axes": "ZYX"})
+    elif flavour == "lzw":
+        path = make("tiff", compression="lzw")
+    else:
+        path = make(flavour)
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.truncate(max(int(size * share), 10))
+    assert "truncated" in _refusal(path) or share == 0.001
+    assert not caplog.records
+
+
+def test_ome_that_names_more_sections_than_there_are(tmp_path, make, volume):
+    with tifffile.TiffFile(make("ome-tiff")) as tiff:
+        description = tiff.ome_metadata.encode()
+    path = tmp_path / "short.ome.tif"
+    tifffile.imwrite(path, volume()[:4], description=description, metadata=None, photometric=1)
+    assert "lacks sections" in _refusal(path)
+
+
+def test_pyramid_of_an_ome_tiff(tmp_path, volume):
+    path = tmp_path / "in.ome.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        options = {"photometric": "minisblack", "tile": (16, 16), "compression": "zlib"}
+        tiff.write(volume(), subifds=1, metadata={"axes": "ZYX"}, **options)
+        tiff.write(volume()[:, ::2, ::2].copy(), subfiletype=1, **options)
+    np.testing.assert_array_equal(np.asarray(open_stack(path).data), volume())
+
+
+def test_ome_in_several_files(tmp_path, volume):
+    names = [tmp_path / f"{n}.ome.tif" for n in range(2)]
+    for name, part in zip(names, (volume()[:3], volume()[3:]), strict=True):
+        tifffile.imwrite(name, part, metadata=None, photometric="minisblack")
+    planes = "".join(
+        f'<TiffData FirstZ="{z}" IFD="{z % 3}" PlaneCount="1">'
+        f'<UUID FileName="{names[z // 3].name}">urn:uuid:{z // 3}</UUID></TiffData>'
+        for z in range(6)
+    )
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" '
+        f'SizeX="50" SizeY="70" SizeZ="6" SizeC="1" SizeT="1">{planes}</Pixels></Image></OME>'
+    )
+    tifffile.imwrite(names[0], volume()[:3], description=xml, metadata=None, photometric=1)
+    np.testing.assert_array_equal(np.asarray(open_stack(names[0]).data), volume())
+    names[1].unlink()
+    assert "lacks sections" in _refusal(names[0])
+
+
+def test_rgb(tmp_path):
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, np.zeros((5, 40, 40, 3), np.uint8), photometric="rgb")
+    assert "colour" in _refusal(path)
+
+
+def test_single_section(tmp_path):
+    for number, shape in enumerate([(40, 40), (1, 40, 40)]):
+        path = tmp_path / f"{number}.tif"
+        tifffile.imwrite(path, np.zeros(shape, np.uint8))
+        assert "single section" in _refusal(path)
+
+
+def test_channels(tmp_path):
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, np.zeros((3, 40, 40), np.uint8), imagej=True, metadata={"axes": "CYX"})
+    assert "3 channels" in _refusal(path)
+    tifffile.imwrite(
+        path, np.zeros((5, 2, 40, 40), np.uint8), imagej=True, metadata={"axes": "ZCYX"}
+    )
+    assert "pick one channel" in _refusal(path)
+
+
+def test_complex_pixels(tmp_path):
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, np.zeros((5, 40, 40), np.complex64), photometric="minisblack")
+    assert "complex64" in _refusal(path)
+
+
+def test_damage_within_is_told_when_it_is_read(tmp_path, make):
+    path = make("tiff", compression="zlib")
+    with tifffile.TiffFile(path) as tiff:
+        offset = tiff.pages[3].dataoffsets[0]
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(60))
+    stack = open_stack(path).stack()
+    stack.read(2)
+    with pytest.raises(BadInput, match="damaged"):
+        stack.read(3)
+
+
+def test_a_mask_may_be_a_single_section(tmp_path):
+    path = tmp_path / "mask.tif"
+    tifffile.imwrite(path, np.ones((70, 50), np.uint8))
+    assert open_image(path).data.shape == (70, 50)

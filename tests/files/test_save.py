@@ -1,0 +1,196 @@
+import errno
+import threading
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.files import (
+    Calibration,
+    mask_path,
+    open_image,
+    open_stack,
+    read_provenance,
+    save_stack,
+    write_tiff,
+    write_zarr,
+)
+from napari_ssan.stack.sections import SliceStack
+
+ENDINGS = [".tif", ".ome.tif", ".ome.zarr"]
+FLAVOURS = ["imagej", "ome-tiff", "tiff", "zarr", "ome-zarr-0.4", "ome-zarr-0.5", "folder"]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_unmarked_pixels_are_bit_identical(tmp_path, make, repair, volume, flavour, ending, dtype):
+    file = open_stack(make(flavour, dtype))
+    repaired = repair(file.stack())
+    path = tmp_path / f"out{ending}"
+    assert save_stack(path, repaired, file) == [path]
+    again = np.asarray(open_stack(path).data)
+    synthetic = np.zeros(again.shape, bool)
+    synthetic[2] = True
+    synthetic[4, 10:15, 20:26] = True
+    assert again.dtype == dtype
+    np.testing.assert_array_equal(again[~synthetic], volume(dtype)[~synthetic])
+    assert (again[synthetic] == 7).all()
+    assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("dtype", ["int16", "float64"])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_other_pixels(tmp_path, make, repair, dtype, ending):
+    file = open_stack(make("tiff", dtype))
+    repaired = repair(file.stack())
+    save_stack(tmp_path / f"out{ending}", repaired, file)
+    again = open_stack(tmp_path / f"out{ending}").data
+    assert again.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(again), np.asarray(repaired))
+
+
+@pytest.mark.parametrize("flavour", ["imagej", "ome-tiff", "tiff", "ome-zarr-0.5"])
+def test_provenance_comes_back_and_grows(tmp_path, make, repair, flavour):
+    ending = ".zarr" if "zarr" in flavour else ".tif"
+    file = open_stack(make(flavour))
+    assert file.provenance is None
+    repaired = repair(file.stack())
+    first, second = tmp_path / f"first{ending}", tmp_path / f"second{ending}"
+    save_stack(first, repaired, file)
+    assert read_provenance(first) == repaired.provenance
+    again = open_stack(first)
+    save_stack(second, repair(again.stack(), inserted=True), again)
+    kinds = [(r.section, r.kind) for r in read_provenance(second).sections]
+    assert kinds == [(2, "whole"), (4, "inserted"), (5, "region"), (5, "region")]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_mask_of_synthetic_pixels(tmp_path, make, repair, ending):
+    file = open_stack(make("imagej"))
+    path = tmp_path / f"out{ending}"
+    written = save_stack(path, repair(file.stack(), inserted=True), file, mask=True)
+    assert written == [path, mask_path(path)]
+    mask = np.asarray(open_image(written[1]).data)
+    expected = np.zeros((7, 70, 50), np.uint8)
+    expected[[2, 4]] = 255
+    expected[5, 10:15, 20:26] = 255
+    np.testing.assert_array_equal(mask, expected)
+    assert open_image(written[1]).calibration.scale == (40, 4, 4)
+
+
+def test_mask_knows_of_an_earlier_repair(tmp_path, make, repair):
+    file = open_stack(make("tiff"))
+    save_stack(tmp_path / "a.tif", repair(file.stack(), inserted=True), file)
+    again = open_stack(tmp_path / "a.tif")
+    save_stack(tmp_path / "b.tif", repair(again.stack()), again, mask=tmp_path / "m.tif")
+    mask = np.asarray(open_image(tmp_path / "m.tif").data)
+    assert [z for z in range(7) if mask[z].all()] == [2, 4]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_sections_stream(tmp_path, repair, volume, counting, monkeypatch, ending):
+    source = counting(volume())
+    monkeypatch.setattr(write_tiff, "BAND_PIXELS", 1000)
+    monkeypatch.setattr(write_zarr, "BAND_PIXELS", 1000)
+    monkeypatch.setattr(write_zarr, "CHUNK", 16)
+    monkeypatch.setattr(write_zarr, "SMALLEST_LEVEL", 20)
+    repaired = repair(SliceStack(source))
+    save_stack(tmp_path / f"out{ending}", repaired, Calibration.of("zyx", z_axis=0))
+    np.testing.assert_array_equal(source.pixels, 70 * 50)
+    assert source.most <= 1000
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_progress(tmp_path, repair, volume, ending):
+    told = []
+    save_stack(
+        tmp_path / f"out{ending}",
+        repair(SliceStack(volume())),
+        Calibration.of("zyx", z_axis=0),
+        mask=True,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(done, 12) for done in range(1, 13)]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("mask", [False, True])
+def test_cancelled(tmp_path, repair, volume, ending, mask):
+    path = tmp_path / f"out{ending}"
+    cancel = threading.Event()
+
+    def progress(done, total):
+        if done == total - 2:
+            cancel.set()
+
+    arguments = (path, repair(SliceStack(volume())), Calibration.of("zyx", z_axis=0))
+    with pytest.raises(Cancelled):
+        save_stack(*arguments, mask=mask, progress=progress, cancel=cancel)
+    assert not list(tmp_path.iterdir())
+    save_stack(*arguments)
+    before = np.asarray(open_stack(path).data)
+    with pytest.raises(Cancelled):
+        save_stack(path, np.zeros_like(before), arguments[2], overwrite=True, cancel=cancel)
+    np.testing.assert_array_equal(np.asarray(open_stack(path).data), before)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_interrupted(tmp_path, volume, ending):
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        save_stack(
+            tmp_path / f"out{ending}",
+            volume(),
+            Calibration.of("zyx", z_axis=0),
+            progress=interrupt,
+        )
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_full_disk(tmp_path, volume, ending, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / f"out{ending}"
+    calibration = Calibration.of("zyx", z_axis=0)
+    save_stack(path, volume(), calibration)
+    if "zarr" in ending:
+        monkeypatch.setattr(zarr.storage.LocalStore, "set", full)
+    else:
+        monkeypatch.setattr(tifffile.FileHandle, "write", full)
+    for target in (path, tmp_path / f"new{ending}"):
+        with pytest.raises(BadInput, match="the disk is full"):
+            save_stack(target, volume() + 1, calibration, overwrite=True)
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == [path]
+    np.testing.assert_array_equal(np.asarray(open_stack(path).data), volume())
+
+
+def test_input_that_cannot_be_read_is_not_blamed_on_the_output(tmp_path, volume, counting):
+    class Gone(counting):
+        def __getitem__(self, index):
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(BadInput, match="The input cannot be read"):
+        save_stack(tmp_path / "a.tif", Gone(volume()), Calibration.of("zyx", z_axis=0))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_input_is_not_overwritten(make, repair):
+    file = open_stack(make("imagej"))
+    before = file.path.read_bytes()
+    with pytest.raises(BadInput, match="is the input itself"):
+        save_stack(file.path, repair(file.stack()), file, overwrite=True)
+    assert file.path.read_bytes() == before
+
+
+def test_pixels_that_are_not_written(tmp_path):
+    with pytest.raises(BadInput, match="bool"):
+        save_stack(tmp_path / "a.tif", np.zeros((3, 8, 8), bool), Calibration.of("zyx", z_axis=0))
