@@ -1,0 +1,74 @@
+"""``napari-ssan demo``: the main job on a sample, with a picture to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import typer
+from PIL import Image, ImageDraw
+
+from napari_ssan.cli.progress import bars, console
+from napari_ssan.engine.repair import repair
+from napari_ssan.engine.repaired import RepairedStack
+from napari_ssan.errors import BadInput
+from napari_ssan.files import Calibration, save_stack
+from napari_ssan.network.model_file import DEFAULT_MODEL
+from napari_ssan.stack.phantom import BLANK, DIRTY, SMEARED, Phantom, phantom
+from napari_ssan.stack.sections import SliceStack
+
+#: Pixels of the picture above each row of sections, for its words.
+CAPTION = 22
+
+
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Where to write; made if need be.")
+    ] = Path("demo"),
+    model: Annotated[
+        str, typer.Option(help="Name of a bundled model, or a .safetensors file.")
+    ] = DEFAULT_MODEL,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ... or mps.")] = "auto",
+) -> None:
+    """Repair a generated stack: a blank, a smeared and a dirty slice.
+
+    Writes the broken and the repaired stack as OME-TIFF and a picture of
+    before and after to DIR.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    sample = phantom()
+    calibration = Calibration.of("zyx", sample.scale, "nm")
+    with bars() as show:
+        repaired = repair(sample.broken, sample.defects, model, device, show.engine)
+        untouched = RepairedStack(SliceStack(sample.broken))
+        save_stack(folder / "broken.ome.tif", untouched, calibration, overwrite=True)
+        save_stack(folder / "repaired.ome.tif", repaired, calibration, overwrite=True)
+    before_after(sample, repaired).save(folder / "before-after.png", optimize=True)
+    console.print(
+        f"Wrote broken.ome.tif, repaired.ome.tif and before-after.png to {folder}", markup=False
+    )
+
+
+def before_after(sample: Phantom, repaired: RepairedStack) -> Image.Image:
+    """Each broken section as found, repaired, and as it really was, between its neighbours."""
+    names = {BLANK: "blank", SMEARED: "smeared", DIRTY: "dirty"}
+    heads = ["slice before", "broken", "repaired", "as it really was", "slice after"]
+    height, width = sample.broken.shape[1:]
+    rows: list[npt.NDArray[np.uint8]] = []
+    for z in names:
+        views = [sample.broken[z - 1], sample.broken[z], repaired[z], sample.clean[z],
+                 sample.broken[z + 1]]  # fmt: skip
+        caption = np.full((CAPTION, width * len(views)), 255, np.uint8)
+        rows += [caption, np.hstack(views)]
+    picture = Image.fromarray(np.vstack(rows))
+    draw = ImageDraw.Draw(picture)
+    for row, (z, name) in enumerate(names.items()):
+        for column, head in enumerate(heads):
+            text = f"slice {z}, {name}: {head}" if column == 1 else head
+            draw.text((column * width + 6, row * (height + CAPTION) + 5), text, fill=0)
+    return picture

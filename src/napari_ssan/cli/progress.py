@@ -1,0 +1,59 @@
+"""Progress of long commands, on standard error so that standard output stays clean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from napari_ssan.engine.events import Event, Notice, PatchDone
+from napari_ssan.engine.events import Progress as Tile
+
+console = Console(stderr=True, highlight=False)
+
+
+class Bars:
+    """Bars for the steps of a command, one below the other."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, what: str, done: int, total: int) -> None:
+        """Set the bar called `what`; it appears with its first value."""
+        self._progress.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
+
+    def engine(self, event: Event) -> None:
+        """Show an event of the engine: a bar for tiles, lines for the rest."""
+        if isinstance(event, Tile):
+            self.show("repairing", event.done, event.total)
+        elif isinstance(event, Notice):
+            self.say(f"Note: {event}")
+        elif isinstance(event, PatchDone):
+            self.say(str(event))
+
+    def say(self, text: str) -> None:
+        """A line above the bars."""
+        self._progress.console.print(text, markup=False)
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Bars that end with the block."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeRemainingColumn(),
+    )
+    # Started by the first bar: a refusal before it stays the only line that is printed.
+    progress = Progress(*columns, console=console)
+    try:
+        yield Bars(progress)
+    finally:
+        progress.stop()

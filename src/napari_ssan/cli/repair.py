@@ -1,0 +1,162 @@
+"""``napari-ssan repair``: a broken stack in, a repaired file out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from napari_ssan.cli.progress import bars
+from napari_ssan.engine.methods import METHODS
+from napari_ssan.engine.repair import repair as repair_stack
+from napari_ssan.errors import BadInput
+from napari_ssan.files import check_output, mask_path, open_image, open_stack, save_stack
+from napari_ssan.network.model_file import DEFAULT_MODEL
+from napari_ssan.stack.defects import Defects, Region, parse_slices
+from napari_ssan.stack.sections import SliceStack
+
+
+def repair(
+    input_path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT", help="TIFF, zarr, OME-Zarr, or a folder of single-slice images."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="A .tif, .ome.tif, .ome.zarr or .zarr.")
+    ],
+    defects: Annotated[
+        str, typer.Option(help="Broken slices, counting from 0, as in 12,47-48.")
+    ] = "",
+    defects_file: Annotated[
+        Path | None, typer.Option(help="Marks as .json, or a table of them as .csv.")
+    ] = None,
+    region: Annotated[
+        Path | None,
+        typer.Option(
+            help="Mask image, non-zero where broken: of the stack's shape, or 2-D and then for "
+            "every slice of --defects."
+        ),
+    ] = None,
+    insert_after: Annotated[
+        str,
+        typer.Option(help="Slices after which a section is absent; name one twice for two."),
+    ] = "",
+    model: Annotated[
+        str, typer.Option(help="Name of a bundled model, or a .safetensors file.")
+    ] = DEFAULT_MODEL,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, cuda:1 ... or mps.")] = "auto",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "ssan",
+    match: Annotated[
+        str,
+        typer.Option(
+            help="Fit the grey values to the neighbours' mean and contrast (mean), or to their "
+            "whole histogram (histogram: stronger contrast, a lower PSNR); auto is the model's own."
+        ),
+    ] = "auto",
+    mask: Annotated[
+        bool, typer.Option(help="Also write the mask of synthetic pixels, beside OUTPUT.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace OUTPUT if it exists.")] = False,
+) -> None:
+    """Synthesize broken slices, or regions of them, from their neighbours."""
+    check_output(output, input_path, overwrite)
+    file = open_stack(input_path)
+    stack = file.stack()
+    check_output(output, input_path, overwrite, dtype=stack.dtype)
+    if mask:
+        check_output(mask_path(output), input_path, overwrite)
+    marks = gather(stack, defects, defects_file, region, insert_after)
+    marks.check(stack.shape)
+    with _scratch(output) as scratch, bars() as show:
+        repaired = repair_stack(
+            stack,
+            marks,
+            model,
+            device,
+            show.engine,
+            method=method,
+            match=match,
+            scratch=Path(scratch),
+        )
+        save_stack(
+            output,
+            repaired,
+            file,
+            overwrite=overwrite,
+            mask=mask,
+            progress=lambda done, total: show.show("writing", done, total),
+        )
+
+
+def gather(
+    stack: SliceStack, slices: str, file: Path | None, region: Path | None, insert_after: str
+) -> Defects:
+    """Marks from the options of the command line.
+
+    Raises
+    ------
+    BadInput
+        If an option names no mark that fits the stack.
+    """
+    shape = stack.shape[1:]
+    marks = Defects.read(file, shape) if file else Defects()
+    named = parse_slices(slices)
+    if region is None:
+        marks.whole.update(named)
+    else:
+        for z, found in _regions(region, stack, named):
+            marks.add_region(z, found)
+    for z, count in Counter(parse_slices(insert_after)).items():
+        marks.missing[z] = marks.missing.get(z, 0) + count
+    if not marks:
+        raise BadInput(
+            "Nothing is marked: give --defects, --defects-file, --region or --insert-after."
+        )
+    return marks
+
+
+def _regions(path: Path, stack: SliceStack, named: list[int]) -> Iterator[tuple[int, Region]]:
+    """Marked pixels of a mask image, section by section."""
+    mask = open_image(path).data
+    long = [axis for axis, length in enumerate(mask.shape) if length > 1]
+    shape = tuple(mask.shape[axis] for axis in long)
+    flat = shape == stack.shape[1:]
+    if flat and not named:
+        raise BadInput("A 2-D mask is for the slices of --defects; name them.")
+    # Axes of length 1 aside, a volume has the axes of the stack in their order.
+    own = [axis for axis, length in enumerate(stack.source_shape) if length > 1]
+    if not flat and shape != tuple(stack.source_shape[axis] for axis in own):
+        raise BadInput(
+            f"The mask {path.name} has the shape {tuple(mask.shape)}; "
+            f"it needs that of the stack, {stack.source_shape}, or of a section, {stack.shape[1:]}."
+        )
+    empty = True
+    for z in dict.fromkeys(named) if flat else range(len(stack)):
+        index: list[int | slice] = [
+            slice(None) if axis in long else 0 for axis in range(len(mask.shape))
+        ]
+        if not flat:
+            index[long[own.index(stack.z_axis)]] = z
+        marked = np.asarray(mask[tuple(index)]) != 0
+        if marked.any():
+            empty = False
+            yield z, Region.from_mask(marked)
+    if empty:
+        raise BadInput(f"The mask {path.name} is empty: non-zero pixels are those to repair.")
+
+
+def _scratch(output: Path) -> tempfile.TemporaryDirectory[str]:
+    """Folder for synthesized pixels, on the disk that the output goes to."""
+    try:
+        return tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent)
+    except OSError as error:
+        raise BadInput(
+            f"The folder {output.parent} cannot be written to: {error.strerror}."
+        ) from None

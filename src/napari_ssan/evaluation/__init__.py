@@ -1,0 +1,1 @@
+"""How good a synthesized section is, measured on sections that are known."""

@@ -1,0 +1,1 @@
+"""Triplets in, a model out."""

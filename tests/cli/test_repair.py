@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_ssan.files import open_stack, read_provenance
+from napari_ssan.network.model_file import SUFFIX
+
+AVERAGE = ("--method", "average")
+
+
+def leftovers(folder: Path, *expected: str) -> list[str]:
+    return sorted({path.name for path in folder.iterdir()} - {"stack.tif", *expected})
+
+
+def test_a_slice_is_repaired_and_the_rest_is_bit_identical(run, stack, volume, tmp_path):
+    before = stack.read_bytes()
+    assert run("repair", stack, tmp_path / "out.tif", "--defects", "3", *AVERAGE).code == 0
+    out = tifffile.imread(tmp_path / "out.tif")
+    np.testing.assert_array_equal(np.delete(out, 3, 0), np.delete(volume, 3, 0))
+    assert (out[3] != volume[3]).any()
+    assert stack.read_bytes() == before
+    assert leftovers(tmp_path, "out.tif") == []
+    (record,) = read_provenance(tmp_path / "out.tif").sections
+    assert (record.section, record.neighbours, record.method) == (3, (2, 4), "average")
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.ome.tif", "out.ome.zarr", "out.zarr"])
+def test_every_output_reads_back_the_same(run, stack, tmp_path, name):
+    assert run("repair", stack, tmp_path / name, "--defects", "2-3", *AVERAGE).code == 0
+    assert run("repair", stack, tmp_path / "plain.tif", "--defects", "2,3", *AVERAGE).code == 0
+    made = np.asarray(open_stack(tmp_path / name).data[...]).squeeze()
+    np.testing.assert_array_equal(made, tifffile.imread(tmp_path / "plain.tif"))
+    assert [r.section for r in read_provenance(tmp_path / name).sections] == [2, 3]
+
+
+def test_sections_are_inserted(run, stack, volume, tmp_path):
+    out = tmp_path / "out.tif"
+    assert run("repair", stack, out, "--insert-after", "2,2,4", *AVERAGE).code == 0
+    made = tifffile.imread(out)
+    assert made.shape == (10, 48, 64)
+    np.testing.assert_array_equal(np.delete(made, [3, 4, 7], 0), volume)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("suffix", [".tif", ".png", ".zarr"])
+def test_a_mask_marks_a_region(run, stack, volume, tmp_path, flat, suffix):
+    mask = np.zeros(volume.shape[1:], np.uint8)
+    mask[10:20, 30:44] = 255
+    named = ["--defects", "3"] if flat else []
+    if not flat:
+        mask = np.where(np.arange(len(volume))[:, None, None] == 3, mask, 0).astype(np.uint8)
+    path = tmp_path / f"mask{suffix}"
+    if suffix == ".zarr":
+        zarr.save_array(path, mask)
+    elif suffix == ".png":
+        if not flat:
+            pytest.skip("a PNG is flat")
+        from imageio.v3 import imwrite
+
+        imwrite(path, mask)
+    else:
+        tifffile.imwrite(path, mask, photometric="minisblack")
+    out = tmp_path / "out.tif"
+    assert run("repair", stack, out, "--region", path, *named, *AVERAGE).code == 0
+    made = tifffile.imread(out)
+    changed = np.argwhere(made != volume)
+    assert changed.min(axis=0).tolist() >= [3, 10, 30]
+    assert (changed.max(axis=0) <= [3, 19, 43]).all()
+
+
+def test_marks_from_files(run, stack, tmp_path):
+    (tmp_path / "marks.json").write_text(
+        json.dumps(
+            {"slices": [2], "regions": [{"slice": 4, "outline": [[5, 5], [5, 25], [25, 25]]}]}
+        )
+    )
+    (tmp_path / "marks.csv").write_text("slice\n3\n")
+    for name, sections in (("marks.json", [2, 4]), ("marks.csv", [3])):
+        out = tmp_path / f"{name}.tif"
+        assert run("repair", stack, out, "--defects-file", tmp_path / name, *AVERAGE).code == 0
+        assert [r.section for r in read_provenance(out).sections] == sections
+
+
+def test_the_network_repairs_with_a_model_from_a_path(run, stack, tmp_path, tiny_model):
+    out = tmp_path / "out.tif"
+    outcome = run("repair", stack, out, "--defects", "3", "--model", tiny_model, "--device", "cpu")
+    assert outcome.code == 0, outcome.err
+    (record,) = read_provenance(out).sections
+    assert (record.method, record.model) == ("ssan", "tiny")
+
+
+def test_histograms_are_matched_on_request(run, stack, volume, tmp_path):
+    spread = {}
+    for match in ("mean", "histogram"):
+        out = tmp_path / f"{match}.tif"
+        assert run("repair", stack, out, "--defects", "3", "--match", match, *AVERAGE).code == 0
+        spread[match] = np.quantile(tifffile.imread(out)[3].astype(float), [0.05, 0.5, 0.95])
+    wanted = np.quantile(volume[[2, 4]].astype(float), [0.05, 0.5, 0.95], axis=(1, 2)).mean(axis=1)
+    np.testing.assert_allclose(spread["histogram"], wanted, atol=1.5)
+    assert np.ptp(spread["mean"]) < np.ptp(spread["histogram"]) - 5
+
+
+def test_the_mask_of_synthetic_pixels_on_request(run, stack, tmp_path):
+    out = tmp_path / "out.tif"
+    assert run("repair", stack, out, "--defects", "3", "--mask", *AVERAGE).code == 0
+    mask = tifffile.imread(tmp_path / "out.synthetic.tif")
+    np.testing.assert_array_equal(np.flatnonzero(mask.any((1, 2))), [3])
+
+
+def test_notices_are_said(run, stack, tmp_path):
+    outcome = run("repair", stack, tmp_path / "out.tif", "--defects", "6", *AVERAGE)
+    assert outcome.code == 0
+    assert "one side only" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ((), "Nothing is marked"),
+        (("--defects", "-1"), "names no slice"),
+        (("--defects", "4-2"), "backwards"),
+        (("--defects", "four"), "names no slice"),
+        (("--defects", "7"), "not in the stack"),
+        (("--defects", "0-6"), "Every slice"),
+        (("--insert-after", "6"), "inserted"),
+        (("--insert-after", "x"), "names no slice"),
+        (("--defects-file", "absent.json"), "cannot be read"),
+        (("--defects", "3", "--method", "magic"), "no method"),
+        (("--defects", "3", "--match", "magic"), "matched by"),
+        (("--defects", "3", "--model", "absent"), "no model"),
+        (("--defects", "3", "--device", "cuda:77"), "device"),
+        (("--defects", "3", "--device", "toaster"), "device"),
+        (("--defects", "3", "--frobnicate"), "No such option"),
+    ],
+)
+def test_wrong_options_are_refused(run, stack, tmp_path, tiny_model, options, reason):
+    if "--model" not in options and "--method" not in options:
+        options = (*options, "--model", tiny_model)
+    assert reason in run("repair", stack, tmp_path / "out.tif", *options).sentence
+    assert leftovers(tmp_path) == []
+
+
+def test_masks_that_do_not_fit_are_refused(run, stack, volume, tmp_path):
+    for name, mask, reason in (
+        ("empty", np.zeros(volume.shape[1:], np.uint8), "empty"),
+        ("other", np.ones((20, 20), np.uint8), "shape"),
+        ("short", np.ones((3, 48, 64), np.uint8), "shape"),
+    ):
+        tifffile.imwrite(tmp_path / f"{name}.tif", mask, photometric="minisblack")
+        arguments = ("--region", tmp_path / f"{name}.tif", "--defects", "3", *AVERAGE)
+        assert reason in run("repair", stack, tmp_path / "out.tif", *arguments).sentence
+    tifffile.imwrite(tmp_path / "flat.tif", np.ones((48, 64), np.uint8))
+    arguments = ("--region", tmp_path / "flat.tif", *AVERAGE)
+    assert "--defects" in run("repair", stack, tmp_path / "out.tif", *arguments).sentence
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered", "text"])
+def test_damaged_models_are_refused(run, stack, tmp_path, tiny_model, damage):
+    content = bytearray(Path(tiny_model).read_bytes())
+    path = tmp_path / f"model{SUFFIX}"
+    if damage == "altered":
+        content[-5] ^= 0xFF
+    path.write_bytes({"truncated": content[:-100], "text": b"hello"}.get(damage, content))
+    outcome = run("repair", stack, tmp_path / "out.tif", "--defects", "3", "--model", path)
+    assert "cannot be used as a model" in outcome.sentence
+
+
+def test_outputs_that_must_not_be_are_refused(run, stack, tmp_path):
+    existing = tmp_path / "existing.tif"
+    existing.write_bytes(b"precious")
+    for output, reason in (
+        (tmp_path / "out.jpg", "must end in"),
+        (tmp_path / "absent" / "out.tif", "does not exist"),
+        (stack, "input itself"),
+        (existing, "exists already"),
+    ):
+        assert reason in run("repair", stack, output, "--defects", "3", *AVERAGE).sentence
+    arguments = ("--defects", "3", "--overwrite", *AVERAGE)
+    assert "input itself" in run("repair", stack, stack, *arguments).sentence
+    assert existing.read_bytes() == b"precious"
+    assert run("repair", stack, existing, *arguments).code == 0
+    assert tifffile.imread(existing).shape == (7, 48, 64)
+
+
+def write_broken(folder: Path, kind: str, volume: np.ndarray) -> Path:
+    path = folder / "input.tif"
+    if kind == "rgb":
+        tifffile.imwrite(path, np.stack([volume] * 3, -1), photometric="rgb")
+    elif kind == "single":
+        tifffile.imwrite(path, volume[0])
+    elif kind == "constant":
+        tifffile.imwrite(path, np.full_like(volume, 9), photometric="minisblack")
+    elif kind == "nan":
+        broken = np.full(volume.shape, np.nan, np.float32)
+        tifffile.imwrite(path, broken, photometric="minisblack")
+    elif kind == "inf":
+        broken = volume.astype(np.float32)
+        broken[:, 3, 3] = np.inf
+        tifffile.imwrite(path, broken, photometric="minisblack")
+    elif kind == "truncated":
+        tifffile.imwrite(path, volume, photometric="minisblack")
+        path.write_bytes(path.read_bytes()[:-2000])
+    elif kind == "text":
+        path.write_text("This is no image.")
+    elif kind == "zarr":
+        path = folder / "input.zarr"
+        zarr.create_group(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind", ["rgb", "single", "constant", "nan", "inf", "truncated", "text", "zarr", "absent"]
+)
+def test_inputs_that_cannot_be_repaired_are_refused(run, volume, tmp_path, kind):
+    path = write_broken(tmp_path, kind, volume)
+    before = sorted(tmp_path.rglob("*"))
+    run("repair", path, tmp_path / "out.tif", "--defects", "0", *AVERAGE).sentence  # noqa: B018
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_leaves_nothing_behind(run, stack, tmp_path, monkeypatch):
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_ssan.engine.stored.np.save", full)
+    outcome = run("repair", stack, tmp_path / "out.tif", "--defects", "3", *AVERAGE)
+    assert outcome.code == 2
+    assert "No space left" in outcome.err.splitlines()[-1]
+    assert "Traceback" not in outcome.err
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_leaves_nothing_behind(tmp_path):
+    volume = np.random.default_rng(0).integers(0, 255, (40, 512, 512)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "stack.tif", volume, photometric="minisblack")
+    command = [sys.executable, "-c", "from napari_ssan.cli import main; main()", "repair"]
+    arguments = ["stack.tif", "out.tif", "--defects", "1-38", "--method", "tvl1"]
+    process = subprocess.Popen([*command, *arguments], cwd=tmp_path, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not leftovers(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert leftovers(tmp_path) == []

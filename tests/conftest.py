@@ -1,0 +1,67 @@
+"""What all tests share: a screen or a reason, real data if there, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+SCREEN_FIXTURES = {"qtbot", "qapp", "make_napari_viewer", "make_napari_viewer_proxy"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without a screen Qt would abort the whole run: skip what needs one, and in CI fail."""
+    if sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"):
+        return
+    if os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
+        return
+    needy = [item for item in items if SCREEN_FIXTURES & set(getattr(item, "fixturenames", ()))]
+    if needy and os.environ.get("CI"):
+        pytest.exit("These tests need a screen: install xvfb (and pytest-xvfb).", returncode=1)
+    for item in needy:
+        item.add_marker(pytest.mark.skip(reason="no screen: install xvfb (and pytest-xvfb)"))
+
+
+@pytest.fixture(autouse=True)
+def user_folder(tmp_path_factory, monkeypatch) -> Path:
+    """The user's data folder, an empty one for every test."""
+    folder = tmp_path_factory.mktemp("user")
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder))
+    monkeypatch.setattr(
+        "napari_ssan.engine.sidecar.user_data_path", lambda name, *rest: folder / name
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Folder with ``data/`` and ``weights/``: real stacks that do not come with the project."""
+    known = os.environ.get("NAPARI_SSAN_DATA")
+    if not known:
+        pytest.skip("set NAPARI_SSAN_DATA to the folder that holds data/ and weights/")
+    folder = Path(known)
+    if not (folder / "data").is_dir():
+        pytest.fail(f"NAPARI_SSAN_DATA is {folder}, which has no folder data/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory) -> str:
+    """Path of a network with random weights and attention that is felt, tile 64."""
+    import torch
+
+    from napari_ssan.network.model_file import save_model
+    from napari_ssan.network.ssan import SSAN, SSANConfig
+
+    torch.manual_seed(0)
+    network = SSAN(SSANConfig(features=8, blocks=1, layers=1, growth=8))
+    for name, parameter in network.named_parameters():
+        if name.endswith("gamma"):
+            torch.nn.init.constant_(parameter, 0.5)
+        if ".out.weight" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
+    save_model(path, network, {"tile": 64})
+    return str(path)
