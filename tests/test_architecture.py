@@ -17,13 +17,13 @@ SCREEN = {"napari", "qtpy", "magicgui", "superqt", "PyQt6", "PySide6", "vispy"}
 KNOWS = {
     "errors": set(),
     "network": {"errors"},
-    "losses": set(),
+    "losses": {"errors", "network"},
     "stack": {"errors"},
     "engine": {"errors", "stack", "network"},
     "files": {"errors", "stack", "engine"},
     "evaluation": {"errors", "stack", "engine"},
     "training": {"errors", "stack", "network", "losses", "evaluation"},
-    "cli": {"errors", "stack", "network", "engine", "files", "training", "evaluation"},
+    "cli": {"errors", "stack", "network", "losses", "engine", "files", "training", "evaluation"},
 }
 
 

@@ -79,6 +79,8 @@ def test_training_makes_a_model(run, stack, tmp_path):
         (("--crop", "96", "--steps", "1"), "multiple of 64"),
         (("--crop", "128", "--steps", "1"), "smaller than a training crop"),
         (("--schedule", "wild", "--steps", "1"), "--schedule"),
+        (("--loss", "L_2", "--steps", "1"), "--loss"),
+        (("--loss", "L_s", "--steps", "1"), "VGG16"),
     ],
 )
 def test_wrong_training_options_are_refused(run, stack, tmp_path, options, reason):

@@ -14,6 +14,7 @@ from napari_ssan.cli.progress import Bars, bars, console
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
 from napari_ssan.network.model_file import SUFFIX
+from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.triplets import Source
 from napari_ssan.training.config import TrainingConfig
 
@@ -27,7 +28,8 @@ def train(
         typer.Argument(
             metavar="STACK...",
             help="Stacks to train on; PATH[0:80] takes sections 0 to 79, PATH[::4] takes "
-            "sections four apart for adjacent ones. Named twice, a stack counts twice.",
+            "sections four apart for adjacent ones, PATH[::5]@1 cuts along axis 1. "
+            "Named twice, a stack counts twice.",
         ),
     ],
     output: Annotated[Path, typer.Option(help=f"The model file to write, a {SUFFIX}.")],
@@ -42,13 +44,30 @@ def train(
     batch: Annotated[int, typer.Option(help="Triplets a step.")] = 4,
     learning_rate: Annotated[float, typer.Option(help="At the start.")] = 1e-3,
     schedule: Annotated[str, typer.Option(help="cosine or paper.")] = "cosine",
+    loss: Annotated[
+        str, typer.Option(help="L_1 (pixels), L_f (and features), L_s (and style).")
+    ] = "L_1",
+    vgg: Annotated[
+        Path | None,
+        typer.Option(
+            help="Weights of VGG16 for L_f and L_s: a .safetensors under torchvision's names "
+            "with the first blocks or all."
+        ),
+    ] = None,
+    style_weight: Annotated[
+        float, typer.Option(help="Weight of the style term; 1e6 in the paper, for four taps.")
+    ] = 1e6,
+    feature_weight: Annotated[float, typer.Option(help="Weight of the feature term.")] = 1.0,
+    match: Annotated[
+        str, typer.Option(help="How the model's results are fitted: mean or histogram.")
+    ] = "mean",
     seed: Annotated[int, typer.Option(help="Of weights and triplets.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ... or mps.")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     terms: Annotated[str, typer.Option(help="Terms of the data, for the model's card.")] = "",
     overwrite: Annotated[bool, typer.Option(help="Replace OUTPUT if it exists.")] = False,
 ) -> None:
-    """Train the network on stacks with the pixel-wise loss."""
+    """Train the network on stacks."""
     if output.suffix != SUFFIX or not output.parent.is_dir():
         raise BadInput(f"OUTPUT must be a {SUFFIX} file in an existing folder.")
     if output.exists() and not overwrite:
@@ -65,17 +84,20 @@ def train(
                 "learning_rate": learning_rate,
                 "schedule": schedule,
                 "seed": seed,
+                "loss": {"preset": loss, "style": style_weight, "feature": feature_weight},
             }
         )
     except ValidationError as error:
         first = error.errors()[0]
         where = "".join(f"--{part}: ".replace("_", "-") for part in first["loc"])
         raise BadInput(f"{where}{first['msg']}.") from None
+    if config.loss.preset != "L_1" and vgg is None:
+        raise BadInput(f"--loss {loss} needs the weights of VGG16: give them by --vgg.")
     sources = [parse_source(text) for text in stacks]
     validation = [parse_source(text) for text in val or []]
-    card = {"trained_on": stacks, "validated_on": val or [], "terms": terms}
+    card = {"trained_on": stacks, "validated_on": val or [], "terms": terms, "match": match}
     with bars() as show:
-        _run(config, sources, validation, output, preset, base, device, threads, card, show)
+        _run(config, sources, validation, output, preset, base, device, threads, vgg, card, show)
 
 
 def parse_source(text: str) -> Source:
@@ -86,9 +108,10 @@ def parse_source(text: str) -> Source:
     BadInput
         If the file cannot be read or the sections are not in it.
     """
-    match = re.fullmatch(r"(.*?)(?:\[(\d*):(\d*)(?::(\d+))?\])?", text)
+    match = re.fullmatch(r"(.*?)(?:\[(\d*):(\d*)(?::(\d+))?\])?(?:@(\d))?", text)
     assert match is not None  # every part is optional
-    stack = open_stack(match[1]).stack()
+    file = open_stack(match[1])
+    stack = file.stack() if match[5] is None else SliceStack(file.data, int(match[5]))
     start, stop = int(match[2] or 0), int(match[3] or len(stack))
     spacing = int(match[4] or 1)
     if not 0 <= start < stop <= len(stack) or spacing < 1:
@@ -105,11 +128,13 @@ def _run(
     base: str,
     device_name: str,
     threads: int,
+    vgg: Path | None,
     card: dict[str, Any],
     show: Bars,
 ) -> None:
     import torch
 
+    from napari_ssan.losses.total import TotalLoss
     from napari_ssan.network.device import choose_device, describe
     from napari_ssan.network.model_file import load_model, save_model
     from napari_ssan.network.ssan import SSAN, preset
@@ -139,17 +164,21 @@ def _run(
         "version": __version__,
         "curve": [],
     }
-    losses: list[float] = []
+    loss = TotalLoss(config.loss, vgg)
+    if loss.vgg is not None:
+        show.say(f"VGG16 compares {', '.join(loss.vgg.taps)}")
+    losses: list[dict[str, float]] = []
     due = VALIDATE
 
     def on_step(event: StepDone) -> None:
         nonlocal due
-        losses.append(event.loss)
+        losses.append(event.losses)
         show.show("training", round(1000 * event.share), 1000)
         if event.share < due:
             return
         due += VALIDATE
-        entry = {"step": event.step, "loss": sum(losses) / len(losses), "gammas": event.gammas}
+        entry: dict[str, Any] = {"step": event.step, "gammas": event.gammas}
+        entry |= {term: sum(each[term] for each in losses) / len(losses) for term in losses[0]}
         losses.clear()
         if validation:
             entry["psnr"] = validate(event.network, validation)
@@ -158,7 +187,7 @@ def _run(
         show.say(", ".join(f"{key} {_short(value)}" for key, value in entry.items()))
 
     try:
-        run(network, sampler, config, device, on_step)
+        run(network, sampler, config, loss, device, on_step)
     except FloatingPointError as error:
         raise BadInput(f"Training broke off, {error}: lower --learning-rate.") from None
     console.print(f"Wrote {output}", markup=False)

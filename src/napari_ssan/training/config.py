@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_ssan.losses.config import LossConfig
+
 
 class TrainingConfig(BaseModel):
     """Settings of a training run.
@@ -33,6 +35,8 @@ class TrainingConfig(BaseModel):
         Crops are magnified or reduced by up to this factor.
     seed : int
         Of the weights and of the triplets.
+    loss : LossConfig
+        What is made small.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +51,7 @@ class TrainingConfig(BaseModel):
     clip: float = Field(1.0, gt=0)
     zoom: float = Field(1.6, ge=1)
     seed: int = 0
+    loss: LossConfig = LossConfig()
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingConfig:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
-from napari_ssan.losses.pixel import charbonnier
+from napari_ssan.losses.total import TotalLoss
 from napari_ssan.network.device import autocast
 from napari_ssan.network.ssan import SSAN
 from napari_ssan.stack.triplets import Triplet, TripletSampler
@@ -30,8 +30,8 @@ class StepDone:
         Steps done.
     share : float
         Of the budget that is spent, 0 to 1.
-    loss : float
-        Of this step.
+    losses : dict of str to float
+        Terms of this step's loss as they enter it, and their ``total``.
     gammas : tuple of float
         How much each stage of the attention contributes.
     network : SSAN
@@ -40,7 +40,7 @@ class StepDone:
 
     step: int
     share: float
-    loss: float
+    losses: dict[str, float]
     gammas: tuple[float, ...]
     network: SSAN
 
@@ -49,10 +49,11 @@ def train(
     network: SSAN,
     sampler: TripletSampler,
     config: TrainingConfig,
+    loss: TotalLoss,
     device: torch.device,
     on_step: Callable[[StepDone], bool | None],
 ) -> SSAN:
-    """Train a network on triplets with the pixel-wise loss.
+    """Train a network on triplets.
 
     Parameters
     ----------
@@ -62,6 +63,8 @@ def train(
         Endless triplets.
     config : TrainingConfig
         Budget and settings.
+    loss : TotalLoss
+        What to make small.
     device : torch.device
         Where to train.
     on_step : callable
@@ -80,6 +83,7 @@ def train(
     network.to(device).train()
     convert_conv2d_weight_memory_format(network, torch.channels_last)
     average = deepcopy(network).eval().requires_grad_(False)
+    loss.to(device)
     optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.9, 0.999))
     triplets = iter(sampler)
     begin, step, share = time.monotonic(), 0, 0.0
@@ -89,11 +93,11 @@ def train(
         previous, target, following, position = _batch(triplets, config.batch, device)
         with autocast(device, True):
             synthesis = network(previous, following, position)
-        loss = charbonnier(synthesis.image, target)
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss.item()} at step {step}")
+        total, terms = loss(synthesis.image, target, previous, following)
+        if not torch.isfinite(total):
+            raise FloatingPointError(f"the loss became {total.item()} at step {step}")
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        total.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
         optimizer.step()
         step += 1
@@ -103,7 +107,7 @@ def train(
         gammas = tuple(
             float(p.detach()) for name, p in network.named_parameters() if name.endswith("gamma")
         )
-        if on_step(StepDone(step, share, loss.item(), gammas, average)):
+        if on_step(StepDone(step, share, terms | {"total": total.item()}, gammas, average)):
             break
     return average.cpu()
 

@@ -1,0 +1,48 @@
+"""What reaches a machine that installs a wheel."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        from hatchling.build import build_wheel
+
+        return zipfile.ZipFile(folder / build_wheel(str(folder)))
+
+
+def test_weights_and_their_terms_are_in_it(wheel):
+    names = set(wheel.namelist())
+    assert "napari_ssan/models/ssan-fidelity.safetensors" in names
+    assert "napari_ssan/napari.yaml" in names
+    assert any(name.endswith("LICENSE-WEIGHTS.md") for name in names)
+
+
+def test_metadata(wheel):
+    (name,) = [name for name in wheel.namelist() if name.endswith("/METADATA")]
+    metadata = message_from_bytes(wheel.read(name))
+    assert "Framework :: napari" in metadata.get_all("Classifier")
+    assert metadata["License-Expression"] == "BSD-3-Clause AND CC-BY-NC-SA-3.0"
+    base = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
+    names = {re.split(r"[^\w.-]", line)[0].lower() for line in base}
+    assert not names & {"napari", "pyqt5", "pyqt6", "pyside2", "pyside6"}
+    assert not [line for line in base if re.search(r"<|==|~=", line)], "lower bounds only"
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", metadata.get_payload())
+    assert pictures
+    assert all(link.startswith("https://") for link in pictures)
+
+
+def test_every_picture_of_the_readme_is_there():
+    links = re.findall(r"\]\((?!https?://|#)([^)]+)\)", (ROOT / "README.md").read_text())
+    assert [link for link in links if not (ROOT / link).is_file()] == []
