@@ -64,7 +64,7 @@ set_up() {
     python=$(find_python)
     if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         rm -rf .venv
-        if ! "$python" -m venv .venv 2>/dev/null; then
+        if ! "$python" -m venv .venv >/dev/null 2>&1; then
             need_packages python3-venv
             "$python" -m venv .venv
         fi

@@ -21,7 +21,7 @@ from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.stored import buffer, store
 from napari_ssan.engine.tiles import BandBlender, TileGrid
 from napari_ssan.errors import Cancelled
-from napari_ssan.stack.alignment import NOWHERE, Shift, field_of, find_shift, read_shifted
+from napari_ssan.stack.alignment import LONGEST_SHIFT, NOWHERE, Shift, field_of, find_shift, read_shifted
 from napari_ssan.stack.defects import Defects, Region, as_defects
 from napari_ssan.stack.intensity import QUANTILES, SAMPLE, Float, Intensity, specify, to_dtype
 from napari_ssan.stack.sections import Array, SliceStack, Window
@@ -107,7 +107,8 @@ def patches(
     Parameters are those of :func:`repair`; every patch is also reported. With
     `only`, all marks are planned with, but these sections alone are synthesized.
     """
-    survey = Survey(stack, defects, method.tile)
+    # A tile sees so far, and lies so far off where its neighbour has shifted.
+    survey = Survey(stack, defects, method.tile + LONGEST_SHIFT)
     jobs, warnings = plan(survey)
     jobs = [job for job in jobs if only is None or job.slot in only]
     for text in warnings:

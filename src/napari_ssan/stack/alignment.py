@@ -11,14 +11,16 @@ from napari_ssan.stack.sections import Array, SliceStack, Window
 
 #: Grain is taken out before sections are compared: its scale, in pixels.
 GRAIN = 2.0
+#: Side of the field that is compared, in pixels, at most.
+FIELD = 1024
 #: Longer shifts than this share of the compared field are not believed.
 LARGEST = 0.25
+#: So far, in pixels, a section can be found to have shifted.
+LONGEST_SHIFT = round(LARGEST * FIELD)
 #: Shorter ones, in pixels, are left alone: resampling would cost more than it mends.
 SMALLEST = 0.75
 #: Correlation must rise by this much, or the sections stay where they are.
 GAIN = 0.04
-#: Side of the field that is compared, in pixels, at most.
-FIELD = 1024
 
 Shift = tuple[float, float]
 Mask = npt.NDArray[np.bool_]

@@ -1,0 +1,263 @@
+"""What survives a crash: marks, their states and the synthesized pixels, on disk.
+
+A sidecar is a folder with one ``marks.json`` and an ``.npy`` file for every patch.
+It lies beside the stack's file, or in the user's data folder for a layer that has
+none, under a name that follows from the stack's content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from platformdirs import user_data_path
+from pydantic import ValidationError
+
+from napari_ssan.engine.provenance import SyntheticSection
+from napari_ssan.engine.repaired import Patch, Slot
+from napari_ssan.engine.stored import StoredArray, store
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.defects import Defects, Mask, Region
+from napari_ssan.stack.sections import SliceStack
+
+FORMAT = 1
+NAME = "marks.json"
+#: A stack is known by the middles of this many sections, each so many pixels wide.
+SAMPLED_SECTIONS, SAMPLED_WIDTH = 5, 512
+
+
+@dataclass(frozen=True)
+class Saved:
+    """State of a repair.
+
+    Attributes
+    ----------
+    defects : Defects
+        The marks.
+    states : mapping of (int, int) to str
+        State of each mark, by its slot.
+    patches : tuple of Patch
+        Synthesized pixels.
+    when : datetime or None
+        When it was saved.
+    lost : int
+        Patches whose files are missing or damaged; their marks are to be repaired again.
+    """
+
+    defects: Defects
+    states: Mapping[Slot, str]
+    patches: tuple[Patch, ...] = ()
+    when: datetime | None = None
+    lost: int = field(default=0)
+
+    def __str__(self) -> str:
+        slices = len({patch.slot for patch in self.patches})
+        text = _count(len(self.states), "mark")
+        if slices:
+            text += f" and {_count(slices, 'repaired slice')}"
+        return text if self.when is None else f"{text} from {_day(self.when)}"
+
+
+class Sidecar:
+    """A folder that holds the state of a repair.
+
+    Parameters
+    ----------
+    folder : Path
+        Where; made when something is saved.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def of(cls, stack: SliceStack, source: Path | None) -> Sidecar:
+        """Find the sidecar of a stack; reads a few windows of it.
+
+        Parameters
+        ----------
+        stack : SliceStack
+            The stack.
+        source : Path or None
+            Its file or folder, if it comes from one.
+        """
+        key = fingerprint(stack)
+        if source is not None and source.exists() and os.access(source.parent, os.W_OK):
+            return cls(source.parent / f".{source.name}.napari-ssan" / key)
+        return cls(user_data_path("napari-ssan") / "unsaved" / key)
+
+    def load(self, stack: SliceStack) -> Saved | None:
+        """Read what was saved; None if there is nothing.
+
+        Raises
+        ------
+        BadInput
+            If the file is damaged. It is kept aside under another name.
+        """
+        path = self.folder / NAME
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._put_aside(path, str(error)) from None
+        try:
+            content = json.loads(text)
+            if content["format"] > FORMAT:
+                raise BadInput("a newer version of napari-ssan wrote them")
+            defects = Defects.from_json(json.dumps(content["defects"]), stack.shape[1:])
+            defects.check(stack.shape)
+            states = {_slot(e["slot"]): str(e["state"]) for e in content["states"]}
+            when = datetime.fromisoformat(content["saved"])
+            patches = [self._read_patch(entry, stack) for entry in content["patches"]]
+        except (BadInput, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise self._put_aside(path, str(error)) from None
+        found = tuple(patch for patch in patches if patch is not None)
+        self._prune(found)
+        return Saved(defects, states, found, when, len(patches) - len(found))
+
+    def save(self, saved: Saved) -> None:
+        """Write the state, whole or not at all; without any mark the folder is emptied.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, as when the disk is full.
+        """
+        if not saved.defects:
+            self.discard()
+            return
+        content = {
+            "format": FORMAT,
+            "saved": datetime.now(UTC).isoformat(),
+            "defects": json.loads(saved.defects.to_json()),
+            "states": [{"slot": slot, "state": state} for slot, state in saved.states.items()],
+            "patches": [
+                _patch_to_json(patch)
+                for patch in saved.patches
+                if isinstance(patch.pixels, StoredArray)
+            ],
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{NAME}.part"
+        try:
+            with temporary.open("w", encoding="utf-8") as file:
+                json.dump(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.folder / NAME)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def keep(self, patch: Patch) -> Patch:
+        """Move a patch's pixels from memory into the folder.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        z, number = patch.slot
+        name = f"{z}-{number}-{patch.top}-{patch.left}-{os.urandom(4).hex()}.npy"
+        return replace(patch, pixels=store(self.folder / name, np.asarray(patch.pixels[:])))
+
+    def discard(self) -> None:
+        """Delete what was saved; files of others, and what was put aside, stay."""
+        (self.folder / NAME).unlink(missing_ok=True)
+        self._prune(())
+        for folder in (self.folder, self.folder.parent):
+            try:
+                folder.rmdir()
+            except OSError:  # not there, or not empty
+                return
+
+    def _prune(self, keep: tuple[Patch, ...]) -> None:
+        kept = {patch.pixels.path for patch in keep if isinstance(patch.pixels, StoredArray)}
+        for path in self.folder.glob("*.npy"):
+            if path not in kept:
+                path.unlink(missing_ok=True)
+
+    def _read_patch(self, entry: dict[str, Any], stack: SliceStack) -> Patch | None:
+        """Read a patch; None if its pixels are not there as they should be."""
+        slot, top, left = _slot(entry["slot"]), int(entry["top"]), int(entry["left"])
+        try:
+            record = SyntheticSection.model_validate(entry["record"])
+            pixels = StoredArray(self.folder / Path(entry["file"]).name)
+            mask = None if entry["mask"] is None else _mask_from_json(entry["mask"], stack)
+        except (OSError, ValueError, EOFError, BadInput, ValidationError):
+            return None
+        ends = np.add((top, left), pixels.shape)
+        fits = len(pixels.shape) == 2 and (ends <= stack.shape[1:]).all() and min(top, left) >= 0
+        if not fits or pixels.dtype != stack.dtype or not 0 <= slot[0] < len(stack):
+            return None
+        if mask is not None and mask.shape != pixels.shape:
+            return None
+        return Patch(slot, top, left, pixels, mask, record)
+
+    def _put_aside(self, path: Path, reason: str) -> BadInput:
+        aside = path.with_name(f"damaged-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.json")
+        try:
+            path.replace(aside)
+        except OSError:
+            aside = path
+        return BadInput(
+            f"The saved marks of this stack cannot be read ({reason}); they are kept as {aside}."
+        )
+
+
+def fingerprint(stack: SliceStack) -> str:
+    """Short name of a stack's content, from its shape, its dtype and a few windows of it."""
+    count, height, width = stack.shape
+    digest = hashlib.sha256(f"{stack.source_shape} {stack.z_axis} {stack.dtype}".encode())
+    top, left = (max(0, (n - SAMPLED_WIDTH) // 2) for n in (height, width))
+    window = slice(top, top + SAMPLED_WIDTH), slice(left, left + SAMPLED_WIDTH)
+    for z in sorted({round(z) for z in np.linspace(0, count - 1, SAMPLED_SECTIONS)}):
+        digest.update(np.ascontiguousarray(stack.read(z, window)).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _patch_to_json(patch: Patch) -> dict[str, Any]:
+    mask = None if patch.mask is None else _mask_to_json(patch.mask)
+    return {
+        "slot": patch.slot,
+        "top": patch.top,
+        "left": patch.left,
+        "file": cast(StoredArray, patch.pixels).path.name,
+        "mask": mask,
+        "record": patch.record.model_dump(mode="json"),
+    }
+
+
+def _mask_to_json(mask: Mask) -> Any:
+    """Give a mask the form in which regions are written."""
+    written = Defects(regions={0: [Region(0, 0, mask)]}).to_json()
+    return json.loads(written)["regions"][0]
+
+
+def _mask_from_json(entry: dict[str, Any], stack: SliceStack) -> Mask:
+    height, width = (int(n) for n in entry["shape"])
+    defects = Defects.from_json(json.dumps({"regions": [entry]}), stack.shape[1:])
+    return cast(Mask, defects.mask(0, (slice(0, height), slice(0, width))))
+
+
+def _slot(value: Any) -> Slot:
+    z, number = value
+    return int(z), int(number)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _day(when: datetime) -> str:
+    day = when.astimezone().date()
+    days = (datetime.now().astimezone().date() - day).days
+    return {0: "today", 1: "yesterday"}.get(days, f"{day:%d %B %Y}")

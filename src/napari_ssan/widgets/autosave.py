@@ -1,0 +1,61 @@
+"""Saving after every change: the latest state, one write at a time, off the GUI thread."""
+
+from psygnal import Signal
+
+from napari_ssan.engine.sidecar import Saved, Sidecar
+from napari_ssan.workers import Lane
+
+
+class Autosave:
+    """Writes a session's state to its sidecar.
+
+    Parameters
+    ----------
+    lane : Lane
+        Where it is written.
+    """
+
+    #: A sentence, the first time that it cannot be written.
+    failed = Signal(str)
+
+    def __init__(self, lane: Lane) -> None:
+        self.sidecar: Sidecar | None = None
+        #: While this holds, what is in the sidecar is not replaced.
+        self.held = True
+        self._lane = lane
+        self._latest: Saved | None = None
+        self._writing = self._complained = False
+
+    def save(self, saved: Saved) -> None:
+        """Take note of a state; it is written as soon as may be."""
+        self._latest = saved
+        self.write()
+
+    def write(self) -> None:
+        """Write the latest state, unless there is a reason to wait."""
+        if self.sidecar is None or self.held or self._writing or self._latest is None:
+            return
+        sidecar, saved, self._latest = self.sidecar, self._latest, None
+        self._writing = True
+        task = self._lane.submit(lambda report, cancel: sidecar.save(saved))
+        task.failed.connect(self._on_failed)
+        task.ended.connect(self._on_ended)
+
+    def discard(self) -> None:
+        """Delete what is in the sidecar."""
+        if self.sidecar is not None:
+            sidecar = self.sidecar
+            self._lane.submit(lambda report, cancel: sidecar.discard())
+
+    def _on_ended(self) -> None:
+        self._writing = False
+        self.write()
+
+    def _on_failed(self, error: Exception) -> None:
+        if not self._complained:
+            self._complained = True
+            reason = getattr(error, "strerror", None) or error
+            self.failed.emit(
+                f"The marks cannot be saved ({reason}): work goes on in memory; "
+                "export the stack to keep it."
+            )

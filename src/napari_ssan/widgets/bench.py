@@ -1,0 +1,352 @@
+"""One image layer on the bench: its session, its layers, its sidecar, and the work on it."""
+
+import time
+from functools import partial
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+from psygnal import Signal
+
+from napari_ssan.engine.events import Notice, PatchDone, Progress
+from napari_ssan.engine.jobs import RepairJob, RunsOn, Stage, Tell, blank_sections
+from napari_ssan.engine.session import RepairSession
+from napari_ssan.engine.sidecar import Saved, Sidecar
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.defects import Region
+from napari_ssan.stack.sections import SliceStack
+from napari_ssan.widgets import messages
+from napari_ssan.widgets.autosave import Autosave
+from napari_ssan.widgets.layers import source_path
+from napari_ssan.widgets.marks import DefectsLayer, Outline
+from napari_ssan.widgets.repair_state import ModelChoice, tile_megapixels, time_text
+from napari_ssan.widgets.result import ResultLayers
+from napari_ssan.workers import Lane, Task
+
+
+class Bench:
+    """Brings the session, the layers of the viewer and the workers together.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where the layers are.
+    image : Image layer
+        What is repaired.
+    stack : SliceStack
+        Its stack.
+    quick, slow : Lane
+        Where small work is done (outlines, saving), and where long work is (repair, export).
+    """
+
+    #: Something that the dock shows has changed.
+    changed = Signal()
+    #: Only how far the work is has changed; this comes often.
+    progressed = Signal()
+    #: What a repair had to say; all of it so far.
+    noted = Signal(str)
+    #: A model, and the seconds that it takes for a megapixel of tiles.
+    timed = Signal(str, float)
+
+    def __init__(self, viewer: Any, image: Any, stack: SliceStack, quick: Lane, slow: Lane) -> None:
+        self.image = image
+        self.stack = stack
+        self._quick, self._slow = quick, slow
+        self._autosave = Autosave(quick)
+        self._autosave.failed.connect(messages.warn)
+        self.session = RepairSession(stack, self._autosave.save)
+        self.marks = DefectsLayer(viewer, image, stack)
+        self.results = ResultLayers(viewer, image, self.session)
+        self.offer: Saved | None = None
+        self.blank: list[int] = []
+        self.rows = self.session.rows()
+        self.busy, self.done, self.total = "", 0, 0
+        self._tasks: list[Task] = []
+        self._device = ""
+        self._notes: dict[str, None] = {}
+        self.closed = False
+        self.session.changed.connect(self._on_session)
+        self.session.patched.connect(self._on_patched)
+        self.marks.drawn.connect(self._on_drawn)
+        self.marks.erased.connect(self.session.remove_regions)
+        self.marks.refused.connect(messages.warn)
+        self.marks.drawing_changed.connect(self.changed.emit)
+        self.results.changed.connect(self.changed.emit)
+        self._open()
+
+    # ---- marks
+
+    def draw(self, on: bool) -> None:
+        """Take up the lasso, or put it down."""
+        if on and self.results.longer:
+            self.results.before(True)  # what is drawn belongs to sections of the original
+        self.marks.draw(on)
+        if on:
+            self.marks.show(self.session.regions())
+
+    def unmark(self, marks: tuple[tuple[int, int], ...]) -> None:
+        """Forget marks, and the shapes that they were drawn with."""
+        keys = [key for key, (z, _) in self.session.regions().items() if (z, 0) in marks]
+        self.session.unmark(marks)
+        self.marks.erase(keys)
+
+    def find_blank(self) -> None:
+        """Look for lost slices; they are offered when they are found."""
+
+        def work(report: Tell, cancel: Flag) -> list[int]:
+            return blank_sections(self.stack, report, cancel)
+
+        self._start(work, "Looking for blank slices…").succeeded.connect(self._on_blank)
+
+    def answer(self, yes: bool) -> None:
+        """Restore or discard what was saved, or mark blank slices that were found, or not."""
+        if self.offer is not None:
+            offer, self.offer = self.offer, None
+            if yes:
+                self._restore(offer)
+            else:
+                self._autosave.discard()
+            self._autosave.held = False
+            self._autosave.write()
+        elif self.blank:
+            blank, self.blank = self.blank, []
+            if yes:
+                self.session.mark(blank)
+        self.changed.emit()
+
+    # ---- work
+
+    def repair(self, choice: ModelChoice, device: str) -> None:
+        """Queue a repair of what is pending.
+
+        Raises
+        ------
+        BadInput
+            If nothing is.
+        """
+        job = self.session.claim()
+        self.results.ensure()
+        self.noted.emit("")
+        self._notes.clear()
+        run = partial(
+            job.run,
+            method=choice.method,
+            model=choice.model,
+            device=device,
+            sidecar=self._autosave.sidecar,
+        )
+        task = self._start(run, "Waiting for its turn…")
+        task.reported.connect(partial(self._on_repair, job, Stopwatch(choice)))
+        task.ended.connect(partial(self._on_repaired, job))
+
+    def export(self, path: Path, mask: bool) -> None:
+        """Queue writing the repaired stack to a file."""
+        from napari_ssan.files import check_output, save_stack
+        from napari_ssan.writers import calibration
+
+        repaired = self.session.snapshot()
+        layer = self.results.layer if self.results.layer is not None else self.image
+        meta = dict(layer.as_layer_data_tuple()[1])
+        source = source_path(self.image)
+
+        def work(report: Tell, cancel: Flag) -> list[Path]:
+            def tick(done: int, total: int) -> None:
+                report(Progress(done, total, done, None))
+
+            check_output(path, source, overwrite=True, dtype=repaired.dtype)
+            return save_stack(
+                path,
+                repaired,
+                calibration(repaired, meta),
+                overwrite=True,
+                mask=mask,
+                progress=tick,
+                cancel=cancel,
+            )
+
+        task = self._start(work, f"Writing {path.name}…")
+        task.succeeded.connect(
+            lambda written: messages.tell("Exported " + ", ".join(p.name for p in written) + ".")
+        )
+
+    def cancel(self) -> None:
+        """Stop what runs for this layer; what is finished stays."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            self.busy = "Stopping at the next tile…"
+            self.changed.emit()
+
+    @property
+    def busy_text(self) -> str:
+        """What is going on, and how many runs wait; empty if nothing is."""
+        waiting = len(self._tasks) - 1
+        return f"{self.busy} ({waiting} queued)" if self.busy and waiting > 0 else self.busy
+
+    def stop(self) -> None:
+        """Stop the work, and touch no layer any more."""
+        self.closed = True
+        self.cancel()
+
+    def close(self) -> None:
+        """Stop the work and let go of the layers, which stay."""
+        self.stop()
+        self.marks.close()
+        self.results.close()
+
+    # ---- within
+
+    def _open(self) -> None:
+        source = source_path(self.image)
+
+        def work(report: Any, cancel: Flag) -> tuple[Sidecar, Saved | BadInput | None]:
+            sidecar = Sidecar.of(self.stack, source)
+            try:
+                return sidecar, sidecar.load(self.stack)
+            except BadInput as error:
+                return sidecar, error
+
+        task = self._quick.submit(work)
+        task.succeeded.connect(self._on_opened)
+        task.failed.connect(messages.report)
+
+    def _on_opened(self, found: tuple[Sidecar, Saved | BadInput | None]) -> None:
+        self._autosave.sidecar, saved = found
+        if isinstance(saved, BadInput):
+            messages.report(saved)
+        elif saved is not None:
+            if self.results.adopt():  # left by a dock in this very viewer: nothing to ask
+                self._restore(saved)
+            else:
+                self.offer = saved
+        self._autosave.held = self.offer is not None
+        self._autosave.write()
+        self.changed.emit()
+
+    def _restore(self, saved: Saved) -> None:
+        marked_meanwhile = self.session.defects
+        self.session.restore(saved)
+        self.session.mark(marked_meanwhile.whole)
+        self.marks.show(self.session.regions())
+        if saved.patches:
+            self.results.ensure()
+        if saved.lost:
+            messages.warn(
+                f"The saved pixels of {saved.lost} repairs are missing or damaged: "
+                "repair their marks again."
+            )
+
+    def _on_drawn(self, outlines: dict[str, tuple[int, Outline]]) -> None:
+        shape = self.stack.shape[1:]
+        known = self.session.regions()
+        outlines = {key: found for key, found in outlines.items() if key not in known}
+        if not outlines:
+            return
+
+        def work(report: Any, cancel: Flag) -> list[tuple[str, int, Region | BadInput]]:
+            return [(key, z, _region(outline, shape)) for key, (z, outline) in outlines.items()]
+
+        task = self._quick.submit(work)
+        task.succeeded.connect(self._on_regions)
+        task.failed.connect(messages.report)
+
+    def _on_regions(self, regions: list[tuple[str, int, Region | BadInput]]) -> None:
+        for key, z, region in regions:
+            if isinstance(region, BadInput):
+                messages.report(region)
+            elif self.marks.has(key):
+                self.session.set_region(key, z, region)
+
+    def _on_blank(self, found: list[int]) -> None:
+        self.blank = [z for z in found if z not in self.session.marks.whole]
+        if not self.blank:
+            messages.tell("No blank slice was found that is not marked yet.")
+        self.changed.emit()
+
+    def _start(self, work: Any, title: str) -> Task:
+        task = self._slow.submit(work, title)
+        self._tasks.append(task)
+        if len(self._tasks) == 1:
+            self.busy, self.done, self.total = title, 0, 0
+        task.reported.connect(self._on_progress)
+        task.failed.connect(messages.report)
+        task.ended.connect(partial(self._on_ended, task))
+        self.changed.emit()
+        return task
+
+    def _on_progress(self, event: Any) -> None:
+        if isinstance(event, Stage):
+            self.busy, self.done, self.total = event.text, 0, 0
+        elif isinstance(event, RunsOn):
+            self._device = event.device
+        elif isinstance(event, Progress):
+            left = "" if event.seconds_left is None else f", {time_text(event.seconds_left)} left"
+            where = f" · {self._device}" if self._device else ""
+            self.busy = f"slice {event.section}{left}{where}"
+            self.done, self.total = event.done, event.total
+        self.progressed.emit()
+
+    def _on_repair(self, job: RepairJob, watch: "Stopwatch", event: Any) -> None:
+        if isinstance(event, PatchDone):
+            self.session.take(event.patch, job)
+            if watch.rate is not None:
+                self.timed.emit(watch.choice.model, watch.rate)
+        elif isinstance(event, Progress):
+            watch.tick(event.done)
+        elif isinstance(event, Notice):
+            self._notes[event.text] = None
+            self.noted.emit("\n".join(self._notes))
+
+    def _on_repaired(self, job: RepairJob) -> None:
+        self._device = ""
+        self.session.release(job)
+        if not self.closed:
+            repaired = self.session.repaired
+            if any(repaired.patches(slot) for slot in repaired.slots):
+                self.results.ensure()  # in case it was deleted meanwhile
+            self.results.remove_if_empty()
+
+    def _on_ended(self, task: Task) -> None:
+        self._tasks.remove(task)
+        self.busy = self._tasks[0].title if self._tasks else ""
+        self.done = self.total = 0
+        self.changed.emit()
+
+    def _on_session(self) -> None:
+        self.rows = self.session.rows()
+        self.changed.emit()
+
+    def _on_patched(self, slots: Any) -> None:
+        if not self.closed:
+            self.results.refresh()
+
+
+class Stopwatch:
+    """Measures how long a model takes.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+        The model.
+    """
+
+    def __init__(self, choice: ModelChoice) -> None:
+        self.choice = choice
+        self.rate: float | None = None
+        self._first: tuple[int, float] | None = None
+
+    def tick(self, done: int) -> None:
+        """So many tiles are done; the first one is not counted, since it warms up."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = done, now
+        elif self.choice.tile and done > self._first[0]:
+            seconds = (now - self._first[1]) / (done - self._first[0])
+            self.rate = seconds / tile_megapixels(self.choice)
+
+
+def _region(outline: Outline, shape: tuple[int, int]) -> Region | BadInput:
+    try:
+        return Region.from_outline(outline, shape)
+    except BadInput as error:
+        return error

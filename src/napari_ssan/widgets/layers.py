@@ -1,0 +1,173 @@
+"""What a napari layer is to a repair: its stack, its place in the world, the slice on screen.
+
+Viewers and layers are used by what they offer in public, so that a
+``ViewerModel``, a viewer and napari's proxy of one are all the same here.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image
+
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.sections import SliceStack
+
+Vector = npt.NDArray[np.float64]
+
+#: Where a layer's metadata hold what this plugin knows about it.
+METADATA = "napari_ssan"
+
+
+def unwrap(value: Any) -> Any:
+    """Return what stands behind napari's proxy, which wraps our own objects, too."""
+    while type(value).__name__.endswith("PublicOnlyProxy"):
+        value = value.__wrapped__
+    return value
+
+
+def is_image(layer: Any) -> bool:
+    """Whether a layer is an image."""
+    return isinstance(unwrap(layer), Image)
+
+
+def stack_of(layer: Any) -> SliceStack:
+    """Return the stack that an image layer shows, at full resolution.
+
+    Raises
+    ------
+    BadInput
+        If it is none; the sentence says what to do.
+    """
+    if layer.rgb:
+        raise BadInput("This is a colour (RGB) image; convert it to grey first.")
+    data = unwrap(layer.data)
+    if layer.multiscale:
+        data = unwrap(data[0])
+    labels = [str(label) for label in layer.axis_labels]
+    return SliceStack(data, labels.index("z") if "z" in labels else None)
+
+
+def source_path(layer: Any) -> Path | None:
+    """Return the file or folder that a layer was read from."""
+    known = (unwrap(layer.metadata).get(METADATA) or {}).get("path") or layer.source.path
+    return Path(known) if known else None
+
+
+def made_for(image: Any) -> dict[str, Any]:
+    """Metadata of a layer that is made for an image."""
+    return {METADATA: {"made_for": image.unique_id}}
+
+
+def owner_of(layer: Any) -> Any:
+    """Which image a layer was made for, as its unique id; None for all others."""
+    return (unwrap(layer.metadata).get(METADATA) or {}).get("made_for")
+
+
+def placement(layer: Any) -> dict[str, Any]:
+    """Return what gives another layer the same place in the world."""
+    names = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
+    place = {name: unwrap(getattr(layer, name)) for name in names}
+    return {**place, "affine": np.array(layer.affine.affine_matrix)}
+
+
+def look(layer: Any) -> dict[str, Any]:
+    """Return what makes another image layer look the same."""
+    names = ("contrast_limits", "gamma", "interpolation2d")
+    return {**{name: getattr(layer, name) for name in names}, "colormap": unwrap(layer.colormap)}
+
+
+def view_objection(viewer: Any, layer: Any, stack: SliceStack) -> str:
+    """Why slices cannot be marked in the present view, and what to do; empty if they can."""
+    if len(viewer.dims.point) < layer.ndim:
+        return "The layer is on its way into the viewer."  # napari sizes its sliders afterwards
+    if viewer.dims.ndisplay != 2:
+        return "3-D view: go back to 2-D (the cube button, Ctrl+Y) to mark slices."
+    offset = viewer.dims.ndim - layer.ndim
+    displayed = {axis - offset for axis in viewer.dims.displayed}
+    if displayed != {stack.y_axis, stack.x_axis}:
+        return (
+            "The view cuts across the slices: roll the dimensions (Ctrl+E) until the slider "
+            "is that of z."
+        )
+    data, linear = _data_and_directions(viewer, layer)
+    tilt = max(abs(linear[stack.z_axis, axis - offset]) for axis in viewer.dims.displayed)
+    if tilt * max(stack.shape[1:]) > 0.5 * max(np.abs(linear).max(), 1e-12):
+        return "The layer is turned out of the plane of the view: reset its transform first."
+    if not -0.5 <= data[stack.z_axis] <= len(stack) - 0.5:
+        return "The slice on screen lies outside this stack: move the slider into it."
+    return ""
+
+
+def section_on_screen(viewer: Any, layer: Any, z_axis: int, count: int) -> int | None:
+    """Return the data index of the section that is shown; it need not be the slider's."""
+    data = world_to_data(viewer, layer, np.asarray(viewer.dims.point, float))
+    z = int(np.round(data[z_axis]))
+    return z if 0 <= z < count else None
+
+
+def go_to(viewer: Any, layer: Any, z_axis: int, z: int) -> None:
+    """Move the slider to a section of a layer."""
+    data = world_to_data(viewer, layer, np.asarray(viewer.dims.point, float))
+    data[z_axis] = z
+    world = np.asarray(layer.data_to_world(data)) * _unit_factors(
+        layer.units, getattr(viewer.dims, "units", None)
+    )
+    offset = viewer.dims.ndim - layer.ndim
+    viewer.dims.set_point(z_axis + offset, float(world[z_axis]))
+
+
+def world_to_data(viewer: Any, layer: Any, point: Vector) -> Vector:
+    """Point of the viewer's world, (ndim,), in pixels of a layer."""
+    factors = _unit_factors(getattr(viewer.dims, "units", None), layer.units)
+    return np.array(layer.world_to_data(point[-layer.ndim :] * factors), float)
+
+
+def to_data_of(layer: Any, other: Any, points: Vector) -> Vector:
+    """Points (n, ndim) in pixels of `other`, in pixels of `layer`."""
+    factors = _unit_factors(other.units, layer.units)
+
+    def there(point: Vector) -> Vector:
+        world = np.asarray(other.data_to_world(point), float)[-layer.ndim :] * factors
+        return np.asarray(layer.world_to_data(world), float)
+
+    origin = there(np.zeros(other.ndim))
+    matrix = np.stack([there(unit) - origin for unit in np.eye(other.ndim)])
+    return np.asarray(points, float) @ matrix + origin
+
+
+def voxel_text(layer: Any) -> str:
+    """Voxel size in words, such as ``30 x 24 x 24 nm (z, y, x)``."""
+    units = [f"{unit:~}" if hasattr(unit, "dimensionality") else str(unit) for unit in layer.units]
+    numbers = [f"{size:.4g}" for size in layer.scale]
+    if len(set(units)) == 1:
+        unit = units[0].replace("pixel", "px")
+        return f"{' × '.join(numbers)} {unit}"
+    return " × ".join(f"{n} {unit}" for n, unit in zip(numbers, units, strict=True))
+
+
+def _data_and_directions(viewer: Any, layer: Any) -> tuple[Vector, Vector]:
+    """Return the viewer's point in pixels of a layer, and pixels per unit of world (ndim, ndim)."""
+    point = np.asarray(viewer.dims.point, float)[-layer.ndim :]
+    data = world_to_data(viewer, layer, point)
+    columns = [world_to_data(viewer, layer, point + unit) - data for unit in np.eye(layer.ndim)]
+    return data, np.stack(columns, axis=1)
+
+
+def _unit_factors(own: Any, other: Any) -> Vector:
+    """Return the factors that turn lengths in units of `own` into units of `other`."""
+    if own is None or other is None:
+        return np.ones(len(own or other or ()) or 1)
+    count = min(len(own), len(other))
+    pairs = zip(own[-count:], other[-count:], strict=True)
+    return np.array([_factor(a, b) for a, b in pairs])
+
+
+@lru_cache
+def _factor(own: Any, other: Any) -> float:
+    """Pixels and lengths have nothing to do with each other: napari draws one as the other."""
+    if own.dimensionality != other.dimensionality:
+        return 1.0
+    return float((1 * own).to(other).magnitude)

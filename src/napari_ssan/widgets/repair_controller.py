@@ -1,0 +1,345 @@
+"""Wires the dock "Repair slice": viewer, view, benches and workers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from napari_ssan.errors import BadInput
+from napari_ssan.widgets import messages
+from napari_ssan.widgets.bench import Bench
+from napari_ssan.widgets.corner import Corner
+from napari_ssan.widgets.dock_state import corner_text, state_of
+from napari_ssan.widgets.keys import Keys
+from napari_ssan.widgets.layers import (
+    is_image,
+    owner_of,
+    source_path,
+    stack_of,
+)
+from napari_ssan.widgets.repair_state import (
+    DockState,
+    device_choices,
+    device_text,
+    model_choices,
+    model_from_file,
+)
+from napari_ssan.widgets.repair_view import RepairView
+from napari_ssan.workers import Lane
+
+EMPTY = "Open a stack, or try the sample."
+
+
+class RepairController:
+    """Follows the viewer and the view, and keeps each informed of the other.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        What is worked in.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        self.quick, self.slow = Lane(), Lane()
+        self.models = model_choices()
+        self.view = RepairView(self.models, device_choices())
+        self.bench: Bench | None = None
+        self._benches: dict[Any, Bench] = {}
+        self._layers: list[Any] = []
+        self._chosen: Any = None
+        self._refusal = EMPTY
+        self._choice = self.models[0]
+        self._rates: dict[str, float] = {}
+        self._closed = False
+        self._keys = Keys(viewer)
+        self._corner = Corner(viewer)
+        self.view.show_keys(
+            {
+                "mark": self._keys.bind("mark", self.toggle_mark),
+                "lasso": self._keys.bind("lasso", self.toggle_lasso),
+                "before": self._keys.bind_held("before", self.show_before),
+            }
+        )
+        self._connect_view()
+        layers, dims = viewer.layers, viewer.dims
+        self._events = [
+            (layers.events.inserted, self._on_layers),
+            (layers.events.removed, self._on_removed),
+            (layers.selection.events.active, self._on_active),
+            (dims.events.point, self._on_dims),
+            (dims.events.order, self._on_dims),
+            (dims.events.ndisplay, self._on_ndisplay),
+        ]
+        for event, callback in self._events:
+            event.connect(callback)
+        self._on_layers()
+        self._on_active()
+
+    # ---- what keys and buttons do
+
+    def toggle_mark(self) -> None:
+        """Mark the slice on screen as a whole, or unmark it."""
+        bench, state = self.bench, self._state()
+        if bench is None or not state.can_mark or state.section is None:
+            messages.warn(state.refusal or state.hint or "Answer the question in the dock first.")
+            return
+        if state.whole:
+            bench.unmark(((state.section, 0),))
+        else:
+            self._try(lambda: bench.session.mark([state.section or 0]))
+
+    def toggle_lasso(self, on: bool | None = None) -> None:
+        """Take up the lasso, or put it down."""
+        bench, state = self.bench, self._state()
+        on = not state.drawing if on is None else on
+        if bench is None or (on and not state.can_draw):
+            messages.warn(state.refusal or state.hint or "Answer the question in the dock first.")
+            self.refresh()
+            return
+        bench.draw(on)
+
+    def show_before(self, on: bool) -> None:
+        """Show the original, or the repaired stack."""
+        if self.bench is not None:
+            self.bench.results.before(on)
+
+    def ask_missing(self) -> None:
+        """Ask how many sections are missing after the one on screen, and mark them."""
+        bench, z = self.bench, self._state().section
+        if bench is None or z is None:
+            return
+        number = self.view.ask_missing(z, bench.session.marks.missing.get(z, 0))
+        if number is not None:
+            self._try(lambda: bench.session.set_missing(z, number))
+
+    def repair(self) -> None:
+        """Repair what is marked, or queue it."""
+        bench = self.bench
+        if bench is not None:
+            self._try(lambda: bench.repair(self._choice, self.view.repairing.device_name()))
+
+    def accept(self) -> None:
+        """Keep the repair of the slice on screen."""
+        slot = None if self.bench is None else self.bench.results.slot_on_screen()
+        if self.bench is not None and slot is not None:
+            self.bench.session.accept([slot])
+
+    def revert(self) -> None:
+        """Take the repair of the slice on screen away."""
+        slot = None if self.bench is None else self.bench.results.slot_on_screen()
+        if self.bench is not None and slot is not None:
+            self.bench.session.revert([slot])
+
+    def export(self, suffix: str, mask: bool) -> None:
+        """Ask where to, and write."""
+        bench = self.bench
+        if bench is None:
+            return
+        source = source_path(bench.image)
+        folder = source.parent if source is not None and source.exists() else Path.home()
+        name = f"{bench.image.name.split('.')[0]}_repaired"
+        target = self.view.ask_target(folder, name, suffix)
+        if target is not None:
+            bench.export(target, mask)
+
+    def open_sample(self) -> None:
+        """Open the generated stack."""
+        self.viewer.open_sample("napari-ssan", "synthetic")
+
+    def choose_model(self, index: int) -> None:
+        """Take the model at a place in the list."""
+        self._choice = self.models[index]
+        self.refresh()
+
+    def choose_model_file(self) -> None:
+        """Ask for a model file and add it to the list."""
+        path = self.view.ask_model()
+        if path:
+            try:
+                choice = model_from_file(path)
+            except BadInput as error:
+                messages.report(error)
+            else:
+                self.models = [choice, *(m for m in self.models if m.model != choice.model)]
+                self._choice = choice
+        self.view.repairing.show_models(self.models, self.models.index(self._choice))
+        self.refresh()
+
+    def finish(self) -> None:
+        """Wait until all work has ended; meant for scripts, since the GUI stands still."""
+        while self.quick.current is not None or self.slow.current is not None:
+            self.quick.finish()
+            self.slow.finish()
+
+    def close(self) -> None:
+        """Let go of the viewer and stop. Can be called twice."""
+        if self._closed:
+            return
+        self._keys.unbind()
+        for event, callback in self._events:
+            event.disconnect(callback)
+        for bench in self._benches.values():
+            bench.close()
+        self._corner.say("")
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop all work, wait for it and save; the viewer may be gone already."""
+        if self._closed:
+            return
+        self._closed = True
+        for bench in self._benches.values():
+            bench.stop()
+        self.slow.close()
+        self.quick.finish()
+        self.quick.close()
+
+    # ---- following the viewer
+
+    def _on_layers(self, event: Any = None) -> None:
+        ids = {layer.unique_id for layer in self.viewer.layers}
+        self._layers = [
+            layer for layer in self.viewer.layers if is_image(layer) and owner_of(layer) not in ids
+        ]
+        if self._chosen not in self._layers:
+            self._choose(self._layers[-1] if self._layers else None)
+        self.refresh()
+
+    def _on_removed(self, event: Any) -> None:
+        removed = event.value
+        for image, bench in list(self._benches.items()):
+            if removed == image:
+                bench.close()
+                del self._benches[image]
+            elif removed == bench.marks.layer:
+                bench.marks.forget_layer()
+            elif removed == bench.results.layer or removed == bench.results.overlay:
+                bench.results.forget(removed)
+        self._on_layers()
+
+    def _on_active(self, event: Any = None) -> None:
+        active = self.viewer.layers.selection.active
+        if active in self._layers and active != self._chosen:
+            self._choose(active)
+        self.refresh()
+
+    def _on_dims(self, event: Any = None) -> None:
+        self.refresh()
+
+    def _on_ndisplay(self, event: Any = None) -> None:
+        for bench in self._benches.values():
+            sentence = bench.results.guard_3d()
+            if sentence:
+                messages.warn(sentence)
+        self.refresh()
+
+    def _choose(self, layer: Any) -> None:
+        self._chosen, self.bench, self._refusal = layer, None, ""
+        self.view.repairing.show_note("")
+        if layer is None:
+            self._refusal = EMPTY
+        elif layer in self._benches:
+            self.bench = self._benches[layer]
+        else:
+            try:
+                stack = stack_of(layer)
+            except BadInput as error:
+                self._refusal = str(error)
+            else:
+                self.bench = Bench(self.viewer, layer, stack, self.quick, self.slow)
+                self._benches[layer] = self.bench
+                self.bench.changed.connect(self.refresh)
+                self.bench.progressed.connect(self._on_progress)
+                self.bench.noted.connect(self.view.repairing.show_note)
+                self.bench.timed.connect(self._on_timed)
+        self.refresh()
+
+    def _on_progress(self) -> None:
+        bench = self.bench
+        if bench is not None and not self._closed:
+            self.view.repairing.show_progress(bench.busy_text, bench.done, bench.total)
+
+    def _on_timed(self, model: str, rate: float) -> None:
+        self._rates[model] = rate
+
+    # ---- showing
+
+    def refresh(self) -> None:
+        """Show the present state in dock and corner."""
+        if self._closed:
+            return
+        self.view.render_state(self._state())
+        self._corner.say(corner_text(self.viewer, self.bench))
+
+    def _state(self) -> DockState:
+        layer = self._chosen
+        names = tuple(str(each.name) for each in self._layers)
+        chosen = self._layers.index(layer) if layer in self._layers else -1
+        if self.bench is None:
+            return DockState(names, chosen, refusal=self._refusal, offer_sample=layer is None)
+        device = device_text(
+            self._choice, self.bench.stack.shape[1:], self._rates.get(self._choice.model)
+        )
+        return state_of(self.viewer, self.bench, names, chosen, device)
+
+    # ---- within
+
+    def _connect_view(self) -> None:
+        view = self.view
+        view.stack_chosen.connect(lambda index: self._activate(self._layers[index]))
+        view.answered.connect(lambda yes: self._with_bench(lambda bench: bench.answer(yes)))
+        view.sample_wanted.connect(self.open_sample)
+        marking = view.marking
+        marking.mark_pressed.connect(self.toggle_mark)
+        marking.lasso_toggled.connect(self.toggle_lasso)
+        marking.missing_pressed.connect(self.ask_missing)
+        marking.blank_pressed.connect(lambda: self._with_bench(Bench.find_blank))
+        repairing = view.repairing
+        repairing.repair_pressed.connect(self.repair)
+        repairing.cancel_pressed.connect(lambda: self._with_bench(Bench.cancel))
+        repairing.model_chosen.connect(self.choose_model)
+        repairing.model_file_wanted.connect(self.choose_model_file)
+        looking = view.looking
+        looking.before_toggled.connect(self.show_before)
+        looking.accept_pressed.connect(self.accept)
+        looking.revert_pressed.connect(self.revert)
+        looking.overlay_toggled.connect(self._show_overlay)
+        view.exporting.export_pressed.connect(self.export)
+        table = marking.table
+        table.chosen.connect(lambda row: self._on_row(row, "go"))
+        table.revert.connect(lambda row: self._on_row(row, "revert"))
+        table.again.connect(lambda row: self._on_row(row, "redo"))
+        table.unmark.connect(lambda row: self._on_row(row, "unmark"))
+
+    def _activate(self, layer: Any) -> None:
+        self.viewer.layers.selection.active = layer
+        self._choose(layer)
+
+    def _show_overlay(self, on: bool) -> None:
+        if self.bench is not None:
+            self.bench.results.show_synthetic(on)
+            self.refresh()
+
+    def _on_row(self, number: int, action: str) -> None:
+        bench = self.bench
+        if bench is None or number >= len(bench.rows):
+            return
+        marks = bench.rows[number].marks
+        if action == "go":
+            bench.results.go_to(marks[0])
+        elif action == "unmark":
+            bench.unmark(marks)
+        elif action == "revert":
+            bench.session.revert(marks)
+        else:
+            bench.session.redo(marks)
+
+    def _with_bench(self, action: Callable[[Bench], object]) -> None:
+        if self.bench is not None:
+            action(self.bench)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BadInput as error:
+            messages.report(error)

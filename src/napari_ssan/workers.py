@@ -1,0 +1,171 @@
+"""The one place where long work leaves the GUI thread and comes back.
+
+What runs in a lane may read arrays and write files. It may never touch a widget,
+a viewer or a layer: it reports, and its reports arrive in the GUI thread.
+Knows Qt, but no napari.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from threading import Event as Flag
+from threading import Thread
+from typing import Any
+
+from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal, Slot
+
+from napari_ssan.errors import Cancelled
+
+#: Work is given a function to report with and a flag to stop at, and returns its result.
+Work = Callable[[Callable[[Any], None], Flag], Any]
+
+
+class Task(QObject):  # type: ignore[misc]
+    """Work that was handed over. All signals are emitted in the GUI thread.
+
+    Parameters
+    ----------
+    work : callable
+        ``work(report, cancel)``.
+    title : str
+        What it is, in the user's words.
+    """
+
+    #: What the work reported, in order.
+    reported = Signal(object)
+    #: Its result.
+    succeeded = Signal(object)
+    #: The exception that ended it.
+    failed = Signal(object)
+    #: Stopped because it was asked to.
+    cancelled = Signal()
+    #: Last of all, however it ended; also when it never began.
+    ended = Signal()
+
+    def __init__(self, work: Work, title: str = "") -> None:
+        super().__init__()
+        self.work = work
+        self.title = title
+        self.flag = Flag()
+
+    def cancel(self) -> None:
+        """Ask the work to stop; it does at its next look at the flag."""
+        self.flag.set()
+
+
+class Lane(QObject):  # type: ignore[misc]
+    """A thread with a queue: one task runs, the others wait.
+
+    The thread exists only while there is work. Owned by Python, not by a Qt parent,
+    since it must outlive its thread.
+    """
+
+    #: A task was queued, began or ended.
+    changed = Signal()
+    _wake = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: deque[Task] = deque()
+        self._current: Task | None = None
+        self._thread: Thread | None = None
+        self._mail: deque[tuple[Task, str, Any]] = deque()
+        self._closed = False
+        self._wake.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.close)
+
+    @property
+    def current(self) -> Task | None:
+        """The task that runs."""
+        return self._current
+
+    @property
+    def waiting(self) -> int:
+        """How many tasks wait."""
+        return len(self._waiting)
+
+    def submit(self, work: Work, title: str = "") -> Task:
+        """Queue work; connect to the task's signals before returning to the event loop."""
+        task = Task(work, title)
+        self._waiting.append(task)
+        self._next()
+        self.changed.emit()
+        return task
+
+    def cancel(self) -> None:
+        """Ask what runs to stop, and drop what waits."""
+        dropped = list(self._waiting)
+        self._waiting.clear()
+        for task in dropped:
+            task.cancel()
+            task.cancelled.emit()
+            task.ended.emit()
+        if self._current is not None:
+            self._current.cancel()
+        self.changed.emit()
+
+    @Slot()  # type: ignore[untyped-decorator]
+    def close(self) -> None:
+        """Cancel, wait for the thread to end, and deliver what it still reported."""
+        if self._closed:
+            return
+        self._closed = True
+        self.cancel()
+        while self._thread is not None:
+            self._thread.join()
+            self._deliver()
+
+    def finish(self) -> None:
+        """Wait until all that was submitted has run, and deliver what it reported."""
+        while self._thread is not None:
+            self._thread.join()
+            self._deliver()
+
+    def _next(self) -> None:
+        if self._current is not None or not self._waiting:
+            return
+        self._current = task = self._waiting.popleft()
+        # A daemon, so that a program that ends without closing anything does end.
+        self._thread = Thread(target=self._run, args=(task,), name="napari-ssan", daemon=True)
+        self._thread.start()
+
+    def _run(self, task: Task) -> None:
+        """In the thread."""
+
+        def report(event: Any) -> None:
+            self._post(task, "reported", event)
+
+        try:
+            result = task.work(report, task.flag)
+        except Cancelled:
+            self._post(task, "cancelled", None)
+        except Exception as error:  # noqa: BLE001 - it is raised where the user sees it
+            self._post(task, "failed", error)
+        else:
+            self._post(task, "succeeded", result)
+
+    def _post(self, task: Task, kind: str, content: Any) -> None:
+        self._mail.append((task, kind, content))
+        self._wake.emit()
+
+    @Slot()  # type: ignore[untyped-decorator]
+    def _deliver(self) -> None:
+        """In the GUI thread."""
+        while self._mail:
+            task, kind, content = self._mail.popleft()
+            if kind == "reported":
+                task.reported.emit(content)
+                continue
+            if self._thread is not None:
+                self._thread.join()  # it has posted its last: no wait
+            self._thread = self._current = None
+            if kind == "cancelled":
+                task.cancelled.emit()
+            else:
+                getattr(task, kind).emit(content)
+            task.ended.emit()
+            self._next()
+            self.changed.emit()

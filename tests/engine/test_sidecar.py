@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import threading
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from napari_ssan.engine import sidecar as module
+from napari_ssan.engine.events import Notice, PatchDone
+from napari_ssan.engine.session import RepairSession
+from napari_ssan.engine.sidecar import NAME, Saved, Sidecar, fingerprint
+from napari_ssan.engine.stored import StoredArray
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.defects import Defects, Region
+from napari_ssan.stack.sections import SliceStack
+
+
+@pytest.fixture
+def stack(volume) -> SliceStack:
+    return SliceStack(volume)
+
+
+@pytest.fixture
+def side(tmp_path) -> Sidecar:
+    return Sidecar(tmp_path / "side")
+
+
+def repaired(stack: SliceStack, side: Sidecar | None) -> RepairSession:
+    """A session with a whole slice, a region and an insertion, all repaired."""
+    session = RepairSession(stack, side and side.save)
+    session.mark([2])
+    session.set_region("a", 5, Region.from_outline([(10, 10), (10, 30), (30, 20)], stack.shape[1:]))
+    session.set_missing(6, 1)
+    job = session.claim()
+
+    def report(event):
+        if isinstance(event, PatchDone):
+            session.take(event.patch, job)
+
+    job.run(report, threading.Event(), method="average", sidecar=side)
+    session.release(job)
+    session.accept([(2, 0)])
+    return session
+
+
+def test_round_trip(stack, side):
+    session = repaired(stack, side)
+    saved = side.load(stack)
+    assert saved.lost == 0
+    assert all(isinstance(patch.pixels, StoredArray) for patch in saved.patches)
+    other = RepairSession(stack)
+    other.restore(saved)
+    assert other.rows() == session.rows()
+    assert (other.repaired[:] == session.repaired[:]).all()
+    assert other.repaired.provenance == session.repaired.provenance
+
+
+def test_nothing_saved_is_nothing(stack, side):
+    assert side.load(stack) is None
+
+
+def test_summary_says_from_when(stack, side):
+    repaired(stack, side)
+    assert str(side.load(stack)) == "3 marks and 3 repaired slices from today"
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    assert str(Saved(Defects({1}), {(1, 0): "marked"}, (), yesterday)) == "1 mark from yesterday"
+    long_ago = datetime(2020, 5, 4, 12, tzinfo=UTC)
+    assert str(Saved(Defects({1}), {(1, 0): "marked"}, (), long_ago)) == "1 mark from 04 May 2020"
+
+
+def test_a_missing_file_is_a_lost_patch(stack, side):
+    repaired(stack, side)
+    next(side.folder.glob("2-0-*.npy")).unlink()
+    next(side.folder.glob("5-0-*.npy")).write_bytes(b"nothing")
+    saved = side.load(stack)
+    assert saved.lost == 2
+    session = RepairSession(stack)
+    session.restore(saved)
+    assert session.pending == {(2, 0), (5, 0)}
+
+
+def test_files_that_nobody_refers_to_are_deleted(stack, side):
+    repaired(stack, side)
+    np.save(side.folder / "9-0-0-0-stray.npy", np.zeros(3))
+    side.load(stack)
+    assert not list(side.folder.glob("*stray*"))
+    assert len(list(side.folder.glob("*.npy"))) == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 1}',
+        '{"format": 99}',
+        '{"format": 1, "saved": "2026-01-01", "defects": {"slices": [77]}, "states": [], '
+        '"patches": []}',
+        "\udcff",
+    ],
+)
+def test_a_damaged_file_is_kept_aside(stack, side, text):
+    side.folder.mkdir()
+    (side.folder / NAME).write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(BadInput, match="cannot be read") as caught:
+        side.load(stack)
+    (aside,) = side.folder.glob("damaged-*.json")
+    assert str(aside) in str(caught.value)
+    assert side.load(stack) is None
+
+
+def test_foreign_pixels_are_not_taken(stack, side):
+    repaired(stack, side)
+    path = next(side.folder.glob("2-0-*.npy"))
+    np.save(path, np.zeros((3000, 2), np.uint8))
+    assert side.load(stack).lost == 1
+    content = json.loads((side.folder / NAME).read_text())
+    content["patches"][0]["file"] = "../../etc/passwd"
+    (side.folder / NAME).write_text(json.dumps(content))
+    assert side.load(stack).lost >= 1
+
+
+def test_discard_leaves_nothing(stack, side):
+    repaired(stack, side)
+    side.discard()
+    assert not side.folder.exists()
+    side.discard()
+
+
+def test_without_marks_nothing_is_kept(stack, side):
+    session = RepairSession(stack, side.save)
+    session.mark([2])
+    assert side.load(stack)
+    session.unmark([(2, 0)])
+    assert not side.folder.exists()
+
+
+def test_it_lies_beside_the_file(stack, tmp_path, user_folder):
+    source = tmp_path / "a.tif"
+    source.touch()
+    beside = Sidecar.of(stack, source).folder
+    assert beside.parent == tmp_path / ".a.tif.napari-ssan"
+    assert user_folder in Sidecar.of(stack, None).folder.parents
+    assert user_folder in Sidecar.of(stack, tmp_path / "gone.tif").folder.parents
+
+
+def test_an_unwritable_folder_is_left_alone(stack, tmp_path, user_folder, monkeypatch):
+    source = tmp_path / "a.tif"
+    source.touch()
+    monkeypatch.setattr(module.os, "access", lambda path, mode: False)
+    assert user_folder in Sidecar.of(stack, source).folder.parents
+
+
+def test_fingerprint_follows_content(volume):
+    stack = SliceStack(volume)
+    other = volume.copy()
+    other[4, 50, 60] += 1
+    assert fingerprint(stack) == fingerprint(SliceStack(volume.copy()))
+    assert fingerprint(stack) != fingerprint(SliceStack(other))
+    assert fingerprint(stack) != fingerprint(SliceStack(volume.astype(np.uint16)))
+    assert fingerprint(stack) != fingerprint(SliceStack(volume, z_axis=1))
+
+
+def test_a_full_disk_costs_no_work(stack, side, monkeypatch):
+    def full(path, array):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "store", full)
+    session = RepairSession(stack)
+    session.mark([2, 5])
+    job = session.claim()
+    events = []
+    job.run(events.append, threading.Event(), method="average", sidecar=side)
+    assert sum(isinstance(event, PatchDone) for event in events) == 2
+    notices = [event.text for event in events if isinstance(event, Notice)]
+    assert len(notices) == 1
+    assert "No space left" in notices[0]
+
+
+def test_a_write_that_fails_leaves_the_old_state(stack, side, monkeypatch):
+    session = RepairSession(stack, side.save)
+    session.mark([2])
+    monkeypatch.setattr(
+        module.os, "fsync", lambda number: (_ for _ in ()).throw(OSError(28, "full"))
+    )
+    with pytest.raises(OSError, match="full"):
+        session.mark([5])
+    assert side.load(stack).defects.whole == {2}
+    assert not list(side.folder.glob("*.part"))

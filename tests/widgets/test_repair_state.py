@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+
+from napari_ssan.engine.marks import Row
+from napari_ssan.widgets import repair_state as module
+from napari_ssan.widgets.repair_state import (
+    ModelChoice,
+    device_text,
+    keyed,
+    model_choices,
+    repair_text,
+    slice_megapixels,
+    slices_text,
+    time_text,
+    what_text,
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "slices", "what"),
+    [
+        (Row(((60, 0),), "region", 1, 0.061, "marked"), "60", "region 6.1 %"),
+        (Row(((60, 0),), "region", 3, 0.0002, "marked"), "60", "3 regions < 0.1 %"),
+        (Row(((72, 0), (73, 0)), "whole", 2, 1.0, "marked"), "72–73", "whole"),
+        (Row(((12, 1),), "missing", 2, 1.0, "marked"), "after 12", "2 missing"),
+    ],
+)
+def test_rows_in_words(row, slices, what):
+    assert (slices_text(row), what_text(row)) == (slices, what)
+
+
+def test_labels():
+    assert repair_text(0, False) == "Repair"
+    assert repair_text(1, False) == "Repair 1 mark"
+    assert repair_text(2, True) == "Queue 2 marks"
+    assert keyed("Mark", "W") == "Mark (W)"
+    assert keyed("Mark", None) == keyed("Mark", "") == "Mark"
+    assert [time_text(s) for s in (None, 0.2, 20.4, 200)] == ["", "1 s", "20 s", "3 min"]
+
+
+def test_the_device_is_said_without_torch(monkeypatch):
+    choice = ModelChoice("Faithful", "", "ssan", "m", 256)
+    monkeypatch.setattr(module.sys, "platform", "linux")
+    monkeypatch.setattr(module, "has_nvidia", lambda: False)
+    assert device_text(choice, (512, 512), 10.0) == "Runs on CPU: no CUDA GPU · ~6 s a slice"
+    monkeypatch.setattr(module, "has_nvidia", lambda: True)
+    assert device_text(choice, (512, 512), None) == "Runs on the GPU"
+    assert "no model" in device_text(ModelChoice("Average", "", "average"), (512, 512), None)
+
+
+def test_tiles_overlap_and_so_count_more_than_once():
+    choice = ModelChoice("", "", "ssan", "", 256)
+    assert slice_megapixels(choice, (256, 256)) == pytest.approx(256**2 / 1e6)
+    assert slice_megapixels(choice, (512, 512)) > 512**2 / 1e6
+
+
+def test_choices_end_with_what_needs_no_model():
+    choices = model_choices()
+    assert [choice.method for choice in choices[-3:]] == ["average", "copy", "tvl1"]
+    assert all(choice.label and choice.tooltip for choice in choices)
+
+
+def test_a_damaged_bundled_model_does_not_keep_the_dock_shut(monkeypatch):
+    def damaged():
+        raise module.BadInput("damaged")
+
+    monkeypatch.setattr(module, "bundled_models", damaged)
+    assert [choice.method for choice in model_choices()] == ["average", "copy", "tvl1"]
