@@ -5,8 +5,8 @@ import sys
 from dataclasses import replace
 
 import pytest
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_ssan.engine.marks import Row
 from napari_ssan.widgets import repair_view as module
@@ -189,10 +189,9 @@ def test_a_choice_of_devices_is_shown_where_there_is_one(qtbot):
 
 
 def test_asking(view, monkeypatch, tmp_path):
-    monkeypatch.setattr(module.QInputDialog, "getInt", lambda *rest: (2, True))
-    assert view.ask_missing(5, 0) == 2
-    monkeypatch.setattr(module.QInputDialog, "getInt", lambda *rest: (2, False))
-    assert view.ask_missing(5, 0) is None
+    for end, known, expected in (("accept", 0, 1), ("accept", 3, 3), ("reject", 3, None)):
+        QTimer.singleShot(0, lambda end=end: getattr(QApplication.activeModalWidget(), end)())
+        assert view.ask_missing(5, known) == expected
     for typed, expected in (
         ("a", "a.ome.zarr"),
         ("a.ome.zarr", "a.ome.zarr"),

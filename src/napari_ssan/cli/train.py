@@ -63,6 +63,7 @@ def train(
     ] = "mean",
     seed: Annotated[int, typer.Option(help="Of weights and triplets.")] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ... or mps.")] = "auto",
+    summary: Annotated[str, typer.Option(help="What the model is for, for its card.")] = "",
     threads: Annotated[int, typer.Option(help="CPU threads; 0 takes all.")] = 0,
     terms: Annotated[str, typer.Option(help="Terms of the data, for the model's card.")] = "",
     overwrite: Annotated[bool, typer.Option(help="Replace OUTPUT if it exists.")] = False,
@@ -95,7 +96,14 @@ def train(
         raise BadInput(f"--loss {loss} needs the weights of VGG16: give them by --vgg.")
     sources = [parse_source(text) for text in stacks]
     validation = [parse_source(text) for text in val or []]
-    card = {"trained_on": stacks, "validated_on": val or [], "terms": terms, "match": match}
+    card = {
+        "trained_on": stacks,
+        "validated_on": val or [],
+        "terms": terms,
+        "match": match,
+        "loss": loss,
+        "summary": summary,
+    }
     with bars() as show:
         _run(config, sources, validation, output, preset, base, device, threads, vgg, card, show)
 

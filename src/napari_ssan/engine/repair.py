@@ -21,7 +21,14 @@ from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.stored import buffer, store
 from napari_ssan.engine.tiles import BandBlender, TileGrid
 from napari_ssan.errors import Cancelled
-from napari_ssan.stack.alignment import LONGEST_SHIFT, NOWHERE, Shift, field_of, find_shift, read_shifted
+from napari_ssan.stack.alignment import (
+    LONGEST_SHIFT,
+    NOWHERE,
+    Shift,
+    field_of,
+    find_shift,
+    read_shifted,
+)
 from napari_ssan.stack.defects import Defects, Region, as_defects
 from napari_ssan.stack.intensity import QUANTILES, SAMPLE, Float, Intensity, specify, to_dtype
 from napari_ssan.stack.sections import Array, SliceStack, Window

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_ssan.engine.marks import Row
+from napari_ssan.engine.methods import OVERLAP
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.errors import BadInput
 from napari_ssan.network.model_file import ModelInfo, bundled_models, read_info
 
 #: How long the network takes for a tile of so many pixels on a common CPU, before it is known.
-SECONDS_PER_MEGAPIXEL = 12.0
+SECONDS_PER_MEGAPIXEL = 5.0
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,9 @@ def device_text(choice: ModelChoice, shape: tuple[int, int], per_megapixel: floa
 
 def slice_megapixels(choice: ModelChoice, shape: tuple[int, int]) -> float:
     """Pixels of all tiles of a section, overlaps counted."""
-    return tile_megapixels(choice) * len(TileGrid(shape, choice.tile, min(64, choice.tile // 2)))
+    return tile_megapixels(choice) * len(
+        TileGrid(shape, choice.tile, min(OVERLAP, choice.tile // 2))
+    )
 
 
 def tile_megapixels(choice: ModelChoice) -> float:
@@ -216,12 +219,13 @@ def model_choices() -> list[ModelChoice]:
 
 def model_choice(info: ModelInfo, bundled: bool = False) -> ModelChoice:
     """Entry of a model file."""
-    names = {"ssan-fidelity": "Faithful", "ssan-texture": "Natural texture"}
+    names = {"ssan-fidelity": "Faithful", "ssan-realistic": "Natural texture"}
     label = f"{names.get(info.name, info.name)} (bundled)" if bundled else info.name
-    loss = str(info.card.get("loss", "pixel-wise loss (L_1)" if "fidelity" in info.name else ""))
+    loss = str(info.card.get("loss", ""))
     tooltip = f"Sparse self-attention aggregation network (SSAN), model {info.name}"
-    tooltip += f", trained with {loss}" if loss else ""
-    terms = str(info.card.get("license") or info.card.get("terms") or "")
+    tooltip += f", trained with the loss {loss}" if loss else ""
+    tooltip += f". {info.card['summary']}" if info.card.get("summary") else ""
+    terms = str(info.card.get("terms", ""))
     return ModelChoice(label, tooltip, "ssan", str(info.path), int(info.card["tile"]), terms)
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from magicgui.widgets import request_values
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
-    QInputDialog,
     QLabel,
     QPushButton,
     QVBoxLayout,
@@ -96,15 +96,12 @@ class RepairView(QWidget):  # type: ignore[misc]
 
     def ask_missing(self, z: int, known: int) -> int | None:
         """Ask how many sections are missing after a slice; None if the user turned away."""
-        number, sure = QInputDialog.getInt(
-            self,
-            "Missing sections",
-            f"How many sections are missing between slices {z} and {z + 1}?",
-            max(known, 1),
-            0,
-            20,
+        answer = request_values(
+            title=f"How many sections are missing between slices {z} and {z + 1}?",
+            parent=self,
+            count={"value": max(known, 1), "options": {"min": 0, "max": 20}},
         )
-        return int(number) if sure else None
+        return None if answer is None else int(answer["count"])
 
     def ask_model(self) -> str:
         """Ask for the path of a model file; empty if the user turned away."""
