@@ -1,4 +1,4 @@
-"""Fidelity of the network and of the baselines on held-out sections.
+"""Fidelity and style of the network and of the baselines on held-out sections.
 
 ``python benchmarks/validation.py STACK [--model NAME|PATH]`` hides every
 section of a stack in turn (or those of ``--slices``), synthesizes it by each
@@ -42,25 +42,26 @@ def main(
         begin = time.perf_counter()
         rows = list(leave_one_out(source, sections, method))
         seconds = (time.perf_counter() - begin) / len(rows)
-        means = {key: float(np.mean([row[key] for row in rows])) for key in ("psnr", "ssim", "ie")}
+        means = {
+            key: np.mean([row[key] for row in rows], axis=0).tolist()
+            for key in rows[0]
+            if key != "section"
+        }
         result[name] = means | {"seconds": seconds, "slices": rows}
     if as_json:
         print(json.dumps(result))
         return
-    table = Table(
-        "method",
-        "PSNR (dB)",
-        "SSIM",
-        "IE",
-        "s a slice",
-        title=f"{stack.name}, {len(sections)} slices",
-    )
+    heads = ("method", "PSNR (dB)", "SSIM", "IE", "low-pass PSNR (dB)", "hf", "bands", "s a slice")
+    table = Table(*heads, title=f"{stack.name}, {len(sections)} slices")
     for name, row in result.items():
         table.add_row(
             name,
             f"{row['psnr']:.2f}",
             f"{row['ssim']:.3f}",
             f"{row['ie']:.2f}",
+            f"{row['psnr_lowpass']:.2f}",
+            f"{row['hf_ratio']:.2f}",
+            " ".join(f"{band:.2f}" for band in row["bands"]),
             f"{row['seconds']:.1f}",
         )
     Console().print(table)

@@ -68,6 +68,7 @@ def layer_data(file: StackFile) -> LayerData:
         "metadata": {
             "napari_ssan": {
                 "path": str(file.path),
+                "files": [str(one) for one in file.files],
                 "provenance": provenance.model_dump(mode="json") if provenance else None,
             }
         },

@@ -79,6 +79,16 @@ def test_a_mask_marks_a_region(run, stack, volume, tmp_path, flat, suffix):
     assert (changed.max(axis=0) <= [3, 19, 43]).all()
 
 
+def test_a_volume_mask_and_named_slices_are_both_repaired(run, stack, volume, tmp_path):
+    mask = np.zeros(volume.shape, np.uint8)
+    mask[2, 10:20, 10:20] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", mask, photometric="minisblack")
+    arguments = ("--region", tmp_path / "mask.tif", "--defects", "5", *AVERAGE)
+    assert run("repair", stack, tmp_path / "out.tif", *arguments).code == 0
+    records = read_provenance(tmp_path / "out.tif").sections
+    assert [(r.section, r.kind) for r in records] == [(2, "region"), (5, "whole")]
+
+
 def test_marks_from_files(run, stack, tmp_path):
     (tmp_path / "marks.json").write_text(
         json.dumps(
@@ -141,6 +151,7 @@ def test_notices_are_said(run, stack, tmp_path):
         (("--defects", "3", "--model", "absent"), "no model"),
         (("--defects", "3", "--device", "cuda:77"), "device"),
         (("--defects", "3", "--device", "toaster"), "device"),
+        (("--defects", "3", "--device", "cuda:0", "--method", "average"), "CPU only"),
         (("--defects", "3", "--frobnicate"), "No such option"),
     ],
 )
@@ -191,6 +202,30 @@ def test_outputs_that_must_not_be_are_refused(run, stack, tmp_path):
     assert existing.read_bytes() == b"precious"
     assert run("repair", stack, existing, *arguments).code == 0
     assert tifffile.imread(existing).shape == (7, 48, 64)
+
+
+def test_nothing_that_is_read_is_overwritten(run, stack, tmp_path, tiny_model):
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:20, 10:20] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    tifffile.imwrite(tmp_path / "out.synthetic.tif", mask)
+    for name, options in (("mask.tif", ()), ("out.tif", ("--mask",))):
+        region = tmp_path / ("mask.tif" if name == "mask.tif" else "out.synthetic.tif")
+        before = region.read_bytes()
+        arguments = ("--region", region, "--defects", "3", "--overwrite", *options, *AVERAGE)
+        assert "never changed" in run("repair", stack, tmp_path / name, *arguments).sentence
+        assert region.read_bytes() == before
+
+
+def test_further_images_of_a_file_are_told_of(run, volume, tmp_path):
+    with tifffile.TiffWriter(tmp_path / "several.tif") as tiff:
+        tiff.write(volume, photometric="minisblack")
+        tiff.write(volume[:3, :40], photometric="minisblack")
+    outcome = run(
+        "repair", tmp_path / "several.tif", tmp_path / "out.tif", "--defects", "3", *AVERAGE
+    )
+    assert outcome.code == 0
+    assert "the first is used" in outcome.err
 
 
 def write_broken(folder: Path, kind: str, volume: np.ndarray) -> Path:
@@ -256,4 +291,5 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert b"Traceback" not in err
+    assert err.rstrip().endswith(b"Stopped.")
     assert leftovers(tmp_path) == []

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -123,11 +125,81 @@ def test_foreign_pixels_are_not_taken(stack, side):
     assert side.load(stack).lost >= 1
 
 
-def test_discard_leaves_nothing(stack, side):
-    repaired(stack, side)
-    side.discard()
+def test_pixels_stay_until_the_release(stack, side):
+    session = repaired(stack, side)
+    before, snapshot = session.repaired[:], session.snapshot()
+    session.unmark([(2, 0), (5, 0), (6, 1)])
+    assert not (side.folder / NAME).exists()
+    assert (snapshot[:] == before).all()
+    side.release()
     assert not side.folder.exists()
-    side.discard()
+    side.release()
+
+
+def test_released_pixels_that_are_saved_stay(stack, side):
+    session = repaired(stack, side)
+    session.revert([(5, 0)])
+    side.release()
+    assert len(list(side.folder.glob("*.npy"))) == 2
+    assert side.load(stack).lost == 0
+
+
+def test_pixels_whose_marks_are_not_saved_yet_stay(stack, side):
+    session = repaired(stack, side)
+    (patch,) = session.repaired.patches((2, 0))
+    kept = side.keep(patch)
+    side.release()
+    assert kept.pixels.path.exists()
+
+
+def test_pixels_of_marks_that_were_put_aside_stay(stack, side):
+    repaired(stack, side)
+    (side.folder / NAME).write_text("{")
+    with pytest.raises(BadInput):
+        side.load(stack)
+    assert side.load(stack) is None
+    assert len(list(side.folder.glob("*.npy"))) == 3
+
+
+def test_one_at_a_time(stack, tmp_path):
+    source = tmp_path / "a.tif"
+    source.touch()
+    first, second = Sidecar.of(stack, source), Sidecar.of(stack, source)
+    assert first.acquire()
+    assert not second.acquire()
+    second.release()
+    assert not second.acquire()
+    first.release()
+    assert second.acquire()
+    second.release()
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_process_that_ends_leaves_no_lock(stack, side, user_folder):
+    code = (
+        "import os, sys; from pathlib import Path;"
+        "from napari_ssan.engine import sidecar;"
+        "sidecar.user_data_path = lambda name, *rest: Path(sys.argv[1]) / name;"
+        "side = sidecar.Sidecar(Path(sys.argv[2])); assert side.acquire();"
+        "print('held', flush=True); sys.stdin.read(); os._exit(1)"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(user_folder), str(side.folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout.readline() == "held\n"
+    assert not side.acquire()
+    other.communicate()
+    assert side.acquire()
+    side.release()
+
+
+def test_where_nothing_can_be_locked_work_goes_on(stack, side, user_folder):
+    (user_folder / "napari-ssan").write_text("not a folder")
+    assert side.acquire()
+    side.release()
 
 
 def test_without_marks_nothing_is_kept(stack, side):

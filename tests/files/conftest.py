@@ -94,6 +94,39 @@ def make(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
+def ome_set(tmp_path: Path) -> Callable[..., list[Path]]:
+    """Writes the volume as an OME-TIFF set; its pixels lie in the files of the given numbers."""
+
+    def write(*numbers: int) -> list[Path]:
+        paths = [tmp_path / f"{number}.ome.tif" for number in range(2)]
+        halves = (_volume()[:3], _volume()[3:])
+        parts = {n: [halves[at] for at in range(2) if numbers[at] == n] for n in range(2)}
+        places = dict.fromkeys(range(2), 0)
+        planes = ""
+        for z in range(6):
+            number = numbers[z // 3]
+            planes += (
+                f'<TiffData FirstZ="{z}" IFD="{places[number]}" PlaneCount="1">'
+                f'<UUID FileName="{number}.ome.tif">urn:uuid:{number}</UUID></TiffData>'
+            )
+            places[number] += 1
+        xml = (
+            '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0">'
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" '
+            f'SizeX="50" SizeY="70" SizeZ="6" SizeC="1" SizeT="1">{planes}</Pixels></Image></OME>'
+        )
+        for number, path in enumerate(paths):
+            data = np.concatenate(parts[number] or [np.zeros((1, 70, 50), np.uint8)])
+            description = xml if number == 0 else None
+            tifffile.imwrite(
+                path, data, description=description, metadata=None, photometric="minisblack"
+            )
+        return paths
+
+    return write
+
+
+@pytest.fixture
 def repair() -> Callable[..., RepairedStack]:
     """Repairs section 2 as a whole and a corner of 4, and on demand inserts one after 3."""
 

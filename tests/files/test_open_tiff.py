@@ -173,24 +173,32 @@ def test_pyramid_of_an_ome_tiff(tmp_path, volume):
     np.testing.assert_array_equal(np.asarray(open_stack(path).data), volume())
 
 
-def test_ome_in_several_files(tmp_path, volume):
-    names = [tmp_path / f"{n}.ome.tif" for n in range(2)]
-    for name, part in zip(names, (volume()[:3], volume()[3:]), strict=True):
-        tifffile.imwrite(name, part, metadata=None, photometric="minisblack")
-    planes = "".join(
-        f'<TiffData FirstZ="{z}" IFD="{z % 3}" PlaneCount="1">'
-        f'<UUID FileName="{names[z // 3].name}">urn:uuid:{z // 3}</UUID></TiffData>'
-        for z in range(6)
-    )
-    xml = (
-        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:0">'
-        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" '
-        f'SizeX="50" SizeY="70" SizeZ="6" SizeC="1" SizeT="1">{planes}</Pixels></Image></OME>'
-    )
-    tifffile.imwrite(names[0], volume()[:3], description=xml, metadata=None, photometric=1)
-    np.testing.assert_array_equal(np.asarray(open_stack(names[0]).data), volume())
-    names[1].unlink()
-    assert "lacks sections" in _refusal(names[0])
+@pytest.mark.parametrize("numbers", [(0, 1), (1, 0), (1, 1)])
+def test_ome_in_several_files(ome_set, volume, numbers):
+    paths = ome_set(*numbers)
+    file = open_stack(paths[0])
+    np.testing.assert_array_equal(np.asarray(file.data), volume())
+    assert file.files == tuple(paths)
+    paths[1].unlink()
+    assert ("lacks sections" if 0 in numbers else "single section") in _refusal(paths[0])
+
+
+def test_further_images_are_noted(tmp_path, volume):
+    path = tmp_path / "in.tif"
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(volume(), photometric="minisblack")
+        for width in (20, 30):
+            tiff.write(np.zeros((9, width), np.uint8), photometric="minisblack")
+    file = open_stack(path)
+    assert file.notes == ("in.tif holds 3 images; the first is used.",)
+    np.testing.assert_array_equal(np.asarray(file.data), volume())
+
+
+@pytest.mark.parametrize("flavour", ["imagej", "ome-tiff", "tiff", "ome-zarr-0.5", "folder"])
+def test_nothing_to_note(make, flavour):
+    path = make(flavour)
+    file = open_stack(path)
+    assert (file.files, file.notes) == ((path,), ())
 
 
 def test_rgb(tmp_path):

@@ -55,6 +55,21 @@ def test_output_that_is_the_input(tmp_path, monkeypatch):
         assert "is the input itself" in _refusal(path, Path(name), overwrite=True)
 
 
+def test_nothing_that_is_read_is_overwritten(tmp_path):
+    paths = [tmp_path / name for name in ("a.tif", "mask.tif", "b.zarr")]
+    for path in paths[:2]:
+        path.touch()
+    zarr.create_group(paths[2])
+    assert "is the input itself" in _refusal(paths[0], iter(paths), overwrite=True)
+    for path in paths[1:]:
+        assert "is a file that is read for it" in _refusal(path, map(str, paths), overwrite=True)
+    assert "lies within" in _refusal(paths[2] / "c.zarr", paths)
+    sources = [paths[0], paths[2] / "marks.json"]
+    assert "lies within the output" in _refusal(paths[2], sources, overwrite=True)
+    check_output(tmp_path / "new.tif", paths)
+    check_output(paths[0], [], overwrite=True)
+
+
 def test_output_within_or_around_the_input(tmp_path):
     folder = tmp_path / "sections"
     folder.mkdir()

@@ -1,5 +1,6 @@
 import errno
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +190,38 @@ def test_the_input_is_not_overwritten(make, repair):
     with pytest.raises(BadInput, match="is the input itself"):
         save_stack(file.path, repair(file.stack()), file, overwrite=True)
     assert file.path.read_bytes() == before
+
+
+def test_no_file_of_the_input_is_overwritten(tmp_path, ome_set, repair):
+    first, second = ome_set(0, 1)
+    file = open_stack(first)
+    before = second.read_bytes()
+    for arguments in ({"path": second}, {"path": tmp_path / "out.tif", "mask": second}):
+        with pytest.raises(BadInput, match="is a file that is read"):
+            save_stack(**arguments, stack=repair(file.stack()), source=file, overwrite=True)
+    assert second.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [first, second]
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_no_mask_without_its_output(tmp_path, repair, volume, monkeypatch, existing):
+    path = tmp_path / "out.tif"
+    paths = [path, mask_path(path)] if existing else []
+    for one in paths:
+        one.write_text("old")
+    replace = Path.replace
+
+    def fail(this, target):
+        if target == path:
+            raise PermissionError(errno.EACCES, "denied")
+        return replace(this, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    arguments = (path, repair(SliceStack(volume())), Calibration.of("zyx", z_axis=0))
+    with pytest.raises(BadInput, match=r"out\.tif could not be written: permission is denied"):
+        save_stack(*arguments, overwrite=True, mask=True)
+    assert set(tmp_path.iterdir()) == set(paths)
+    assert all(one.read_text() == "old" for one in paths)
 
 
 def test_pixels_that_are_not_written(tmp_path):

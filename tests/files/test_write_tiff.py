@@ -6,6 +6,7 @@ import tifffile
 
 from napari_ssan.errors import BadInput
 from napari_ssan.files import Calibration, open_stack, save_stack, write_tiff
+from napari_ssan.files.calibration import TiffTraits
 
 INFO = "from the microscope"
 
@@ -121,6 +122,35 @@ def test_plain_keeps_its_words(tmp_path, make, repair):
     with tifffile.TiffFile(path) as tiff:
         assert tiff.pages[0].description == "my words"
         assert len(tiff.pages[0].tags.getall(270)) == 1
+
+
+def test_plain_keeps_letters_that_are_not_ascii(tmp_path, make, repair):
+    path, words = tmp_path / "out.tif", "pixel 4 nm, 0.04 µm apart, 脳"
+    _save(path, make("tiff", description=words.encode()), repair)
+    assert open_stack(path).calibration.tiff.description == words
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.pages[0].description == words
+
+
+def test_plain_keeps_its_words_and_its_voxel_size(tmp_path, make, repair):
+    path = tmp_path / "out.tif"
+    options = {"resolution": (0.25, 0.25), "resolutionunit": "NONE"}
+    metadata = {"axes": "ZYX", "spacing": 40.0, "unit": "nm"}
+    file, _ = _save(path, make("tiff", metadata=metadata, **options), repair)
+    again = open_stack(path)
+    assert again.calibration.scale == file.calibration.scale == (40, 4, 4)
+    assert again.calibration.units == file.calibration.units
+    assert again.calibration.tiff.description == "my words"
+
+
+def test_imagej_does_without_letters_that_it_has_not(tmp_path, volume):
+    path = tmp_path / "out.tif"
+    traits = TiffTraits(metadata={"title": "0.04 µm, 脳", "Info": "0.04 µm, 脳"})
+    calibration = Calibration.of("zyx", z_axis=0, flavour="imagej", tiff=traits)
+    save_stack(path, volume(), calibration)
+    metadata = open_stack(path).calibration.tiff.metadata
+    assert metadata["title"] == "0.04 um, ?"
+    assert metadata["Info"] == "0.04 µm, 脳"
 
 
 def test_plain_says_voxel_size_of_other_flavours(tmp_path, make, repair):

@@ -72,6 +72,9 @@ def test_json_round_trip():
         '{"regions": [{"slice": 1, "top": 0, "left": 0, "shape": [4, 4], "bits": "AAAA"}]}',
         '{"regions": [{"slice": 1, "top": 0, "left": 0, "shape": [4000, 4], "bits": ""}]}',
         '{"format": 99}',
+        '{"slices": [Infinity]}',
+        '{"slices": "12"}',
+        "[" * 100_000,
     ],
 )
 def test_bad_json_is_refused_in_one_sentence(text):
@@ -91,6 +94,34 @@ def test_csv_of_a_shapes_layer():
     defects = Defects.from_csv("\n".join(rows), SHAPE)
     assert list(defects.regions) == [6]
     assert defects.mask(6, ALL)[3, 5]
+
+
+def test_entries_of_missing_sections_add_up():
+    text = '{"missing": [{"after": 5}, {"after": 5, "count": 2}]}'
+    assert Defects.from_json(text, SHAPE).missing == {5: 3}
+
+
+def test_csv_from_a_spreadsheet(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfslice;last\r\n4;6\r\n")
+    assert Defects.read(tmp_path / "a.csv", SHAPE).whole == {4, 5, 6}
+
+
+def shapes_csv(kind: str, vertices: list[tuple[float, float, float]]) -> str:
+    rows = ["index,shape-type,vertex-index,axis-0,axis-1,axis-2"]
+    rows += [f"0,{kind},{i},{z},{y},{x}" for i, (z, y, x) in enumerate(vertices)]
+    return "\n".join(rows)
+
+
+def test_csv_of_an_ellipse_is_no_box():
+    corners = [(6, 5, 5), (6, 5, 45), (6, 25, 45), (6, 25, 5)]
+    (region,) = Defects.from_csv(shapes_csv("ellipse", corners), SHAPE).regions[6]
+    assert region.pixels == pytest.approx(np.pi * 10 * 20, rel=0.05)
+
+
+@pytest.mark.parametrize(("kind", "last"), [("path", 6), ("line", 6), ("polygon", 7)])
+def test_csv_of_what_encloses_nothing_on_a_slice_is_refused(kind, last):
+    with pytest.raises(BadInput):
+        Defects.from_csv(shapes_csv(kind, [(6, 2, 2), (6, 2, 8), (last, 8, 8)]), SHAPE)
 
 
 @pytest.mark.parametrize("text", ["", "section\n4\n", "slice\nfour\n", "slice,last\n9,7\n"])
@@ -142,10 +173,16 @@ def test_a_single_section_is_refused():
 
 
 def test_marks_in_easy_forms():
-    assert as_defects([1, np.int64(3)]).whole == {1, 3}
-    assert as_defects({4: blob()}).regions[4][0].pixels == 39
-    with pytest.raises(ValueError, match="whole number"):
-        as_defects([1.5])
+    assert as_defects([1, np.int64(3)], SHAPE).whole == {1, 3}
+    assert as_defects({4: blob()}, SHAPE).regions[4][0].pixels == 39
+
+
+@pytest.mark.parametrize(
+    "marks", ["45", 4, [1.5], ["1,2"], np.arange(5) == 4, [np.inf], {4: np.ones((20, 20))}]
+)
+def test_marks_that_could_be_misread_are_refused(marks):
+    with pytest.raises(BadInput):
+        as_defects(marks, SHAPE)
 
 
 @pytest.mark.parametrize(

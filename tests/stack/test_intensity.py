@@ -40,6 +40,11 @@ def test_a_constant_section_is_not_usable():
     assert not measure(SliceStack(np.full((2, 8, 8), 7, np.uint8)), 0).usable
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_a_spread_beyond_float64_is_not_usable(noise, scale):
+    assert not measure(SliceStack(noise.astype(float) * scale), 0).usable
+
+
 def test_normalization_is_inverted_and_centres_the_section(noise):
     found = measure(SliceStack(noise), 0)
     unit = found.normalize(noise[0])

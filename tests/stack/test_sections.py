@@ -78,6 +78,12 @@ def test_bands_cover_a_section_once(volume, monkeypatch):
     np.testing.assert_array_equal(np.vstack([pixels for _, pixels in bands]), volume[1])
 
 
+@pytest.mark.parametrize("axis", [3, 9, -4])
+def test_an_axis_that_is_not_there_is_refused(volume, axis):
+    with pytest.raises(BadInput, match="no axis"):
+        SliceStack(volume, axis)
+
+
 def test_a_section_beyond_the_stack_is_an_index_error(volume):
     with pytest.raises(IndexError):
         SliceStack(volume).read(4)

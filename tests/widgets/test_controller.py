@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication
 
@@ -376,7 +377,7 @@ def test_the_network_repairs_and_says_where_it_runs(
     torch.manual_seed(0)
     path = tmp_path / "own.safetensors"
     config = SSANConfig(features=8, blocks=1, layers=1, growth=8)
-    save_model(path, SSAN(config), {"tile": 64, "license": "CC BY 4.0"})
+    save_model(path, SSAN(config), {"tile": 64, "terms": "CC BY 4.0"})
     controller.view.ask_model = lambda: str(path)
     controller.choose_model_file()
     assert controller.view.repairing.model.currentText() == "own"
@@ -629,6 +630,72 @@ def test_export_refuses_the_original(viewer, make_controller, volume, tmp_path, 
     controller.finish()
 
 
+def test_export_asks_before_it_replaces(controller, tmp_path):
+    controller.bench.session.mark([2])
+    repair(controller)
+    target, mask = tmp_path / "out.ome.tif", tmp_path / "out.synthetic.tif"
+    target.write_bytes(b"precious")
+    mask.write_bytes(b"precious")
+    asked = []
+    controller.view.ask_target = lambda *rest: target
+    controller.view.ask_replace = lambda paths: asked.append(paths)
+    controller.export(".ome.tif", True)
+    controller.finish()
+    assert asked == [[target, mask]]
+    assert target.read_bytes() == mask.read_bytes() == b"precious"
+    controller.view.ask_replace = lambda paths: asked.append(paths) or True
+    controller.export(".ome.tif", False)
+    controller.finish()
+    assert asked[1:] == [[target]]
+    assert len(open_stack(target).stack()) == 10
+    assert mask.read_bytes() == b"precious"
+
+
+def test_export_is_not_harmed_by_unmarking(controller, tmp_path, monkeypatch, notifications):
+    from napari_ssan import files
+
+    controller.bench.session.mark([2])
+    repair(controller)
+    expected = controller.bench.session.repaired[:]
+    written, gate = files.save_stack, threading.Event()
+
+    def later(*rest, **more):
+        gate.wait(10)
+        return written(*rest, **more)
+
+    monkeypatch.setattr(files, "save_stack", later)
+    controller.bench.export(tmp_path / "a.tif", False)
+    controller.bench.unmark(((2, 0),))
+    controller.quick.finish()
+    gate.set()
+    controller.finish()
+    assert "Exported" in notifications[-1].message
+    assert (np.asarray(open_stack(tmp_path / "a.tif").data) == expected).all()
+
+
+def test_file_save_refuses_the_original(viewer, make_controller, volume, tmp_path):
+    """Also where napari's own reader has read it, which leaves no metadata."""
+    from napari.layers._source import layer_source
+
+    from napari_ssan.errors import BadInput
+    from napari_ssan.writers import write
+
+    source = tmp_path / "a.tif"
+    tifffile.imwrite(source, volume, photometric="minisblack")
+    with layer_source(path=str(source)):
+        viewer.add_image(volume, name="a")
+    controller = make_controller(viewer)
+    controller.bench.session.mark([2])
+    repair(controller)
+    controller.view.looking.overlay.click()
+    before = source.read_bytes()
+    for name in ("a [repaired]", "a [synthetic pixels]"):
+        data, meta, _ = viewer.layers[name].as_layer_data_tuple()
+        with pytest.raises(BadInput, match="is the input itself"):
+            write(str(source), data, meta)
+    assert source.read_bytes() == before
+
+
 # ---- after a crash
 
 
@@ -681,6 +748,66 @@ def test_discarding_forgets(viewer, controller, make_controller, volume):
         crash(second)
 
 
+def test_what_was_marked_before_the_question_stays(
+    viewer, controller, make_controller, volume, circle
+):
+    from napari_ssan.stack.defects import Region
+
+    controller.bench.session.mark([2])
+    controller.toggle_lasso(True)
+    viewer.layers["Defects"].add_polygons(circle(6))
+    controller.finish()
+    repair(controller)
+    (restored,) = controller.bench.session.regions()
+    crash(controller)
+
+    again = ViewerModel()
+    again.add_image(volume)
+    second = make_controller(again)
+    session = second.bench.session
+    (same,) = second.bench.offer.defects.regions[6]
+    session.mark([2, 8])
+    session.set_missing(4, 2)
+    session.set_region(restored, 6, same)
+    session.set_region("new", 0, Region.from_outline([(5, 5), (5, 20), (20, 9)], (64, 80)))
+    second.view.yes.click()
+    second.finish()
+    assert states(second) == {
+        ((0, 0),): "marked",
+        ((2, 0),): "synthesized",
+        ((4, 1),): "marked",
+        ((6, 0),): "synthesized",
+        ((8, 0),): "marked",
+    }
+    assert set(session.regions()) == {restored, "new"}
+
+
+def test_a_stack_that_is_open_twice_is_saved_once(
+    viewer, image, controller, make_controller, volume, notifications
+):
+    controller.bench.session.mark([2])
+    repair(controller)
+    other = ViewerModel()
+    other.add_image(volume)
+    second = make_controller(other)
+    assert "stays in memory only" in notifications[-1].message
+    assert len(notifications) == 1
+    assert not second.view.banner.isVisibleTo(second.view)
+    second.bench.session.mark([5])
+    repair(second)
+    second.bench.unmark(((5, 0),))
+    crash(second)
+    assert controller.bench.session.repaired[2].any()
+    viewer.layers.remove(image)
+    controller.finish()
+
+    again = ViewerModel()
+    again.add_image(volume)
+    third = make_controller(again)
+    assert third.view.message.text() == "Found 1 mark and 1 repaired slice from today."
+    assert len(notifications) == 1
+
+
 def test_a_closed_dock_is_taken_up_without_asking(viewer, controller, make_controller, circle):
     controller.toggle_lasso(True)
     viewer.layers["Defects"].add_polygons(circle(6))
@@ -697,8 +824,9 @@ def test_a_closed_dock_is_taken_up_without_asking(viewer, controller, make_contr
 
 def test_a_damaged_sidecar_is_a_sentence(controller, make_controller, volume, notifications):
     controller.bench.session.mark([2])
+    folder = controller.bench._autosave.sidecar.folder
     crash(controller)
-    (path,) = controller.bench._autosave.sidecar.folder.glob("marks.json")
+    (path,) = folder.glob("marks.json")
     path.write_text("{")
     again = ViewerModel()
     again.add_image(volume)

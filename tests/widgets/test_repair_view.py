@@ -202,5 +202,19 @@ def test_asking(view, monkeypatch, tmp_path):
         assert view.ask_target(tmp_path, "x", ".ome.zarr") == tmp_path / expected
     monkeypatch.setattr(module.QFileDialog, "getSaveFileName", lambda *rest: ("", ""))
     assert view.ask_target(tmp_path, "x", ".tif") is None
+    paths = [tmp_path / "a.tif", tmp_path / "a.synthetic.tif"]
+    for count, end, said in (
+        (1, "Yes", "a.tif exists already"),
+        (2, "No", "a.tif and a.synthetic.tif exist already"),
+    ):
+        asked = []
+
+        def answer(parent, title, text, end=end, asked=asked):
+            asked.append(text)
+            return getattr(module.QMessageBox.StandardButton, end)
+
+        monkeypatch.setattr(module.QMessageBox, "question", answer)
+        assert view.ask_replace(paths[:count]) == (end == "Yes")
+        assert asked[0].startswith(said)
     monkeypatch.setattr(module.QFileDialog, "getOpenFileName", lambda *rest: ("m", ""))
     assert view.ask_model() == "m"

@@ -23,6 +23,9 @@ app = typer.Typer(
 #: What typer raises for a wrong option or argument; recent versions carry a click of their own.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
+#: Exit code after Ctrl-C; recent versions of typer turn the interrupt into it.
+INTERRUPTED = 130
+
 for command in (repair, demo, train, info):
     app.command()(command)
 
@@ -30,7 +33,10 @@ for command in (repair, demo, train, info):
 def main() -> None:
     """Run the command line: exit code 0, 2 for bad input, 130 on Ctrl-C."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        code = app(standalone_mode=False) or 0
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(code)
     except BadInput as error:
         _refuse(str(error))
     except UsageError as error:
@@ -40,10 +46,10 @@ def main() -> None:
         sys.exit(2)
     except OSError as error:  # a full disk, a file that is gone: what the system says is the reason
         where = f" ({error.filename})" if error.filename else ""
-        _refuse(f"{error.strerror or error}{where}; nothing was written.")
+        _refuse(f"{error.strerror or error}{where}.")
     except (KeyboardInterrupt, typer.Abort):
-        Console(stderr=True).print("Stopped; nothing was written.")
-        sys.exit(130)
+        Console(stderr=True).print("Stopped.")
+        sys.exit(INTERRUPTED)
 
 
 def _refuse(sentence: str) -> None:

@@ -56,4 +56,5 @@ def bars() -> Iterator[Bars]:
     try:
         yield Bars(progress)
     finally:
-        progress.stop()
+        if progress.live.is_started:
+            progress.stop()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -69,12 +67,15 @@ def repair(
     check_output(output, input_path, overwrite)
     file = open_stack(input_path)
     stack = file.stack()
-    check_output(output, input_path, overwrite, dtype=stack.dtype)
-    if mask:
-        check_output(mask_path(output), input_path, overwrite)
+    # Nothing that the repair reads may be overwritten.
+    given = [path for path in (defects_file, region, Path(model)) if path and path.is_file()]
+    for target in (output, mask_path(output)) if mask else (output,):
+        check_output(target, [*file.files, *given], overwrite, dtype=stack.dtype)
     marks = gather(stack, defects, defects_file, region, insert_after)
     marks.check(stack.shape)
     with _scratch(output) as scratch, bars() as show:
+        for note in file.notes:
+            show.say(f"Note: {note}")
         repaired = repair_stack(
             stack,
             marks,
@@ -111,10 +112,13 @@ def gather(
     if region is None:
         marks.whole.update(named)
     else:
-        for z, found in _regions(region, stack, named):
+        flat, regions = _regions(region, stack, named)
+        for z, found in regions.items():
             marks.add_region(z, found)
-    for z, count in Counter(parse_slices(insert_after)).items():
-        marks.missing[z] = marks.missing.get(z, 0) + count
+        if not flat:
+            marks.whole.update(named)
+    for z in parse_slices(insert_after):
+        marks.add_missing(z)
     if not marks:
         raise BadInput(
             "Nothing is marked: give --defects, --defects-file, --region or --insert-after."
@@ -122,8 +126,8 @@ def gather(
     return marks
 
 
-def _regions(path: Path, stack: SliceStack, named: list[int]) -> Iterator[tuple[int, Region]]:
-    """Marked pixels of a mask image, section by section."""
+def _regions(path: Path, stack: SliceStack, named: list[int]) -> tuple[bool, dict[int, Region]]:
+    """Whether a mask image is 2-D, and its marked pixels section by section."""
     mask = open_image(path).data
     long = [axis for axis, length in enumerate(mask.shape) if length > 1]
     shape = tuple(mask.shape[axis] for axis in long)
@@ -137,7 +141,7 @@ def _regions(path: Path, stack: SliceStack, named: list[int]) -> Iterator[tuple[
             f"The mask {path.name} has the shape {tuple(mask.shape)}; "
             f"it needs that of the stack, {stack.source_shape}, or of a section, {stack.shape[1:]}."
         )
-    empty = True
+    regions = {}
     for z in dict.fromkeys(named) if flat else range(len(stack)):
         index: list[int | slice] = [
             slice(None) if axis in long else 0 for axis in range(len(mask.shape))
@@ -146,10 +150,10 @@ def _regions(path: Path, stack: SliceStack, named: list[int]) -> Iterator[tuple[
             index[long[own.index(stack.z_axis)]] = z
         marked = np.asarray(mask[tuple(index)]) != 0
         if marked.any():
-            empty = False
-            yield z, Region.from_mask(marked)
-    if empty:
+            regions[z] = Region.from_mask(marked)
+    if not regions:
         raise BadInput(f"The mask {path.name} is empty: non-zero pixels are those to repair.")
+    return flat, regions
 
 
 def _scratch(output: Path) -> tempfile.TemporaryDirectory[str]:

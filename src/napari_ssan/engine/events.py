@@ -40,7 +40,12 @@ class PatchDone:
     patch: Patch
 
     def __str__(self) -> str:
-        return f"repaired {self.patch.record}"
+        record = self.patch.record
+        if self.patch.slot[1]:
+            return f"inserted a section after slice {record.section}, from " + " and ".join(
+                str(z) for z in record.neighbours
+            )
+        return f"repaired {record}"
 
 
 @dataclass(frozen=True)

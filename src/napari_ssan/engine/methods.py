@@ -179,7 +179,12 @@ def make_method(name: str, model: str, device: str, report: Report, match: str =
         raise BadInput(f"There is no method {name!r}; choose one of {', '.join(METHODS)}.")
     if match not in MATCHES:
         raise BadInput(f"Grey values are matched by one of {', '.join(MATCHES)}, not by {match!r}.")
-    method: Method = Network(model, device, report) if name == "ssan" else Classical(name)
+    if name == "ssan":
+        method: Method = Network(model, device, report)
+    elif device not in ("auto", "cpu"):
+        raise BadInput(f"The method {name!r} runs on the CPU only; leave the device at auto.")
+    else:
+        method = Classical(name)
     if match != "auto":
         method.match = match
     return method

@@ -175,7 +175,8 @@ def _job(
         )
     if len(found) == 1:
         warnings[
-            f"Slice {z} has a good slice on one side only: it becomes a copy of slice {found[0]}."
+            f"Slice {z} has a good slice on one side only: "
+            f"what is marked of it is copied from slice {found[0]}."
         ] = None
         return Job(slot, kind, (found[0],), 0.0, region)
     first, last, own = place[found[0], 0], place[found[1], 0], place[slot]

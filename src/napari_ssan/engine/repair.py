@@ -24,6 +24,7 @@ from napari_ssan.errors import Cancelled
 from napari_ssan.stack.alignment import (
     LONGEST_SHIFT,
     NOWHERE,
+    SPLINE,
     Shift,
     field_of,
     find_shift,
@@ -95,7 +96,9 @@ def repair(
     source = stack if isinstance(stack, SliceStack) else SliceStack(stack, z_axis)
     how = make_method(method, str(model), device, report, match)
     repaired = RepairedStack(source)
-    for patch in patches(source, as_defects(defects), how, report, cancel, scratch):
+    for patch in patches(
+        source, as_defects(defects, source.shape[1:]), how, report, cancel, scratch
+    ):
         repaired.add(patch)
     return repaired
 
@@ -115,7 +118,7 @@ def patches(
     `only`, all marks are planned with, but these sections alone are synthesized.
     """
     # A tile sees so far, and lies so far off where its neighbour has shifted.
-    survey = Survey(stack, defects, method.tile + LONGEST_SHIFT)
+    survey = Survey(stack, defects, method.tile + LONGEST_SHIFT + SPLINE)
     jobs, warnings = plan(survey)
     jobs = [job for job in jobs if only is None or job.slot in only]
     for text in warnings:

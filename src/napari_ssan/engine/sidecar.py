@@ -20,6 +20,7 @@ import numpy as np
 from platformdirs import user_data_path
 from pydantic import ValidationError
 
+from napari_ssan.engine.lock import FileLock
 from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repaired import Patch, Slot
 from napari_ssan.engine.stored import StoredArray, store
@@ -68,6 +69,9 @@ class Saved:
 class Sidecar:
     """A folder that holds the state of a repair.
 
+    Pixels that are not needed any more are deleted when it is loaded or released,
+    not before: until then, an export may still read them.
+
     Parameters
     ----------
     folder : Path
@@ -76,6 +80,9 @@ class Sidecar:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._lock: FileLock | None = None
+        # Pixels that what was saved refers to; None while others may be in use.
+        self._needed: tuple[Patch, ...] | None = None
 
     @classmethod
     def of(cls, stack: SliceStack, source: Path | None) -> Sidecar:
@@ -93,6 +100,27 @@ class Sidecar:
             return cls(source.parent / f".{source.name}.napari-ssan" / key)
         return cls(user_data_path("napari-ssan") / "unsaved" / key)
 
+    def acquire(self) -> bool:
+        """Take hold of the folder until :meth:`release`; False if someone else has it."""
+        name = hashlib.sha256(str(self.folder.absolute()).encode()).hexdigest()[:16]
+        lock = FileLock(user_data_path("napari-ssan") / "locks" / name)
+        try:
+            if not lock.acquire():
+                return False
+        except OSError:  # nothing can be locked here: better without than not at all
+            return True
+        self._lock = lock
+        return True
+
+    def release(self) -> None:
+        """Delete what is not needed any more, and leave the folder to others."""
+        try:
+            if self._needed is not None:
+                self._prune(self._needed)
+        finally:
+            if self._lock is not None:
+                self._lock.release()
+
     def load(self, stack: SliceStack) -> Saved | None:
         """Read what was saved; None if there is nothing.
 
@@ -105,6 +133,7 @@ class Sidecar:
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
+            self._prune(())
             return None
         except (OSError, UnicodeDecodeError) as error:
             raise self._put_aside(path, str(error)) from None
@@ -121,19 +150,26 @@ class Sidecar:
             raise self._put_aside(path, str(error)) from None
         found = tuple(patch for patch in patches if patch is not None)
         self._prune(found)
+        self._needed = found
         return Saved(defects, states, found, when, len(patches) - len(found))
 
     def save(self, saved: Saved) -> None:
-        """Write the state, whole or not at all; without any mark the folder is emptied.
+        """Write the state, whole or not at all; without any mark there is none to be kept.
 
         Raises
         ------
         OSError
             If it cannot be written, as when the disk is full.
         """
-        if not saved.defects:
-            self.discard()
-            return
+        self._needed = None
+        if saved.defects:
+            self._write(saved)
+        else:
+            (self.folder / NAME).unlink(missing_ok=True)
+            self._remove_if_empty()
+        self._needed = saved.patches
+
+    def _write(self, saved: Saved) -> None:
         content = {
             "format": FORMAT,
             "saved": datetime.now(UTC).isoformat(),
@@ -164,15 +200,13 @@ class Sidecar:
         OSError
             If they cannot be written.
         """
+        self._needed = None
         self.folder.mkdir(parents=True, exist_ok=True)
         z, number = patch.slot
         name = f"{z}-{number}-{patch.top}-{patch.left}-{os.urandom(4).hex()}.npy"
         return replace(patch, pixels=store(self.folder / name, np.asarray(patch.pixels[:])))
 
-    def discard(self) -> None:
-        """Delete what was saved; files of others, and what was put aside, stay."""
-        (self.folder / NAME).unlink(missing_ok=True)
-        self._prune(())
+    def _remove_if_empty(self) -> None:
         for folder in (self.folder, self.folder.parent):
             try:
                 folder.rmdir()
@@ -180,10 +214,13 @@ class Sidecar:
                 return
 
     def _prune(self, keep: tuple[Patch, ...]) -> None:
+        if any(self.folder.glob("damaged-*.json")):
+            return  # marks that were put aside may refer to any of the pixels
         kept = {patch.pixels.path for patch in keep if isinstance(patch.pixels, StoredArray)}
         for path in self.folder.glob("*.npy"):
             if path not in kept:
                 path.unlink(missing_ok=True)
+        self._remove_if_empty()
 
     def _read_patch(self, entry: dict[str, Any], stack: SliceStack) -> Patch | None:
         """Read a patch; None if its pixels are not there as they should be."""

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from napari_ssan.engine.events import Report
 from napari_ssan.engine.methods import Method
 from napari_ssan.engine.repair import patches
-from napari_ssan.evaluation.metrics import FIDELITY
+from napari_ssan.evaluation.metrics import interpolation_error, psnr, ssim
+from napari_ssan.evaluation.style import band_ratios, hf_ratio, psnr_lowpass
 from napari_ssan.stack.defects import Defects
-from napari_ssan.stack.sections import SliceStack
+from napari_ssan.stack.sections import Array, SliceStack
+
+#: What is measured, by name.
+METRICS: dict[str, Callable[[Array, Array], Any]] = {
+    "psnr": psnr,
+    "ssim": ssim,
+    "ie": interpolation_error,
+    "psnr_lowpass": psnr_lowpass,
+    "hf_ratio": hf_ratio,
+    "bands": band_ratios,
+}
 
 
 def leave_one_out(
@@ -35,9 +46,10 @@ def leave_one_out(
     Yields
     ------
     dict
-        ``section`` and the fidelity metrics ``psnr`` (dB), ``ssim`` and ``ie``.
+        ``section``; fidelity: ``psnr`` (dB), ``ssim``, ``ie``, ``psnr_lowpass`` (dB);
+        style: ``hf_ratio`` and ``bands``, a list of four.
     """
     for z in sections:
         (patch,) = patches(stack, Defects({z}), method, report)
         real, made = stack.read(z), patch.pixels[:]
-        yield {"section": z} | {name: metric(real, made) for name, metric in FIDELITY.items()}
+        yield {"section": z} | {name: metric(real, made) for name, metric in METRICS.items()}

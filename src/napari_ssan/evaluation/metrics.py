@@ -39,7 +39,3 @@ def interpolation_error(real: Array, synthesized: Array) -> float:
     """Mean absolute error (IE) on a grey scale of 0 to 255."""
     difference = np.abs(real.astype(np.float64) - synthesized.astype(np.float64))
     return float(difference.mean()) * 255 / data_range(real)
-
-
-#: Metrics of fidelity by name.
-FIDELITY = {"psnr": psnr, "ssim": ssim, "ie": interpolation_error}

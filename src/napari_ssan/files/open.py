@@ -32,12 +32,23 @@ class StackFile:
         Axes, voxel size, units, and what else an output of the same flavour keeps.
     levels : tuple of array-like
         The pyramid, full resolution first; `data` alone if there is none.
+    companions : tuple of Path
+        Files beside `path` that the pixels are read from: others of the set of an OME-TIFF.
+    notes : tuple of str
+        What there is in the file that is not used, one sentence each.
     """
 
     path: Path
     data: ArrayLike
     calibration: Calibration
     levels: tuple[ArrayLike, ...]
+    companions: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files or folders that the stack is read from, `path` first."""
+        return (self.path, *self.companions)
 
     @property
     def flavour(self) -> Flavour | None:
@@ -139,15 +150,17 @@ def _open(path: Path) -> StackFile:
                 levels, calibration = open_zarr(path)
                 return StackFile(path, LazyArray(levels[0], path.name), calibration, tuple(levels))
             data, calibration = open_folder(path)
-        else:
-            with path.open("rb") as file:
-                start = file.read(4)
-            if start not in MAGIC and path.suffix.lower() not in (".tif", ".tiff"):
-                raise BadInput(f"{path.name} is none of what can be opened: {FORMATS}.")
-            data, calibration = open_tiff(path)
+            return StackFile(path, data, calibration, (data,))
+        with path.open("rb") as file:
+            start = file.read(4)
+        if start not in MAGIC and path.suffix.lower() not in (".tif", ".tiff"):
+            raise BadInput(f"{path.name} is none of what can be opened: {FORMATS}.")
+        image = open_tiff(path)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
-    return StackFile(path, data, calibration, (data,))
+    return StackFile(
+        path, image.data, image.calibration, (image.data,), image.companions, image.notes
+    )
 
 
 def _find_z(file: StackFile) -> int:

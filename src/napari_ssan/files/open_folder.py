@@ -86,7 +86,7 @@ def look(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
     """Height, width and type of the pixels of a single-section image, without reading them."""
     if file.suffix.lower() == ".png":
         return _look_png(file)
-    data, _ = open_tiff(file)
+    data = open_tiff(file).data
     data.close()
     if any(n != 1 for n in data.shape[:-2]):
         raise BadInput(f"{file.name} holds several images; a folder needs one per section.")
@@ -97,7 +97,7 @@ def read_image(file: Path) -> Array:
     """Pixels of a single-section image, (height, width)."""
     if file.suffix.lower() == ".png":
         return np.asarray(imagecodecs.png_decode(file.read_bytes()))
-    data, _ = open_tiff(file)
+    data = open_tiff(file).data
     pixels = data[(0,) * (data.ndim - 2)]
     data.close()
     return pixels
@@ -143,7 +143,7 @@ def _look_png(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
 
 def _like(file: Path, calibration: Calibration) -> Calibration:
     """With the pixel size of a single TIFF; how far apart sections are it cannot tell."""
-    data, single = open_tiff(file)
+    data, single, *_ = open_tiff(file)
     data.close()
     (y, y_unit), (x, x_unit) = single.along("y"), single.along("x")
     tiff = single.tiff

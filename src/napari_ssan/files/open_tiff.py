@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -23,7 +24,27 @@ from napari_ssan.stack.sections import ArrayLike
 GREY = (0, 1, 3)
 
 
-def open_tiff(path: Path) -> tuple[LazyArray, Calibration]:
+class TiffImage(NamedTuple):
+    """An image in a TIFF, opened but not read.
+
+    Attributes
+    ----------
+    data : LazyArray
+        In the axes that tifffile gives the image.
+    calibration : Calibration
+    companions : tuple of Path
+        Other files of the set of an OME-TIFF that the pixels are read from.
+    notes : tuple of str
+        What is not read, one sentence each.
+    """
+
+    data: LazyArray
+    calibration: Calibration
+    companions: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+
+def open_tiff(path: Path) -> TiffImage:
     """Open a TIFF.
 
     Parameters
@@ -33,9 +54,7 @@ def open_tiff(path: Path) -> tuple[LazyArray, Calibration]:
 
     Returns
     -------
-    data : LazyArray
-        In the axes that tifffile gives the image.
-    calibration : Calibration
+    TiffImage
 
     Raises
     ------
@@ -56,12 +75,16 @@ def open_tiff(path: Path) -> tuple[LazyArray, Calibration]:
                 raise truncated(path)
             check_pixels(path, series)
             calibration = read_calibration(tif, series)
-            source = _source(path, tif, series)
+            companions = _companions(path, series)
+            source = _source(path, tif, series, alone=not companions)
+            images = len(tif.series)
         except BaseException:
             tif.close()
             raise
     name = calibration.name or path.name.split(".")[0]
-    return LazyArray(source, path.name, tif.close), replace(calibration, name=name)
+    notes = (f"{path.name} holds {images} images; the first is used.",) if images > 1 else ()
+    data = LazyArray(source, path.name, tif.close)
+    return TiffImage(data, replace(calibration, name=name), companions, notes)
 
 
 def _check_grey(path: Path, series: tifffile.TiffPageSeries) -> None:
@@ -75,13 +98,23 @@ def _check_grey(path: Path, series: tifffile.TiffPageSeries) -> None:
         )
 
 
-def _source(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> ArrayLike:
+def _companions(path: Path, series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
+    """Give the files other than `path` in which pages of an image lie."""
+    if series.kind != "ome":
+        return ()
+    files = dict.fromkeys(page.parent.filehandle.path for page in series if page is not None)
+    return tuple(Path(file) for file in files if not path.samefile(file))
+
+
+def _source(
+    path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, alone: bool
+) -> ArrayLike:
     """Map pixels that lie in a row into memory; read others strip by strip or tile by tile.
 
     Mapping reads a window of a section without the rest of its strip, which
     may be the whole section.
     """
-    if series.dataoffset is not None:
+    if alone and series.dataoffset is not None:
         dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
         mapped: ArrayLike = np.memmap(
             path, dtype=dtype, mode="r", offset=series.dataoffset, shape=series.shape

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
@@ -62,7 +62,7 @@ def mask_path(path: Path) -> Path:
 
 def check_output(
     path: str | Path,
-    source: str | Path | None = None,
+    source: str | Path | Iterable[str | Path] | None = None,
     overwrite: bool = False,
     *,
     dtype: npt.DTypeLike | None = None,
@@ -73,8 +73,8 @@ def check_output(
     ----------
     path : str or Path
         The output.
-    source : str or Path, optional
-        The input, which must not be overwritten.
+    source : str or Path, or iterable of them, optional
+        The input, and after it what else is read; none of them must be overwritten.
     overwrite : bool
         Whether an output that exists may be replaced.
     dtype : dtype, optional
@@ -94,8 +94,9 @@ def check_output(
     parent = path.absolute().parent
     if not parent.is_dir():
         raise BadInput(f"The folder {parent} for the output does not exist; make it first.")
-    if source is not None:
-        _check_apart(path, Path(source))
+    sources = [source] if isinstance(source, str | Path) else source or ()
+    for number, one in enumerate(sources):
+        _check_apart(path, Path(one), is_input=number == 0)
     # a link that leads nowhere exists, too
     if path.exists() or path.is_symlink():
         if not overwrite:
@@ -108,18 +109,19 @@ def check_output(
         raise BadInput(f"The folder {parent} cannot be written to; choose another for the output.")
 
 
-def _check_apart(path: Path, source: Path) -> None:
-    """Refuse an output that is the input, or in it, or around it."""
+def _check_apart(path: Path, source: Path, *, is_input: bool) -> None:
+    """Refuse an output that is the input or else is read, or in it, or around it."""
     target, origin = path.resolve(), source.resolve()
     same = target == origin or (path.exists() and source.exists() and path.samefile(source))
     if same:
-        raise BadInput(
-            f"The output {path} is the input itself, which is never changed; choose another name."
-        )
+        what = "the input itself" if is_input else "a file that is read for it"
+        raise BadInput(f"The output {path} is {what}, which is never changed; choose another name.")
     if origin.is_dir() and target.is_relative_to(origin):
-        raise BadInput(f"The output {path} lies within the input; choose another folder.")
+        what = "the input" if is_input else f"{source}, which is read for it"
+        raise BadInput(f"The output {path} lies within {what}; choose another folder.")
     if origin.is_relative_to(target):
-        raise BadInput(f"The input lies within the output {path}; choose another name.")
+        what = "The input" if is_input else f"{source}, which is read for it,"
+        raise BadInput(f"{what} lies within the output {path}; choose another name.")
 
 
 def _check_replaceable(path: Path) -> None:
@@ -193,4 +195,4 @@ def _remove(path: Path) -> None:
 
 def _failure(path: Path, error: OSError) -> str:
     reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
-    return f"The output {path} could not be written: {reason}; nothing was left behind."
+    return f"The output {path} could not be written: {reason}; nothing of it was left behind."

@@ -38,6 +38,9 @@ def save_stack(
 ) -> list[Path]:
     """Save a stack, section by section.
 
+    The place of the first pixel (`Calibration.translate`) is kept by plain TIFF
+    and OME-Zarr; OME-TIFF and ImageJ are written without one.
+
     Parameters
     ----------
     path : str or Path
@@ -51,7 +54,8 @@ def save_stack(
         Whether an output that exists is replaced, at the very end.
     mask : bool or path
         Whether to write the mask of synthetic pixels (255, else 0), too, beside
-        the output as `NAME.synthetic.tif` or `.ome.zarr`; or its path.
+        the output as `NAME.synthetic.tif` or `.ome.zarr`; or its path. It takes its
+        place after the output.
     progress : callable, optional
         Called with the number of sections that are written, and of all.
     cancel : threading.Event, optional
@@ -78,8 +82,8 @@ def save_stack(
             f"convert them to one of {', '.join(DTYPES)}."
         )
     calibration = source.calibration if isinstance(source, StackFile) else source
-    origin = source.path if isinstance(source, StackFile) else None
-    check_output(path, origin, overwrite, dtype=stack.dtype)
+    origins = source.files if isinstance(source, StackFile) else ()
+    check_output(path, origins, overwrite, dtype=stack.dtype)
     provenance = calibration.provenance
     if isinstance(stack, RepairedStack):
         provenance = merged(stack, provenance)
@@ -88,7 +92,7 @@ def save_stack(
     ]
     if mask and isinstance(stack, RepairedStack):
         target = mask_path(path) if mask is True else Path(mask)
-        check_output(target, origin, overwrite)
+        check_output(target, origins, overwrite)
         if target.absolute() == path.absolute():
             raise BadInput("The mask of synthetic pixels needs another name than the output.")
         outputs.append(
@@ -96,7 +100,8 @@ def save_stack(
         )
     counter = _Counter(sum(_sections(data) for _, data, *_ in outputs), progress, cancel)
     with ExitStack() as temporaries:
-        for target, data, its, said in outputs:
+        # what is entered last takes its place first: a mask never stands there without its output
+        for target, data, its, said in reversed(outputs):
             temporary = temporaries.enter_context(replacing(target, overwrite))
             counter.check()
             if kind(target) == "zarr":

@@ -87,7 +87,7 @@ def check_pixels(path: Path, series: tifffile.TiffPageSeries) -> None:
         If some don't, or pages are missing.
     """
     if series.dataoffset is not None:
-        if series.dataoffset + series.nbytes > series.parent.filehandle.size:
+        if series.dataoffset + series.nbytes > series.keyframe.parent.filehandle.size:
             raise truncated(path)
         return
     pages = 0

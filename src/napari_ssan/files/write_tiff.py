@@ -91,8 +91,13 @@ def write_tiff(
     writer: dict[str, Any] = {"bigtiff": big, "ome": False}
     if flavour == "tiff":
         described = same and bool(traits.description)
-        options["description"] = traits.description if described else None
-        options["metadata"] = None if described else {"axes": axes, **plain_metadata(calibration)}
+        # bytes: of a str, tifffile takes ASCII only
+        options["description"] = traits.description.encode() if described else None
+        options["metadata"] = (
+            None
+            if described and not traits.metadata
+            else {"axes": axes, **plain_metadata(calibration)}
+        )
         if provenance is not None:
             options["software"] = f"napari-ssan {to_text(provenance)}"
         resolution, unit = (
@@ -202,9 +207,11 @@ def _imagej(
         resolution = (1 / x if x else 1.0, 1 / y if y else 1.0)
         if calibration.display_range is not None:
             metadata["min"], metadata["max"] = calibration.display_range
-    if not str(metadata.get("unit", "")).isascii():
-        metadata["unit"] = metadata["unit"].replace("µ", "u").encode("ascii", "replace").decode()
     metadata.pop("Labels", None)
+    for key, value in metadata.items():
+        # only "Info" and "Labels" may have other letters in ImageJ's TIFF
+        if key != "Info" and isinstance(value, str) and not value.isascii():
+            metadata[key] = value.replace("µ", "u").encode("ascii", "replace").decode()
     if labels is not None:
         metadata["Labels"] = list(labels)
     if provenance is not None:

@@ -22,6 +22,9 @@ SMALLEST = 0.75
 #: Correlation must rise by this much, or the sections stay where they are.
 GAIN = 0.04
 
+#: Pixels that a spline sees beyond those that it interpolates.
+SPLINE = 5
+
 Shift = tuple[float, float]
 Mask = npt.NDArray[np.bool_]
 NOWHERE: Shift = (0.0, 0.0)
@@ -82,7 +85,7 @@ def read_shifted(stack: SliceStack, z: int, window: Window, offset: Shift) -> Ar
         return stack.read(z, window)
     whole = np.floor(offset).astype(int)
     fraction = np.subtract(offset, whole)
-    margin = 4 if fraction.any() else 0
+    margin = SPLINE if fraction.any() else 0
     spans, pads = [], []
     for part, move, length in zip(window, whole, stack.shape[1:], strict=True):
         low, high = part.start - move - margin, part.stop - move + margin

@@ -21,6 +21,16 @@ from napari_ssan.errors import BadInput
 from napari_ssan.stack.sections import Window
 
 FORMAT = 1
+#: What goes wrong when text is read that is not of the expected form.
+MALFORMED = (
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
 Mask = npt.NDArray[np.bool_]
 
 
@@ -131,6 +141,10 @@ class Defects:
         """Mark a region of section `z`."""
         self.regions.setdefault(z, []).append(region)
 
+    def add_missing(self, z: int, count: int = 1) -> None:
+        """Say that `count` more sections are absent after section `z`."""
+        self.missing[z] = self.missing.get(z, 0) + count
+
     def unmark(self, z: int) -> None:
         """Forget all marks of section `z`."""
         self.whole.discard(z)
@@ -223,14 +237,14 @@ class Defects:
             content = json.loads(text)
             if int(content.get("format", FORMAT)) > FORMAT:
                 raise BadInput("The marks were written by a newer version; update napari-ssan.")
-            defects = cls({_integer(z) for z in content.get("slices", [])})
-            for entry in content.get("regions", []):
+            defects = cls({_integer(z) for z in _entries(content, "slices")})
+            for entry in _entries(content, "regions"):
                 defects.add_region(_integer(entry["slice"]), _region_from_json(entry, shape))
-            for entry in content.get("missing", []):
-                defects.missing[_integer(entry["after"])] = _integer(entry.get("count", 1))
+            for entry in _entries(content, "missing"):
+                defects.add_missing(_integer(entry["after"]), _integer(entry.get("count", 1)))
         except BadInput:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as error:
+        except MALFORMED as error:
             raise BadInput(
                 f"The marks are not in the JSON form that is read here: {error}."
             ) from None
@@ -242,14 +256,19 @@ class Defects:
 
         Either with a column ``slice`` and, if wanted, ``last`` (to mark a
         range), or the outlines of a Shapes layer as napari saves them
-        (``index, shape-type, vertex-index, axis-0, axis-1, axis-2``).
+        (``index, shape-type, vertex-index, axis-0, axis-1, axis-2``): polygons,
+        rectangles and ellipses, each on one section. Columns may be separated
+        by commas, semicolons or tabs.
 
         Raises
         ------
         BadInput
-            If the table has other columns or entries that are no numbers.
+            If the table has other columns, entries that are no numbers, or shapes
+            that enclose nothing.
         """
-        rows = list(csv.DictReader(io.StringIO(text), skipinitialspace=True))
+        separator = max(",;\t", key=text.partition("\n")[0].count)
+        table = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+        rows = list(table)
         columns = set(rows[0]) if rows else set()
         defects = cls()
         try:
@@ -258,13 +277,12 @@ class Defects:
                     first = _integer(row["slice"])
                     defects.whole.update(_range(first, _integer(row.get("last") or first)))
             elif {"index", "axis-0", "axis-1", "axis-2"} <= columns:
-                outlines: dict[str, list[tuple[float, float, float]]] = {}
+                shapes: dict[str, list[dict[str, str]]] = {}
                 for row in rows:
-                    z, y, x = (float(row[f"axis-{axis}"]) for axis in range(3))
-                    outlines.setdefault(row["index"], []).append((z, y, x))
-                for vertices in outlines.values():
-                    outline = [(y, x) for _, y, x in vertices]
-                    defects.add_region(round(vertices[0][0]), Region.from_outline(outline, shape))
+                    shapes.setdefault(row["index"], []).append(row)
+                for vertices in shapes.values():
+                    z, outline = _outline(vertices)
+                    defects.add_region(z, Region.from_outline(outline, shape))
             else:
                 raise BadInput(
                     "The table of marks needs a column 'slice', or the columns of a saved "
@@ -287,7 +305,7 @@ class Defects:
         """
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"The marks in {path.name} cannot be read: {error}.") from None
         return (cls.from_csv if path.suffix.lower() == ".csv" else cls.from_json)(text, shape)
@@ -313,13 +331,41 @@ def parse_slices(text: str) -> list[int]:
     return slices
 
 
-def as_defects(marks: Defects | Iterable[int] | Mapping[int, npt.NDArray[Any]]) -> Defects:
-    """Marks in any form that is easy to write: sections, or masks by section."""
+def as_defects(
+    marks: Defects | Iterable[int] | Mapping[int, npt.NDArray[Any]], shape: tuple[int, int]
+) -> Defects:
+    """Marks in any form that is easy to write: sections, or masks by section.
+
+    Parameters
+    ----------
+    marks : Defects, iterable of int, or mapping of int to ndarray
+        Masks are (height, width), non-zero where broken.
+    shape : (int, int)
+        Height and width of the sections.
+
+    Raises
+    ------
+    BadInput
+        If it is none of these.
+    """
     if isinstance(marks, Defects):
         return marks
     if isinstance(marks, Mapping):
-        return Defects(regions={z: [Region.from_mask(mask)] for z, mask in marks.items()})
-    return Defects({_integer(z) for z in marks})
+        for z, mask in marks.items():
+            if np.shape(mask) != shape:
+                raise BadInput(
+                    f"The mask of slice {z} has the shape {np.shape(mask)}; "
+                    f"the sections have {shape}."
+                )
+        return Defects(
+            regions={int(z): [Region.from_mask(np.asarray(mask))] for z, mask in marks.items()}
+        )
+    if isinstance(marks, str) or not isinstance(marks, Iterable):
+        raise BadInput("Name the broken slices as a list such as [12, 47], or give masks by slice.")
+    try:
+        return Defects({_integer(z) for z in marks})
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadInput(f"The broken slices must be whole numbers: {error}.") from None
 
 
 def _range(first: int, last: int) -> Iterator[int]:
@@ -331,9 +377,33 @@ def _range(first: int, last: int) -> Iterator[int]:
 
 
 def _integer(value: Any) -> int:
-    if isinstance(value, bool) or int(value) != float(value):
+    if isinstance(value, bool | np.bool_) or int(value) != float(value):
         raise ValueError(f"{value!r} is no whole number")
     return int(value)
+
+
+def _entries(content: dict[str, Any], name: str) -> list[Any]:
+    entries = content.get(name, [])
+    if not isinstance(entries, list):
+        raise ValueError(f"{name!r} is no list")
+    return entries
+
+
+def _outline(vertices: list[dict[str, str]]) -> tuple[int, list[tuple[float, float]]]:
+    """Section and outline of a shape from the rows that napari saved of it."""
+    kind = vertices[0].get("shape-type") or "polygon"
+    if kind not in ("polygon", "rectangle", "ellipse"):
+        raise BadInput(f"A {kind} encloses nothing; only closed shapes mark a region.")
+    points = np.array([[float(row[f"axis-{axis}"]) for axis in range(3)] for row in vertices])
+    if np.ptp(points[:, 0]) >= 1:
+        raise BadInput("A shape spans several slices; draw one on each.")
+    z, outline = round(float(points[0, 0])), points[:, 1:]
+    if kind == "ellipse":  # napari saves the corners of its box
+        centre, half = outline.mean(axis=0), (outline[1] - outline[0]) / 2
+        other = (outline[2] - outline[1]) / 2
+        angles = np.linspace(0, 2 * np.pi, 100, endpoint=False)[:, None]
+        outline = centre + half * np.cos(angles) + other * np.sin(angles)
+    return z, [(float(y), float(x)) for y, x in outline]
 
 
 def _region_to_json(z: int, region: Region) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Intensity:
     quantiles : ndarray of float64, (1025,)
         Values at :data:`QUANTILES`.
     finite : bool
-        Whether all values are.
+        Whether all values are, and their spread can be computed in float64.
     """
 
     mean: float
@@ -46,7 +46,7 @@ class Intensity:
     @property
     def usable(self) -> bool:
         """Whether there is anything to learn from the section: finite, and not constant."""
-        return self.finite and self.maximum > self.minimum
+        return self.finite and self.std > 0
 
     def normalize(self, pixels: Array) -> Float:
         """Grey values to the network's scale: the mean at 0.5, six deviations wide."""
@@ -73,6 +73,10 @@ class Intensity:
         )
 
 
+#: Of a section with values that are not finite, or with none that count.
+UNKNOWN = Intensity(np.nan, np.nan, np.nan, np.nan, np.full_like(QUANTILES, np.nan), False)
+
+
 def measure(stack: SliceStack, z: int, defects: Defects | None = None) -> Intensity:
     """Distribution of a section's grey values, reading it band by band.
 
@@ -95,7 +99,7 @@ def measure(stack: SliceStack, z: int, defects: Defects | None = None) -> Intens
         pixels = band.ravel() if marked is None else band[~marked]
         values = pixels.astype(np.float64)
         if not np.isfinite(values).all():
-            return Intensity(np.nan, np.nan, np.nan, np.nan, np.full_like(QUANTILES, np.nan), False)
+            return UNKNOWN
         if not len(values):
             continue
         if shift is None:  # keeps the sum of squares well conditioned
@@ -104,12 +108,17 @@ def measure(stack: SliceStack, z: int, defects: Defects | None = None) -> Intens
         values -= shift
         count += len(values)
         total += float(values.sum())
-        square += float(np.square(values).sum())
+        with np.errstate(over="ignore"):
+            square += float(np.square(values).sum())
         sample.append(pixels[::step])
     if shift is None:
-        return Intensity(np.nan, np.nan, np.nan, np.nan, np.full_like(QUANTILES, np.nan), False)
+        return UNKNOWN
     mean = total / count
-    std = float(np.sqrt(max(square / count - mean**2, 0.0)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        variance = float(square / count - np.square(mean))
+    if not np.isfinite(variance):
+        return UNKNOWN
+    std = max(variance, 0.0) ** 0.5
     quantiles = np.quantile(np.concatenate(sample).astype(np.float64), QUANTILES)
     return Intensity(mean + shift, std, low, high, quantiles)
 

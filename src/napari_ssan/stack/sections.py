@@ -60,6 +60,8 @@ class SliceStack:
         self.data: ArrayLike = data[0] if isinstance(data, Sequence) else data
         shape = tuple(int(n) for n in self.data.shape)
         _check(shape, np.dtype(self.data.dtype), z_axis)
+        if z_axis is not None and not -len(shape) <= z_axis < len(shape):
+            raise BadInput(f"There is no axis {z_axis}: the stack has {len(shape)} axes.")
         self.z_axis = (z_axis if z_axis is not None else -3) % len(shape)
         others = [axis for axis in range(len(shape)) if axis != self.z_axis]
         self.y_axis, self.x_axis = others[-2:]

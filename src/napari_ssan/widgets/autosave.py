@@ -24,7 +24,7 @@ class Autosave:
         self.held = True
         self._lane = lane
         self._latest: Saved | None = None
-        self._writing = self._complained = False
+        self._writing = self._complained = self._leaving = False
 
     def save(self, saved: Saved) -> None:
         """Take note of a state; it is written as soon as may be."""
@@ -41,15 +41,18 @@ class Autosave:
         task.failed.connect(self._on_failed)
         task.ended.connect(self._on_ended)
 
-    def discard(self) -> None:
-        """Delete what is in the sidecar."""
-        if self.sidecar is not None:
-            sidecar = self.sidecar
-            self._lane.submit(lambda report, cancel: sidecar.discard())
+    def release(self) -> None:
+        """Leave the sidecar to others as soon as the latest state is written."""
+        self._leaving = True
+        if self.sidecar is not None and not self._writing:
+            sidecar, self.sidecar = self.sidecar, None
+            self._lane.submit(lambda report, cancel: sidecar.release())
 
     def _on_ended(self) -> None:
         self._writing = False
         self.write()
+        if self._leaving:
+            self.release()
 
     def _on_failed(self, error: Exception) -> None:
         if not self._complained:

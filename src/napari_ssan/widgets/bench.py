@@ -64,7 +64,7 @@ class Bench:
         self._tasks: list[Task] = []
         self._device = ""
         self._notes: dict[str, None] = {}
-        self.closed = False
+        self.closed = self._leaving = False
         self.session.changed.connect(self._on_session)
         self.session.patched.connect(self._on_patched)
         self.marks.drawn.connect(self._on_drawn)
@@ -104,10 +104,8 @@ class Bench:
             offer, self.offer = self.offer, None
             if yes:
                 self._restore(offer)
-            else:
-                self._autosave.discard()
             self._autosave.held = False
-            self._autosave.write()
+            self._autosave.save(self.session.saved())
         elif self.blank:
             blank, self.blank = self.blank, []
             if yes:
@@ -194,13 +192,21 @@ class Bench:
         self.marks.close()
         self.results.close()
 
+    def release(self) -> None:
+        """Leave the sidecar to others as soon as the work has ended."""
+        self._leaving = True
+        if not self._tasks:
+            self._autosave.release()
+
     # ---- within
 
     def _open(self) -> None:
         source = source_path(self.image)
 
-        def work(report: Any, cancel: Flag) -> tuple[Sidecar, Saved | BadInput | None]:
+        def work(report: Any, cancel: Flag) -> tuple[Sidecar | None, Saved | BadInput | None]:
             sidecar = Sidecar.of(self.stack, source)
+            if not sidecar.acquire():
+                return None, None
             try:
                 return sidecar, sidecar.load(self.stack)
             except BadInput as error:
@@ -210,8 +216,13 @@ class Bench:
         task.succeeded.connect(self._on_opened)
         task.failed.connect(messages.report)
 
-    def _on_opened(self, found: tuple[Sidecar, Saved | BadInput | None]) -> None:
+    def _on_opened(self, found: tuple[Sidecar | None, Saved | BadInput | None]) -> None:
         self._autosave.sidecar, saved = found
+        if self._autosave.sidecar is None:
+            messages.warn(
+                "This stack is being repaired in another layer or window, too: what is done here "
+                "stays in memory only; export it to keep it."
+            )
         if isinstance(saved, BadInput):
             messages.report(saved)
         elif saved is not None:
@@ -221,12 +232,25 @@ class Bench:
                 self.offer = saved
         self._autosave.held = self.offer is not None
         self._autosave.write()
+        if self._leaving:
+            self.release()
         self.changed.emit()
 
     def _restore(self, saved: Saved) -> None:
-        marked_meanwhile = self.session.defects
-        self.session.restore(saved)
-        self.session.mark(marked_meanwhile.whole)
+        """Take up what was saved, and add what was marked meanwhile."""
+        session = self.session
+        whole, missing, regions = session.marks.whole, session.marks.missing, session.regions()
+        session.restore(saved)
+        try:
+            session.mark(whole)
+        except BadInput as error:
+            messages.report(error)
+        for z, number in missing.items():
+            session.set_missing(z, number)
+        known = session.regions()
+        for key, (z, region) in regions.items():
+            if key not in known:
+                session.set_region(key, z, region)
         self.marks.show(self.session.regions())
         if saved.patches:
             self.results.ensure()
@@ -308,6 +332,8 @@ class Bench:
 
     def _on_ended(self, task: Task) -> None:
         self._tasks.remove(task)
+        if self._leaving:
+            self.release()
         self.busy = self._tasks[0].title if self._tasks else ""
         self.done = self.total = 0
         self.changed.emit()

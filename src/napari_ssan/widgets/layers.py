@@ -57,8 +57,10 @@ def source_path(layer: Any) -> Path | None:
 
 
 def made_for(image: Any) -> dict[str, Any]:
-    """Metadata of a layer that is made for an image."""
-    return {METADATA: {"made_for": image.unique_id}}
+    """Metadata of a layer that is made for an image; its file is not to be overwritten."""
+    source = source_path(image)
+    known = {} if source is None else {"path": str(source)}
+    return {METADATA: {"made_for": image.unique_id, **known}}
 
 
 def owner_of(layer: Any) -> Any:

@@ -41,7 +41,7 @@ class RepairController:
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
         self.quick, self.slow = Lane(), Lane()
-        self.models = model_choices()
+        self.models = model_choices(messages.warn)
         self.view = RepairView(self.models, device_choices())
         self.bench: Bench | None = None
         self._benches: dict[Any, Bench] = {}
@@ -131,7 +131,9 @@ class RepairController:
             self.bench.session.revert([slot])
 
     def export(self, suffix: str, mask: bool) -> None:
-        """Ask where to, and write."""
+        """Ask where to, and whether to replace what is there, and write."""
+        from napari_ssan.files import mask_path
+
         bench = self.bench
         if bench is None:
             return
@@ -139,7 +141,15 @@ class RepairController:
         folder = source.parent if source is not None and source.exists() else Path.home()
         name = f"{bench.image.name.split('.')[0]}_repaired"
         target = self.view.ask_target(folder, name, suffix)
-        if target is not None:
+        if target is None:
+            return
+        try:
+            outputs = [target, mask_path(target)] if mask else [target]
+        except BadInput as error:
+            messages.report(error)
+            return
+        existing = [path for path in outputs if path.exists() or path.is_symlink()]
+        if not existing or self.view.ask_replace(existing):
             bench.export(target, mask)
 
     def open_sample(self) -> None:
@@ -192,6 +202,9 @@ class RepairController:
             bench.stop()
         self.slow.close()
         self.quick.finish()
+        for bench in self._benches.values():
+            bench.release()
+        self.quick.finish()
         self.quick.close()
 
     # ---- following the viewer
@@ -210,6 +223,7 @@ class RepairController:
         for image, bench in list(self._benches.items()):
             if removed == image:
                 bench.close()
+                bench.release()
                 del self._benches[image]
             elif removed == bench.marks.layer:
                 bench.marks.forget_layer()

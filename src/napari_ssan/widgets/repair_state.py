@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,11 +192,18 @@ def device_choices() -> list[tuple[str, str]]:
     return [("CPU", "auto")]
 
 
-def model_choices() -> list[ModelChoice]:
-    """Models that come along, then what needs none."""
+def model_choices(complain: Callable[[str], object]) -> list[ModelChoice]:
+    """Models that come along, then what needs none.
+
+    Parameters
+    ----------
+    complain : callable
+        Is given a sentence if a file among them is damaged: then none is offered.
+    """
     try:
         bundled = bundled_models()
-    except BadInput:  # a damaged file among them must not keep the dock from opening
+    except BadInput as error:  # which must not keep the dock from opening
+        complain(f"The bundled models are left out, install napari-ssan again: {error}")
         bundled = []
     return [
         *[model_choice(info, bundled=True) for info in bundled],

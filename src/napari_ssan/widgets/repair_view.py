@@ -9,6 +9,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
+    QMessageBox,
     QPushButton,
     QVBoxLayout,
     QWidget,
@@ -109,12 +110,24 @@ class RepairView(QWidget):  # type: ignore[misc]
         return str(QFileDialog.getOpenFileName(self, "Choose a model", "", kinds)[0])
 
     def ask_target(self, folder: Path, name: str, suffix: str) -> Path | None:
-        """Ask where to export to; None if the user turned away."""
-        proposed = str(folder / f"{name}{suffix}")
-        path = str(QFileDialog.getSaveFileName(self, "Export", proposed, f"*{suffix}")[0])
+        """Ask where to export to; None if the user turned away.
+
+        Whether to replace what is there is left to :meth:`ask_replace`: the
+        dialog knows neither the ending that is added nor the mask.
+        """
+        proposed, kinds = str(folder / f"{name}{suffix}"), f"*{suffix}"
+        silent = QFileDialog.Option.DontConfirmOverwrite
+        path = str(QFileDialog.getSaveFileName(self, "Export", proposed, kinds, "", silent)[0])
         if not path:
             return None
         return Path(path if path.lower().endswith(suffix) else path + suffix)
+
+    def ask_replace(self, paths: list[Path]) -> bool:
+        """Ask whether files that exist may be replaced."""
+        names = " and ".join(path.name for path in paths)
+        exist, them = ("exists", "it") if len(paths) == 1 else ("exist", "them")
+        text = f"{names} {exist} already in {paths[0].parent}. Replace {them}?"
+        return bool(QMessageBox.question(self, "Export", text) == QMessageBox.StandardButton.Yes)
 
     def _build_stack(self) -> QHBoxLayout:
         self.stack = narrow_list()
