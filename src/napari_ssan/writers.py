@@ -38,7 +38,8 @@ def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     if meta.get("multiscale") or not hasattr(data, "dtype"):
         data = data[0]
     # napari has asked whether a file that exists may be replaced, but not the one that is shown
-    check_output(path, _ours(meta).get("path"), overwrite=True)
+    ours = _ours(meta)
+    check_output(path, ours.get("files") or ours.get("path"), overwrite=True)
     written = save_stack(Path(path), data, calibration(data, meta), overwrite=True)
     return [str(one) for one in written]
 

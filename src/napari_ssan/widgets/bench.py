@@ -17,7 +17,7 @@ from napari_ssan.stack.defects import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets import messages
 from napari_ssan.widgets.autosave import Autosave
-from napari_ssan.widgets.layers import source_path
+from napari_ssan.widgets.layers import source_files, source_path
 from napari_ssan.widgets.marks import DefectsLayer, Outline
 from napari_ssan.widgets.repair_state import ModelChoice, tile_megapixels, time_text
 from napari_ssan.widgets.result import ResultLayers
@@ -139,19 +139,20 @@ class Bench:
 
     def export(self, path: Path, mask: bool) -> None:
         """Queue writing the repaired stack to a file."""
-        from napari_ssan.files import check_output, save_stack
+        from napari_ssan.files import check_output, mask_path, save_stack
         from napari_ssan.writers import calibration
 
         repaired = self.session.snapshot()
         layer = self.results.layer if self.results.layer is not None else self.image
         meta = dict(layer.as_layer_data_tuple()[1])
-        source = source_path(self.image)
+        sources = source_files(self.image)
 
         def work(report: Tell, cancel: Flag) -> list[Path]:
             def tick(done: int, total: int) -> None:
                 report(Progress(done, total, done, None))
 
-            check_output(path, source, overwrite=True, dtype=repaired.dtype)
+            for target in (path, mask_path(path)) if mask else (path,):
+                check_output(target, sources, overwrite=True, dtype=repaired.dtype)
             return save_stack(
                 path,
                 repaired,

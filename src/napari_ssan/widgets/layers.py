@@ -56,10 +56,17 @@ def source_path(layer: Any) -> Path | None:
     return Path(known) if known else None
 
 
+def source_files(layer: Any) -> list[Path]:
+    """Return all files that a layer is read from, the one that was opened first."""
+    own = unwrap(layer.metadata).get(METADATA) or {}
+    first = source_path(layer)
+    return [Path(file) for file in own.get("files", ())] or ([first] if first else [])
+
+
 def made_for(image: Any) -> dict[str, Any]:
     """Metadata of a layer that is made for an image; its file is not to be overwritten."""
-    source = source_path(image)
-    known = {} if source is None else {"path": str(source)}
+    files = [str(file) for file in source_files(image)]
+    known = {"path": files[0], "files": files} if files else {}
     return {METADATA: {"made_for": image.unique_id, **known}}
 
 
