@@ -282,7 +282,13 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
     tifffile.imwrite(tmp_path / "stack.tif", volume, photometric="minisblack")
     command = [sys.executable, "-c", "from napari_ssan.cli import main; main()", "repair"]
     arguments = ["stack.tif", "out.tif", "--defects", "1-38", "--method", "tvl1"]
-    process = subprocess.Popen([*command, *arguments], cwd=tmp_path, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*command, *arguments],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        # Where the tests run in the background, interrupts are ignored, by children too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not leftovers(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
