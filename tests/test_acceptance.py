@@ -45,20 +45,23 @@ def test_contamination_and_debris_are_replaced_and_nothing_else(kasthuri):
         assert steps[marked[z][1:] != marked[z][:-1]].mean() < 1.1 * steps[good].mean()
 
 
-def test_a_whole_slice_has_no_seams(kasthuri):
-    made = napari_ssan.repair(kasthuri, [60], device="cpu")[60].astype(float)
+def test_whole_slices_have_no_seams(kasthuri):
     method = make_method("ssan", "ssan-fidelity", "cpu", lambda event: None)
-    grid = TileGrid(made.shape, method.tile, method.overlap)
-    for axis, image in enumerate((made.T, made)):
-        length = image.shape[1]
-        steps = np.abs(np.diff(image, axis=1)).mean(axis=0)
-        origins = grid.origins(axis, slice(0, length))
-        edges = {origin + side for origin in origins for side in (0, method.tile)}
-        borders = [edge - 1 for edge in edges if 0 < edge < length]
-        assert borders
-        # A column of a real image varies; a border is its surroundings' like, to 5 % over all.
-        near = [np.delete(steps[b - 12 : b + 13], 12).mean() for b in borders]
-        assert steps[borders].mean() == pytest.approx(np.mean(near), rel=0.05)
+    grid = TileGrid(kasthuri.shape[1:], method.tile, method.overlap)
+    at_borders, beside = [], []
+    # A column varies by a tenth from its neighbours anyway: many borders tell, one does not.
+    for z in (20, 60, 86, 93):
+        made = napari_ssan.repair(kasthuri, [z], device="cpu")[z].astype(float)
+        for axis, image in enumerate((made.T, made)):
+            length = image.shape[1]
+            steps = np.abs(np.diff(image, axis=1)).mean(axis=0)
+            origins = grid.origins(axis, slice(0, length))
+            edges = {origin + side for origin in origins for side in (0, method.tile)}
+            for border in (edge - 1 for edge in edges if 0 < edge < length):
+                at_borders.append(steps[border])
+                beside.append(np.delete(steps[border - 12 : border + 13], 12).mean())
+    assert len(at_borders) >= 40
+    assert np.mean(at_borders) == pytest.approx(np.mean(beside), rel=0.05)
 
 
 @pytest.mark.parametrize(
