@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from napari_ssan.engine.repaired import RepairedStack
     from napari_ssan.errors import BadInput, Cancelled
     from napari_ssan.network.model_file import load_model
-    from napari_ssan.stack.defects import Defects, Region
+    from napari_ssan.stack.defects import Defects
+    from napari_ssan.stack.region import Region
 
 __version__ = version("napari-ssan")
 
@@ -26,7 +27,7 @@ _HOMES = {
     "BadInput": "errors",
     "Cancelled": "errors",
     "Defects": "stack.defects",
-    "Region": "stack.defects",
+    "Region": "stack.region",
     "RepairedStack": "engine.repaired",
     "load_model": "network.model_file",
     "repair": "engine.repair",

@@ -5,7 +5,8 @@ import pytest
 
 from napari_ssan.engine.plan import Survey, merge, plan
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects, Region
+from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
 

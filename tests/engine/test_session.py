@@ -10,7 +10,7 @@ from napari_ssan.engine.jobs import blank_sections
 from napari_ssan.engine.marks import outline_key, region_key
 from napari_ssan.engine.session import RepairSession
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.stack.defects import Region
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
 

@@ -15,7 +15,8 @@ from napari_ssan.engine.session import RepairSession
 from napari_ssan.engine.sidecar import NAME, Saved, Sidecar, fingerprint
 from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects, Region
+from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects, Region, as_defects, parse_slices
+from napari_ssan.stack.defects import Defects, as_defects, parse_slices
+from napari_ssan.stack.region import Region
 
 SHAPE = (40, 60)
 ALL = (slice(0, 40), slice(0, 60))

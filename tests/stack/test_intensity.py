@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_ssan.stack.defects import Defects, Region
+from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.intensity import QUANTILES, measure, specify, to_dtype
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
 

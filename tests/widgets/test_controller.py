@@ -552,7 +552,7 @@ def test_notices_stay_in_the_dock(viewer, make_controller, volume):
 def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monkeypatch, tmp_path):
     from napari_ssan.engine import repair as engine
     from napari_ssan.files import save as files
-    from napari_ssan.stack.defects import Region
+    from napari_ssan.stack.region import Region
 
     threads: dict[str, set[int]] = {}
 
@@ -751,7 +751,7 @@ def test_discarding_forgets(viewer, controller, make_controller, volume):
 def test_what_was_marked_before_the_question_stays(
     viewer, controller, make_controller, volume, circle
 ):
-    from napari_ssan.stack.defects import Region
+    from napari_ssan.stack.region import Region
 
     controller.bench.session.mark([2])
     controller.toggle_lasso(True)

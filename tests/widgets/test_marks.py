@@ -5,7 +5,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_ssan.engine.marks import region_key
-from napari_ssan.stack.defects import Region
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.marks import LASSO, NAME, DefectsLayer, ellipse
 

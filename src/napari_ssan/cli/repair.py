@@ -15,7 +15,8 @@ from napari_ssan.engine.repair import repair as repair_stack
 from napari_ssan.errors import BadInput
 from napari_ssan.files import check_output, mask_path, open_image, open_stack, save_stack
 from napari_ssan.network.model_file import DEFAULT_MODEL
-from napari_ssan.stack.defects import Defects, Region, parse_slices
+from napari_ssan.stack.defects import Defects, parse_slices
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from napari_ssan.engine.plan import merge
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects, Region
+from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.region import Region
 
 State = Literal["marked", "synthesized", "accepted", "reverted"]
 

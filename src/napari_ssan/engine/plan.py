@@ -9,8 +9,9 @@ import numpy as np
 
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects, Region
+from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.intensity import Intensity, measure
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack, Window
 
 #: Sections smaller than this along an axis are refused.

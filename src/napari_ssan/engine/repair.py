@@ -30,8 +30,9 @@ from napari_ssan.stack.alignment import (
     find_shift,
     read_shifted,
 )
-from napari_ssan.stack.defects import Defects, Region, as_defects
+from napari_ssan.stack.defects import Defects, as_defects
 from napari_ssan.stack.intensity import QUANTILES, SAMPLE, Float, Intensity, specify, to_dtype
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
 

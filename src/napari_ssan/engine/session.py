@@ -15,7 +15,8 @@ from napari_ssan.engine.marks import Marks, Row, State, mark_of
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.sidecar import Saved
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects, Region
+from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
 

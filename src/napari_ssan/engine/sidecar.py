@@ -25,7 +25,8 @@ from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repaired import Patch, Slot
 from napari_ssan.engine.stored import StoredArray, store
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects, Mask, Region
+from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.region import Mask, Region
 from napari_ssan.stack.sections import SliceStack
 
 FORMAT = 1

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from skimage.draw import polygon as polygon_pixels
 
 from napari_ssan.errors import BadInput
+from napari_ssan.stack.region import Mask, Region, integer, region_from_entry, region_to_entry
 from napari_ssan.stack.sections import Window
 
 FORMAT = 1
@@ -31,89 +30,6 @@ MALFORMED = (
     ValueError,
     zlib.error,
 )
-Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class Region:
-    """Marked pixels of a section: a mask within its bounding box.
-
-    Attributes
-    ----------
-    top, left : int
-        Row and column of the mask's first pixel.
-    mask : ndarray of bool
-        True where the section is broken; not empty.
-    outline : tuple of (float, float), optional
-        Vertices (row, column) where the region was drawn as a polygon.
-    """
-
-    top: int
-    left: int
-    mask: Mask
-    outline: tuple[tuple[float, float], ...] | None = None
-
-    @property
-    def window(self) -> Window:
-        """The bounding box."""
-        height, width = self.mask.shape
-        return slice(self.top, self.top + height), slice(self.left, self.left + width)
-
-    @property
-    def pixels(self) -> int:
-        """How many pixels are marked."""
-        return int(self.mask.sum())
-
-    @classmethod
-    def from_mask(cls, mask: npt.NDArray[Any], top: int = 0, left: int = 0) -> Region:
-        """Region of the non-zero pixels of a mask whose first pixel is at (`top`, `left`).
-
-        Raises
-        ------
-        BadInput
-            If nothing is marked.
-        """
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        if not len(rows):
-            raise BadInput("The mask is empty: mark at least one pixel.")
-        inner = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] != 0
-        return cls(top + int(rows[0]), left + int(columns[0]), inner)
-
-    @classmethod
-    def from_outline(cls, vertices: Iterable[Sequence[float]], shape: tuple[int, int]) -> Region:
-        """Region of the pixels inside a polygon, cut to a section of `shape`.
-
-        Raises
-        ------
-        BadInput
-            If the polygon holds no pixel of the section.
-        """
-        outline = tuple((float(y), float(x)) for y, x in vertices)
-        if not np.isfinite(outline).all():
-            raise BadInput("An outline has coordinates that are not numbers.")
-        low, high = np.floor(np.min(outline, axis=0)), np.ceil(np.max(outline, axis=0)) + 1
-        top, left = (int(v) for v in np.clip(low, 0, shape))
-        bottom, right = (int(v) for v in np.clip(high, 0, shape))
-        mask = np.zeros((max(bottom - top, 0), max(right - left, 0)), bool)
-        if mask.size:
-            rows, columns = np.transpose(outline)
-            mask[polygon_pixels(rows - top, columns - left, mask.shape)] = True
-        if not mask.any():
-            raise BadInput("The outline holds no pixel of the section.")
-        region = cls.from_mask(mask, top, left)
-        return cls(region.top, region.left, region.mask, outline)
-
-    def union(self, other: Region) -> Region:
-        """Both regions as one."""
-        top, left = min(self.top, other.top), min(self.left, other.left)
-        ends = [np.add((r.top, r.left), r.mask.shape) for r in (self, other)]
-        mask = np.zeros(np.max(ends, axis=0) - (top, left), bool)
-        for region in (self, other):
-            rows, columns = region.window
-            mask[
-                rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
-            ] |= region.mask
-        return Region(top, left, mask)
 
 
 @dataclass
@@ -208,7 +124,7 @@ class Defects:
                 "format": FORMAT,
                 "slices": sorted(self.whole),
                 "regions": [
-                    _region_to_json(z, region)
+                    region_to_entry(z, region)
                     for z in sorted(self.regions)
                     for region in self.regions[z]
                 ],
@@ -237,11 +153,11 @@ class Defects:
             content = json.loads(text)
             if int(content.get("format", FORMAT)) > FORMAT:
                 raise BadInput("The marks were written by a newer version; update napari-ssan.")
-            defects = cls({_integer(z) for z in _entries(content, "slices")})
+            defects = cls({integer(z) for z in _entries(content, "slices")})
             for entry in _entries(content, "regions"):
-                defects.add_region(_integer(entry["slice"]), _region_from_json(entry, shape))
+                defects.add_region(integer(entry["slice"]), region_from_entry(entry, shape))
             for entry in _entries(content, "missing"):
-                defects.add_missing(_integer(entry["after"]), _integer(entry.get("count", 1)))
+                defects.add_missing(integer(entry["after"]), integer(entry.get("count", 1)))
         except BadInput:
             raise
         except MALFORMED as error:
@@ -274,8 +190,8 @@ class Defects:
         try:
             if "slice" in columns:
                 for row in rows:
-                    first = _integer(row["slice"])
-                    defects.whole.update(_range(first, _integer(row.get("last") or first)))
+                    first = integer(row["slice"])
+                    defects.whole.update(_range(first, integer(row.get("last") or first)))
             elif {"index", "axis-0", "axis-1", "axis-2"} <= columns:
                 shapes: dict[str, list[dict[str, str]]] = {}
                 for row in rows:
@@ -363,7 +279,7 @@ def as_defects(
     if isinstance(marks, str) or not isinstance(marks, Iterable):
         raise BadInput("Name the broken slices as a list such as [12, 47], or give masks by slice.")
     try:
-        return Defects({_integer(z) for z in marks})
+        return Defects({integer(z) for z in marks})
     except (ValueError, TypeError, OverflowError) as error:
         raise BadInput(f"The broken slices must be whole numbers: {error}.") from None
 
@@ -374,12 +290,6 @@ def _range(first: int, last: int) -> Iterator[int]:
     if last - first > 10**6:
         raise BadInput(f"{first}-{last} is no range of slices.")
     yield from range(first, last + 1)
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool | np.bool_) or int(value) != float(value):
-        raise ValueError(f"{value!r} is no whole number")
-    return int(value)
 
 
 def _entries(content: dict[str, Any], name: str) -> list[Any]:
@@ -404,27 +314,3 @@ def _outline(vertices: list[dict[str, str]]) -> tuple[int, list[tuple[float, flo
         angles = np.linspace(0, 2 * np.pi, 100, endpoint=False)[:, None]
         outline = centre + half * np.cos(angles) + other * np.sin(angles)
     return z, [(float(y), float(x)) for y, x in outline]
-
-
-def _region_to_json(z: int, region: Region) -> dict[str, Any]:
-    if region.outline is not None:
-        return {"slice": z, "outline": region.outline}
-    packed = zlib.compress(np.packbits(region.mask).tobytes())
-    return {
-        "slice": z,
-        "top": region.top,
-        "left": region.left,
-        "shape": region.mask.shape,
-        "bits": base64.b64encode(packed).decode("ascii"),
-    }
-
-
-def _region_from_json(entry: dict[str, Any], shape: tuple[int, int]) -> Region:
-    if "outline" in entry:
-        return Region.from_outline(entry["outline"], shape)
-    height, width = (_integer(n) for n in entry["shape"])
-    if height > shape[0] or width > shape[1]:
-        raise BadInput("A region is larger than the sections of this stack.")
-    bits = np.frombuffer(zlib.decompress(base64.b64decode(entry["bits"])), np.uint8)
-    mask = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
-    return Region.from_mask(mask, _integer(entry["top"]), _integer(entry["left"]))

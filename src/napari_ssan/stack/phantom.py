@@ -10,8 +10,9 @@ from scipy.ndimage import gaussian_filter, zoom
 from scipy.spatial import cKDTree
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects, Region
+from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.intensity import to_dtype
+from napari_ssan.stack.region import Region
 
 Float64 = npt.NDArray[np.float64]
 

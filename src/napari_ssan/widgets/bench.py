@@ -13,7 +13,7 @@ from napari_ssan.engine.jobs import RepairJob, RunsOn, Stage, Tell, blank_sectio
 from napari_ssan.engine.session import RepairSession
 from napari_ssan.engine.sidecar import Saved, Sidecar
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Region
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets import messages
 from napari_ssan.widgets.autosave import Autosave

@@ -9,7 +9,7 @@ from napari.layers import Shapes
 from psygnal import Signal
 
 from napari_ssan.engine.marks import outline_key
-from napari_ssan.stack.defects import Region
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.layers import made_for, owner_of, placement, to_data_of, unwrap
 

@@ -1,0 +1,141 @@
+"""Marked pixels of a section: a mask within its bounding box, and its form in JSON."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from skimage.draw import polygon as polygon_pixels
+
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.sections import Window
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """Marked pixels of a section: a mask within its bounding box.
+
+    Attributes
+    ----------
+    top, left : int
+        Row and column of the mask's first pixel.
+    mask : ndarray of bool
+        True where the section is broken; not empty.
+    outline : tuple of (float, float), optional
+        Vertices (row, column) where the region was drawn as a polygon.
+    """
+
+    top: int
+    left: int
+    mask: Mask
+    outline: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def window(self) -> Window:
+        """The bounding box."""
+        height, width = self.mask.shape
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels are marked."""
+        return int(self.mask.sum())
+
+    @classmethod
+    def from_mask(cls, mask: npt.NDArray[Any], top: int = 0, left: int = 0) -> Region:
+        """Region of the non-zero pixels of a mask whose first pixel is at (`top`, `left`).
+
+        Raises
+        ------
+        BadInput
+            If nothing is marked.
+        """
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            raise BadInput("The mask is empty: mark at least one pixel.")
+        inner = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] != 0
+        return cls(top + int(rows[0]), left + int(columns[0]), inner)
+
+    @classmethod
+    def from_outline(cls, vertices: Iterable[Sequence[float]], shape: tuple[int, int]) -> Region:
+        """Region of the pixels inside a polygon, cut to a section of `shape`.
+
+        Raises
+        ------
+        BadInput
+            If the polygon holds no pixel of the section.
+        """
+        outline = tuple((float(y), float(x)) for y, x in vertices)
+        if not np.isfinite(outline).all():
+            raise BadInput("An outline has coordinates that are not numbers.")
+        low, high = np.floor(np.min(outline, axis=0)), np.ceil(np.max(outline, axis=0)) + 1
+        top, left = (int(v) for v in np.clip(low, 0, shape))
+        bottom, right = (int(v) for v in np.clip(high, 0, shape))
+        mask = np.zeros((max(bottom - top, 0), max(right - left, 0)), bool)
+        if mask.size:
+            rows, columns = np.transpose(outline)
+            mask[polygon_pixels(rows - top, columns - left, mask.shape)] = True
+        if not mask.any():
+            raise BadInput("The outline holds no pixel of the section.")
+        region = cls.from_mask(mask, top, left)
+        return cls(region.top, region.left, region.mask, outline)
+
+    def union(self, other: Region) -> Region:
+        """Both regions as one."""
+        top, left = min(self.top, other.top), min(self.left, other.left)
+        ends = [np.add((r.top, r.left), r.mask.shape) for r in (self, other)]
+        mask = np.zeros(np.max(ends, axis=0) - (top, left), bool)
+        for region in (self, other):
+            rows, columns = region.window
+            mask[
+                rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
+            ] |= region.mask
+        return Region(top, left, mask)
+
+
+def region_to_entry(z: int, region: Region) -> dict[str, Any]:
+    """A region of section `z` as JSON: its outline if it was drawn, else its packed mask."""
+    if region.outline is not None:
+        return {"slice": z, "outline": region.outline}
+    packed = zlib.compress(np.packbits(region.mask).tobytes())
+    return {
+        "slice": z,
+        "top": region.top,
+        "left": region.left,
+        "shape": region.mask.shape,
+        "bits": base64.b64encode(packed).decode("ascii"),
+    }
+
+
+def region_from_entry(entry: dict[str, Any], shape: tuple[int, int]) -> Region:
+    """The inverse of :func:`region_to_entry`, outlines cut to a section of `shape`.
+
+    Raises
+    ------
+    BadInput
+        If it holds no pixel of the section.
+    LookupError, TypeError, ValueError, zlib.error
+        If it is of another form.
+    """
+    if "outline" in entry:
+        return Region.from_outline(entry["outline"], shape)
+    height, width = (integer(n) for n in entry["shape"])
+    if height > shape[0] or width > shape[1]:
+        raise BadInput("A region is larger than the sections of this stack.")
+    bits = np.frombuffer(zlib.decompress(base64.b64decode(entry["bits"])), np.uint8)
+    mask = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
+    return Region.from_mask(mask, integer(entry["top"]), integer(entry["left"]))
+
+
+def integer(value: Any) -> int:
+    """A whole number from JSON, CSV or a list; anything else is a ValueError or TypeError."""
+    if isinstance(value, bool | np.bool_) or int(value) != float(value):
+        raise ValueError(f"{value!r} is no whole number")
+    return int(value)
