@@ -25,7 +25,7 @@ def test_tiles_cut_from_an_image_blend_to_that_image(shape):
     image = np.random.default_rng(0).random(shape).astype(np.float32)
 
     def cut(top: int, left: int) -> np.ndarray:
-        return grid.pad(image[top : top + 256, left : left + 256], (top, left))
+        return grid.pad(image[top : top + 256, left : left + 256])
 
     for window in ((slice(0, shape[0]), slice(0, shape[1])), (slice(17, 39), slice(201, 239))):
         made = blend(grid, window, cut)

@@ -258,7 +258,7 @@ class _Synthesis:
         return self.method.synthesize(previous, following, self.job.position)
 
     def _cut(self, band: Float, left: int) -> Float:
-        return self.grid.pad(band[:, left : left + self.grid.tile], (0, left))
+        return self.grid.pad(band[:, left : left + self.grid.tile])
 
     def _grey(
         self, unit: Float, own: npt.NDArray[np.float64], wanted: Intensity

@@ -70,7 +70,7 @@ class TileGrid:
         # Never zero: at the section's border a tile stands alone.
         return np.outer(line, line).clip(1e-4).astype(np.float32)
 
-    def pad(self, pixels: Float, origin: tuple[int, int]) -> Float:
+    def pad(self, pixels: Float) -> Float:
         """Complete a tile that reaches beyond the section, by reflection."""
         short = [(0, self.tile - n) for n in pixels.shape]
         return np.pad(pixels, short, mode="reflect") if any(s[1] for s in short) else pixels

@@ -4,8 +4,8 @@ What pays on a CPU, and is done here once for all callers: channels-last
 tensors, bfloat16 weights and features where the processor multiplies them in
 hardware, and one buffer for every concatenation (fresh memory for each costs
 more time than filling it). What does not pay, and is left out: 1x1
-convolutions as matrix products, convolutions split by their inputs so that
-nothing need be concatenated, ``torch.inference_mode`` instead of ``no_grad``.
+convolutions as matrix products, and convolutions split by their inputs so that
+nothing need be concatenated.
 """
 
 from __future__ import annotations
