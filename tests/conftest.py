@@ -26,9 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def user_folder(tmp_path_factory, monkeypatch) -> Path:
-    """The user's data folder, an empty one for every test."""
+    """The user's data folder, an empty one for every test, as is the cache."""
     folder = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(
         "napari_ssan.engine.sidecar.user_data_path", lambda name, *rest: folder / name
     )

@@ -21,7 +21,7 @@ KNOWS = {
     "stack": {"errors"},
     "engine": {"errors", "stack", "network"},
     "files": {"errors", "stack", "engine"},
-    "evaluation": {"errors", "stack", "engine"},
+    "evaluation": {"errors", "stack", "engine", "losses"},
     "training": {"errors", "stack", "network", "losses", "evaluation"},
     "cli": {"errors", "stack", "network", "losses", "engine", "files", "training", "evaluation"},
 }

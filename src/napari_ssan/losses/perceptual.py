@@ -14,13 +14,13 @@ BETAS = (0.1, 1.0, 0.1)
 def feature_loss(image: list[Tensor], target: list[Tensor]) -> Tensor:
     """Mean squared difference of activations, summed over the taps (eq. 16), a scalar."""
     return torch.stack(
-        [(a.float() - b.float()).square().mean() for a, b in zip(image, target, strict=True)]
+        [(_wide(a) - _wide(b)).square().mean() for a, b in zip(image, target, strict=True)]
     ).sum()
 
 
 def gram(activation: Tensor) -> Tensor:
-    """Gram matrix of (batch, C, H, W), divided by C H W (eq. 13): (batch, C, C), float32."""
-    flat = activation.float().flatten(2)
+    """Gram matrix of (batch, C, H, W), divided by C H W (eq. 13): (batch, C, C)."""
+    flat = _wide(activation).flatten(2)
     return flat @ flat.transpose(1, 2) / flat[0].numel()
 
 
@@ -45,6 +45,11 @@ def style_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
     )
 
 
+def style_loss(image: list[Tensor], target: list[Tensor]) -> Tensor:
+    """Style reconstruction loss (eq. 14) of activations, tap by tap, a scalar."""
+    return style_distance([gram(a) for a in image], [gram(a) for a in target]).mean()
+
+
 @dataclass(frozen=True)
 class StyleBalance:
     """The style balance loss.
@@ -67,7 +72,6 @@ def style_balance(
     target: list[Tensor],
     previous: list[Tensor],
     following: list[Tensor],
-    betas: tuple[float, float, float] = BETAS,
 ) -> StyleBalance:
     """Style balance loss (eq. 15) of activations, tap by tap.
 
@@ -80,8 +84,13 @@ def style_balance(
     grams = [[gram(a) for a in each] for each in (image, target, previous, following)]
     made, wanted, before, after = grams
     losses, signed = [], []
-    for beta, other in zip(betas, (before, wanted, after), strict=True):
+    for beta, other in zip(BETAS, (before, wanted, after), strict=True):
         own, real = style_distance(made, other), style_distance(wanted, other)
         losses.append(beta * (own - real).abs().mean())
         signed.append(float(beta * (torch.sign(own - real) * own).detach().mean()))
     return StyleBalance(torch.stack(losses).sum(), (signed[0], signed[1], signed[2]))
+
+
+def _wide(activation: Tensor) -> Tensor:
+    """At least float32: sums over thousands of pixels are too much for half precision."""
+    return activation.to(torch.promote_types(activation.dtype, torch.float32))

@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from napari_ssan.losses.config import LossConfig
-from napari_ssan.losses.perceptual import BETAS, feature_loss, style_balance
+from napari_ssan.losses.config import LossConfig, calibrated
+from napari_ssan.losses.perceptual import feature_loss, style_balance, style_loss
 from napari_ssan.losses.pixel import charbonnier
+from napari_ssan.losses.structure import structure_loss
 from napari_ssan.losses.vgg import VGG16
 from napari_ssan.network.device import autocast
 
@@ -23,6 +24,18 @@ class TotalLoss(nn.Module):
         Terms and weights.
     vgg : Path or None
         Weights of VGG16; not needed for ``L_1``.
+
+    Attributes
+    ----------
+    vgg : VGG16 or None
+        What the feature and style terms compare; its ``taps`` are those in use.
+    weights : dict of str to float
+        Weight of each term that is in use: ``pixel``, ``structure``, ``feature``, ``style``.
+
+    Raises
+    ------
+    BadInput
+        If the file holds no such weights.
     """
 
     def __init__(self, config: LossConfig, vgg: Path | None = None) -> None:
@@ -31,30 +44,56 @@ class TotalLoss(nn.Module):
             raise ValueError(f"{config.preset} needs the weights of VGG16")
         self.config = config
         self.vgg = VGG16(vgg) if vgg is not None and config.preset != "L_1" else None
+        self.weights = _weights(config, self.vgg)
 
     def forward(
         self, image: Tensor, target: Tensor, previous: Tensor, following: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
         """Loss of synthesized sections, (batch, 1, H, W) each, and its terms by name.
 
-        Terms are weighted as they enter the total; ``style_0``, ``style_1`` and
-        ``style_2`` are the signed ones of eq. 15.
+        Terms are weighted as they enter the total. With style balance there are
+        ``style_0``, ``style_1`` and ``style_2`` besides, the signed ones of eq. 15.
         """
-        config = self.config
-        pixel = config.pixel * charbonnier(image, target, config.epsilon_squared)
-        total, terms = pixel, {"pixel": pixel.item()}
+        losses = {"pixel": charbonnier(image, target, self.config.epsilon_squared)}
+        if "structure" in self.weights:
+            losses["structure"] = structure_loss(image, target)
+        signed: tuple[float, ...] = ()
         if self.vgg is not None:
-            with autocast(image.device, True):
-                made = self.vgg(image)
-                with torch.no_grad():
-                    real, before, after = (self.vgg(x) for x in (target, previous, following))
-            feature = config.feature * feature_loss(made, real)
-            total, terms["feature"] = total + feature, feature.item()
-            if config.preset == "L_s":
-                betas = BETAS if config.balance else (0.0, 1.0, 0.0)
-                balance = style_balance(made, real, before, after, betas)
-                style = config.style * balance.loss
-                total, terms["style"] = total + style, style.item()
-                for number, value in enumerate(balance.signed):
-                    terms[f"style_{number}"] = config.style * value
-        return total, terms
+            made, real = self._activations(self.vgg, image), self._known(self.vgg, target)
+            losses["feature"] = feature_loss(made, real)
+            if "style" in self.weights and self.config.balance:
+                before, after = (self._known(self.vgg, x) for x in (previous, following))
+                balance = style_balance(made, real, before, after)
+                losses["style"], signed = balance.loss, balance.signed
+            elif "style" in self.weights:
+                losses["style"] = style_loss(made, real)
+        weighted = {name: self.weights[name] * loss for name, loss in losses.items()}
+        terms = {name: loss.item() for name, loss in weighted.items()}
+        terms |= {f"style_{j}": self.weights["style"] * value for j, value in enumerate(signed)}
+        return torch.stack(list(weighted.values())).sum(), terms
+
+    @staticmethod
+    def _activations(vgg: VGG16, grey: Tensor) -> list[Tensor]:
+        with autocast(grey.device, True):
+            activations: list[Tensor] = vgg(grey)
+            return activations
+
+    @torch.no_grad()
+    def _known(self, vgg: VGG16, grey: Tensor) -> list[Tensor]:
+        return self._activations(vgg, grey)
+
+
+def _weights(config: LossConfig, vgg: VGG16 | None) -> dict[str, float]:
+    weights = {"pixel": config.pixel}
+    if config.structure:
+        weights["structure"] = config.structure
+    if vgg is None:
+        return weights
+    fitting = calibrated(vgg.convention)
+    chosen = {name: getattr(config, name) for name in ("feature", "style")}
+    weights |= {
+        name: getattr(fitting, name) if value is None else value for name, value in chosen.items()
+    }
+    if config.preset == "L_f":
+        del weights["style"]
+    return weights

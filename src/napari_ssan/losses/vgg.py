@@ -6,24 +6,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from napari_ssan.errors import BadInput
-
-#: Convolutions of each block under torchvision's numbers; a 2x2 max-pooling lies between blocks.
-#: The last activation of a block is a tap: relu1_2, relu2_2, relu3_3, relu4_3.
-BLOCKS = {
-    "relu1_2": (0, 2),
-    "relu2_2": (5, 7),
-    "relu3_3": (10, 12, 14),
-    "relu4_3": (17, 19, 21),
-}
-#: What torchvision's weights expect of an RGB image in [0, 1]. Weights with another
-#: preprocessing are converted to this one before they are used here, nowhere else.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+from napari_ssan.losses.vgg_file import read_weights
 
 
 class VGG16(nn.Module):
@@ -32,13 +17,15 @@ class VGG16(nn.Module):
     Parameters
     ----------
     path : Path
-        A ``.safetensors`` file under torchvision's names (``features.0.weight``
-        ...) with at least the first block.
+        A file that :func:`~napari_ssan.losses.vgg_file.read_weights` can read.
 
     Attributes
     ----------
     taps : tuple of str
-        Activations that are there.
+        Activations that are there, ``"relu1_2"`` first.
+    convention : str
+        Whose weights they are, ``"torchvision"`` or ``"caffe"``: the size of the
+        activations depends on it.
 
     Raises
     ------
@@ -46,24 +33,20 @@ class VGG16(nn.Module):
         If the file holds no such weights.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, path: Path) -> None:
         super().__init__()
-        try:
-            weights = load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise BadInput(f"The VGG16 weights in {path.name} cannot be read: {error}.") from None
-        self.blocks = nn.ModuleList()
-        taps = []
-        for tap, numbers in BLOCKS.items():
-            if any(f"features.{number}.weight" not in weights for number in numbers):
-                break
-            taps.append(tap)
-            self.blocks.append(nn.ModuleList(_convolution(weights, number) for number in numbers))
-        if not taps:
-            raise BadInput(f"{path.name} holds no VGG16 weights under torchvision's names.")
-        self.taps = tuple(taps)
-        self.mean = nn.Buffer(torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
-        self.std = nn.Buffer(torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        weights = read_weights(path)
+        self.taps, self.convention = tuple(weights.blocks), weights.convention.name
+        self.blocks = nn.ModuleList(
+            nn.ModuleList(_convolution(weight, bias) for weight, bias in block)
+            for block in weights.blocks.values()
+        )
+        for name in ("mean", "std"):
+            value = torch.tensor(getattr(weights.convention, name)).view(1, 3, 1, 1)
+            self.register_buffer(name, value, persistent=False)
         self.requires_grad_(False)
 
     def forward(self, grey: Tensor) -> list[Tensor]:
@@ -78,8 +61,7 @@ class VGG16(nn.Module):
         return activations
 
 
-def _convolution(weights: dict[str, Tensor], number: int) -> nn.Conv2d:
-    weight, bias = weights[f"features.{number}.weight"], weights[f"features.{number}.bias"]
+def _convolution(weight: Tensor, bias: Tensor) -> nn.Conv2d:
     conv = nn.Conv2d(weight.shape[1], weight.shape[0], 3, padding=1)
     conv.weight.data, conv.bias.data = weight, bias  # type: ignore[union-attr]
     return conv

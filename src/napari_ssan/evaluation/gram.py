@@ -1,0 +1,76 @@
+"""How far the texture of a synthesized section is from that of the real one."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.intensity import measure
+from napari_ssan.stack.sections import Array, SliceStack
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_ssan.losses.vgg import VGG16
+    from napari_ssan.stack.intensity import Float
+
+#: Height and width of the tiles that are looked at one after the other, at most, in pixels.
+TILE = 256
+
+
+def gram_distance(real: Array, synthesized: Array, vgg_path: Path) -> float:
+    """Style distance of two sections: of their Gram matrices in VGG16, over the taps.
+
+    Distances that were measured with the same weights can be compared, others not.
+
+    Parameters
+    ----------
+    real, synthesized : ndarray, (height, width)
+        Any dtype, of the same shape; at least 8 pixels each way. Both are normalized
+        by the mean and the deviation of the real one.
+    vgg_path : Path
+        Weights of VGG16.
+
+    Raises
+    ------
+    BadInput
+        If the real section is constant or not finite, or the file holds no such weights.
+    """
+    from napari_ssan.losses.perceptual import style_distance
+    from napari_ssan.losses.vgg import VGG16
+
+    intensity = measure(SliceStack(real[np.newaxis]), 0)
+    if not intensity.usable:
+        raise BadInput("The real section is constant or not finite; choose another to compare.")
+    vgg = VGG16(vgg_path)
+    grams = [_grams(vgg, intensity.normalize(section)) for section in (real, synthesized)]
+    return float(style_distance(*grams))
+
+
+def _grams(vgg: VGG16, unit: Float) -> list[Tensor]:
+    """Gram matrices (1, C, C) of a whole section, the mean of its tiles' by area, tap by tap."""
+    import torch
+
+    from napari_ssan.losses.perceptual import gram
+
+    rows, columns = (_parts(length) for length in unit.shape)
+    sums: list[Tensor] = []
+    for row in rows:
+        for column in columns:
+            tile = torch.from_numpy(np.ascontiguousarray(unit[row, column]))
+            with torch.no_grad():
+                share = tile.numel() / unit.size
+                grams = [share * gram(tap) for tap in vgg(tile[None, None])]
+            sums = [a + b for a, b in zip(sums, grams, strict=True)] if sums else grams
+    return sums
+
+
+def _parts(length: int) -> list[slice]:
+    """Parts of about the same length: a sliver at the end would be nothing but border."""
+    count = -(-length // TILE)
+    ends = [length * part // count for part in range(count + 1)]
+    return [slice(a, b) for a, b in pairwise(ends)]
