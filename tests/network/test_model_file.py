@@ -105,6 +105,22 @@ def test_other_models_are_found_by_path(bundle, saved, monkeypatch):
     assert find_model("~/mine.safetensors") == saved
 
 
+def test_ones_own_models_are_found_by_name_after_the_bundled_ones(
+    bundle, network, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(model_file, "user_data_path", lambda name: tmp_path / name)
+    own = model_file.own_folder()
+    own.mkdir(parents=True)
+    for name in ("mine", "a-first"):
+        save_model(own / f"{name}.safetensors", network, CARD)
+    assert load_model("mine").info.path == own / "mine.safetensors"
+    assert find_model("a-first") == bundle / "a-first.safetensors"
+    assert [info.name for info in bundled_models()] == [DEFAULT_MODEL, "a-first"]
+    assert [read_info(name).bundled for name in ("mine", "a-first")] == [False, True]
+    with pytest.raises(BadInput, match="or one of yours: a-first, mine"):
+        find_model("theirs")
+
+
 @pytest.mark.parametrize("name", ["nothing", "a-first.safetensors", "", "."])
 def test_a_missing_model_is_refused_with_the_names_there_are(bundle, name):
     with pytest.raises(BadInput, match=f"a-first, {DEFAULT_MODEL}"):

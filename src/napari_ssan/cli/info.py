@@ -1,4 +1,4 @@
-"""``napari-ssan info``: what is installed, what it runs on, which models came along."""
+"""``napari-ssan info``: what is installed, what it runs on, which models are at hand."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from napari_ssan import __version__
+from napari_ssan.cli.models import known
 
 PACKAGES = ("torch", "numpy", "scikit-image", "tifffile", "zarr", "napari")
 
@@ -19,7 +21,7 @@ PACKAGES = ("torch", "numpy", "scikit-image", "tifffile", "zarr", "napari")
 def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show versions, devices and bundled models."""
+    """Show versions, devices and models."""
     facts = gather()
     if as_json:
         typer.echo(json.dumps(facts))
@@ -32,8 +34,8 @@ def info(
     for device in facts["devices"]:
         table.add_row(f"device {device['name']}", device["description"])
     for model in facts["models"]:
-        table.add_row(f"model {model['name']}", model["summary"])
-        table.add_row("", f"terms: {model['terms']}")
+        table.add_row(Text(f"model {model['name']}"), Text(model["summary"]))
+        table.add_row("", Text(f"terms: {model['terms'] or 'not stated'}"))
     Console().print(table)
 
 
@@ -42,7 +44,6 @@ def gather() -> dict[str, Any]:
     import torch
 
     from napari_ssan.network.device import describe, has_fast_bfloat16
-    from napari_ssan.network.model_file import bundled_models
 
     names = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
@@ -55,22 +56,12 @@ def gather() -> dict[str, Any]:
         }
         for name in names
     ]
-    models = [
-        {
-            "name": model.name,
-            "summary": model.card.get("summary", ""),
-            "terms": model.card.get("terms", ""),
-            "sha256": model.sha256,
-            "path": str(model.path),
-        }
-        for model in bundled_models()
-    ]
     return {
         "version": __version__,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "devices": devices,
-        "models": models,
+        "models": known(),
     }
 
 

@@ -10,13 +10,14 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration, Flavour
 from napari_ssan.files.lazy import LazyArray
 from napari_ssan.files.open_folder import look, open_folder, read_image
+from napari_ssan.files.open_hdf5 import is_hdf5, open_hdf5
 from napari_ssan.files.open_tiff import open_tiff
 from napari_ssan.files.open_zarr import is_zarr, open_zarr
 from napari_ssan.files.tiff_integrity import MAGIC
 from napari_ssan.stack.sections import ArrayLike, SliceStack
 
 #: What can be opened, in words.
-FORMATS = "a TIFF, a zarr array, an OME-Zarr image, or a folder of TIFFs or PNGs"
+FORMATS = "a TIFF, a zarr array, an OME-Zarr image, an HDF5 file, or a folder of TIFFs or PNGs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +84,7 @@ def open_stack(path: str | Path) -> StackFile:
     ----------
     path : str or Path
         TIFF (OME, ImageJ, plain, BigTIFF), zarr array (v2, v3), OME-Zarr
-        (0.4, 0.5), or a folder of single-section TIFFs or PNGs.
+        (0.4, 0.5), HDF5 (CREMI), or a folder of single-section TIFFs or PNGs.
 
     Returns
     -------
@@ -153,6 +154,9 @@ def _open(path: Path) -> StackFile:
             return StackFile(path, data, calibration, (data,))
         with path.open("rb") as file:
             start = file.read(4)
+        if is_hdf5(path, start):
+            data, calibration = open_hdf5(path)
+            return StackFile(path, data, calibration, (data,))
         if start not in MAGIC and path.suffix.lower() not in (".tif", ".tiff"):
             raise BadInput(f"{path.name} is none of what can be opened: {FORMATS}.")
         image = open_tiff(path)

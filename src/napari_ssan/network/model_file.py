@@ -11,8 +11,10 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import numpy as np
+from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
@@ -51,6 +53,11 @@ class ModelInfo:
     card: dict[str, Any]
     sha256: str
 
+    @property
+    def bundled(self) -> bool:
+        """Whether it came along; such a model is neither renamed nor deleted."""
+        return self.path.parent in model_folders()
+
 
 @dataclass(frozen=True)
 class Model:
@@ -72,31 +79,49 @@ def model_folders() -> list[Path]:
     return [folder for folder in candidates if any(folder.glob(f"*{SUFFIX}"))][:1]
 
 
+def own_folder() -> Path:
+    """Folder with the user's own models; it is made with the first of them."""
+    return user_data_path("napari-ssan") / "models"
+
+
+def named_models(folders: list[Path]) -> dict[str, Path]:
+    """Model files of folders by name, in the order of the names; none of them is read."""
+    paths = [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]
+    # Some systems keep a file's name in another form of Unicode than it was given in.
+    return {normalize("NFC", path.stem): path for path in sorted(paths) if path.name[0] != "."}
+
+
 def bundled_models() -> list[ModelInfo]:
-    """List the models that come along, the default first."""
-    paths = [path for folder in model_folders() for path in sorted(folder.glob(f"*{SUFFIX}"))]
-    infos = [read_info(path) for path in paths]
+    """List the models that come along, the default first.
+
+    Raises
+    ------
+    BadInput
+        If one of their files is damaged.
+    """
+    infos = [read_info(path) for path in named_models(model_folders()).values()]
     return sorted(infos, key=lambda info: (info.name != DEFAULT_MODEL, info.name))
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """Path of a model that is given by the name of a bundled one or by its own path.
+    """Path of a model: a bundled one by its name, the user's own by its name, any by its path.
 
     Raises
     ------
     BadInput
         If there is no such model.
     """
-    known = {path.stem: path for folder in model_folders() for path in folder.glob(f"*{SUFFIX}")}
-    if str(name_or_path) in known:
-        return known[str(name_or_path)]
+    bundled, own = named_models(model_folders()), named_models([own_folder()])
+    name = normalize("NFC", str(name_or_path))
+    if found := bundled.get(name) or own.get(name):
+        return found
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return path
-    names = ", ".join(sorted(known)) or "none"
+    yours = f", or one of yours: {', '.join(own)}" if own else ""
     raise BadInput(
         f"There is no model {str(name_or_path)!r}; give the path of a {SUFFIX} file "
-        f"or one of the bundled models: {names}."
+        f"or one of the bundled models: {', '.join(bundled) or 'none'}{yours}."
     )
 
 
@@ -119,7 +144,7 @@ def read_info(name_or_path: str | Path) -> ModelInfo:
             raise _refuse(path, "it was written by a newer version; update napari-ssan")
         config, card = json.loads(metadata["config"]), json.loads(metadata["card"])
         int(card["tile"])
-        return ModelInfo(path.stem, path, config, card, metadata["sha256"])
+        return ModelInfo(normalize("NFC", path.stem), path, config, card, metadata["sha256"])
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, BadInput):
             raise
@@ -127,12 +152,12 @@ def read_info(name_or_path: str | Path) -> ModelInfo:
 
 
 def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
-    """Load a bundled model by name, or any by path.
+    """Load a model by its name, or any by its path.
 
     Parameters
     ----------
     name_or_path : str or Path
-        ``"ssan-fidelity"``, or a ``.safetensors`` file.
+        ``"ssan-fidelity"``, the name of one of the user's own, or a ``.safetensors`` file.
 
     Returns
     -------
@@ -153,7 +178,7 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     try:
         with safe_open(info.path, framework="numpy") as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise _refuse(info.path, f"it is no complete safetensors file: {error}") from None
     if _digest(info.config, info.card, weights) != info.sha256:
         raise _refuse(info.path, "its content does not match its checksum; it was altered")
@@ -176,6 +201,11 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
         What to write.
     card : dict
         JSON-serializable; ``tile`` is required, the size trained on in pixels.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as when the disk is full.
     """
     path = Path(path)
     weights = {
@@ -193,11 +223,14 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        temporary.write_bytes(serialize(weights, metadata))
+        with temporary.open("wb") as file:
+            file.write(serialize(weights, metadata))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return ModelInfo(path.stem, path, config, card, sha256)
+    return ModelInfo(normalize("NFC", path.stem), path, config, card, sha256)
 
 
 def _digest(

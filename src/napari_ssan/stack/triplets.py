@@ -1,24 +1,51 @@
-"""Triplets: two sections and the one between them, cut out for training."""
+"""Triplets: two sections and the one between them, aligned and cut out for training."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
-from scipy.ndimage import zoom as resample
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.intensity import Float, Intensity, measure
-from napari_ssan.stack.sections import SliceStack
+from napari_ssan.stack.alignment import read_shifted
+from napari_ssan.stack.augmentation import Augmentation, fit
+from napari_ssan.stack.comparison import Shift, is_blank
+from napari_ssan.stack.intensity import Float, specify
+from napari_ssan.stack.sections import Window
+from napari_ssan.stack.selection import (
+    SPANS,
+    Report,
+    Selection,
+    TripletSections,
+    select,
+)
+from napari_ssan.stack.source import Source
 
-#: How often the outer sections of a triplet lie 2, 3, 4 sections apart.
-SPANS = {2: 0.7, 3: 0.2, 4: 0.1}
+__all__ = [
+    "SPANS",
+    "Match",
+    "Source",
+    "Triplet",
+    "TripletSampler",
+    "TripletSections",
+    "cut",
+    "is_marked",
+    "overlap",
+]
+
+#: How the outer sections of a triplet are brought to the target's grey values.
+Match = Literal["mean", "histogram"]
+
+#: Crops that are tried before a source is given up.
+TRIES = 1000
 
 
 @dataclass(frozen=True)
 class Triplet:
-    """Crops at one place of three sections, each normalized by its own section.
+    """Crops at one place of three sections, on the network's scale.
 
     Attributes
     ----------
@@ -34,33 +61,10 @@ class Triplet:
     position: float
 
 
-@dataclass(frozen=True)
-class Source:
-    """Sections of a stack that triplets are drawn from.
-
-    Attributes
-    ----------
-    stack : SliceStack
-        The stack.
-    start, stop : int
-        First section, and the one after the last.
-    spacing : int
-        Distance of sections that count as adjacent: 4 or 5 makes an isotropic
-        stack look like a serial one.
-    """
-
-    stack: SliceStack
-    start: int = 0
-    stop: int = 0
-    spacing: int = 1
-
-
 class TripletSampler:
-    """Endless, seeded stream of augmented triplets from several sources.
+    """Endless, seeded stream of aligned and augmented triplets from several sources.
 
-    Every source is drawn equally often. Crops are flipped, turned by 90° and
-    zoomed (voxel sizes differ between laboratories); the temporal order needs
-    no augmentation, since the network is symmetric in it.
+    Every source is drawn equally often. Crops hold nothing that is marked or blank.
 
     Parameters
     ----------
@@ -70,16 +74,31 @@ class TripletSampler:
         Height and width of a crop, in pixels.
     seed : int
         The stream is a function of it.
-    zoom : float
-        Crops are magnified by up to this factor, or reduced by it.
-    jitter : float
-        Standard deviation of the relative gain and, in tenths of the network's
-        scale, of the offset of an outer section.
+    augmentation : Augmentation
+        How crops are varied.
+    select : bool
+        Leave out triplets that are unfit to learn from, and align the others.
+        Otherwise only those that are marked or hold nothing are left out.
+    report : callable
+        Called with the sections looked at and their number, before the first triplet.
+    cancel : threading.Event, optional
+        Set to stop the choice of triplets.
+    match : {"mean", "histogram"}
+        Normalize each section by its own mean and deviation, or give the outer
+        ones the target's distribution (histogram specification) and normalize
+        all by the target's.
+
+    Attributes
+    ----------
+    selections : list of Selection
+        The triplets of each source.
 
     Raises
     ------
     BadInput
         If a source has no three usable sections or is smaller than a crop.
+    Cancelled
+        If `cancel` was set.
     """
 
     def __init__(
@@ -87,74 +106,161 @@ class TripletSampler:
         sources: list[Source],
         size: int,
         seed: int,
-        zoom: float = 1.6,
-        jitter: float = 0.05,
+        augmentation: Augmentation = Augmentation(),  # noqa: B008 - frozen
+        select: bool = True,
+        report: Report = lambda done, total: None,
+        cancel: threading.Event | None = None,
+        match: Match = "mean",
     ) -> None:
-        self.sources = sources
-        self.size, self.zoom, self.jitter = size, zoom, jitter
+        self.sources, self.size = sources, size
+        self.augmentation, self.match = augmentation, match
         self.random = np.random.default_rng(seed)
-        self._intensity: list[dict[int, Intensity]] = []
         for source in sources:
-            usable = {}
-            for z in range(source.start, source.stop):
-                intensity = measure(source.stack, z)
-                if intensity.usable:
-                    usable[z] = intensity
-            if not any(
-                {z + source.spacing, z + 2 * source.spacing} <= usable.keys() for z in usable
-            ):
+            shape = tuple(part.stop - part.start for part in source.area)
+            if min(shape) < size:
                 raise BadInput(
-                    "A stack to train on needs three good sections in a row; "
-                    f"sections {source.start} to {source.stop - 1} hold none."
-                )
-            if min(source.stack.shape[1:]) < size:
-                raise BadInput(
-                    f"Sections of {source.stack.shape[1:]} pixels are smaller than a training "
+                    f"Sections of {shape[0]} x {shape[1]} pixels are smaller than a training "
                     f"crop of {size}; choose a smaller crop or a larger stack."
                 )
-            self._intensity.append(usable)
+        self.selections = _select_all(sources, size, select, report, cancel)
 
     def __iter__(self) -> Iterator[Triplet]:
-        while True:
-            yield self._draw()
+        return self
 
-    def _draw(self) -> Triplet:
+    def __next__(self) -> Triplet:
         number = int(self.random.integers(len(self.sources)))
-        source, usable = self.sources[number], self._intensity[number]
-        while True:
-            span = int(self.random.choice(list(SPANS), p=list(SPANS.values())))
-            first = int(self.random.choice(list(usable)))
-            inside = int(self.random.integers(1, span))
-            sections = [first + source.spacing * step for step in (0, inside, span)]
-            if usable.keys() >= set(sections):
-                break
-        window, zoom = self._window(source.stack)
-        crops = [usable[z].normalize(source.stack.read(z, window)) for z in sections]
-        previous, target, following = self._turn([self._fit(crop, zoom) for crop in crops])
-        return Triplet(self._shade(previous), target, self._shade(following), inside / span)
+        source, selection = self.sources[number], self.selections[number]
+        for _ in range(TRIES):
+            triplet = self._sections(selection)
+            if triplet is None:
+                continue
+            window = self._window(source, triplet)
+            if is_marked(source, triplet, window):
+                continue
+            crops = cut(source, selection, triplet, window, self.match)
+            if not is_blank(crops):
+                return self._augment(crops, triplet.position)
+        raise BadInput(
+            f"Of {TRIES} crops of sections {source.start} to {source.stop - 1} each was marked "
+            "or blank somewhere; choose smaller crops, or other sections."
+        )
 
-    def _window(self, stack: SliceStack) -> tuple[tuple[slice, slice], float]:
-        _, height, width = stack.shape
-        zoom = 1.0
-        if self.random.random() < 0.5:
-            zoom = float(np.exp(self.random.uniform(-1, 1) * np.log(self.zoom)))
-        extent = min(int(np.ceil(self.size / zoom)), height, width)
-        top = int(self.random.integers(height - extent + 1))
-        left = int(self.random.integers(width - extent + 1))
-        return (slice(top, top + extent), slice(left, left + extent)), self.size / extent
+    def state(self) -> dict[str, Any]:
+        """Where the stream stands, JSON-serializable."""
+        return {"random": self.random.bit_generator.state}
 
-    def _fit(self, crop: Float, zoom: float) -> Float:
-        if crop.shape == (self.size, self.size):
-            return crop
-        fitted: Float = resample(crop, zoom, order=1, mode="nearest", grid_mode=True)
-        return fitted[: self.size, : self.size]
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on where the stream of a sampler with the same settings stood."""
+        self.random.bit_generator.state = state["random"]
 
-    def _turn(self, crops: list[Float]) -> list[Float]:
-        turns, flip = int(self.random.integers(4)), self.random.random() < 0.5
-        turned = [np.rot90(crop, turns) for crop in crops]
-        return [np.ascontiguousarray(crop[:, ::-1] if flip else crop) for crop in turned]
+    def _sections(self, selection: Selection) -> TripletSections | None:
+        span = int(self.random.choice(list(SPANS), p=list(SPANS.values())))
+        triplets = selection.triplets if span == 2 else selection.wider[span]
+        return triplets[int(self.random.integers(len(triplets)))] if triplets else None
 
-    def _shade(self, crop: Float) -> Float:
-        gain, offset = self.random.normal(0, self.jitter, 2)
-        shaded: Float = ((crop - 0.5) * (1 + gain) + 0.5 + offset / 10).astype(np.float32)
-        return shaded
+    def _window(self, source: Source, triplet: TripletSections) -> Window:
+        area = overlap(source, triplet, self.size)
+        wanted = int(np.ceil(self.size / self.augmentation.magnification(self.random)))
+        extent = min(wanted, *(part.stop - part.start for part in area))
+        top, left = (int(self.random.integers(part.start, part.stop - extent + 1)) for part in area)
+        return slice(top, top + extent), slice(left, left + extent)
+
+    def _augment(self, crops: list[Float], position: float) -> Triplet:
+        vary = self.augmentation
+        fitted = [fit(crop, self.size) for crop in crops]
+        previous, target, following = vary.turned(fitted, self.random)
+        previous, following = (vary.disturbed(crop, self.random) for crop in (previous, following))
+        if vary.swaps(self.random):
+            return Triplet(following, target, previous, 1 - position)
+        return Triplet(previous, target, following, position)
+
+
+def cut(
+    source: Source,
+    selection: Selection,
+    triplet: TripletSections,
+    window: Window,
+    match: Match = "mean",
+) -> list[Float]:
+    """Aligned crops of the three sections of a triplet, reading no more than these.
+
+    Parameters
+    ----------
+    source : Source
+        Where to read.
+    selection : Selection
+        Of this source.
+    triplet : TripletSections
+        Which sections.
+    window : (slice, slice)
+        Where, in the target.
+    match : {"mean", "histogram"}
+        As for :class:`TripletSampler`.
+
+    Returns
+    -------
+    list of ndarray of float32
+        First, target, last, on the network's scale.
+    """
+    target = selection.intensities[triplet.target]
+    crops = []
+    for z, shift in triplet.shifted:
+        own = selection.intensities[z]
+        pixels = read_shifted(source.stack, z, window, shift)
+        if match == "histogram" and own is not target:
+            matched = specify(pixels.astype(np.float64), own.quantiles, target.quantiles)
+            crops.append(target.normalize(matched))
+        else:
+            crops.append(own.normalize(pixels))
+    return crops
+
+
+def overlap(source: Source, triplet: TripletSections, size: int) -> Window:
+    """Where all three aligned sections have pixels; where that is less than `size`, the area.
+
+    In the latter case :func:`cut` continues the outer sections by reflection.
+    """
+    spans = []
+    for axis, part in enumerate(source.area):
+        moves = [shift[axis] for _, shift in triplet.shifted]
+        low, high = part.start + max(moves), part.stop + min(moves)
+        spans.append(slice(low, high) if high - low >= size else part)
+    return spans[0], spans[1]
+
+
+def is_marked(source: Source, triplet: TripletSections, window: Window) -> bool:
+    """Whether anything is marked in what :func:`cut` reads of a triplet."""
+    return any(source.touches_mark(z, _moved_back(window, shift)) for z, shift in triplet.shifted)
+
+
+def _moved_back(window: Window, shift: Shift) -> Window:
+    rows, columns = (
+        slice(part.start - move, part.stop - move) for part, move in zip(window, shift, strict=True)
+    )
+    return rows, columns
+
+
+def _select_all(
+    sources: list[Source],
+    size: int,
+    closely: bool,
+    report: Report,
+    cancel: threading.Event | None,
+) -> list[Selection]:
+    total = sum(len(source.sections) for source in sources)
+    selections, done = [], 0
+    for source in sources:
+        before = done
+
+        def passed_on(now: int, _: int, before: int = before) -> None:
+            report(before + now, total)
+
+        selection = select(source, passed_on, cancel, size=size, closely=closely)
+        if not selection.triplets:
+            raise BadInput(
+                "A stack to train on needs three good sections in a row; sections "
+                f"{source.start} to {source.stop - 1} hold none: {selection}."
+            )
+        selections.append(selection)
+        done += len(source.sections)
+    return selections

@@ -1,0 +1,79 @@
+"""Stacks, or parts of them, as the command line names them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from napari_ssan.errors import BadInput
+from napari_ssan.files import open_stack
+from napari_ssan.stack.defects import Defects, parse_slices
+from napari_ssan.stack.sections import SliceStack
+from napari_ssan.stack.source import Source
+
+#: How sections of a stack are named.
+SYNTAX = (
+    "PATH[0:80] takes sections 0 to 79, PATH[::4] takes sections four apart for adjacent ones, "
+    "PATH[::5]@1 cuts along axis 1."
+)
+
+
+_SOURCE = re.compile(r"(.*?)(?:\[(\d*):(\d*)(?::(\d+))?\])?(?:@(\d))?")
+
+
+def parse_source(text: str, defects: Defects | None = None) -> Source:
+    """Sections of a stack from text such as ``stack.tif[0:80]``.
+
+    Parameters
+    ----------
+    text : str
+        :data:`SYNTAX` says more.
+    defects : Defects, optional
+        Marks of the stack.
+
+    Raises
+    ------
+    BadInput
+        If the file cannot be read or the sections are not in it.
+    """
+    match = _SOURCE.fullmatch(text)
+    assert match is not None  # every part is optional
+    file = open_stack(match[1])
+    stack = file.stack() if match[5] is None else SliceStack(file.data, int(match[5]))
+    start, stop = int(match[2] or 0), int(match[3] or len(stack))
+    spacing = int(match[4] or 1)
+    if not 0 <= start < stop <= len(stack) or spacing < 1:
+        raise BadInput(f"{text} names sections that are not there: the stack has {len(stack)}.")
+    return Source(stack, start, stop, spacing, defects)
+
+
+def source_path(text: str) -> Path:
+    """The file or folder that :func:`parse_source` opens."""
+    match = _SOURCE.fullmatch(text)
+    assert match is not None
+    return Path(match[1])
+
+
+def parse_defects(text: str, stack: SliceStack) -> Defects | None:
+    """Marks of a stack from a file of them, or from a list such as ``12,47-48``.
+
+    Parameters
+    ----------
+    text : str
+        Path of a .json or .csv, or slices counted from 0; none if empty.
+    stack : SliceStack
+        Which the marks must fit.
+
+    Raises
+    ------
+    BadInput
+        If the file or the list cannot be read, or a mark lies outside the stack.
+    """
+    if not text:
+        return None
+    if Path(text).suffix.lower() in (".json", ".csv"):
+        defects = Defects.read(text, stack.shape[1:])
+    else:
+        defects = Defects(set(parse_slices(text)))
+    defects.check(stack.shape)
+    return defects

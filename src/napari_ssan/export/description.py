@@ -1,0 +1,126 @@
+"""What a package for bioimage.io says of itself, in the format's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from napari_ssan.network.model_file import Model
+from napari_ssan.network.model_library import PACKED
+from napari_ssan.stack.intensity import SPAN
+
+CITE = [
+    {
+        "text": "Wang et al. (2021): Sparse self-attention aggregation networks for neural "
+        "sequence slice interpolation. BioData Mining 14:10",
+        "doi": "10.1186/s13040-021-00236-z",
+    }
+]
+TAGS = [
+    "electron-microscopy",
+    "image-restoration",
+    "2d",
+    "tissue",
+    "brain",
+    "pytorch",
+    "slice-interpolation",
+    "serial-section",
+    "napari-ssan",
+]
+#: Authors of the bundled models.
+DEVELOPERS = "The napari-ssan developers"
+
+
+def describe_package(
+    model: Model, authors: Sequence[str], terms: str | dict[str, Any] | None
+) -> dict[str, Any]:
+    """Content of a package's ``rdf.yaml``.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+    authors : sequence of str
+        Who made it; of a bundled model they are known.
+    terms : str, dict or None
+        An SPDX identifier, the file that holds the terms, or nothing.
+    """
+    import torch
+    from bioimageio.spec.model.v0_5 import ModelDescr
+
+    info = model.info
+    known = [DEVELOPERS] if info.bundled else []
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "_+- ()") else "-" for c in info.name)
+    return {
+        "type": "model",
+        "format_version": ModelDescr.implemented_format_version,
+        "name": f"EM section interpolation {name}"[:64],
+        "description": (info.card.get("summary") or "Synthesizes a lost section of a stack.")[:512],
+        "authors": [{"name": each} for each in authors or known],
+        "cite": CITE,
+        "license": terms,
+        "tags": TAGS,
+        "documentation": {"source": "README.md"},
+        "covers": [{"source": "cover.png"}],
+        "attachments": [{"source": PACKED}],
+        "inputs": [_input(model, "previous"), _input(model, "following")],
+        "outputs": [_output()],
+        "weights": {
+            "torchscript": {
+                "source": "weights.pt",
+                "pytorch_version": torch.__version__.split("+")[0],
+            }
+        },
+        "config": {
+            "bioimageio": {
+                "architecture_type": "SSAN",
+                "modality": "electron microscopy",
+                "task": "image restoration",
+                "model_parameter_count": sum(p.numel() for p in model.network.parameters()),
+            },
+            "napari_ssan": {"sha256": info.sha256, "config": info.config, "card": info.card},
+        },
+    }
+
+
+def _input(model: Model, name: str) -> dict[str, Any]:
+    free = {"min": model.tile, "step": model.network.config.multiple}
+    # The second neighbour is as large as the first.
+    sizes = {
+        axis: free if name == "previous" else {"tensor_id": "previous", "axis_id": axis}
+        for axis in ("y", "x")
+    }
+    return {
+        "id": name,
+        "description": f"The {name} section, grey, in any range.",
+        "axes": [*_single_axes(), *({"type": "space", "id": a, "size": sizes[a]} for a in sizes)],
+        "data": {"type": "float32"},
+        "test_tensor": {"source": f"{name}.npy"},
+        "sample_tensor": {"source": f"{name}.png"},
+        "preprocessing": [
+            {"id": "zero_mean_unit_variance", "kwargs": {"axes": ["channel", "y", "x"]}},
+            {"id": "scale_linear", "kwargs": {"gain": 1 / SPAN, "offset": 0.5}},
+        ],
+    }
+
+
+def _output() -> dict[str, Any]:
+    # No halo: the format lets it widen one input only, and both must stay alike.
+    sizes = {axis: {"tensor_id": "previous", "axis_id": axis} for axis in ("y", "x")}
+    return {
+        "id": "section",
+        "description": "The section between, in deviations from its mean; see the documentation.",
+        "axes": [*_single_axes(), *({"type": "space", "id": a, "size": sizes[a]} for a in sizes)],
+        "data": {"type": "float32"},
+        "test_tensor": {"source": "section.npy"},
+        "sample_tensor": {"source": "section.png"},
+        "postprocessing": [{"id": "scale_linear", "kwargs": {"gain": SPAN, "offset": -0.5 * SPAN}}],
+    }
+
+
+def _single_axes() -> list[dict[str, Any]]:
+    # A recorded network is fixed to one pair at a time.
+    return [
+        {"type": "batch", "size": 1},
+        {"type": "channel", "id": "channel", "channel_names": ["grey"]},
+    ]

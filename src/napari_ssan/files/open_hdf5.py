@@ -1,0 +1,99 @@
+"""Open an HDF5 file: CREMI's, or any with one volume; a section is read when it is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_ssan.errors import BadInput
+from napari_ssan.files.calibration import Calibration
+from napari_ssan.files.lazy import LazyArray
+
+#: The first bytes of most HDF5 files; others are known by their names.
+MAGIC = b"\x89HDF"
+SUFFIXES = (".h5", ".hdf", ".hdf5")
+#: Where CREMI keeps the sections, and their voxel size in nm (z, y, x) as an attribute.
+RAW, RESOLUTION = "volumes/raw", "resolution"
+
+
+def is_hdf5(path: Path, start: bytes) -> bool:
+    """Whether a file is HDF5, by its first four bytes or by its name."""
+    return start == MAGIC or path.suffix.lower() in SUFFIXES
+
+
+def open_hdf5(path: Path) -> tuple[LazyArray, Calibration]:
+    """Open the volume in an HDF5 file.
+
+    Parameters
+    ----------
+    path : Path
+        With a dataset ``volumes/raw``, as CREMI has it, or else a single
+        3-D dataset.
+
+    Returns
+    -------
+    data : LazyArray, (z, y, x)
+    calibration : Calibration
+
+    Raises
+    ------
+    BadInput
+        If h5py is not installed, the file is damaged, or it is not clear which
+        dataset is meant.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise BadInput(
+            f"{path.name} is an HDF5 file, and h5py, which reads it, is not installed: "
+            "pip install napari-ssan[cremi]."
+        ) from None
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise BadInput(f"{path.name} is a damaged HDF5 file, or none: copy it again.") from error
+    try:
+        dataset = file[_choose(path, file)]
+        resolution = dataset.attrs.get(RESOLUTION)
+    except BaseException:
+        file.close()
+        raise
+    scale = _three_lengths(resolution)
+    calibration = Calibration.of(
+        "zyx", scale, "nm" if scale else None, name=path.name.split(".")[0]
+    )
+    return LazyArray(dataset, path.name, file.close), calibration
+
+
+def _choose(path: Path, file: Any) -> str:
+    """Name of the dataset with the sections."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str, node: Any) -> None:
+        if hasattr(node, "shape"):
+            shapes[name] = node.shape or ()
+
+    file.visititems(note)
+    volumes = [name for name, shape in shapes.items() if len(shape) == 3]
+    if RAW in volumes:
+        return RAW
+    if len(volumes) == 1:
+        return volumes[0]
+    there = ", ".join(volumes or shapes) or "nothing"
+    what = "several 3-D datasets" if volumes else "no 3-D dataset"
+    raise BadInput(
+        f"{path.name} holds {what} and no {RAW}, which would be read: there is {there}; "
+        "copy the one that is meant to a TIFF or zarr."
+    )
+
+
+def _three_lengths(resolution: Any) -> list[float] | None:
+    """Voxel size as an attribute gives it; None if that makes no sense."""
+    try:
+        lengths = np.asarray(resolution, dtype=float)
+    except (TypeError, ValueError):
+        return None
+    sane = lengths.shape == (3,) and np.isfinite(lengths).all() and (lengths > 0).all()
+    return [float(length) for length in lengths] if sane else None

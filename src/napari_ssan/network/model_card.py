@@ -1,0 +1,84 @@
+"""What a model's card says, in words: for a tooltip, a terminal, a page that goes with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from napari_ssan.network.model_file import ModelInfo
+
+#: Entries with words of their own, in the order in which they are told.
+_LABELS = {
+    "terms": "Terms",
+    "verdict": "Verdict",
+    "metrics": "Metrics",
+    "trained_on": "Trained on",
+    "validated_on": "Validated on",
+    "base": "Started from",
+    "loss": "Loss",
+    "match": "Grey values fitted by",
+    "tile": "Tile (pixels)",
+    "training": "Training",
+    "curve": "Curve ends at",
+    "version": "Written by napari-ssan",
+}
+
+
+def describe(info: ModelInfo) -> str:
+    """Tell of a model in lines: its name, what it is for, and an item for each entry.
+
+    Whatever a card holds is told, also what this version has no word for. Of a curve
+    it is the last point, the whole stands in the file. Entries that say nothing are left out.
+
+    Parameters
+    ----------
+    info : ModelInfo
+        What its file says.
+
+    Returns
+    -------
+    str
+        Readable as it is, and as Markdown.
+    """
+    card = dict(info.card)
+    lines = [info.name, ""]
+    if summary := card.pop("summary", ""):
+        lines += [str(summary), ""]
+    if card.get("curve"):
+        card["curve"] = _last_point(card["curve"])
+    order = [*_LABELS, *(key for key in card if key not in _LABELS)]
+    for key in order:
+        if said := _words(card.get(key)):
+            lines.append(f"- {_LABELS.get(key, key.replace('_', ' ').capitalize())}: {said}")
+    lines.append(f"- SHA-256: {info.sha256}")
+    return "\n".join(lines)
+
+
+def _words(value: Any) -> str:
+    """A JSON value in words; empty for nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        parts = []
+        for key, part in value.items():
+            if text := _words(part):
+                inner = f"({text})" if isinstance(part, dict | list) else text
+                parts.append(f"{key.replace('_', ' ')} {inner}")
+        return ", ".join(parts)
+    if isinstance(value, list):
+        joint = "; then " if any(isinstance(part, dict) for part in value) else ", "
+        said = (" ".join(map(_words, p)) if isinstance(p, list) else _words(p) for p in value)
+        counted = Counter(filter(None, said))
+        return joint.join(f"{n} × {text}" if n > 1 else text for text, n in counted.items())
+    return " ".join(str(value).split())
+
+
+def _last_point(curve: Any) -> Any:
+    """Where a curve ends; one of several stages ends with the last."""
+    while isinstance(curve, list) and curve:
+        curve = curve[-1]
+    return curve

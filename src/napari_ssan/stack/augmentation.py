@@ -1,0 +1,80 @@
+"""Augmentation: what is done to a triplet so that the network learns tissue, not a microscope."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.ndimage import gaussian_filter
+from scipy.ndimage import zoom as resample
+
+from napari_ssan.stack.intensity import SPAN, Float
+
+
+class Augmentation(BaseModel):
+    """How triplets are varied. All that is drawn is drawn anew for each triplet.
+
+    Attributes
+    ----------
+    flip : bool
+        Mirror rows and columns, each in half of the triplets.
+    swap : bool
+        Exchange the outer sections in half of the triplets.
+    turn : bool
+        Turn by a multiple of 90°.
+    zoom : float
+        Half of the triplets are magnified or reduced by up to this factor:
+        voxel sizes differ between laboratories.
+    intensity : float
+        Standard deviation of the relative gain and, in tenths of the network's
+        scale, of the offset of an outer section.
+    noise : float
+        Grain added to an outer section has up to this share of its contrast.
+    blur : float
+        An outer section is blurred by a Gaussian of up to so many pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flip: bool = True
+    swap: bool = True
+    turn: bool = True
+    zoom: float = Field(1.6, ge=1, le=2)
+    intensity: float = Field(0.05, ge=0)
+    noise: float = Field(0.0, ge=0)
+    blur: float = Field(0.0, ge=0)
+
+    def magnification(self, random: np.random.Generator) -> float:
+        """Draw a factor between 1 / `zoom` and `zoom`; half of them are 1."""
+        if self.zoom == 1 or random.random() < 0.5:
+            return 1.0
+        return float(np.exp(random.uniform(-1, 1) * np.log(self.zoom)))
+
+    def swaps(self, random: np.random.Generator) -> bool:
+        """Draw whether the outer sections are exchanged."""
+        return self.swap and random.random() < 0.5
+
+    def turned(self, crops: list[Float], random: np.random.Generator) -> list[Float]:
+        """Mirror and turn crops of a triplet, all alike."""
+        turns = int(random.integers(4)) if self.turn else 0
+        rows, columns = (self.flip and random.random() < 0.5 for _ in range(2))
+        step = slice(None, None, -1 if rows else 1), slice(None, None, -1 if columns else 1)
+        return [np.ascontiguousarray(np.rot90(crop, turns)[step]) for crop in crops]
+
+    def disturbed(self, crop: Float, random: np.random.Generator) -> Float:
+        """Blur an outer crop, add grain, change gain and offset; the target stays real."""
+        if self.blur:
+            crop = gaussian_filter(crop, random.uniform(0, self.blur))
+        if self.noise:
+            strength = random.uniform(0, self.noise) / SPAN
+            crop = crop + random.normal(0, strength, crop.shape).astype(np.float32)
+        gain, offset = random.normal(0, self.intensity, 2)
+        shaded: Float = ((crop - 0.5) * (1 + gain) + 0.5 + offset / 10).astype(np.float32)
+        return shaded
+
+
+def fit(crop: Float, size: int) -> Float:
+    """Magnify or reduce a square crop to a side of `size` pixels."""
+    if crop.shape == (size, size):
+        return crop
+    fitted: Float = resample(crop, size / len(crop), order=1, mode="nearest", grid_mode=True)
+    return fitted

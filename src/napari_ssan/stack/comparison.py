@@ -1,0 +1,189 @@
+"""Comparison: what a section looks like beside its neighbour, and beside the rest of the stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from skimage.feature import match_template
+from skimage.filters import difference_of_gaussians
+
+from napari_ssan.stack.alignment import GAIN, GRAIN, field_of
+from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.intensity import QUANTILES, SPAN, Float, Intensity, measure
+from napari_ssan.stack.region import Region
+from napari_ssan.stack.sections import SliceStack, Window
+from napari_ssan.stack.source import Source
+
+#: Why a triplet is left out; the first that applies counts.
+MARKED, DAMAGED, DIFFERENT, BLURRED = "marked", "damaged", "too different", "unlike in blur"
+REASONS = (MARKED, DAMAGED, DIFFERENT, BLURRED)
+
+#: Sections from which a stack can be said to have something usual.
+ENOUGH = 7
+#: A section is an outlier if it departs from the stack's median by so many robust deviations ...
+DEVIATIONS = 3.0
+#: ... and by this share of the usual contrast: mean, contrast, dark end and bright end.
+DEPARTURE = np.array([0.75, 0.5, 0.75, 0.75])
+#: Quantiles that stand for the dark and the bright end.
+ENDS = [int(np.searchsorted(QUANTILES, share)) for share in (0.01, 0.99)]
+#: Neighbours are too different if they correlate less than this share of what is usual.
+LIKENESS = 0.6
+#: The same for a tile, in which less is seen and correlation varies more.
+TILE_LIKENESS = 0.3
+#: Below this correlation nothing is usual: the sections of such a stack do not resemble each other.
+UNRELATED = 0.15
+#: Sections are unlike in blur if the share of fine detail differs by this factor.
+BLUR_FACTOR = 1.5
+#: A crop is blank if its contrast is below this share of its section's: resin, black padding.
+BLANK = 0.1
+#: Side of the patch that is sought in the next section, in pixels, at most, ...
+PATCH = 384
+#: ... and how far to each side it is sought.
+MARGIN = 64
+
+Shift = tuple[int, int]
+
+
+@dataclass
+class Look:
+    """What is known of a section.
+
+    Attributes
+    ----------
+    intensity : Intensity
+        Of what is not marked.
+    detail : float
+        Share of the contrast that is fine; it falls with blur.
+    patch : ndarray of float32 or None
+        Structure of its middle, to compare it with the next section; None once this is done.
+    """
+
+    intensity: Intensity
+    detail: float = 1.0
+    patch: Float | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A section and the next.
+
+    Attributes
+    ----------
+    shift : (int, int)
+        Rows and columns by which the section is moved to lie on the next.
+    correlation : float
+        Of their structure, then.
+    """
+
+    shift: Shift
+    correlation: float
+
+
+def look(source: Source, z: int, closely: bool) -> Look:
+    """Look at a section in the middle of the source's area, at most 1024 x 1024 pixels.
+
+    Parameters
+    ----------
+    source : Source
+        Where to read; what is marked does not count.
+    z : int
+        Which section.
+    closely : bool
+        Whether its blur and structure are wanted.
+    """
+    shape = source.stack.shape[1:]
+    window = _within(field_of(shape, source.area), source.area)
+    pixels = source.stack.read(z, window)
+    marked = source.defects.mask(z, window) if source.defects else None
+    marks = None
+    if marked is not None and marked.any():
+        marks = Defects(regions={0: [Region.from_mask(marked)]})
+    intensity = measure(SliceStack(pixels[None]), 0, marks)
+    if not closely or not intensity.usable:
+        return Look(intensity)
+    if marked is not None:
+        pixels = np.where(marked, intensity.mean, pixels)
+    middle = tuple(
+        slice(max(0, (n - PATCH) // 2 - MARGIN), (n + PATCH) // 2 + MARGIN) for n in pixels.shape
+    )
+    unit = intensity.normalize(pixels[middle])
+    return Look(intensity, _detail(unit), _structure(unit))
+
+
+def _within(window: Window, area: Window) -> Window:
+    rows, columns = (
+        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(window, area, strict=True)
+    )
+    return rows, columns
+
+
+def compare(before: Look, after: Look) -> Pair:
+    """Template matching: the middle of a section is sought in the next one.
+
+    The shift is believed only if the sections then correlate clearly better.
+    """
+    if before.patch is None or after.patch is None:
+        return Pair((0, 0), 0.0)
+    margins = [min(MARGIN, n // 8) for n in before.patch.shape]
+    rows, columns = (slice(m, n - m) for m, n in zip(margins, before.patch.shape, strict=True))
+    scores = match_template(after.patch, before.patch[rows, columns])
+    best = np.unravel_index(int(scores.argmax()), scores.shape)
+    still = float(scores[margins[0], margins[1]])
+    if float(scores[best]) <= still + GAIN:
+        return Pair((0, 0), still)
+    return Pair((int(best[0]) - margins[0], int(best[1]) - margins[1]), float(scores[best]))
+
+
+def outliers(sections: dict[int, Intensity]) -> set[int]:
+    """Sections whose brightness or contrast is far from what is usual."""
+    figures = np.array([[i.mean, i.std, *i.quantiles[ENDS]] for i in sections.values()])
+    departure = np.abs(figures - np.median(figures, axis=0))
+    deviation = 1.4826 * np.median(departure, axis=0)
+    contrast = float(np.median(figures[:, 1]))
+    far = (departure > DEVIATIONS * deviation) & (departure > DEPARTURE * contrast)
+    return {z for z, out in zip(sections, far.any(axis=1), strict=True) if out}
+
+
+def flaw(crops: Sequence[Float], level: float) -> str | None:
+    """Why aligned tiles of a triplet are not fit to learn from, though their sections are.
+
+    Parameters
+    ----------
+    crops : sequence of ndarray of float32
+        Each normalized by its section, the target in the middle.
+    level : float
+        :attr:`Selection.level`.
+
+    Returns
+    -------
+    str or None
+        One of :data:`REASONS`.
+    """
+    if is_blank(crops):
+        return DAMAGED
+    before, target, after = (_structure(crop).ravel() for crop in crops)
+    likeness = min(np.corrcoef(target, outer)[0, 1] for outer in (before, after))
+    if level >= UNRELATED and likeness < TILE_LIKENESS * level:
+        return DIFFERENT
+    details = [_detail(crop) for crop in crops]
+    return BLURRED if max(details) > BLUR_FACTOR * min(details) else None
+
+
+def is_blank(crops: Sequence[Float]) -> bool:
+    """Whether one of some crops, each normalized by its section, holds next to nothing."""
+    return min(float(crop.std()) for crop in crops) < BLANK / SPAN
+
+
+def _structure(unit: Float) -> Float:
+    """What is left of a section without grain and slow shading."""
+    banded: Float = difference_of_gaussians(unit, GRAIN, 8 * GRAIN)
+    return banded
+
+
+def _detail(unit: Float) -> float:
+    """Share of the contrast that is fine, beyond a Gaussian of 2 pixels; it falls with blur."""
+    contrast = float(unit.std())
+    return float((unit - gaussian_filter(unit, GRAIN)).std()) / contrast if contrast else 0.0

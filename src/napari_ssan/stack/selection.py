@@ -1,0 +1,265 @@
+"""Selection: which triplets of a stack are fit to learn from, and why others are not."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ssan.errors import Cancelled
+from napari_ssan.stack.comparison import (
+    BLUR_FACTOR,
+    BLURRED,
+    DAMAGED,
+    DIFFERENT,
+    ENOUGH,
+    LIKENESS,
+    MARKED,
+    REASONS,
+    UNRELATED,
+    Look,
+    Pair,
+    Shift,
+    compare,
+    look,
+    outliers,
+)
+from napari_ssan.stack.intensity import Intensity
+from napari_ssan.stack.source import Source
+
+#: How often the outer sections of a triplet lie 2, 3, 4 sections apart.
+SPANS = {2: 0.7, 3: 0.2, 4: 0.1}
+
+#: In sentences, where it is shorter.
+SAID = {BLURRED: "blurred"}
+
+#: A triplet with marked regions is of use if a crop finds room in this share of its area.
+ROOM = 0.1
+
+#: Told how many sections are done, and their number.
+Report = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class TripletSections:
+    """Three sections of a stack, and how the outer ones come to lie on the middle one.
+
+    Attributes
+    ----------
+    first, target, last : int
+        Sections.
+    position : float
+        Where `target` lies: 0 at `first`, 1 at `last`.
+    shift_first, shift_last : (int, int)
+        Rows and columns by which `first` and `last` are moved.
+    """
+
+    first: int
+    target: int
+    last: int
+    position: float
+    shift_first: Shift = (0, 0)
+    shift_last: Shift = (0, 0)
+
+    @property
+    def shifted(self) -> tuple[tuple[int, Shift], ...]:
+        """The three sections with their shifts."""
+        return (self.first, self.shift_first), (self.target, (0, 0)), (self.last, self.shift_last)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Triplets of a source that are fit to learn from.
+
+    Attributes
+    ----------
+    triplets : tuple of TripletSections
+        Those of direct neighbours.
+    wider : dict of int to tuple of TripletSections
+        Those whose outer sections lie 3 and 4 sections apart, across such neighbours.
+    reasons : dict of (int, int, int) to str
+        Why other triplets of direct neighbours are left out, one of :data:`REASONS`.
+    intensities : dict of int to Intensity
+        Of the sections in use, in the middle of the source's area.
+    level : float
+        Usual correlation of direct neighbours once aligned; nan if they were not compared.
+    """
+
+    triplets: tuple[TripletSections, ...]
+    wider: dict[int, tuple[TripletSections, ...]]
+    reasons: dict[tuple[int, int, int], str]
+    intensities: dict[int, Intensity]
+    level: float
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many triplets are left out for each reason that occurs."""
+        counted = Counter(self.reasons.values())
+        return {reason: counted[reason] for reason in REASONS if reason in counted}
+
+    def __str__(self) -> str:
+        number = len(self.triplets)
+        said = f"{number} triplet{'' if number == 1 else 's'}"
+        if not self.reasons:
+            return f"{said}, none left out"
+        why = ", ".join(
+            f"{count} {SAID.get(reason, reason)}" for reason, count in self.counts.items()
+        )
+        return f"{said}, {len(self.reasons)} left out: {why}"
+
+
+def select(
+    source: Source,
+    report: Report = lambda done, total: None,
+    cancel: threading.Event | None = None,
+    *,
+    size: int = 128,
+    closely: bool = True,
+) -> Selection:
+    """Choose the triplets of a source that are fit to learn from.
+
+    Every section is looked at once, in a field of at most 1024 x 1024 pixels
+    in the middle of the source's area; sections marked as a whole are not
+    read. Left out are triplets with a section that is marked (or across an
+    absent one), blank, constant, not finite or far from what is usual in
+    this stack in brightness or contrast; whose neighbours resemble each
+    other far less than usual once aligned (a discontinuity); and whose
+    sections differ in blur.
+
+    Parameters
+    ----------
+    source : Source
+        Where to choose.
+    report : callable
+        Called with the sections done and their number.
+    cancel : threading.Event, optional
+        Set to stop.
+    size : int
+        Side of the crops that are to be drawn, in pixels: where regions are
+        marked, these must find room beside them.
+    closely : bool
+        False only looks for marks and for sections that hold nothing; then
+        nothing is aligned.
+
+    Raises
+    ------
+    Cancelled
+        If `cancel` was set.
+    """
+    looks: dict[int, Look] = {}
+    pairs: dict[int, Pair] = {}
+    for done, z in enumerate(source.sections):
+        if cancel is not None and cancel.is_set():
+            raise Cancelled("The choice of triplets was cancelled.")
+        report(done, len(source.sections))
+        if source.defects is None or z not in source.defects.whole:
+            looks[z] = look(source, z, closely)
+        before = looks.get(z - source.spacing)
+        if closely and before is not None and z in looks:
+            pairs[z - source.spacing] = compare(before, looks[z])
+        if before is not None:
+            before.patch = None  # it has met the section that it had to
+    report(len(source.sections), len(source.sections))
+    judge = _Judge(source, looks, pairs, size, closely)
+    reasons: dict[tuple[int, int, int], str] = {}
+    chosen: dict[int, list[TripletSections]] = {span: [] for span in SPANS}
+    for span in SPANS:
+        reach = span * source.spacing
+        for first in range(source.start, source.stop - reach):
+            chain = range(first, first + reach + 1, source.spacing)
+            why = judge.reason(chain)
+            if why is None:
+                chosen[span] += _along(chain, pairs)
+            elif span == 2:
+                reasons[chain[0], chain[1], chain[2]] = why
+    direct = tuple(chosen.pop(2))
+    wider = {span: tuple(triplets) for span, triplets in chosen.items()}
+    used = {z for triplet in direct for z, _ in triplet.shifted}
+    intensities = {z: looks[z].intensity for z in sorted(used)}
+    return Selection(direct, wider, reasons, intensities, judge.level)
+
+
+class _Judge:
+    """Says why a chain of adjacent sections is not fit to learn from."""
+
+    def __init__(
+        self,
+        source: Source,
+        looks: dict[int, Look],
+        pairs: dict[int, Pair],
+        size: int,
+        closely: bool,
+    ) -> None:
+        self.source, self.looks, self.pairs, self.size = source, looks, pairs, size
+        self.damaged = {z for z, seen in looks.items() if not seen.intensity.usable}
+        good = {z: seen.intensity for z, seen in looks.items() if z not in self.damaged}
+        if closely and len(good) >= ENOUGH:
+            self.damaged |= outliers(good)
+        usual = [
+            pair.correlation
+            for z, pair in pairs.items()
+            if not {z, z + source.spacing} & self.damaged
+        ]
+        self.level = float(np.median(usual)) if usual else float("nan")
+        self.judging = len(usual) >= ENOUGH - 1 and self.level >= UNRELATED
+        self._free: dict[int, npt.NDArray[np.bool_]] = {}
+
+    def reason(self, chain: range) -> str | None:
+        """Why sections that follow each other are left out; None if they are not."""
+        if self._marked(chain):
+            return MARKED
+        if self.damaged.intersection(chain):
+            return DAMAGED
+        if self.judging and any(
+            self.pairs[z].correlation < LIKENESS * self.level for z in chain[:-1]
+        ):
+            return DIFFERENT
+        details = [self.looks[z].detail for z in chain]
+        return BLURRED if max(details) > BLUR_FACTOR * min(details) else None
+
+    def _marked(self, chain: range) -> bool:
+        defects = self.source.defects
+        if defects is None:
+            return False
+        if defects.whole.intersection(chain):
+            return True
+        if any(z in defects.missing for z in range(chain[0], chain[-1])):
+            return True
+        free = [self._room(z) for z in chain if z in defects.regions]
+        return bool(free) and float(np.logical_and.reduce(free).mean()) < ROOM
+
+    def _room(self, z: int) -> npt.NDArray[np.bool_]:
+        """Which crops, half overlapping, hold nothing that is marked."""
+        if z not in self._free:
+            rows, columns = (
+                [
+                    slice(at, at + self.size)
+                    for at in range(
+                        part.start, max(part.stop - self.size, part.start) + 1, self.size // 2
+                    )
+                ]
+                for part in self.source.area
+            )
+            self._free[z] = np.array(
+                [[not self.source.touches_mark(z, (r, c)) for c in columns] for r in rows]
+            )
+        return self._free[z]
+
+
+def _along(chain: range, pairs: dict[int, Pair]) -> Iterable[TripletSections]:
+    """Triplets from the ends of a chain of sections, with each inner one as target."""
+    moves = np.array([pairs[z].shift if z in pairs else (0, 0) for z in chain[:-1]])
+    for inside in range(1, len(chain) - 1):
+        forth, back = moves[:inside].sum(axis=0), -moves[inside:].sum(axis=0)
+        yield TripletSections(
+            chain[0],
+            chain[inside],
+            chain[-1],
+            inside / (len(chain) - 1),
+            (int(forth[0]), int(forth[1])),
+            (int(back[0]), int(back[1])),
+        )

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_ssan.export.model_page import licence, page
+from napari_ssan.network.model_file import ModelInfo
+
+KNOWN = {"CC-BY-NC-SA-3.0", "CC-BY-4.0", "CC-BY-ND-4.0", "CC0-1.0", "MIT", "BSD-3-Clause", "Glide"}
+
+
+@pytest.mark.parametrize(
+    ("terms", "identifier"),
+    [
+        ("CC BY-NC-SA 3.0 (the strictest of its training data's terms)", "CC-BY-NC-SA-3.0"),
+        ("cc by nd 4.0.", "CC-BY-ND-4.0"),
+        ("CC-BY-4.0", "CC-BY-4.0"),
+        ("CC0-1.0", "CC0-1.0"),
+        ("the MIT licence", "MIT"),
+        ("BSD-3-Clause, as the code; BSD-3-Clause", "BSD-3-Clause"),
+        ("BSD-3-Clause AND CC-BY-4.0", None),
+        ("CC BY", None),
+        ("CC BY 9.0", None),
+        ("Glide over it", None),
+        ("free for non-commercial use", None),
+        ("", None),
+    ],
+)
+def test_licences_are_told_from_prose(terms, identifier):
+    assert licence(terms, KNOWN.__contains__) == identifier
+
+
+def test_the_page_says_what_the_format_wants_and_what_a_user_needs():
+    info = ModelInfo("mine", Path("x"), {}, {"tile": 96, "terms": "ask me"}, "abc")
+    text = page(info, span=6.0, step=32, tile=96, overlap=48)
+    assert "## Validation" in text
+    assert "divided by 6 " in text
+    assert "96 × 96" in text
+    assert "steps of 32" in text
+    assert text.endswith("ask me\n")
+    bare = ModelInfo("mine", Path("x"), {}, {"tile": 96}, "abc")
+    assert "Not stated" in page(bare, span=6.0, step=32, tile=96, overlap=48)
