@@ -190,7 +190,8 @@ def test_sources_from_text(path, tissue):
     assert (source.start, source.stop, source.spacing, source.defects) == (2, 9, 3, None)
     assert parse_source(str(path)).sections == range(20)
     assert parse_source(f"{path}@2").stack.shape == (200, 20, 140)
-    assert source_path(f"{path}[2:9]@1") == path
+    assert parse_source(f"{path}[2:9]~3").stack.shape == (20, 46, 66)
+    assert source_path(f"{path}[2:9]@1~2") == path
     with pytest.raises(BadInput, match="not there"):
         parse_source(f"{path}[5:99]")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
+from napari_ssan.stack.binned import Binned
 from napari_ssan.stack.defects import Defects, parse_slices
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
@@ -14,22 +15,20 @@ from napari_ssan.stack.source import Source
 #: How sections of a stack are named.
 SYNTAX = (
     "PATH[0:80] takes sections 0 to 79, PATH[::4] takes sections four apart for adjacent ones, "
-    "PATH[::5]@1 cuts along axis 1."
+    "PATH[::5]@1 cuts along axis 1, PATH~3 joins 3 x 3 pixels into one."
 )
 
 
-_SOURCE = re.compile(r"(.*?)(?:\[(\d*):(\d*)(?::(\d+))?\])?(?:@(\d))?")
+_SOURCE = re.compile(r"(.*?)(?:\[(\d*):(\d*)(?::(\d+))?\])?(?:@(\d))?(?:~(\d+))?")
 
 
-def parse_source(text: str, defects: Defects | None = None) -> Source:
+def parse_source(text: str) -> Source:
     """Sections of a stack from text such as ``stack.tif[0:80]``.
 
     Parameters
     ----------
     text : str
         :data:`SYNTAX` says more.
-    defects : Defects, optional
-        Marks of the stack.
 
     Raises
     ------
@@ -40,11 +39,13 @@ def parse_source(text: str, defects: Defects | None = None) -> Source:
     assert match is not None  # every part is optional
     file = open_stack(match[1])
     stack = file.stack() if match[5] is None else SliceStack(file.data, int(match[5]))
+    if match[6]:
+        stack = SliceStack(Binned(stack, int(match[6])))
     start, stop = int(match[2] or 0), int(match[3] or len(stack))
     spacing = int(match[4] or 1)
     if not 0 <= start < stop <= len(stack) or spacing < 1:
         raise BadInput(f"{text} names sections that are not there: the stack has {len(stack)}.")
-    return Source(stack, start, stop, spacing, defects)
+    return Source(stack, start, stop, spacing)
 
 
 def source_path(text: str) -> Path:
