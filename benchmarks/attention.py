@@ -1,17 +1,18 @@
-"""The paper's Table 2: what dense, interlaced sparse and multi-level attention cost.
+"""The paper's Table 2: what kernel estimation, and dense, sparse and multi-level attention cost.
 
-Ours is the layer as inference calls it; the reference is the same layer in its
-plain form, with logits and softmax of the whole map in memory. Both get the
+Attention is measured in two forms. ``plain`` is the layer as the paper has it,
+with logits and softmax of the whole map in memory (the reference). ``ours``
+works through its groups in chunks, as inference on a CPU does; on a GPU
+inference takes the plain form, and both are measured all the same. All get the
 same contiguous float32 input of 64 channels; their runs alternate and the
 medians are compared.
 
-``peak_bytes`` is what ours has allocated at its worst above the input, output
-included. On a CPU it is the running sum of torch's allocations as
-``torch.profiler`` reports them in a run of its own, without what MKL and oneDNN
-take for themselves; on a GPU it is what the caching allocator counted. Dense
-self-attention (SA) is counted and not run: its ``peak_bytes`` are those of
-the affinity matrix alone, and its times are null. A reference that would not
-fit into free memory is not run either.
+``peak_bytes`` is what a form has allocated at its worst above the input, output
+included, as torch counts it; ``resident_bytes`` is how far the memory of a
+process of its own rises in one run (CPU). What would not fit into free memory
+is counted and not run: its times are null, and for dense attention (SA)
+``peak_bytes`` are those of the affinity matrix alone. Kernel estimation (KEL) is
+the four estimators of 51 taps and the convolution of both sections.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
+from memory import free_bytes, peak_bytes, resident_bytes
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
+from systems.kernel_estimation import KernelEstimation
+from systems.output import write_json
+from torch import Tensor, nn
 
 from napari_ssan.network.attention import AttentionAwareLayer
 
@@ -39,10 +40,12 @@ PATIENCE = 30.0
 SYSTEMS: dict[str, tuple[int, ...]] = {"sa": (), "ssa": (8,), "aal": (8, 4)}
 #: Table 2 at 512 x 512: memory (GB), FLOPs (G), parameters (M), run time on a P40 (ms).
 PAPER = {
+    "kel": ("-", "138.4", "-", "6160"),
     "sa": ("256.0", "6599", "0.0052", "-"),
     "ssa": ("9.775", "81.24", "0.0104", "327"),
     "aal": ("2.331", "10.42", "0.0156", "275"),
 }
+Run = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,12 @@ class Cost:
     reference_seconds: float | None
     ratio: float | None
     peak_bytes: int
+    reference_peak_bytes: int | None
+    resident_bytes: int | None
+    reference_resident_bytes: int | None
 
 
-def alternate(runs: list[Callable[[], object]], repeats: int, device: torch.device) -> list[float]:
+def alternate(runs: list[Run], repeats: int, device: torch.device) -> list[float]:
     """Median seconds of each of several runs that take turns.
 
     The first turn warms up and is dropped. No turn begins after `PATIENCE`
@@ -77,82 +83,165 @@ def alternate(runs: list[Callable[[], object]], repeats: int, device: torch.devi
     return [statistics.median(taken[1:] or taken) for taken in seconds]
 
 
-def measure(name: str, size: int, repeats: int, device: torch.device) -> Cost:
-    layer = AttentionAwareLayer(CHANNELS, SYSTEMS[name]).to(device).eval()
-    params = sum(p.numel() for p in layer.parameters())
-    macs = layer.macs(size, size)
-    if name == "sa":
-        return Cost(params, macs, None, None, None, 4 * size**4)
-    for stage in layer.stages:
+class KernelLayer(nn.Module):
+    """KEL as Table 2 measures it: from features to both sections, convolved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels = nn.ModuleList(KernelEstimation(CHANNELS, 1) for _ in range(2))
+
+    def forward(self, x: Tensor, sections: Tensor) -> list[Tensor]:
+        """Map (1, 64, H, W) and (2, 1, H, W) to two of (1, 1, H, W)."""
+        pairs = zip(self.kernels, sections.split(1), strict=True)
+        return [kernels(x, section) for kernels, section in pairs]
+
+    def macs(self, height: int, width: int) -> int:
+        """Multiply-accumulates on a map of height x width."""
+        return sum(kernels.macs(height, width) for kernels in self.kernels)
+
+
+def layer(name: str) -> AttentionAwareLayer | KernelLayer:
+    """A row of Table 2."""
+    if name == "kel":
+        return KernelLayer()
+    made = AttentionAwareLayer(CHANNELS, SYSTEMS[name])
+    for stage in made.stages:
         torch.nn.init.constant_(stage.gamma, 0.5)
+    return made
+
+
+def forms(name: str, size: int, device: torch.device) -> dict[str, Run]:
+    """A system's forms, ready to run without gradients: ``ours`` and, for attention, ``plain``."""
+    torch.manual_seed(0)
+    made = layer(name).to(device).eval().requires_grad_(False)
     x = torch.randn(1, CHANNELS, size, size, device=device)
+    if isinstance(made, KernelLayer):
+        sections = torch.rand(2, 1, size, size, device=device)
+        return {"ours": lambda: made(x, sections)}
 
-    def ours() -> Tensor:
-        return layer(x)
-
-    def reference() -> Tensor:
+    def plain() -> Tensor:
         y = x
-        for stage in layer.stages:
+        for stage in made.stages:
             y = stage(y)
         return y
 
-    largest = max(stage.lattice.group_size(size, size) for stage in layer.stages)
-    fits = (2 * largest + 8 * CHANNELS) * 4 * size**2 < free_bytes(device)
-    with torch.no_grad():
-        seconds, *others = alternate([ours, reference] if fits else [ours], repeats, device)
-        peak = peak_bytes(ours, device)
-    plain = others[0] if others else None
-    return Cost(params, macs, seconds, plain, seconds / plain if plain else None, peak)
+    return {
+        "ours": lambda: made.fast_(x.clone(memory_format=torch.channels_last)),
+        "plain": plain,
+    }
 
 
-def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
-    """Most bytes that a run holds at once above what was there before."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        run()
-        return torch.cuda.max_memory_allocated(device) - before
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        run()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "trace.json"
-        profiler.export_chrome_trace(str(path))
-        events = json.loads(path.read_text())["traceEvents"]
-    events = [event for event in events if event["name"] == "[memory]"]
-    held = peak = 0
-    for event in sorted(events, key=lambda event: event["ts"]):
-        held += event["args"]["Bytes"]
-        peak = max(peak, held)
-    return peak
+def prepare(name: str, form: str, size: int, threads: int) -> Run:
+    """One form on the CPU, for a process of its own."""
+    torch.set_num_threads(threads)
+    return forms(name, size, torch.device("cpu"))[form]
 
 
-def free_bytes(device: torch.device) -> int:
-    """Memory that can be taken without swapping; 8 GiB where the system does not tell."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return 8 * 2**30
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+def needs(name: str, form: str, size: int) -> int:
+    """Bytes that a form takes at least at its worst."""
+    if name == "kel":
+        return 8 * CHANNELS * 4 * size**2
+    largest = max(s.lattice.group_size(size, size) for s in layer(name).stages)
+    # The chunks of ours hold one group's affinities at least: all there are, for SA.
+    affinities = 2 * largest * size**2 if form == "plain" else largest**2
+    return 4 * (affinities + 8 * CHANNELS * size**2)
+
+
+def measure(name: str, size: int, repeats: int, device: torch.device) -> Cost:
+    """All figures of a row of Table 2."""
+    made = layer(name)
+    params, macs = sum(p.numel() for p in made.parameters()), made.macs(size, size)
+    runs = {
+        form: run
+        for form, run in forms(name, size, device).items()
+        if needs(name, form, size) < free_bytes(device)
+    }
+    if "ours" not in runs:
+        return Cost(params, macs, None, None, None, 4 * size**4, None, None, None)
+    resident: dict[str, int | None] = {}
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        resident = {form: resident_bytes(prepare, name, form, size, threads) for form in runs}
+    times = alternate(list(runs.values()), repeats, device)
+    seconds = dict(zip(runs, times, strict=True))
+    peaks = {form: peak_bytes(run, device) for form, run in runs.items()}
+    plain = seconds.get("plain")
+    return Cost(
+        params,
+        macs,
+        seconds["ours"],
+        plain,
+        seconds["ours"] / plain if plain else None,
+        peaks["ours"],
+        peaks.get("plain"),
+        resident.get("ours"),
+        resident.get("plain"),
+    )
+
+
+def compare(aal: Cost, ssa: Cost) -> dict[str, dict[str, float | None]]:
+    """AAL's memory and time over SSA's, by the forms that are compared."""
+
+    def over(a: float | None, b: float | None) -> float | None:
+        return a / b if a is not None and b is not None else None
+
+    return {
+        "ours over plain": {
+            "peak": over(aal.peak_bytes, ssa.reference_peak_bytes),
+            "resident": over(aal.resident_bytes, ssa.reference_resident_bytes),
+            "seconds": over(aal.seconds, ssa.reference_seconds),
+        },
+        "both plain": {
+            "peak": over(aal.reference_peak_bytes, ssa.reference_peak_bytes),
+            "resident": over(aal.reference_resident_bytes, ssa.reference_resident_bytes),
+            "seconds": over(aal.reference_seconds, ssa.reference_seconds),
+        },
+        "both ours": {
+            "peak": over(aal.peak_bytes, ssa.peak_bytes),
+            "resident": over(aal.resident_bytes, ssa.resident_bytes),
+            "seconds": over(aal.seconds, ssa.seconds),
+        },
+    }
 
 
 def table(costs: dict[str, Cost], size: int) -> Table:
+    """The costs beside the paper's."""
     result = Table(title=f"Attention upon 1 x {CHANNELS} x {size} x {size} (paper: 512, P40)")
-    for column in ("", "", "Memory (GiB)", "GMAC", "Params (M)", "ms", "plain ms", "Ratio"):
+    for column in ("", "", "Memory (GiB)", "Process (GiB)", "GMAC", "Params (M)", "ms"):
         result.add_column(column, justify="right", no_wrap=True)
     for name, cost in costs.items():
-        result.add_row(name.upper(), "paper", *PAPER[name])
+        memory, macs, params, ms = PAPER[name]
+        result.add_row(name.upper(), "paper", memory, "-", macs, params, ms)
         result.add_row(
             "",
-            "here",
+            "ours" if cost.seconds else "counted",
             f"{cost.peak_bytes / 2**30:.3f}",
+            _or_dash(cost.resident_bytes, 2**-30, 3),
             f"{cost.macs / 1e9:.2f}",
             f"{cost.params / 1e6:.4f}",
             _or_dash(cost.seconds, 1e3, 0),
-            _or_dash(cost.reference_seconds, 1e3, 0),
-            _or_dash(cost.ratio, 1, 3),
         )
+        if cost.reference_seconds is not None:
+            result.add_row(
+                "",
+                "plain",
+                _or_dash(cost.reference_peak_bytes, 2**-30, 3),
+                _or_dash(cost.reference_resident_bytes, 2**-30, 3),
+                "",
+                "",
+                _or_dash(cost.reference_seconds, 1e3, 0),
+            )
+    return result
+
+
+def comparison_table(comparison: dict[str, dict[str, float | None]]) -> Table:
+    """AAL over SSA beside the paper's."""
+    result = Table(title="AAL over SSA (goal: memory below .10, time below .33)")
+    for column in ("", "Memory", "Process", "Time"):
+        result.add_column(column, justify="right")
+    result.add_row("paper", "0.238", "-", "0.841")
+    for name, ratios in comparison.items():
+        result.add_row(name, *(_or_dash(ratio, 1, 3) for ratio in ratios.values()))
     return result
 
 
@@ -160,26 +249,38 @@ def _or_dash(value: float | None, factor: float, digits: int) -> str:
     return "-" if value is None else f"{value * factor:.{digits}f}"
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--size", type=int, default=512, help="height and width, pixels")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5, help="measured runs of each form")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--json", action="store_true", help="one JSON object, nothing else")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write one JSON object to FILE; without FILE print it and nothing else",
+    )
+    options = parser.parse_args(arguments)
     if options.size % 32 or options.size < 32:
         parser.error("--size must be a multiple of 32")
     if options.repeats < 1:
         parser.error("--repeats must be at least 1")
     torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
     device = torch.device(options.device)
-    costs = {name: measure(name, options.size, options.repeats, device) for name in SYSTEMS}
+    with torch.no_grad():
+        costs = {name: measure(name, options.size, options.repeats, device) for name in PAPER}
+    comparison = compare(costs["aal"], costs["ssa"])
+    result = {name: asdict(cost) for name, cost in costs.items()} | {"aal_over_ssa": comparison}
+    if options.json == "-":
+        print(json.dumps(result))
+        return
     if options.json:
-        print(json.dumps({name: asdict(cost) for name, cost in costs.items()}))
-    else:
-        Console().print(table(costs, options.size))
+        write_json(options.json, result)
+    console = Console()
+    console.print(table(costs, options.size))
+    console.print(comparison_table(comparison))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""How long the GUI stands still during a repair: the event loop's longest gap, in a real viewer.
+"""How long the GUI stands still during a repair, or a training: the event loop's longest gap.
 
-Run on an idle machine: ``python benchmarks/event_loop.py --json``. Without a
-display it starts itself again under xvfb-run.
+Run on an idle machine: ``python benchmarks/event_loop.py --json`` for a repair, and with
+``--training child`` or ``--training thread`` for a training in a process of its own or in
+the viewer's. It opens a real viewer; without a display it starts itself again under xvfb-run.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="height and width of a section")
     parser.add_argument("--slices", type=int, default=2, help="how many are repaired")
     parser.add_argument("--method", default="ssan", help="ssan, average, copy or tvl1")
+    parser.add_argument("--training", choices=["child", "thread"], help="train instead of repair")
+    parser.add_argument("--seconds", type=float, default=60, help="how long training is watched")
     arguments = parser.parse_args()
     if sys.platform == "linux" and not os.environ.get("DISPLAY") and shutil.which("xvfb-run"):
         screen = ["xvfb-run", "-a", "-s", "-screen 0 1400x1000x24"]
@@ -72,7 +75,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_DATA_HOME"] = folder  # no sidecar is left behind
-        result = measure(arguments)
+        result = measure_training(arguments) if arguments.training else measure(arguments)
     if arguments.json:
         print(json.dumps(result))
     else:
@@ -80,17 +83,28 @@ def main() -> None:
             print(f"{name}: {value}")
 
 
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Repair twice: with the first import of torch, and without it."""
+def open_viewer(sections: int, size: int) -> Any:
+    """Open a viewer with a stack of structure that changes slowly."""
     import napari
     from scipy.ndimage import gaussian_filter
 
     random = np.random.default_rng(0)
-    shape = (2 * arguments.slices + 3, arguments.size, arguments.size)
-    volume = gaussian_filter(random.standard_normal(shape), (1.5, 4, 4))
+    volume = gaussian_filter(random.standard_normal((sections, size, size)), (1.5, 4, 4))
     volume = (128 + 40 * volume / volume.std()).clip(0, 255).astype(np.uint8)
     viewer = napari.Viewer(show_welcome_screen=False)
     viewer.add_image(volume, name="em")
+    return viewer
+
+
+def idle(gaps: Gaps) -> None:
+    """Watch the event loop while nothing happens."""
+    gaps.reset()
+    wait(lambda: len(gaps.times) > 500, 60)
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Repair twice: with the first import of torch, and without it."""
+    viewer = open_viewer(2 * arguments.slices + 3, arguments.size)
     _, dock = viewer.window.add_plugin_dock_widget("napari-ssan", "Repair slice")
     controller = dock.controller
     methods = [choice.method for choice in controller.models]
@@ -106,8 +120,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     for name in ("idle", "first", "repair"):
         session = controller.bench.session
         if name == "idle":
-            gaps.reset()
-            wait(lambda: len(gaps.times) > 500, 60)
+            idle(gaps)
         else:
             session.unmark([row.marks[0] for row in controller.bench.rows])
             session.mark([2 * n + 2 for n in range(arguments.slices)])
@@ -117,6 +130,43 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         results[name] = gaps.summary()
     results["longest_gap_ms"] = results["repair"]["longest_gap_ms"]
     results["goal_ms"] = 100
+    viewer.close()
+    return results
+
+
+def measure_training(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Look what can be used, begin to train, and train, with curves and preview on view."""
+    viewer = open_viewer(30, arguments.size)
+    _, dock = viewer.window.add_plugin_dock_widget("napari-ssan", "Fine-tune")
+    controller, trainer = dock.controller, dock.controller.trainer
+    view = controller.view
+    view.how.faithful.click()
+    view.how.minutes.setValue(60)
+    view.how.apart.setChecked(arguments.training == "child")
+    for fold in view.live.folds:
+        fold.unfold()
+    gaps = Gaps()
+    results: dict[str, Any] = {"training": arguments.training, "size": arguments.size}
+    wait(lambda: controller.uses.division is not None, 600)
+    results["opening"] = gaps.summary()
+    idle(gaps)
+    results["idle"] = gaps.summary()
+    gaps.reset()
+    controller.train()
+    history = trainer.history
+    wait(lambda: history.latest is not None, 600)
+    results["preparing"] = gaps.summary()
+    gaps.reset()
+    end = time.monotonic() + arguments.seconds
+    wait(lambda: time.monotonic() > end, arguments.seconds + 60)
+    results["trained"] = gaps.summary() | {"steps": history.latest.step}
+    gaps.reset()
+    trainer.discard()
+    wait(lambda: trainer.state.phase == "idle", 120)
+    results["discarding"] = gaps.summary()
+    controller.finish()
+    results["longest_gap_ms"] = results["trained"]["longest_gap_ms"]
+    results["goal_ms"] = 150
     viewer.close()
     return results
 

@@ -30,9 +30,10 @@ def user_folder(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    monkeypatch.setattr(
-        "napari_ssan.engine.sidecar.user_data_path", lambda name, *rest: folder / name
-    )
+    for module in ("engine.sidecar", "network.model_file", "training.run_folder"):
+        monkeypatch.setattr(
+            f"napari_ssan.{module}.user_data_path", lambda name, *rest: folder / name
+        )
     return folder
 
 

@@ -20,10 +20,21 @@ KNOWS = {
     "losses": {"errors", "network"},
     "stack": {"errors"},
     "engine": {"errors", "stack", "network"},
+    "export": {"errors", "stack", "network", "engine"},
     "files": {"errors", "stack", "engine"},
-    "evaluation": {"errors", "stack", "engine", "losses"},
-    "training": {"errors", "stack", "network", "losses", "evaluation"},
-    "cli": {"errors", "stack", "network", "losses", "engine", "files", "training", "evaluation"},
+    "evaluation": {"errors", "stack", "engine", "network", "losses"},
+    "training": {"errors", "stack", "network", "losses", "engine", "evaluation"},
+    "cli": {
+        "errors",
+        "stack",
+        "network",
+        "losses",
+        "engine",
+        "export",
+        "files",
+        "training",
+        "evaluation",
+    },
 }
 
 

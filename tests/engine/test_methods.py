@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter, shift
 
 from napari_ssan.engine.events import Notice
-from napari_ssan.engine.methods import METHODS, Network, make_method
+from napari_ssan.engine.methods import METHODS, Network, block_flow, make_method
 from napari_ssan.errors import BadInput
 
 
@@ -22,7 +22,7 @@ def moving() -> np.ndarray:
     return np.stack([shift(texture, (0, s), order=3)[:, 16:144] for s in (0, 2, 4)]).astype("f4")
 
 
-@pytest.mark.parametrize("name", ["ilk", "tvl1"])
+@pytest.mark.parametrize("name", ["registered", "ilk", "tvl1"])
 def test_flow_meets_halfway(moving, name):
     made = make_method(name, "", "auto", quiet).synthesize(moving[:1], moving[2:], 0.5)[0]
     inner = slice(16, -16), slice(16, -16)
@@ -30,12 +30,46 @@ def test_flow_meets_halfway(moving, name):
     assert error < 0.3 * np.abs((moving[0] + moving[2]) / 2 - moving[1])[inner].mean()
 
 
-@pytest.mark.parametrize("name", ["ilk", "tvl1"])
+@pytest.mark.parametrize("name", ["registered", "ilk", "tvl1"])
 def test_flow_keeps_to_the_position(moving, name):
     method = make_method(name, "", "auto", quiet)
     for position, own in ((0.0, 0), (1.0, 2)):
         made = method.synthesize(moving[:1], moving[2:], position)[0]
         np.testing.assert_allclose(made, moving[own], atol=1e-5)
+
+
+def test_registered_follows_what_no_single_shift_can():
+    """The upper half moves right, the lower one left: the average stays double."""
+    texture = gaussian_filter(np.random.default_rng(0).standard_normal((256, 320)), 3)
+    texture = 0.5 + texture / texture.std() / 6
+
+    def moved(by: float) -> np.ndarray:
+        halves = [shift(texture, (0, s), order=3)[:, 32:288] for s in (by, -by)]
+        return np.where(np.arange(256)[:, None] < 128, *halves).astype("f4")
+
+    first, wanted, last = moved(-3), moved(0), moved(3)
+    errors = {
+        name: np.abs(
+            make_method(name, "", "auto", quiet).synthesize(first[None], last[None], 0.5)[0]
+            - wanted
+        )
+        for name in ("average", "registered")
+    }
+    inner = np.r_[16:96, 160:240]
+    mended = errors["registered"][inner, 16:-16].mean()
+    assert mended < 0.3 * errors["average"][inner, 16:-16].mean()
+
+
+def test_block_flow_points_from_the_previous_to_the_following(moving):
+    flow = block_flow(moving[0], moving[2])
+    assert flow.shape == (2, 128, 128)
+    np.testing.assert_allclose(np.median(flow, axis=(1, 2)), (0, 4), atol=0.2)
+
+
+@pytest.mark.parametrize("shape", [(33, 40), (64, 200)])
+def test_block_flow_of_nothing_is_none(shape):
+    flat = np.full(shape, 0.5, "f4")
+    assert not block_flow(flat, flat).any()
 
 
 def test_copy_takes_the_nearer_and_average_weighs(moving):

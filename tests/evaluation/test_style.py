@@ -5,7 +5,14 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_ssan.evaluation.metrics import psnr
-from napari_ssan.evaluation.style import band_ratios, hf_ratio, psnr_lowpass
+from napari_ssan.evaluation.style import (
+    band_ratios,
+    grain,
+    hf_ratio,
+    mean_distance,
+    psnr_lowpass,
+    std_distance,
+)
 
 
 @pytest.fixture
@@ -48,3 +55,23 @@ def test_bands_are_equally_wide_and_white_noise_fills_them_alike():
     random = np.random.default_rng(4)
     a, b = random.standard_normal((2, 256, 256))
     assert band_ratios(a, 2 * b) == pytest.approx([4] * 4, rel=0.1)
+
+
+def test_grain_by_hand():
+    checkers = np.indices((40, 40)).sum(axis=0) % 2 * 2.0 - 1
+    assert grain(checkers) == pytest.approx(1, abs=0.02)
+    assert hf_ratio(checkers, 0.5 * checkers) == pytest.approx(0.5)
+
+
+def test_where_there_is_no_grain_there_is_no_ratio():
+    slope = np.tile(np.linspace(0, 1, 64), (64, 1))
+    assert hf_ratio(np.full((64, 64), 3.0), slope) is None
+    assert band_ratios(np.full((64, 64), 3.0), slope) == [None] * 4
+
+
+def test_mean_and_deviation_by_hand(real):
+    unit = (real - real.min()) / np.ptp(real)
+    assert mean_distance(unit, unit + 0.1) == pytest.approx(25.5)
+    assert std_distance(unit, unit + 0.1) == pytest.approx(0)
+    assert std_distance(unit, 2 * unit) == pytest.approx(255 * unit.std())
+    assert mean_distance(np.full((4, 4), 9, np.uint8), np.full((4, 4), 5, np.uint8)) == 4

@@ -7,18 +7,47 @@ from napari_ssan.training.config import TrainingConfig
 
 
 def test_round_trip():
-    config = TrainingConfig(minutes=3.5, crop=64, schedule="paper")
+    config = TrainingConfig(
+        minutes=3.5,
+        crop=64,
+        schedule="paper",
+        betas=(0.8, 0.99),
+        augmentation={"zoom": 2, "blur": 1.5},
+        loss={"preset": "L_s", "style": 3e4},
+    )
     assert TrainingConfig.model_validate_json(config.model_dump_json()) == config
 
 
-def test_exactly_one_budget():
-    for wrong in ({}, {"minutes": 1, "steps": 1}, {"minutes": 0}, {"steps": 0}):
-        with pytest.raises(ValidationError):
-            TrainingConfig(**wrong)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"minutes": 1, "steps": 1},
+        {"epochs": 1, "steps": 1},
+        {"minutes": 0},
+        {"epochs": 0},
+        {"steps": 0},
+    ],
+)
+def test_exactly_one_budget(wrong):
+    with pytest.raises(ValidationError):
+        TrainingConfig(**wrong)
+
+
+def test_a_checkpoint_loses_less_than_two_minutes_by_default():
+    assert TrainingConfig(steps=1).checkpoint_every <= 60
+
+
+def test_budgets_in_steps():
+    assert TrainingConfig(minutes=1).budget(100) is None
+    assert TrainingConfig(steps=7).budget(100) == 7
+    assert TrainingConfig(epochs=2, batch=8).budget(100) == 25
+    assert TrainingConfig(epochs=0.5, batch=3).budget(100) == 17
+    assert TrainingConfig(epochs=1e-6).budget(100) == 1
 
 
 def test_the_papers_schedule_is_in_two_stages():
-    config = TrainingConfig(steps=50, schedule="paper")
+    config = TrainingConfig(epochs=50, schedule="paper")
     assert [config.rate(epoch / 50) for epoch in (0, 29, 30, 49)] == [1e-3, 1e-3, 1e-4, 1e-4]
 
 
@@ -28,3 +57,13 @@ def test_the_cosine_falls_to_a_hundredth():
     assert rates[0] == 1e-3
     assert rates == sorted(rates, reverse=True)
     assert rates[-1] == pytest.approx(1e-5)
+
+
+def test_the_warm_schedule_rises_before_it_falls():
+    config = TrainingConfig(steps=50, schedule="warm")
+    assert config.rate(0) == pytest.approx(1e-5)
+    assert config.rate(0.025) == pytest.approx(5e-4)
+    assert config.rate(0.05) == 1e-3
+    falling = [config.rate(0.05 + done / 20) for done in range(20)]
+    assert falling == sorted(falling, reverse=True)
+    assert config.rate(1) == pytest.approx(1e-5)

@@ -1,82 +1,324 @@
 from __future__ import annotations
 
+import threading
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
+from torch import nn
 
+from napari_ssan.engine.events import Notice
+from napari_ssan.errors import Cancelled
 from napari_ssan.losses.total import TotalLoss
-from napari_ssan.network.ssan import SSAN, SSANConfig
-from napari_ssan.stack.sections import SliceStack
-from napari_ssan.stack.triplets import Source, TripletSampler
-from napari_ssan.training.config import TrainingConfig
-from napari_ssan.training.loop import StepDone, train
-from napari_ssan.training.validation import validate
+from napari_ssan.stack.triplets import TripletSampler
+from napari_ssan.training import loop
+from napari_ssan.training.events import Event, Preview, RolledBack, StepDone, Validated
+from napari_ssan.training.loop import ROLLBACKS, Training
+from napari_ssan.training.state import Snapshot, TrainingState
+from napari_ssan.training.validation import Validation
 
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def source() -> Source:
-    random = np.random.default_rng(0)
-    structure = gaussian_filter(random.standard_normal((8, 96, 96)), (1.0, 2, 2))
-    volume = (128 + 40 * structure / structure.std()).clip(0, 255).astype(np.uint8)
-    return Source(SliceStack(volume), 0, 8)
+from .conftest import CPU, make_config, make_network
 
 
-def run(source: Source, steps: int, **options) -> tuple[SSAN, list[StepDone]]:
-    torch.manual_seed(0)
-    network = SSAN(SSANConfig(features=8, blocks=1, layers=1, growth=8))
-    config = TrainingConfig(steps=steps, crop=64, batch=2, average=0.9, **options)
-    events: list[StepDone] = []
-    sampler = TripletSampler([source], 64, 0)
-    return train(network, sampler, config, TotalLoss(config.loss), CPU, events.append), events
+@pytest.fixture
+def begin(source, events):
+    """``begin(steps=20)``: a run that has not begun, its events and snapshots kept."""
+
+    def call(vgg=None, **settings) -> Training:
+        config = make_config(**settings)
+        state = TrainingState(make_network(), config, CPU)
+        sampler = TripletSampler([source], config.crop, config.seed, config.augmentation)
+        validation = Validation([source], 8, sections=1)
+        before = validation.preview(state.average)[1]
+        loss = TotalLoss(config.loss, vgg)
+        return Training(
+            state, sampler, config, config.budget(100), loss, validation, before, events.append
+        )
+
+    return call
 
 
-def test_the_loss_falls_and_attention_wakes(source):
-    network, events = run(source, 60, learning_rate=3e-3)
-    losses = [event.losses["total"] for event in events]
-    assert np.mean(losses[-15:]) < 0.97 * np.mean(losses[:15])
-    assert events[0].gammas == pytest.approx((0, 0, 0), abs=0.01)
-    assert max(map(abs, events[-1].gammas)) > 0.001
-    assert [event.share for event in events] == pytest.approx(np.arange(1, 61) / 60)
-    assert not network.training
+def of(events: list[Event], kind: type) -> list:
+    return [event for event in events if isinstance(event, kind)]
 
 
-def test_a_seed_makes_a_model(source):
-    first, again = (run(source, 4)[0].state_dict() for _ in range(2))
-    for key, value in first.items():
-        torch.testing.assert_close(value, again[key], rtol=0, atol=0)
+@pytest.mark.parametrize("preset", ["L_1", "L_f", "L_s"])
+def test_each_loss_trains(begin, events, vgg, preset):
+    """The network learns to be brighter, which all terms feel."""
+    weights = {"preset": preset, "structure": 0.1}
+    training = begin(vgg, steps=30, learning_rate=5e-3, loss=weights)
+    sampler = training.sampler
+    training._triplets = (replace(t, target=t.target + 0.5) for t in sampler)
+    assert training.run() == ""
+    losses = [event.losses for event in of(events, StepDone)]
+    wanted = {"pixel", "structure", "total"}
+    wanted |= {"feature"} if preset != "L_1" else set()
+    wanted |= {"style", "style_0", "style_1", "style_2"} if preset == "L_s" else set()
+    assert losses[0].keys() == wanted
+    for term in wanted - {"style_0", "style_1", "style_2", "structure"}:
+        first, last = (np.mean([each[term] for each in part]) for part in (losses[:8], losses[-8:]))
+        assert last < 0.9 * first, term
 
 
-def test_training_can_be_stopped(source):
-    torch.manual_seed(0)
-    network = SSAN(SSANConfig(features=8, blocks=1, layers=1, growth=8))
-    seen = []
+def test_events_of_a_run(begin, events):
+    training = begin(steps=12, preview_every=1e-9)
+    training.run()
+    steps = of(events, StepDone)
+    assert [event.step for event in steps] == list(range(1, 13))
+    assert [event.share for event in steps] == pytest.approx(np.arange(1, 13) / 12)
+    assert steps[-1].seconds_left == 0
+    assert steps[0].learning_rate == training.config.learning_rate
+    assert len(steps[0].gammas) == 3
+    assert [event.step for event in of(events, Validated)] == [6, 12]
+    assert of(events, Validated)[0].best
+    preview = of(events, Preview)[-1]
+    assert preview.real.dtype == preview.now.dtype == np.float32
+    assert preview.before.shape == preview.real.shape
+    assert not np.array_equal(preview.before, preview.now)
+    curve = training.state.facts.curve
+    assert [entry["step"] for entry in curve] == [6, 12]
+    means = [np.mean([event.losses["total"] for event in part]) for part in (steps[:6], steps[6:])]
+    assert [entry["total"] for entry in curve] == pytest.approx(means)
+    assert curve[0]["psnr"] == of(events, Validated)[0].scores["psnr"]
 
-    def stop(event: StepDone) -> bool:
-        seen.append(event.step)
-        return event.step == 3
 
-    config = TrainingConfig(steps=100, crop=64, batch=1)
-    train(network, TripletSampler([source], 64, 0), config, TotalLoss(config.loss), CPU, stop)
-    assert seen == [1, 2, 3]
+def test_the_average_trails_the_network(begin):
+    training = begin(steps=5, average=0.9)
+    start = {k: v.clone() for k, v in training.state.network.state_dict().items()}
+    training.run()
+    key = "warp_head.out.bias"
+    now, mean = (n.state_dict()[key] for n in (training.state.network, training.state.average))
+    assert 0 < float((mean - start[key]).norm()) < float((now - start[key]).norm())
 
 
-def test_a_loss_that_is_not_finite_is_an_error(source, monkeypatch):
-    monkeypatch.setattr(
-        "napari_ssan.losses.total.charbonnier", lambda image, *rest: image.mean() * np.nan
+def test_the_best_is_kept_not_the_last(begin, events, monkeypatch):
+    training = begin(steps=10, validate_every=0.2)
+    values = iter([20.0, 23.0, 22.0, 23.0, 21.0])
+    weights = []
+
+    def score(network: nn.Module, check) -> dict[str, float]:
+        weights.append({k: v.clone() for k, v in network.state_dict().items()})
+        return {"psnr": next(values)}
+
+    monkeypatch.setattr(training.validation, "score", score)
+    training.run()
+    assert [event.best for event in of(events, Validated)] == [True, True, False, False, False]
+    state = training.state
+    assert state.facts.best_step == 4
+    assert all(torch.equal(state.best[key], value) for key, value in weights[1].items())
+
+
+def test_a_budget_of_minutes_is_one_of_time(begin, events):
+    training = begin(minutes=0.5 / 60, validate_every=1)
+    begun = time.monotonic()
+    training.run()
+    assert time.monotonic() - begun >= 0.5
+    assert training.share == 1
+    assert training.state.facts.seconds >= 0.5
+    assert of(events, StepDone)[0].learning_rate > of(events, StepDone)[-1].learning_rate
+
+
+def test_validations_take_a_small_part_of_the_time(begin, events, monkeypatch):
+    training = begin(minutes=1.2 / 60, validate_every=0.01)
+    score = training.validation.score
+    spent = 0.0
+
+    def slow(network: nn.Module, check) -> dict[str, float]:
+        nonlocal spent
+        begun = time.monotonic()
+        time.sleep(0.02)
+        scores = score(network, check)
+        spent += time.monotonic() - begun
+        return scores
+
+    monkeypatch.setattr(training.validation, "score", slow)
+    training.run()
+    assert len(of(events, Validated)) >= 2
+    assert spent < 0.5 * training.state.facts.seconds
+    assert of(events, Validated)[-1].step == training.state.facts.step
+
+
+def test_time_of_an_earlier_part_counts(begin, events):
+    training = begin(minutes=1)
+    training.state.facts.seconds = 59.99
+    training.run()
+    assert len(of(events, StepDone)) == 1
+
+
+@pytest.mark.parametrize("where", ["draw", "network", "loss"])
+def test_cancel_works_within_a_step(begin, events, where, monkeypatch):
+    training = begin(steps=100)
+    kept: list[Snapshot] = []
+    training.keep = kept.append
+
+    def set_at_step_13(part):
+        def wrapped(*arguments):
+            if training.state.facts.step == 13:
+                training.cancel.set()
+            return part(*arguments)
+
+        return wrapped
+
+    if where == "draw":
+        monkeypatch.setattr(
+            training, "_triplets", map(set_at_step_13(lambda t: t), training.sampler)
+        )
+    elif where == "network":
+        network = training.state.network
+        monkeypatch.setattr(network, "forward", set_at_step_13(network.forward))
+    else:
+        monkeypatch.setattr(training, "loss", set_at_step_13(training.loss))
+    with pytest.raises(Cancelled):
+        training.run()
+    assert [event.step for event in of(events, StepDone)][-1] == 13
+    # What is kept is a state between two steps, with the triplets that come next.
+    assert kept[-1].facts.step == 10
+    assert kept[-1].facts.sampler != training.sampler.state()
+
+
+def test_cancel_works_from_another_thread_and_in_a_validation(begin):
+    training = begin(steps=10**6)
+    timer = threading.Timer(0.3, training.cancel.set)
+    timer.start()
+    with pytest.raises(Cancelled):
+        training.run()
+    timer.join()
+    training = begin(steps=2)
+    monitor = training.validation.score
+    training.validation.score = lambda network, check: (
+        training.cancel.set(),
+        monitor(network, check),
     )
-    with pytest.raises(FloatingPointError, match="step 0"):
-        run(source, 3)
+    with pytest.raises(Cancelled):
+        training.run()
 
 
-def test_validation_of_an_untrained_network_is_that_of_the_average(source):
-    network, _ = run(source, 1, learning_rate=1e-9)
-    stack = source.stack
-    averages = []
-    for z in (1, 2, 3, 4):
-        mean = (stack.read(z - 1).astype(float) + stack.read(z + 1))[16:80, 16:80] / 2
-        error = np.square(mean - stack.read(z)[16:80, 16:80]).mean()
-        averages.append(10 * np.log10(255**2 / error))
-    assert validate(network, [source]) == pytest.approx(np.mean(averages), abs=0.3)
+def test_stop_keeps_the_best_so_far(begin, events):
+    training = begin(steps=100, validate_every=0.05)
+
+    def stop(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, StepDone) and event.step == 13:
+            training.stop.set()
+
+    training.report = stop
+    assert "stopped after step 13" in training.run()
+    assert training.state.facts.best_step in (5, 10)
+    assert [event.step for event in of(events, Validated)] == [5, 10]
+
+
+def test_stop_before_the_first_validation_judges_what_there_is(begin, events):
+    training = begin(steps=100, validate_every=1)
+
+    def stop(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, StepDone) and event.step == 3:
+            training.stop.set()
+
+    training.report = stop
+    training.run()
+    assert [event.step for event in of(events, Validated)] == [3]
+    assert training.state.best
+
+
+class Fails(nn.Module):
+    """A loss that is no number, or whose gradient is none, or that finds no memory, at times."""
+
+    def __init__(self, how: str, at: set[int]) -> None:
+        super().__init__()
+        self.how, self.at, self.calls = how, at, 0
+        self.real = TotalLoss(make_config().loss)
+
+    def forward(self, image, *rest):
+        self.calls += 1
+        if self.calls in self.at:
+            if self.how == "memory":
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB.")
+            if self.how == "gradient":
+                zero = image.sum() * 0
+                return zero.abs().sqrt(), {"pixel": 0.0}
+            return image.mean() * float(self.how), {"pixel": 0.0}
+        return self.real(image, *rest)
+
+
+@pytest.mark.parametrize("how", ["nan", "inf", "gradient"])
+def test_training_goes_back_from_what_is_no_number(begin, events, how):
+    training = begin(steps=16, schedule="paper")
+    training.loss = Fails(how, {14})
+    good: list[dict[str, torch.Tensor]] = []
+    rewind = training.state.rewind
+
+    def watched(snapshot: Snapshot) -> None:
+        rewind(snapshot)
+        good.append({k: v.clone() for k, v in training.state.network.state_dict().items()})
+        assert snapshot.facts.step == 10
+        assert all(torch.equal(v, snapshot.tensors[f"network.{k}"]) for k, v in good[0].items())
+
+    training.state.rewind = watched
+    assert training.run() == ""
+    assert len(good) == 1
+    (event,) = of(events, RolledBack)
+    assert event.step == 13
+    assert "half the learning rate" in event.reason
+    rates = {event.step: event.learning_rate for event in of(events, StepDone)}
+    assert rates[14] == pytest.approx(rates[13] / 2)
+    assert len(rates) == 16
+    assert all(p.isfinite().all() for p in training.state.average.parameters())
+
+
+def test_training_that_keeps_failing_ends_with_the_best_so_far(begin, events):
+    training = begin(steps=40, validate_every=0.25)
+    training.loss = Fails("nan", set(range(13, 99)))
+    reason = training.run()
+    assert len(of(events, RolledBack)) == ROLLBACKS == 3
+    assert "ended after step 12" in reason
+    assert "lower the learning rate" in reason
+    assert training.state.facts.best_step == 10
+    assert all(value.isfinite().all() for value in training.state.best.values())
+
+
+def test_a_smaller_batch_where_memory_does_not_suffice(begin, events):
+    training = begin(steps=14, batch=4)
+    training.loss = Fails("memory", {3, 12})
+    assert training.run() == ""
+    notes = [str(event) for event in of(events, Notice)]
+    assert [note.split(": ")[1] for note in notes] == [
+        "going on with 2 triplets a step.",
+        "going on with 1 triplets a step.",
+    ]
+    assert training.state.facts.batch == 1
+    assert training.state.facts.step == 14
+    training = begin(steps=14, batch=2)
+    training.loss = Fails("memory", set(range(5, 99)))
+    reason = training.run()
+    assert "even for one triplet of 32 pixels" in reason
+    assert training.state.facts.best_step == 4
+
+
+def test_other_errors_are_not_hidden(begin, monkeypatch):
+    training = begin()
+    monkeypatch.setattr(training, "loss", lambda *rest: (_ for _ in ()).throw(RuntimeError("bug")))
+    with pytest.raises(RuntimeError, match="bug"):
+        training.run()
+
+
+def test_checkpoints_are_due_by_time_and_at_the_end(begin):
+    steps: list[int] = []
+    training = begin(steps=35, checkpoint_every=1e-9)
+    training.keep = lambda snapshot: steps.append(snapshot.facts.step)
+    training.run()
+    assert steps == [10, 20, 30, 35]
+    steps.clear()
+    training = begin(steps=35, checkpoint_every=1e9)
+    training.keep = lambda snapshot: steps.append(snapshot.facts.step)
+    training.run()
+    assert steps == [35]
+
+
+def test_shares_that_are_crossed():
+    hits = [step for step in range(1, 21) if loop._crosses((step - 1) / 20, step / 20, 0.15)]
+    assert hits == [3, 6, 9, 12, 15, 18, 20]
+    assert not loop._crosses(0.5, 0.5, 0.5)
+    assert not loop._crosses(1.0, 1.0, 0.3)

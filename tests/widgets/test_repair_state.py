@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from napari_ssan.engine.marks import Row
+from napari_ssan.network.model_file import own_folder
+from napari_ssan.network.model_library import import_model
 from napari_ssan.widgets import repair_state as module
 from napari_ssan.widgets.repair_state import (
     ModelChoice,
@@ -63,14 +65,11 @@ def test_choices_end_with_what_needs_no_model():
     assert all(choice.label and choice.tooltip for choice in choices)
 
 
-def test_a_damaged_bundled_model_does_not_keep_the_dock_shut(monkeypatch):
-    def damaged():
-        raise module.BadInput("damaged")
-
-    monkeypatch.setattr(module, "bundled_models", damaged)
+def test_own_models_are_offered_and_a_damaged_one_does_not_keep_the_dock_shut(tiny_model):
+    import_model(tiny_model, "Cortex A7")
+    (own_folder() / "broken.safetensors").write_bytes(b"no model")
     complaints = []
     choices = model_choices(complaints.append)
-    assert [choice.method for choice in choices] == ["average", "copy", "tvl1"]
+    assert "Cortex A7" in [choice.label for choice in choices]
     (said,) = complaints
-    assert said.startswith("The bundled models are left out")
-    assert said.endswith("damaged")
+    assert said.startswith("Your model broken is left out")

@@ -8,9 +8,13 @@ import typer
 from rich.console import Console
 
 from napari_ssan.cli.demo import demo
+from napari_ssan.cli.evaluate import evaluate
+from napari_ssan.cli.fine_tune import fine_tune
 from napari_ssan.cli.info import info
+from napari_ssan.cli.models import models
 from napari_ssan.cli.repair import repair
 from napari_ssan.cli.train import train
+from napari_ssan.cli.triplets import triplets
 from napari_ssan.errors import BadInput
 
 app = typer.Typer(
@@ -26,8 +30,9 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 #: Exit code after Ctrl-C; recent versions of typer turn the interrupt into it.
 INTERRUPTED = 130
 
-for command in (repair, demo, train, info):
+for command in (repair, evaluate, demo, train, fine_tune, triplets, info):
     app.command()(command)
+app.add_typer(models, name="models")
 
 
 def main() -> None:

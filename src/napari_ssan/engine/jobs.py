@@ -98,7 +98,7 @@ class RepairJob:
         try:
             if method == "ssan":
                 report(Stage("Loading the network…"))
-                report(RunsOn(_device(device)))
+                report(RunsOn(device_in_words(device)))
             how = make_method(method, model, device, report)
             _stop_if(cancel)
             report(Stage("Looking at the neighbours…"))
@@ -116,7 +116,7 @@ class RepairJob:
                         sidecar = None
                 report(PatchDone(patch))
         finally:
-            _free_gpu()
+            free_gpu()
 
 
 def blank_sections(stack: SliceStack, report: Tell, cancel: Flag) -> list[int]:
@@ -151,7 +151,8 @@ def _is_blank(stack: SliceStack, z: int) -> bool:
     return constant
 
 
-def _device(name: str) -> str:
+def device_in_words(name: str) -> str:
+    """What a device that is asked for turns out to be."""
     from napari_ssan.network.device import choose_device, describe
 
     return describe(choose_device(name))
@@ -162,7 +163,7 @@ def _stop_if(cancel: Flag) -> None:
         raise Cancelled
 
 
-def _free_gpu() -> None:
+def free_gpu() -> None:
     """Give the GPU's memory back to other programs."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

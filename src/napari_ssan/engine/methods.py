@@ -7,12 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.ndimage import map_coordinates
-from skimage.registration import optical_flow_ilk, optical_flow_tvl1
+from scipy.ndimage import gaussian_filter, map_coordinates, shift
+from skimage.registration import (
+    optical_flow_ilk,
+    optical_flow_tvl1,
+    phase_cross_correlation,
+)
 
 from napari_ssan.engine.events import Notice, Report
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.intensity import Float
+from napari_ssan.stack.alignment import GRAIN
+from napari_ssan.stack.intensity import Float, Float64
 
 if TYPE_CHECKING:
     from napari_ssan.network.model_file import ModelInfo
@@ -20,11 +25,13 @@ if TYPE_CHECKING:
 #: Two sections and a position to the section there.
 Between = Callable[[Float, Float, float], Float]
 #: Names of the methods, the network first.
-METHODS = ("ssan", "copy", "average", "ilk", "tvl1")
+METHODS = ("ssan", "copy", "average", "registered", "ilk", "tvl1")
 #: Ways to fit grey values to the neighbours'.
 MATCHES = ("auto", "mean", "histogram")
 #: Pixels that adjacent tiles of the network share; keeps their origins on its lattice.
 OVERLAP = 64
+#: Side of the blocks that :func:`block_flow` registers, in pixels; they overlap by half.
+BLOCK = 64
 
 
 class Method(Protocol):
@@ -58,7 +65,7 @@ class Method(Protocol):
 
 
 class Classical:
-    """Copy, average, and flow halfway: no weights, no torch."""
+    """Copy, average, and average along a registration or a flow: no weights, no torch."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -70,6 +77,7 @@ class Classical:
         between: dict[str, Between] = {
             "copy": copy,
             "average": average,
+            "registered": partial(flow_halfway, estimate=block_flow),
             "ilk": partial(flow_halfway, estimate=optical_flow_ilk),
             "tvl1": partial(flow_halfway, estimate=optical_flow_tvl1),
         }
@@ -203,7 +211,7 @@ def average(previous: Float, following: Float, position: float) -> Float:
 def flow_halfway(
     previous: Float, following: Float, position: float, estimate: Callable[[Float, Float], Float]
 ) -> Float:
-    """Both sections, warped towards the wanted one along the optical flow between them.
+    """Both sections, warped towards the wanted one along the flow between them.
 
     Parameters
     ----------
@@ -212,7 +220,8 @@ def flow_halfway(
     position : float
         Share of the way from the first to the second.
     estimate : callable
-        ``optical_flow_ilk`` or ``optical_flow_tvl1`` of scikit-image.
+        :func:`block_flow`, or ``optical_flow_ilk`` or ``optical_flow_tvl1`` of
+        scikit-image.
     """
     flow = estimate(previous, following)
     grid = np.indices(previous.shape, dtype=np.float32)
@@ -220,3 +229,60 @@ def flow_halfway(
     warp0 = map_coordinates(previous, grid - position * flow, order=1, mode="nearest")
     warp1 = map_coordinates(following, grid + (1 - position) * flow, order=1, mode="nearest")
     return average(warp0, warp1, position)
+
+
+def block_flow(previous: Float, following: Float) -> Float:
+    """Flow of a block-wise registration: each block as a whole, smooth in between.
+
+    Every block of :data:`BLOCK` pixels is registered by cross-correlation to a
+    tenth of a pixel, up to a quarter of its side. The shifts are averaged with
+    the adjacent blocks', each weighed by how well it correlates once shifted,
+    and interpolated.
+
+    Parameters
+    ----------
+    previous, following : ndarray of float32, (height, width)
+        Two sections.
+
+    Returns
+    -------
+    ndarray of float32, (2, height, width)
+        Rows and columns from each pixel of `previous` to its place in `following`.
+    """
+    flat = [_structure(section) for section in (previous, following)]
+    sides = [min(BLOCK, length) for length in previous.shape]
+    starts = [
+        np.linspace(0, length - side, -(-(length - side) * 2 // BLOCK) + 1).round().astype(int)
+        for length, side in zip(previous.shape, sides, strict=True)
+    ]
+    taper = np.outer(*(np.hanning(side + 2)[1:-1] for side in sides))
+    field = np.zeros((2, len(starts[0]), len(starts[1])))
+    weight = np.zeros(field.shape[1:])
+    for row, column in np.ndindex(weight.shape):
+        top, left = starts[0][row], starts[1][column]
+        block = slice(top, top + sides[0]), slice(left, left + sides[1])
+        # Tapering both would draw the shift towards zero.
+        a, b = flat[0][block] * taper, flat[1][block]
+        norm = np.sqrt((a * a).sum() * (b * b).sum())
+        if norm < 1e-6:  # nothing but rounding
+            continue
+        found, _, _ = phase_cross_correlation(a, b, upsample_factor=10, normalization=None)
+        if (np.abs(found) <= BLOCK / 4).all():
+            field[:, row, column] = -found
+            weight[row, column] = max((a * shift(b, found, order=1)).sum() / norm, 0) ** 2
+    covered = gaussian_filter(weight, 1, mode="nearest") + 1e-9
+    field = gaussian_filter(field * weight, (0, 1, 1), mode="nearest") / covered
+    places = [
+        np.interp(np.arange(length), start + (side - 1) / 2, np.arange(len(start)))
+        for length, start, side in zip(previous.shape, starts, sides, strict=True)
+    ]
+    grid = np.meshgrid(*places, indexing="ij")
+    flow = [map_coordinates(part, grid, order=1, mode="nearest") for part in field]
+    return np.stack(flow).astype(np.float32)
+
+
+def _structure(section: Float) -> Float64:
+    """What is left of a section without grain and slow shading."""
+    image = section.astype(np.float64)
+    structure: Float64 = gaussian_filter(image, GRAIN) - gaussian_filter(image, 8 * GRAIN)
+    return structure

@@ -1,19 +1,27 @@
-"""Hide a good section, synthesize it from its neighbours, compare."""
+"""Hide good sections, synthesize them from their neighbours, compare."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
+from threading import Event as Flag
 from typing import Any
 
 from napari_ssan.engine.events import Report
 from napari_ssan.engine.methods import Method
 from napari_ssan.engine.repair import patches
 from napari_ssan.evaluation.metrics import interpolation_error, psnr, ssim
-from napari_ssan.evaluation.style import band_ratios, hf_ratio, psnr_lowpass
+from napari_ssan.evaluation.style import (
+    band_ratios,
+    hf_ratio,
+    mean_distance,
+    psnr_lowpass,
+    std_distance,
+)
 from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.sections import Array, SliceStack
 
-#: What is measured, by name.
+#: What is measured on any section, by name.
 METRICS: dict[str, Callable[[Array, Array], Any]] = {
     "psnr": psnr,
     "ssim": ssim,
@@ -21,7 +29,17 @@ METRICS: dict[str, Callable[[Array, Array], Any]] = {
     "psnr_lowpass": psnr_lowpass,
     "hf_ratio": hf_ratio,
     "bands": band_ratios,
+    "mean_distance": mean_distance,
+    "std_distance": std_distance,
 }
+
+#: Is given a section's number, the real and the synthesized section; returns figures by name.
+Judge = Callable[[int, Array, Array], dict[str, Any]]
+
+
+def compare(z: int, real: Array, made: Array) -> dict[str, Any]:
+    """All of :data:`METRICS`."""
+    return {name: metric(real, made) for name, metric in METRICS.items()}
 
 
 def leave_one_out(
@@ -29,6 +47,10 @@ def leave_one_out(
     sections: Iterable[int],
     method: Method,
     report: Report = lambda event: None,
+    *,
+    gap: int = 1,
+    cancel: Flag | None = None,
+    judge: Judge = compare,
 ) -> Iterator[dict[str, Any]]:
     """Judge a method on whole sections, each hidden in turn.
 
@@ -42,14 +64,30 @@ def leave_one_out(
         How to synthesize them, by the same road as a repair.
     report : callable
         Events of the repairs.
+    gap : int
+        Each of `sections` is the first of so many adjacent ones that are hidden
+        together, and every one of them is judged at its position.
+    cancel : threading.Event, optional
+        Set it to stop at the next tile.
+    judge : callable
+        What to measure.
 
     Yields
     ------
     dict
-        ``section``; fidelity: ``psnr`` (dB), ``ssim``, ``ie``, ``psnr_lowpass`` (dB);
-        style: ``hf_ratio`` and ``bands``, a list of four.
+        ``section``, what `judge` measures, and ``seconds`` of the synthesis.
+
+    Raises
+    ------
+    Cancelled
+        If `cancel` was set.
     """
-    for z in sections:
-        (patch,) = patches(stack, Defects({z}), method, report)
-        real, made = stack.read(z), patch.pixels[:]
-        yield {"section": z} | {name: metric(real, made) for name, metric in METRICS.items()}
+    for first in sections:
+        begin = time.perf_counter()
+        hidden = Defects(set(range(first, first + gap)))
+        made = list(patches(stack, hidden, method, report, cancel))
+        seconds = (time.perf_counter() - begin) / gap
+        for patch in made:
+            z = patch.slot[0]
+            figures = judge(z, stack.read(z), patch.pixels[:])
+            yield {"section": z} | figures | {"seconds": seconds}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import structural_similarity
 
 from napari_ssan.stack.sections import Array
+
+#: PSNR in dB of sections that are identical, or nearly so: it would be infinite.
+HIGHEST_PSNR = 100.0
 
 
 def data_range(real: Array) -> float:
@@ -13,21 +16,31 @@ def data_range(real: Array) -> float:
     if np.issubdtype(real.dtype, np.integer):
         info = np.iinfo(real.dtype)
         return float(info.max) - float(info.min)
-    return float(np.ptp(real))
+    return float(real.max()) - float(real.min())
 
 
 def psnr(real: Array, synthesized: Array) -> float:
-    """Peak signal-to-noise ratio in dB of (height, width) sections."""
-    return float(peak_signal_noise_ratio(real, synthesized, data_range=data_range(real)))
+    """Peak signal-to-noise ratio in dB of (height, width) sections, 100 at most."""
+    return decibels(real.astype(np.float64), synthesized.astype(np.float64), data_range(real))
+
+
+def decibels(real: Array, synthesized: Array, span: float) -> float:
+    """PSNR in dB of float64 images on a grey scale of `span`, 100 at most."""
+    # Divided first: squares of what float64 just holds would overflow.
+    error = float(np.square((real - synthesized) / span).mean())
+    highest = HIGHEST_PSNR
+    return min(highest, -10 * float(np.log10(error))) if error else highest
 
 
 def ssim(real: Array, synthesized: Array) -> float:
     """Structural similarity, 11x11 Gaussian window of sigma 1.5."""
+    # On a scale of 1, where the squares of no dtype's values overflow or vanish.
+    unit = [image.astype(np.float64) / data_range(real) for image in (real, synthesized)]
     return float(
         structural_similarity(
-            real,
-            synthesized,
-            data_range=data_range(real),
+            unit[0],
+            unit[1],
+            data_range=1.0,
             gaussian_weights=True,
             sigma=1.5,
             use_sample_covariance=False,

@@ -8,40 +8,63 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
-from skimage.metrics import peak_signal_noise_ratio
 
-from napari_ssan.evaluation.metrics import data_range
+from napari_ssan.evaluation.metrics import data_range, decibels
 from napari_ssan.stack.sections import Array
 
 #: Standard deviation, in pixels, of the Gaussian that tells grain from structure.
 SIGMA = 2.0
 #: Radial bands of equal width up to the Nyquist frequency.
 BANDS = 4
+#: Power, as a share of all of it, below which a band holds rounding errors only.
+NOTHING = 1e-12
 
 
 def psnr_lowpass(real: Array, synthesized: Array) -> float:
-    """PSNR in dB of both sections without grain."""
+    """PSNR in dB of both sections without grain, 100 at most."""
     smooth = [gaussian_filter(x.astype(np.float64), SIGMA) for x in (real, synthesized)]
-    return float(peak_signal_noise_ratio(smooth[0], smooth[1], data_range=data_range(real)))
+    return decibels(smooth[0], smooth[1], data_range(real))
 
 
-def hf_ratio(real: Array, synthesized: Array) -> float:
-    """High-frequency ratio: grain of the synthesized section over that of the real one."""
-    grain = [
-        (x - gaussian_filter(x, SIGMA)).std()
-        for x in (real.astype(np.float64), synthesized.astype(np.float64))
-    ]
-    return float(grain[1] / grain[0])
+def hf_ratio(real: Array, synthesized: Array) -> float | None:
+    """High-frequency ratio: grain of the synthesized section over that of the real one.
+
+    None where the real section has no grain.
+    """
+    true, made = (grain(x) for x in (real, synthesized))
+    return made / true if true > NOTHING**0.5 * float(real.std(dtype=np.float64)) else None
 
 
-def band_ratios(real: Array, synthesized: Array) -> list[float]:
+def grain(section: Array) -> float:
+    """Standard deviation of what a low-pass takes away, in grey values."""
+    image = section.astype(np.float64)
+    return float((image - gaussian_filter(image, SIGMA)).std())
+
+
+def band_ratios(real: Array, synthesized: Array) -> list[float | None]:
     """Power of the synthesized section over that of the real one in four radial bands.
 
     Noise added on top of a smooth section may pass the high-frequency ratio;
-    its spectrum differs.
+    its spectrum differs. None for a band that is empty in the real section.
     """
-    powers = [_band_power(x) for x in (real, synthesized)]
-    return [float(made / true) for true, made in zip(*powers, strict=True)]
+    true, made = (_band_power(x) for x in (real, synthesized))
+    empty = true <= NOTHING * true.sum()
+    return [
+        None if none else float(ours / theirs)
+        for ours, theirs, none in zip(made, true, empty, strict=True)
+    ]
+
+
+def mean_distance(real: Array, synthesized: Array) -> float:
+    """How far the means of both sections are apart, on a grey scale of 0 to 255."""
+    true, made = (float(x.mean(dtype=np.float64)) for x in (real, synthesized))
+    return abs(made - true) * 255 / data_range(real)
+
+
+def std_distance(real: Array, synthesized: Array) -> float:
+    """How far the standard deviations of both are apart, on a grey scale of 0 to 255."""
+    true, made = (float(x.std(dtype=np.float64)) for x in (real, synthesized))
+    return abs(made - true) * 255 / data_range(real)
 
 
 def _band_power(section: Array) -> npt.NDArray[np.float64]:

@@ -2,134 +2,279 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
-from copy import deepcopy
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event as Flag
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
+from napari_ssan.engine.events import Notice
+from napari_ssan.errors import Cancelled
 from napari_ssan.losses.total import TotalLoss
-from napari_ssan.network.device import autocast
-from napari_ssan.network.ssan import SSAN
+from napari_ssan.network.device import autocast, describe
+from napari_ssan.stack.intensity import Float
 from napari_ssan.stack.triplets import Triplet, TripletSampler
 from napari_ssan.training.config import TrainingConfig
+from napari_ssan.training.events import Event, Preview, Report, RolledBack, StepDone, Validated
+from napari_ssan.training.memory import is_out_of_memory
+from napari_ssan.training.state import Snapshot, TrainingState
+from napari_ssan.training.validation import Check, Validation, merit
+
+#: Steps after which the state counts as good: training goes back to it, and goes on from it.
+GOOD_AFTER = 10
+#: With a budget of time, validations take at most about one in so many parts of it.
+VALIDATION_PART = 10
+#: How often training goes back before it is given up.
+ROLLBACKS = 3
 
 
-@dataclass(frozen=True)
-class StepDone:
-    """After each step.
+def _nothing(event: Event) -> None:
+    """Nobody listens."""
+
+
+class _Stopped(Exception):
+    """The user wants what there is."""
+
+
+class _NotFinite(Exception):
+    """A loss or a gradient is infinite or no number."""
+
+
+@dataclass
+class Training:
+    """A run of training, from a fresh or restored state to the end of the budget.
+
+    With a budget of steps or epochs and the same number of threads, on the CPU,
+    what comes out is a function of the state alone, to the last bit, wherever the
+    run was interrupted: validations and snapshots follow the count of steps.
 
     Attributes
     ----------
-    step : int
-        Steps done.
-    share : float
-        Of the budget that is spent, 0 to 1.
-    losses : dict of str to float
-        Terms of this step's loss as they enter it, and their ``total``.
-    gammas : tuple of float
-        How much each stage of the attention contributes.
-    network : SSAN
-        Moving average of the weights so far; copy it to keep it.
-    """
-
-    step: int
-    share: float
-    losses: dict[str, float]
-    gammas: tuple[float, ...]
-    network: SSAN
-
-
-def train(
-    network: SSAN,
-    sampler: TripletSampler,
-    config: TrainingConfig,
-    loss: TotalLoss,
-    device: torch.device,
-    on_step: Callable[[StepDone], bool | None],
-) -> SSAN:
-    """Train a network on triplets.
-
-    Parameters
-    ----------
-    network : SSAN
-        Where to start from; it is trained in place.
+    state : TrainingState
+        Is trained. At the end it holds the best network.
     sampler : TripletSampler
-        Endless triplets.
+        Endless triplets, standing where the state's stream stands.
     config : TrainingConfig
-        Budget and settings.
+        Settings.
+    steps : int or None
+        The budget in steps; None if it is ``config.minutes``.
     loss : TotalLoss
-        What to make small.
-    device : torch.device
-        Where to train.
-    on_step : callable
-        Called after each step; training ends early if it returns True.
-
-    Returns
-    -------
-    SSAN
-        Moving average of the weights, in evaluation mode, on the CPU.
-
-    Raises
-    ------
-    FloatingPointError
-        If the loss is not finite.
+        What to make small, on the state's device.
+    validation : Validation
+        Judges the moving average of the weights.
+    before : ndarray of float32, (height, width)
+        What the network at the start made of the section that is previewed.
+    report : callable
+        Receives events.
+    keep : callable
+        Receives snapshots that are due for a checkpoint.
+    stop : threading.Event
+        Set it to end within a step, with the best network so far.
+    cancel : threading.Event
+        Set it to leave off within a step.
     """
-    network.to(device).train()
-    convert_conv2d_weight_memory_format(network, torch.channels_last)
-    average = deepcopy(network).eval().requires_grad_(False)
-    loss.to(device)
-    optimizer = torch.optim.Adam(network.parameters(), config.learning_rate, betas=(0.9, 0.999))
-    triplets = iter(sampler)
-    begin, step, share = time.monotonic(), 0, 0.0
-    while share < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = config.rate(share)
-        previous, target, following, position = _batch(triplets, config.batch, device)
-        with autocast(device, True):
-            synthesis = network(previous, following, position)
-        total, terms = loss(synthesis.image, target, previous, following)
+
+    state: TrainingState
+    sampler: TripletSampler
+    config: TrainingConfig
+    steps: int | None
+    loss: TotalLoss
+    validation: Validation
+    before: Float
+    report: Report = _nothing
+    keep: Callable[[Snapshot], object] = _nothing  # type: ignore[assignment]
+    stop: Flag = field(default_factory=Flag)
+    cancel: Flag = field(default_factory=Flag)
+
+    def __post_init__(self) -> None:
+        self._triplets = iter(self.sampler)
+        self._good = self.state.snapshot(self.sampler.state())
+
+    @property
+    def share(self) -> float:
+        """Of the budget that is spent, 0 to 1."""
+        facts = self.state.facts
+        spent = facts.step / self.steps if self.steps else self._minutes_spent()
+        return min(spent, 1.0)
+
+    def run(self) -> str:
+        """Train until the budget is spent.
+
+        Returns
+        -------
+        str
+            Why it ended before that, a sentence; else empty.
+
+        Raises
+        ------
+        Cancelled
+            If `cancel` was set; the last good state has been given to `keep`.
+        """
+        facts = self.state.facts
+        reason = ""
+        self._begin = time.monotonic() - facts.seconds
+        self._kept = self._shown = time.monotonic()
+        self._due, self._rested = False, 0.0
+        try:
+            while self.share < 1 and not reason:
+                before = self.share
+                reason = self._advance()
+                facts.seconds = time.monotonic() - self._begin
+                self._look_after(before)
+        except _Stopped:
+            reason = f"Training was stopped after step {facts.step}."
+        except Cancelled:
+            self.keep(self._good)
+            raise
+        if not self.state.best and facts.step:
+            self._validate(self._leave_off)
+        return reason
+
+    def _look_after(self, before: float) -> None:
+        """What is due between two steps: validation, snapshot, checkpoint, preview."""
+        share, config = self.share, self.config
+        self._due |= _crosses(before, share, config.validate_every)
+        # With a budget of steps, time must decide nothing.
+        if self._due and (self.steps or share >= 1 or time.monotonic() > self._rested):
+            self._validate(self._check)
+        if self.state.facts.step % GOOD_AFTER == 0 or share >= 1:
+            self._good = self.state.snapshot(self.sampler.state())
+            if share >= 1 or time.monotonic() - self._kept > config.checkpoint_every:
+                self.keep(self._good)
+                self._kept = time.monotonic()
+        if share >= 1 or time.monotonic() - self._shown > config.preview_every:
+            held_out, now = self.validation.preview(self.state.average)
+            real = held_out.real.astype(np.float32)
+            self.report(Preview(held_out.section, real, self.before, now))
+            self._shown = time.monotonic()
+
+    def _advance(self) -> str:
+        """A step; or the way back from one that failed; or why there is none."""
+        full = False
+        try:
+            self._step()
+        except _NotFinite as error:
+            return self._roll_back(str(error))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            full = True
+        # Only here the failed step's tensors are gone.
+        return self._shrink() if full else ""
+
+    def _step(self) -> None:
+        state, config = self.state, self.config
+        rate = config.rate(self.share) * state.facts.slowdown
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        previous, target, following, position = self._draw()
+        with autocast(state.device, True):
+            synthesis = state.network(previous, following, position)
+        self._check()
+        total, terms = self.loss(synthesis.image, target, previous, following)
         if not torch.isfinite(total):
-            raise FloatingPointError(f"the loss became {total.item()} at step {step}")
-        optimizer.zero_grad()
+            raise _NotFinite("The loss")
+        self._check()
+        state.optimizer.zero_grad()
         total.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        optimizer.step()
-        step += 1
-        _follow(average, network, min(config.average, step / (step + 10)))
-        spent = step / config.steps if config.steps else _minutes(begin) / (config.minutes or 1)
-        share = min(spent, 1.0)
-        gammas = tuple(
-            float(p.detach()) for name, p in network.named_parameters() if name.endswith("gamma")
+        self._check()
+        norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)
+        if not torch.isfinite(norm):
+            raise _NotFinite("The gradient of the loss")
+        state.optimizer.step()
+        state.follow()
+        state.facts.seconds = time.monotonic() - self._begin
+        self._tell(terms | {"total": total.item()}, rate)
+
+    def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        drawn: list[Triplet] = []
+        while len(drawn) < self.state.facts.batch:
+            self._check()
+            drawn.append(next(self._triplets))
+        frames = np.stack([[t.previous, t.target, t.following] for t in drawn])
+        device = self.state.device
+        previous, target, following = torch.from_numpy(frames).to(device).unsqueeze(2).unbind(1)
+        position = torch.tensor([t.position for t in drawn], device=device)
+        return previous, target, following, position
+
+    def _tell(self, losses: dict[str, float], rate: float) -> None:
+        facts, share = self.state.facts, self.share
+        for name, value in losses.items():
+            facts.sums[name] = facts.sums.get(name, 0.0) + value
+        facts.counted += 1
+        left = facts.seconds / share * (1 - share)
+        self.report(StepDone(facts.step, share, left, losses, self.state.gammas(), rate))
+
+    def _validate(self, check: Check) -> None:
+        state, facts = self.state, self.state.facts
+        begin = time.monotonic()
+        scores = self.validation.score(state.average, check)
+        took = time.monotonic() - begin
+        self._due, self._rested = False, begin + VALIDATION_PART * took
+        preset = self.config.loss.preset
+        best = not state.best or merit(scores, preset) > merit(facts.best_scores, preset)
+        if best:
+            state.keep_best(scores)
+        means = {name: total / max(facts.counted, 1) for name, total in facts.sums.items()}
+        entry = {"step": facts.step, "minutes": facts.seconds / 60, "gammas": state.gammas()}
+        facts.curve.append(entry | means | scores)
+        facts.sums, facts.counted = {}, 0
+        self.report(Validated(facts.step, scores, best))
+
+    def _roll_back(self, what: str) -> str:
+        facts = self.state.facts
+        if facts.rollbacks == ROLLBACKS:
+            return (
+                f"{what} became infinite or no number again, at 1/{2**ROLLBACKS} of the learning "
+                f"rate, so training ended after step {facts.step}: lower the learning rate, or "
+                "mark sections with extreme values."
+            )
+        self.state.rewind(self._good)
+        facts.rollbacks += 1
+        facts.slowdown /= 2
+        text = (
+            f"{what} became infinite or no number after step {facts.step}: training went back a "
+            "few steps and goes on at half the learning rate; if this happens again, mark "
+            "sections with extreme values or lower the learning rate."
         )
-        if on_step(StepDone(step, share, terms | {"total": total.item()}, gammas, average)):
-            break
-    return average.cpu()
+        self.report(RolledBack(facts.step, text))
+        return ""
+
+    def _shrink(self) -> str:
+        state, facts = self.state, self.state.facts
+        state.optimizer.zero_grad()
+        if state.device.type == "cuda":
+            torch.cuda.empty_cache()
+        memory = f"The memory of the {describe(state.device)} is full"
+        if facts.batch == 1:
+            return (
+                f"{memory} even for one triplet of {self.config.crop} pixels: choose a smaller "
+                "crop or another device, or close other programs that use it."
+            )
+        state.rewind(self._good)
+        facts.batch //= 2
+        self.report(Notice(f"{memory}: going on with {facts.batch} triplets a step."))
+        return ""
+
+    def _minutes_spent(self) -> float:
+        assert self.config.minutes is not None  # the only budget that is not in steps
+        return self.state.facts.seconds / 60 / self.config.minutes
+
+    def _check(self) -> None:
+        self._leave_off()
+        if self.stop.is_set():
+            raise _Stopped
+
+    def _leave_off(self) -> None:
+        if self.cancel.is_set():
+            raise Cancelled
 
 
-def _batch(
-    triplets: Iterator[Triplet], size: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    drawn = list(islice(triplets, size))
-    frames = np.stack([[t.previous, t.target, t.following] for t in drawn])
-    previous, target, following = torch.from_numpy(frames).to(device).unsqueeze(2).unbind(1)
-    position = torch.tensor([t.position for t in drawn], device=device)
-    return previous, target, following, position
-
-
-@torch.no_grad()
-def _follow(average: SSAN, network: SSAN, decay: float) -> None:
-    for kept, new in zip(average.state_dict().values(), network.state_dict().values(), strict=True):
-        if kept.dtype.is_floating_point:
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
-
-
-def _minutes(begin: float) -> float:
-    return (time.monotonic() - begin) / 60
+def _crosses(before: float, after: float, every: float) -> bool:
+    """Whether a multiple of `every`, or 1, lies after `before` and not after `after`."""
+    last, now = (math.floor(share / every + 1e-9) for share in (before, after))
+    return last < now or before < after == 1

@@ -16,6 +16,7 @@ from napari_ssan.widgets.layers import (
     source_path,
     stack_of,
 )
+from napari_ssan.widgets.outlook_desk import OutlookDesk
 from napari_ssan.widgets.repair_state import (
     DockState,
     device_choices,
@@ -43,6 +44,7 @@ class RepairController:
         self.quick, self.slow = Lane(), Lane()
         self.models = model_choices(messages.warn)
         self.view = RepairView(self.models, device_choices())
+        self._outlook = OutlookDesk(self.view.outlook, self.slow)
         self.bench: Bench | None = None
         self._benches: dict[Any, Bench] = {}
         self._layers: list[Any] = []
@@ -118,6 +120,18 @@ class RepairController:
         if bench is not None:
             self._try(lambda: bench.repair(self._choice, self.view.repairing.device_name()))
 
+    def ask_outlook(self) -> None:
+        """Have the chosen model judged on good slices near the mark, or the slice on screen."""
+        bench = self.bench
+        if bench is not None:
+            self._outlook.ask(
+                bench.stack,
+                bench.session.defects,
+                self._state().section,
+                self._choice,
+                self.view.repairing.device_name(),
+            )
+
     def accept(self) -> None:
         """Keep the repair of the slice on screen."""
         slot = None if self.bench is None else self.bench.results.slot_on_screen()
@@ -159,6 +173,7 @@ class RepairController:
     def choose_model(self, index: int) -> None:
         """Take the model at a place in the list."""
         self._choice = self.models[index]
+        self._outlook.forget()
         self.refresh()
 
     def choose_model_file(self) -> None:
@@ -172,6 +187,7 @@ class RepairController:
             else:
                 self.models = [choice, *(m for m in self.models if m.model != choice.model)]
                 self._choice = choice
+                self._outlook.forget()
         self.view.repairing.show_models(self.models, self.models.index(self._choice))
         self.refresh()
 
@@ -198,6 +214,7 @@ class RepairController:
         if self._closed:
             return
         self._closed = True
+        self._outlook.close()
         for bench in self._benches.values():
             bench.stop()
         self.slow.close()
@@ -250,6 +267,7 @@ class RepairController:
     def _choose(self, layer: Any) -> None:
         self._chosen, self.bench, self._refusal = layer, None, ""
         self.view.repairing.show_note("")
+        self._outlook.forget()
         if layer is None:
             self._refusal = EMPTY
         elif layer in self._benches:
@@ -318,6 +336,7 @@ class RepairController:
         looking.accept_pressed.connect(self.accept)
         looking.revert_pressed.connect(self.revert)
         looking.overlay_toggled.connect(self._show_overlay)
+        view.outlook.asked.connect(self.ask_outlook)
         view.exporting.export_pressed.connect(self.export)
         table = marking.table
         table.chosen.connect(lambda row: self._on_row(row, "go"))

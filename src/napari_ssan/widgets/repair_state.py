@@ -9,8 +9,8 @@ from pathlib import Path
 from napari_ssan.engine.marks import Row
 from napari_ssan.engine.methods import OVERLAP
 from napari_ssan.engine.tiles import TileGrid
-from napari_ssan.errors import BadInput
-from napari_ssan.network.model_file import ModelInfo, bundled_models, read_info
+from napari_ssan.network.model_file import ModelInfo, read_info
+from napari_ssan.network.model_library import list_models
 
 #: How long the network takes for a tile of so many pixels on a common CPU, before it is known.
 SECONDS_PER_MEGAPIXEL = 5.0
@@ -193,20 +193,15 @@ def device_choices() -> list[tuple[str, str]]:
 
 
 def model_choices(complain: Callable[[str], object]) -> list[ModelChoice]:
-    """Models that come along, then what needs none.
+    """Models that come along, the user's own, then what needs none.
 
     Parameters
     ----------
     complain : callable
-        Is given a sentence if a file among them is damaged: then none is offered.
+        Is given a sentence for each file that is damaged and therefore left out.
     """
-    try:
-        bundled = bundled_models()
-    except BadInput as error:  # which must not keep the dock from opening
-        complain(f"The bundled models are left out, install napari-ssan again: {error}")
-        bundled = []
     return [
-        *[model_choice(info, bundled=True) for info in bundled],
+        *[model_choice(info, info.bundled) for info in list_models(complain)],
         ModelChoice(
             "Average of the neighbours",
             "Both neighbouring slices, weighed by nearness. Quick, blurs what moves.",

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ssan.network.model_file import SUFFIX
+from napari_ssan.widgets.outlook import OutlookPanel
 from napari_ssan.widgets.panels import (
     ExportPanel,
     LookPanel,
@@ -60,6 +61,8 @@ class RepairView(QWidget):  # type: ignore[misc]
         self.marking = MarkPanel()
         self.repairing = RepairPanel(models, devices)
         self.looking = LookPanel()
+        self.outlook = OutlookPanel()
+        self.looking.column.addWidget(self.outlook)
         self.exporting = ExportPanel()
         self.panels = (self.marking, self.repairing, self.looking, self.exporting)
         for panel in self.panels:

@@ -1,0 +1,172 @@
+"""What SIGKILL at random moments does to a fine-tuning: nothing may be corrupt, all must go on.
+
+``python benchmarks/kill.py --json`` does a run on a generated stack without a break, and
+then another, whose process is killed ten times, each at a random moment of the time that
+the first one took. After each kill every model and checkpoint in the run's folder is read
+and compared with its checksum, and the next process must go on from it; in the end both
+runs must have come to the same model, to the last bit.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from threading import Timer
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from safetensors import safe_open
+
+from napari_ssan.network.model_file import load_model
+from napari_ssan.stack.phantom import phantom
+from napari_ssan.stack.sections import SliceStack
+from napari_ssan.stack.source import Source
+from napari_ssan.training.checkpoint import digest
+from napari_ssan.training.division import divide
+from napari_ssan.training.events import Checkpointed, StepDone
+from napari_ssan.training.fine_tune import FineTuneConfig
+from napari_ssan.training.new_run import new_run
+from napari_ssan.training.run_folder import CANDIDATE, CHECKPOINT, MODEL
+from napari_ssan.training.runs import Run
+from napari_ssan.training.verdict import Verdict
+from napari_ssan.training.wire import from_line
+
+
+def main(
+    kills: Annotated[int, typer.Option(help="How often.")] = 10,
+    steps: Annotated[int, typer.Option(help="Of training in all.")] = 60,
+    seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Kill a fine-tuning again and again."""
+    draw = random.Random(seed)
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        whole = begin(Path(folder) / "whole", steps)
+        longest = work(whole, None)["seconds"]
+        run = begin(Path(folder) / "killed", steps)
+        while sum(row["killed"] for row in rows) < kills:
+            if rows and rows[-1]["verdict"]:  # it was faster than the kill
+                run = begin(Path(folder) / f"killed {len(rows)}", steps)
+            row = work(run, draw.uniform(0, longest))
+            rows.append(row | {"corrupt": corrupt(run)})
+            print(rows[-1], file=sys.stderr)
+        work(run, None)
+        result = {
+            "kills": kills,
+            "seconds_of_a_run": longest,
+            "corrupt": sum(len(row["corrupt"]) for row in rows),
+            "longest_loss_seconds": max(row["seconds_lost"] for row in rows),
+            "same_model": run.verdict == whole.verdict and same(run.model, whole.model),
+            "verdict": run.verdict.text if run.verdict else "",
+            "rows": rows,
+        }
+    if as_json:
+        print(json.dumps(result))
+        return
+    rows_title = f"{kills} kills; a run takes {longest:.0f} s"
+    table = Table("after s", "began at step", "came to step", "s lost", "corrupt", title=rows_title)
+    for row in rows:
+        cells = (row["seconds"], row["first_step"], row["last_step"], row["seconds_lost"])
+        table.add_row(*map(str, cells), ", ".join(row["corrupt"]) or "none")
+    Console().print(table)
+    same_model = "the same model as" if result["same_model"] else "ANOTHER MODEL than"
+    Console().print(f"In the end {same_model} without a break: {result['verdict']}", markup=False)
+
+
+def begin(folder: Path, steps: int) -> Run:
+    """A new run on a generated stack."""
+    sample = phantom((20, 256, 256))
+    source = Source(SliceStack(sample.broken), defects=sample.defects)
+    config = FineTuneConfig(steps=steps, minutes=1.0, device="cpu")
+    return new_run(divide(source, config), config, "sample", folder=folder)
+
+
+def work(run: Run, seconds: float | None) -> dict[str, Any]:
+    """Let a process work on a run, and kill it after a time; tells how far it came.
+
+    Raises
+    ------
+    RuntimeError
+        If it ended by itself without a verdict.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "napari_ssan.training.child", str(run.folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+    )
+    timer = Timer(seconds, process.kill) if seconds is not None else None
+    if timer is not None:
+        timer.start()
+    steps: list[int] = []
+    verdict = ""
+    started, begun, kept = time.monotonic(), None, None
+    assert process.stdout is not None
+    for line in process.stdout:
+        if not line.endswith("\n"):
+            break
+        said = from_line(line)
+        if isinstance(said, StepDone):
+            steps.append(said.step)
+            begun = begun or time.monotonic()
+        elif isinstance(said, Checkpointed):
+            kept = time.monotonic()
+        elif isinstance(said, Verdict):
+            verdict = said.text
+    ended = time.monotonic()
+    code = process.wait()
+    if timer is not None:
+        timer.cancel()
+    if not verdict and code >= 0:
+        raise RuntimeError(f"the run ended with exit code {code} and without a verdict")
+    since = kept or begun
+    return {
+        "seconds": round(ended - started, 1),
+        "killed": code < 0,
+        "first_step": steps[0] if steps else None,
+        "last_step": steps[-1] if steps else None,
+        "seconds_lost": round(ended - since, 1) if since and code < 0 else 0.0,
+        "verdict": verdict,
+    }
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two models have the same weights."""
+    first, second = (load_model(path).network.state_dict() for path in (one, other))
+    return all(bool((first[key] == second[key]).all()) for key in first)
+
+
+def corrupt(run: Run) -> list[str]:
+    """Files of a run that cannot be read, or do not match their checksum."""
+    bad = []
+    for name in (CANDIDATE, MODEL):
+        path = run.folder / name
+        if path.exists():
+            try:
+                load_model(path)
+            except ValueError:
+                bad.append(name)
+    path = run.folder / CHECKPOINT
+    if path.exists():
+        try:
+            with safe_open(path, framework="pt") as file:
+                known = file.metadata()
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            text = {key: known[key] for key in ("facts", "identity")}
+            if digest(text, tensors) != known["sha256"]:
+                bad.append(CHECKPOINT)
+        except Exception:  # noqa: BLE001 - whatever it is, the file cannot be read
+            bad.append(CHECKPOINT)
+    return bad
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,240 @@
+"""Which sections a method can be judged on: good ones, with good ones around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from threading import Event as Flag
+
+import numpy as np
+
+from napari_ssan.engine.plan import SMALLEST
+from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.evaluation.style import grain
+from napari_ssan.stack.alignment import field_of
+from napari_ssan.stack.comparison import ENOUGH, outliers
+from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.intensity import Intensity, measure
+from napari_ssan.stack.sections import Array, SliceStack
+
+#: How many sections are judged if none are named.
+SECTIONS = 20
+#: Adjacent sections that can be hidden together.
+GAPS = (1, 2, 3)
+#: Sections that tell what is usual in a stack, evenly spread.
+SAMPLE = 15
+#: Grain of more than so many times the usual, or less than its inverse, speaks of damage.
+UNUSUAL = 2.0
+#: Sections that still count as near.
+NEAR = 20
+
+Block = tuple[int, ...]
+#: Told how many sections are looked at, and how many there are to look at.
+Report = Callable[[int, int], object]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Sections to judge on.
+
+    Attributes
+    ----------
+    blocks : tuple of tuple of int
+        Adjacent sections that are hidden together, in order, none twice.
+    left_out : dict of int to str
+        Sections that were asked for and cannot be judged on, and why.
+    """
+
+    blocks: tuple[Block, ...]
+    left_out: dict[int, str]
+
+    @property
+    def sections(self) -> list[int]:
+        """All of them, in order."""
+        return [z for block in self.blocks for z in block]
+
+
+class Chooser:
+    """Looks at the sections of a stack, each at most once.
+
+    Parameters
+    ----------
+    stack : SliceStack
+        The stack.
+    gap : int
+        How many adjacent sections are hidden together.
+    defects : Defects
+        Marks: no marked section is judged on, or serves as a neighbour.
+    cancel : threading.Event, optional
+        Set it to stop at the next section.
+
+    Raises
+    ------
+    BadInput
+        If nothing in the stack can be judged on, whichever sections are taken.
+    """
+
+    def __init__(
+        self, stack: SliceStack, gap: int, defects: Defects, cancel: Flag | None = None
+    ) -> None:
+        if gap not in GAPS:
+            raise BadInput(f"A gap has 1, 2 or 3 sections, not {gap}.")
+        if len(stack) < gap + 2:
+            raise BadInput(
+                f"The stack has {len(stack)} sections; to hide {gap} of them and keep one on "
+                f"either side, at least {gap + 2} are needed."
+            )
+        if min(stack.shape[1:]) < SMALLEST:
+            raise BadInput(
+                f"The sections have {stack.shape[1]} x {stack.shape[2]} pixels; "
+                f"at least {SMALLEST} x {SMALLEST} are needed."
+            )
+        if defects:
+            defects.check(stack.shape)
+        self.stack, self.gap, self.defects, self.cancel = stack, gap, defects, cancel
+        self._field = field_of(stack.shape[1:], None)
+        self._seen = cache(self._look)
+        self._sample = cache(self._look_around)
+
+    def named(self, sections: Iterable[int], progress: Report = lambda done, total: None) -> Choice:
+        """Judge on sections that someone named; each that is not hidden yet begins a block.
+
+        Raises
+        ------
+        BadInput
+            If one is not in the stack, or none can be judged on.
+        """
+        wanted = sorted(set(sections))
+        if not wanted:
+            raise BadInput("No slice is named: write slices as in 12,47-48, counting from 0.")
+        for z in wanted:
+            if not 0 <= z < len(self.stack):
+                raise BadInput(
+                    f"Slice {z} is not in the stack: it has slices 0 to {len(self.stack) - 1}."
+                )
+        blocks: list[Block] = []
+        left_out: dict[int, str] = {}
+        for done, z in enumerate(wanted):
+            progress(done, len(wanted))
+            if blocks and z <= blocks[-1][-1]:
+                continue
+            block = self._block(z)
+            objection = self.objection(block)
+            if objection is None:
+                blocks.append(block)
+            else:
+                left_out[z] = objection
+        progress(len(wanted), len(wanted))
+        if not blocks:
+            z, reason = next(iter(left_out.items()))
+            raise BadInput(f"None of the slices can be judged on: slice {z} {reason}.")
+        return Choice(tuple(blocks), left_out)
+
+    def spread(self, count: int = SECTIONS, progress: Report = lambda done, total: None) -> Choice:
+        """Up to `count` good sections, evenly spread over the stack.
+
+        Raises
+        ------
+        BadInput
+            If there are none.
+        """
+        starts = range(1, len(self.stack) - self.gap)
+        number = max(1, min(count, len(starts)) // self.gap)
+        edges = np.linspace(starts.start, starts.stop, number + 1).round().astype(int).tolist()
+        blocks: list[Block] = []
+        progress(0, number)
+        for done, (low, high) in enumerate(pairwise(edges), 1):
+            middle = (low + high - 1) / 2
+            after = blocks[-1][-1] if blocks else 0
+            for z in sorted(range(max(low, after + 1), high), key=lambda z: abs(z - middle)):
+                if self.objection(self._block(z)) is None and not self._damaged(self._block(z)):
+                    blocks.append(self._block(z))
+                    break
+            progress(done, number)
+        return Choice(self._some(blocks), {})
+
+    def nearest(self, near: int, count: int) -> Choice:
+        """Up to `count` good sections nearest to one.
+
+        Raises
+        ------
+        BadInput
+            If there are none so near.
+        """
+        starts = range(max(1, near - NEAR), min(near + NEAR, len(self.stack) - self.gap - 1) + 1)
+        blocks: list[Block] = []
+        for z in sorted(starts, key=lambda z: abs(z - near)):
+            block = self._block(z)
+            apart = all(block[-1] < other[0] or other[-1] < z for other in blocks)
+            if apart and self.objection(block) is None and not self._damaged(block):
+                blocks.append(block)
+            if len(blocks) == count:
+                break
+        return Choice(self._some(sorted(blocks)), {})
+
+    def objection(self, block: Block) -> str | None:
+        """Why hiding a block would tell nothing; None if it would tell something."""
+        around = (block[0] - 1, *block, block[-1] + 1)
+        if around[0] < 0 or around[-1] >= len(self.stack):
+            return "has no slice on both sides"
+        for z in sorted(around, key=lambda z: z not in block):
+            reason = self._flaw(z)
+            if reason is not None:
+                return reason if z == block[0] else f"lies beside slice {z}, which {reason}"
+        if any(self.defects.missing.get(z) for z in around[:-1]):
+            return "lies beside a missing section"
+        for z in block:
+            for other in (z - 1, z + 1):
+                if np.array_equal(self._view(z), self._view(other)):
+                    return f"is a copy of slice {other}, or the other way round"
+        return None
+
+    def _flaw(self, z: int) -> str | None:
+        if z in self.defects.whole or z in self.defects.regions:
+            return "is marked as broken or synthetic"
+        intensity, _ = self._seen(z)
+        if not intensity.finite:
+            return "has pixels that are not finite (NaN or infinite)"
+        return None if intensity.usable else "is constant"
+
+    def _damaged(self, block: Block) -> bool:
+        """Whether a section of a block, or a neighbour, is unlike the rest of the stack."""
+        usual = self._sample()
+        if len(usual) < ENOUGH:
+            return False
+        fine = float(np.median([each for _, each in usual.values()]))
+        for z in (block[0] - 1, *block, block[-1] + 1):
+            intensity, own = self._seen(z)
+            known = {at: each for at, (each, _) in usual.items()} | {z: intensity}
+            if z in outliers(known) or not fine / UNUSUAL <= own <= fine * UNUSUAL:
+                return True
+        return False
+
+    def _look_around(self) -> dict[int, tuple[Intensity, float]]:
+        """What good sections of the stack are like."""
+        places = np.unique(np.linspace(0, len(self.stack) - 1, SAMPLE).round().astype(int))
+        return {int(z): self._seen(int(z)) for z in places if self._flaw(int(z)) is None}
+
+    def _look(self, z: int) -> tuple[Intensity, float]:
+        """How grey values of a section are distributed, and its grain."""
+        if self.cancel is not None and self.cancel.is_set():
+            raise Cancelled
+        intensity = measure(self.stack, z)
+        return intensity, grain(self._view(z)) if intensity.finite else 0.0
+
+    def _view(self, z: int) -> Array:
+        return self.stack.read(z, self._field)
+
+    def _block(self, z: int) -> Block:
+        return tuple(range(z, z + self.gap))
+
+    @staticmethod
+    def _some(blocks: Sequence[Block]) -> tuple[Block, ...]:
+        if not blocks:
+            raise BadInput(
+                "No good slice was found to judge on: each is marked, blank, unlike the others, "
+                "or beside one that is."
+            )
+        return tuple(blocks)

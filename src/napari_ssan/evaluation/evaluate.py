@@ -1,0 +1,222 @@
+"""The network and its baselines, judged side by side on sections of a stack."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ssan.engine.events import Event, PatchDone, Progress
+from napari_ssan.engine.methods import Method
+from napari_ssan.evaluation.choose import Block
+from napari_ssan.evaluation.events import Judging
+from napari_ssan.evaluation.gram import gram_distance
+from napari_ssan.evaluation.leave_one_out import compare, leave_one_out
+from napari_ssan.evaluation.use import dice, f1
+from napari_ssan.stack.sections import Array, SliceStack, Window
+
+#: Side of the part of a section that is kept to be shown, in pixels.
+CROP = 320
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Membranes(Protocol):
+    """Finds membranes, and knows where they are."""
+
+    def find(self, z: int, section: Array) -> Mask:
+        """Membranes in section `z`, or in what was synthesized in its place."""
+        ...
+
+    def truth(self, z: int, real: Array) -> Mask:
+        """Where they are: by labels, or as found in the real section."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was measured.
+
+    Attributes
+    ----------
+    blocks : tuple of tuple of int
+        Sections that were hidden, those together that were hidden together.
+    rows : dict of str to list of dict
+        By method: figures of each section, in order; see :func:`leave_one_out`.
+        Also ``gram``, ``dice`` and ``f1``, None where they were not measured.
+    real : list of dict
+        ``dice`` and ``f1`` of the real sections.
+    crops : dict of int to dict of str to ndarray
+        By section: the middle of it as each method made it, of the ``real``
+        one, and of those ``before`` and ``after`` the block.
+    """
+
+    blocks: tuple[Block, ...]
+    rows: dict[str, list[dict[str, Any]]]
+    real: list[dict[str, Any]]
+    crops: dict[int, dict[str, Array]]
+
+    @property
+    def sections(self) -> list[int]:
+        """Sections that were judged."""
+        return [z for block in self.blocks for z in block]
+
+    @property
+    def gap(self) -> int:
+        """How many were hidden together."""
+        return len(self.blocks[0])
+
+
+def evaluate(
+    stack: SliceStack,
+    blocks: tuple[Block, ...],
+    methods: Mapping[str, Method],
+    membranes: Membranes | None = None,
+    vgg: Path | None = None,
+    *,
+    report: Callable[[Event | Judging], object] = lambda event: None,
+    cancel: Flag | None = None,
+) -> Evaluation:
+    """Hide blocks of real sections in turn, synthesize them by each method, and compare.
+
+    Parameters
+    ----------
+    stack : SliceStack
+        Real sections.
+    blocks : tuple of tuple of int
+        What to hide, as :class:`~napari_ssan.evaluation.choose.Chooser` gives it.
+    methods : mapping of str to Method
+        What to judge, by the name that it is to have.
+    membranes : Membranes, optional
+        Without it, ``dice`` and ``f1`` are None.
+    vgg : Path, optional
+        Weights of VGG16. Without them, ``gram`` is None.
+    report : callable
+        Receives a :class:`Judging` after every tile, and what the engine has to say.
+    cancel : threading.Event, optional
+        Set it to stop at the next tile.
+
+    Raises
+    ------
+    Cancelled
+        If `cancel` was set.
+    """
+    panel = _Panel(stack, membranes, vgg)
+    clock = _Clock(list(methods), len(blocks), report)
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
+    for block in blocks:
+        panel.open(block)
+        for name, method in methods.items():
+            clock.begin(name, block[0])
+            panel.name = name
+            rows[name] += leave_one_out(
+                stack,
+                [block[0]],
+                method,
+                clock.pass_on,
+                gap=len(block),
+                cancel=cancel,
+                judge=panel.judge,
+            )
+            clock.end()
+    return Evaluation(blocks, rows, panel.real, panel.crops)
+
+
+class _Panel:
+    """Judges sections, and keeps the middle of each to be shown."""
+
+    def __init__(self, stack: SliceStack, membranes: Membranes | None, vgg: Path | None) -> None:
+        self.stack, self.membranes, self.vgg = stack, membranes, vgg
+        self.name = ""
+        self.real: list[dict[str, Any]] = []
+        self.crops: dict[int, dict[str, Array]] = {}
+        self._truth: dict[int, Mask] = {}
+        self._window = middle(stack.shape[1:])
+
+    def open(self, block: Block) -> None:
+        """Look at the real sections of a block."""
+        self._truth.clear()
+        around = {
+            "before": self.stack.read(block[0] - 1, self._window),
+            "after": self.stack.read(block[-1] + 1, self._window),
+        }
+        for z in block:
+            real = self.stack.read(z)
+            self.crops[z] = around | {"real": real[self._window].copy()}
+            if self.membranes is not None:
+                self._truth[z] = self.membranes.truth(z, real)
+            self.real.append(self._use(z, real))
+
+    def judge(self, z: int, real: Array, made: Array) -> dict[str, Any]:
+        """All figures of a section."""
+        self.crops[z][self.name] = made[self._window].copy()
+        distance = None if self.vgg is None else gram_distance(real, made, self.vgg)
+        return compare(z, real, made) | {"gram": distance} | self._use(z, made)
+
+    def _use(self, z: int, section: Array) -> dict[str, float | None]:
+        if self.membranes is None:
+            return {"dice": None, "f1": None}
+        found, truth = self.membranes.find(z, section), self._truth[z]
+        return {"dice": dice(found, truth), "f1": f1(found, truth)}
+
+
+class _Clock:
+    """How far an evaluation is, by the time that each method was seen to take."""
+
+    def __init__(
+        self, names: list[str], blocks: int, report: Callable[[Event | Judging], object]
+    ) -> None:
+        self._report = report
+        self._left = dict.fromkeys(names, blocks)
+        self._taken: dict[str, list[float]] = {name: [] for name in names}
+        self._start = self._begin = time.monotonic()
+        self._name, self._section, self._share = "", 0, 0.0
+
+    def begin(self, name: str, section: int) -> None:
+        """A method begins with a block."""
+        self._name, self._section = name, section
+        self._begin = time.monotonic()
+        self._tell(0.0)
+
+    def end(self) -> None:
+        """It is done with it."""
+        self._taken[self._name].append(time.monotonic() - self._begin)
+        self._left[self._name] -= 1
+        self._name = ""
+        self._tell(0.0)
+
+    def pass_on(self, event: Event) -> None:
+        """What the engine says, but for what only a repair has to say."""
+        if isinstance(event, Progress):
+            self._tell(event.done / event.total)
+        elif not isinstance(event, PatchDone):
+            self._report(event)
+
+    def _tell(self, done: float) -> None:
+        """Report, with the present block so far `done`, 0 to 1."""
+        now = time.monotonic()
+        means = {name: float(np.mean(each)) for name, each in self._taken.items() if each}
+        if self._name and self._name not in means and done:
+            means[self._name] = (now - self._begin) / done
+        usual = float(np.mean(list(means.values()))) if means else None
+        left = None
+        if usual is not None:
+            left = sum(means.get(name, usual) * count for name, count in self._left.items())
+            left -= means.get(self._name, 0.0) * done
+            passed = now - self._start
+            self._share = max(self._share, passed / (passed + left) if passed else 0.0)
+        self._report(Judging(self._share, self._section, self._name, left))
+
+
+def middle(shape: tuple[int, int]) -> Window:
+    """The part in the middle of a section that is shown."""
+    rows, columns = (
+        slice(max(0, (n - CROP) // 2), max(0, (n - CROP) // 2) + min(n, CROP)) for n in shape
+    )
+    return rows, columns

@@ -1,0 +1,152 @@
+"""Crops of labelled sections, varied, for a segmenter to learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.ndimage import gaussian_filter
+from skimage.transform import resize
+
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.intensity import Float
+from napari_ssan.stack.sections import Array
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Jitter(BaseModel):
+    """How much crops are varied; all are mirrored and turned by multiples of 90°.
+
+    Attributes
+    ----------
+    smaller, larger : float
+        Half of the crops are reduced down to the one factor or magnified up to the other.
+    contrast : float
+        Relative gain, exponent and, in standard deviations of the section,
+        offset vary by about so much.
+    noise : float
+        Standard deviation of the noise that is added at most, in standard
+        deviations of the section.
+    blur : float
+        Standard deviation of the Gaussian that half of the crops are blurred
+        by at most, in pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    smaller: float = Field(0.9, gt=0, le=1)
+    larger: float = Field(1.1, ge=1)
+    contrast: float = Field(0.1, ge=0, lt=1)
+    noise: float = Field(0.2, ge=0)
+    blur: float = Field(0.0, ge=0)
+
+
+def membranes_of(labels: Sequence[Array]) -> list[Mask]:
+    """Where the membranes are by labels with two values.
+
+    Membranes are the value that fewer pixels have, whichever it is: 0 of 0
+    and 255 as well as True of False and True.
+
+    Parameters
+    ----------
+    labels : sequence of ndarray, (height, width) each
+        Sections of one labelling, of any dtype.
+
+    Raises
+    ------
+    BadInput
+        If they do not have exactly two values.
+    """
+    counts: dict[float, int] = {}
+    for section in labels:
+        values, numbers = np.unique(section, return_counts=True)
+        for value, number in zip(values.tolist(), numbers.tolist(), strict=True):
+            counts[value] = counts.get(value, 0) + number
+        if len(counts) > 2:
+            raise BadInput(
+                "The labels have more than two values; give membranes in one value "
+                "and cells in another, such as 0 and 255."
+            )
+    if len(counts) < 2:
+        raise BadInput("The labels have one value only; membranes need one, and cells another.")
+    membrane = min(counts, key=lambda value: counts[value])
+    return [np.asarray(section) == membrane for section in labels]
+
+
+def crops(
+    sections: Sequence[Float],
+    membranes: Sequence[Mask],
+    jitter: Jitter,
+    batch: int,
+    size: int,
+    seed: int,
+) -> Iterator[tuple[Float, Float]]:
+    """Endless batches of varied crops.
+
+    Parameters
+    ----------
+    sections : sequence of ndarray of float32, (height, width) each
+        Normalized: mean 0, deviation 1.
+    membranes : sequence of ndarray of bool
+        In the same shapes.
+    jitter : Jitter
+        How much they are varied.
+    batch, size : int
+        Crops at a time, and their height and width in pixels.
+    seed : int
+        The stream is a function of it.
+
+    Yields
+    ------
+    (ndarray, ndarray) of float32, (batch, size, size)
+        Images, and their membranes: 1 there, else 0.
+    """
+    random = np.random.default_rng(seed)
+    while True:
+        drawn = []
+        for _ in range(batch):
+            number = int(random.integers(len(sections)))
+            image, truth = _crop(sections[number], membranes[number], jitter, size, random)
+            drawn.append((_disturbed(image, jitter, random), truth))
+        images, truths = (np.stack(parts) for parts in zip(*drawn, strict=True))
+        yield images, truths
+
+
+def _crop(
+    section: Float, membranes: Mask, jitter: Jitter, size: int, random: np.random.Generator
+) -> tuple[Float, Float]:
+    """A square of a section, zoomed, turned and mirrored; beyond its border it is mirrored."""
+    zoom = 1.0
+    if random.random() < 0.5:
+        zoom = np.exp(random.uniform(np.log(jitter.smaller), np.log(jitter.larger)))
+    extent = round(size / zoom)
+    pads = [(0, max(extent - length, 0)) for length in section.shape]
+    top, left = (
+        int(random.integers(max(length - extent, 0) + 1)) for length in section.shape
+    )
+    part = slice(top, top + extent), slice(left, left + extent)
+    pair = [
+        np.pad(image[part].astype(np.float32), pads, mode="symmetric")
+        for image in (section, membranes)
+    ]
+    if extent != size:
+        pair = [resize(image, (size, size), order=1, anti_aliasing=zoom < 1) for image in pair]
+    turns, flip = int(random.integers(4)), random.random() < 0.5
+    image, truth = (np.rot90(x, turns)[:, :: -1 if flip else 1] for x in pair)
+    return image, (truth > 0.5).astype(np.float32)
+
+
+def _disturbed(image: Float, jitter: Jitter, random: np.random.Generator) -> Float:
+    if random.random() < 0.5:
+        image = gaussian_filter(image, random.uniform(0, jitter.blur))
+    noise = random.standard_normal(image.shape, dtype=np.float32)
+    if random.random() < 0.5:  # Grain has a size.
+        noise = gaussian_filter(noise, 0.7) * 2.4
+    image = image + random.uniform(0, jitter.noise) * noise
+    gain, exponent, offset = jitter.contrast * random.standard_normal(3)
+    unit = np.clip((image + 3) / 6, 0, 1) ** np.exp(exponent)
+    varied: Float = ((unit * 6 - 3) * np.exp(gain) + offset).astype(np.float32)
+    return varied

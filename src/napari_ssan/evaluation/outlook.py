@@ -1,0 +1,165 @@
+"""What to expect of a repair at one place of a stack, judged on good slices near it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from threading import Event as Flag
+from typing import Any
+
+import numpy as np
+
+from napari_ssan.engine.events import Event
+from napari_ssan.engine.jobs import RunsOn, Stage, device_in_words, free_gpu
+from napari_ssan.engine.methods import make_method
+from napari_ssan.evaluation.choose import Chooser
+from napari_ssan.evaluation.evaluate import Evaluation, evaluate
+from napari_ssan.evaluation.events import Judging
+from napari_ssan.evaluation.summary import words
+from napari_ssan.stack.alignment import field_of
+from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.region import Region
+from napari_ssan.stack.sections import Array, SliceStack, Window
+
+#: Slices that are judged, at most.
+SLICES = 3
+
+Tell = Callable[[Event | Judging | Stage | RunsOn], object]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What to expect.
+
+    Attributes
+    ----------
+    sentence : str
+        In plain words.
+    figures : str
+        Slice by slice, a line each.
+    """
+
+    sentence: str
+    figures: str
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where in a stack to look.
+
+    Attributes
+    ----------
+    stack : SliceStack
+        The stack.
+    defects : Defects
+        Its marks: what is marked is not judged on.
+    near : int
+        Section that is to be repaired.
+    """
+
+    stack: SliceStack
+    defects: Defects
+    near: int
+
+    @classmethod
+    def of(cls, stack: SliceStack, defects: Defects, section: int | None) -> Place:
+        """The mark nearest to the section on screen, or that section if nothing is marked."""
+        here = len(stack) // 2 if section is None else section
+        marked = {*defects.whole, *defects.regions, *defects.missing}
+        return cls(stack, defects, min(marked or {here}, key=lambda z: (abs(z - here), z)))
+
+    @property
+    def window(self) -> Window:
+        """The part of the sections that is judged: around what is marked, at most 1024 x 1024."""
+        regions = self.defects.regions.get(self.near)
+        around = reduce(Region.union, regions).window if regions else None
+        return field_of(self.stack.shape[1:], around)
+
+    def judge(
+        self,
+        report: Tell,
+        cancel: Flag,
+        method: str = "ssan",
+        model: str = "ssan-fidelity",
+        device: str = "auto",
+    ) -> Outlook:
+        """Judge a method on up to three good slices nearby.
+
+        Parameters
+        ----------
+        report : callable
+            Receives a :class:`Judging` after every tile, and what else goes on.
+        cancel : threading.Event
+            Set it to stop at the next tile.
+        method, model, device : str
+            As for :func:`napari_ssan.repair`.
+
+        Raises
+        ------
+        BadInput
+            If there is no good slice nearby, or the method is not to be had.
+        Cancelled
+            If `cancel` was set.
+        """
+        try:
+            report(Stage("Looking for good slices…"))
+            stack = SliceStack(_Cut(self.stack, self.window))
+            # Within the window a section is good or not: regions elsewhere do not matter.
+            here = Defects(self._marked(), {}, self.defects.missing)
+            blocks = Chooser(stack, 1, here, cancel).nearest(self.near, SLICES).blocks
+            if method == "ssan":
+                report(Stage("Loading the network…"))
+                report(RunsOn(device_in_words(device)))
+            rival = "copy" if method == "average" else "average"
+            methods = {
+                method: make_method(method, model, device, report),
+                rival: make_method(rival, "", "auto", report),
+            }
+            return _say(
+                evaluate(stack, blocks, methods, report=report, cancel=cancel), method, rival
+            )
+        finally:
+            free_gpu()
+
+    def _marked(self) -> set[int]:
+        """Sections with anything marked in the window."""
+        regions = [z for z in self.defects.regions if np.any(self.defects.mask(z, self.window))]
+        return {*self.defects.whole, *regions}
+
+
+class _Cut:
+    """The part of all sections in a window, as an array of (sections, height, width)."""
+
+    def __init__(self, stack: SliceStack, window: Window) -> None:
+        self._stack, self._window = stack, window
+        rows, columns = window
+        self.shape = (len(stack), rows.stop - rows.start, columns.stop - columns.start)
+        self.dtype = stack.dtype
+
+    def __getitem__(self, index: Any, /) -> Array:
+        z, *parts = index
+        spans = [range(w.start, w.stop)[p] for w, p in zip(self._window, parts, strict=True)]
+        rows, columns = (slice(span.start, span.stop) for span in spans)
+        return self._stack.read(z, (rows, columns))
+
+
+def _say(found: Evaluation, method: str, rival: str) -> Outlook:
+    ours, theirs = found.rows[method], found.rows[rival]
+    gains = [a["psnr"] - b["psnr"] for a, b in zip(ours, theirs, strict=True)]
+    where = ", ".join(str(z) for z in found.sections)
+    sentence = (
+        f"On {'slice' if len(ours) == 1 else 'slices'} {where} nearby {words(method)} comes closer "
+        f"to the real slice than {words(rival)} in {sum(gain > 0 for gain in gains)} of "
+        f"{len(gains)} ({np.mean(gains):+.1f} dB)"
+    )
+    grain = [row["hf_ratio"] for row in ours if row["hf_ratio"] is not None]
+    if grain:
+        sentence += f"; texture {np.mean(grain):.2f} of real"
+    lines = [
+        f"slice {a['section']}: PSNR {a['psnr']:.2f} dB ({words(rival)}: {b['psnr']:.2f}), "
+        f"SSIM {a['ssim']:.3f} ({b['ssim']:.3f}), "
+        f"mean error {a['ie']:.1f} of 255 ({b['ie']:.1f})"
+        for a, b in zip(ours, theirs, strict=True)
+    ]
+    return Outlook(f"{sentence}.", "\n".join(lines))

@@ -1,0 +1,119 @@
+"""The result of an evaluation as plain data: what is written as JSON, and shown."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from napari_ssan.evaluation.evaluate import Evaluation
+from napari_ssan.evaluation.measures import BANDS, MEASURES, Measure
+from napari_ssan.evaluation.statistics import block_means, interval, mean
+from napari_ssan.evaluation.style import BANDS as NUMBER_OF_BANDS
+
+#: Layout of the JSON.
+FORMAT = 1
+#: Name of the network's row.
+NETWORK = "ssan"
+PACKAGES = ("napari-ssan", "torch", "numpy", "scipy", "scikit-image")
+
+Result = dict[str, Any]
+
+
+def to_result(evaluation: Evaluation, settings: dict[str, Any], seed: int) -> Result:
+    """Figures of all methods.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        What was measured.
+    settings : dict
+        How; taken over as they are.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        JSON-serializable; finite numbers and None. Described in ``docs/evaluate.md``.
+    """
+    ours = evaluation.rows.get(NETWORK)
+    methods = {
+        name: _row(rows, None if name == NETWORK else ours, evaluation.gap, seed)
+        for name, rows in evaluation.rows.items()
+    }
+    # A real section is its own truth where there are no labels.
+    known = settings.get("labels") is not None
+    return {
+        "format": FORMAT,
+        "methods": methods,
+        "real": {
+            key: mean([row[key] for row in evaluation.real]) if known else None
+            for key in ("dice", "f1")
+        },
+        "slices": evaluation.sections,
+        "settings": settings,
+        "versions": {name: version(name) for name in PACKAGES}
+        | {"python": platform.python_version()},
+    }
+
+
+def _row(
+    rows: list[dict[str, Any]], ours: list[dict[str, Any]] | None, gap: int, seed: int
+) -> dict[str, Any]:
+    """Means of a method, their intervals, and how much better the network is."""
+
+    def column(key: str) -> list[float | None]:
+        return [row[key] for row in rows]
+
+    figures: dict[str, Any] = {measure.key: mean(column(measure.key)) for measure in MEASURES}
+    figures[BANDS] = [
+        mean([row[BANDS][number] for row in rows]) for number in range(NUMBER_OF_BANDS)
+    ]
+    figures["seconds"] = mean(column("seconds"))
+    figures["intervals"] = {
+        measure.key: _interval(column(measure.key), gap, seed) for measure in MEASURES
+    }
+    figures["difference"] = (
+        None
+        if ours is None
+        else {
+            measure.key: _difference(
+                [row[measure.key] for row in ours], column(measure.key), measure, gap, seed
+            )
+            for measure in MEASURES
+        }
+    )
+    figures["per_slice"] = [
+        {"slice" if k == "section" else k: v for k, v in row.items()} for row in rows
+    ]
+    return figures
+
+
+def _difference(
+    ours: Sequence[float | None],
+    theirs: Sequence[float | None],
+    measure: Measure,
+    gap: int,
+    seed: int,
+) -> dict[str, Any] | None:
+    """The network's values minus those of another method, section by section."""
+    differences = [
+        None if a is None or b is None else a - b for a, b in zip(ours, theirs, strict=True)
+    ]
+    known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
+    if not known:
+        return None
+    return {
+        "mean": mean(differences),
+        "interval": _interval(differences, gap, seed),
+        "better": sum(measure.worse(a) < measure.worse(b) for a, b in known),
+        "of": len(known),
+    }
+
+
+def _interval(values: Sequence[float | None], gap: int, seed: int) -> list[float] | None:
+    """Sections that were hidden together count as one observation."""
+    found = interval(block_means(values, gap), seed)
+    return None if found is None else list(found)

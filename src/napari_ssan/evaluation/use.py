@@ -1,0 +1,79 @@
+"""Use of a synthesized section: whether its membranes lie where those of the real one do."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt
+from skimage.morphology import skeletonize
+
+from napari_ssan.errors import BadInput
+
+Mask = npt.NDArray[np.bool_]
+
+
+def dice(a: Mask, b: Mask) -> float:
+    """Overlap of two masks: twice the pixels that both hold, over those of either added up.
+
+    Parameters
+    ----------
+    a, b : ndarray of bool, (height, width)
+        True on membranes. Their order does not matter.
+
+    Returns
+    -------
+    float
+        0 to 1. Two empty masks agree: 1. An empty and another one do not: 0.
+
+    Raises
+    ------
+    BadInput
+        If the masks differ in shape.
+    """
+    _check(a, b)
+    total = int(a.sum()) + int(b.sum())
+    return 2 * int((a & b).sum()) / total if total else 1.0
+
+
+def f1(a: Mask, b: Mask, tolerance: float = 2) -> float:
+    """Boundary F1: agreement of two masks' centre lines, whatever their thickness.
+
+    Both masks are thinned to lines one pixel wide. Precision is the share of
+    the one's line pixels with a line pixel of the other within `tolerance`,
+    recall the same the other way round; F1 is their harmonic mean.
+
+    Parameters
+    ----------
+    a, b : ndarray of bool, (height, width)
+        True on membranes. Their order does not matter.
+    tolerance : float
+        Largest Euclidean distance of lines that count as the same, in pixels.
+
+    Returns
+    -------
+    float
+        0 to 1. Two empty masks agree: 1. An empty and another one do not: 0.
+
+    Raises
+    ------
+    BadInput
+        If the masks differ in shape.
+    """
+    _check(a, b)
+    if not a.any() or not b.any():
+        return float(a.any() == b.any())
+    lines = skeletonize(a), skeletonize(b)
+    precision, recall = (
+        float((distance_transform_edt(~there)[own] <= tolerance).mean())
+        for own, there in (lines, lines[::-1])
+    )
+    total = precision + recall
+    return 2 * precision * recall / total if total else 0.0
+
+
+def _check(a: Mask, b: Mask) -> None:
+    if a.shape != b.shape:
+        raise BadInput(
+            f"Membranes of {a.shape} and {b.shape} pixels cannot be compared; "
+            "give labels of the stack's own size."
+        )

@@ -1,0 +1,208 @@
+"""What a run writes down of its events: a table beside the model, and TensorBoard's log."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from napari_ssan.engine.events import Notice
+from napari_ssan.errors import BadInput
+from napari_ssan.training.events import Event, Preview, Report, StepDone, Validated
+
+#: Losses are written as means over so many steps.
+EVERY = 10
+#: What a table has of losses and scores; empty where there is none.
+LOSSES = ("total", "pixel", "structure", "feature", "style", "style_0", "style_1", "style_2")
+SCORES = ("psnr", "ssim", "ie", "psnr_lowpass", "hf_ratio")
+
+#: Numbers that belong to a step, by what they are of: ``loss/pixel``, ``validation/psnr`` ...
+Row = dict[str, float]
+
+
+def table_path(output: Path) -> Path:
+    """Where the table of a run lies that makes the model `output`: beside it."""
+    return output.with_suffix(".training.csv")
+
+
+class Sink(Protocol):
+    """Where numbers and pictures go."""
+
+    def write(self, step: int, row: Row) -> None:
+        """Add numbers."""
+
+    def show(self, step: int, preview: Preview) -> None:
+        """Add pictures."""
+
+    def close(self) -> None:
+        """Add nothing more."""
+
+
+class Log:
+    """Passes events on and writes them down.
+
+    Mean losses, gammas and the learning rate are written every few steps, scores
+    after each validation. A sink that fails is closed, and that is said.
+
+    Parameters
+    ----------
+    report : callable
+        Receives the events.
+    sinks : sequence of Sink
+        Where they are written.
+    """
+
+    def __init__(self, report: Report, sinks: Sequence[Sink]) -> None:
+        self._report, self._sinks = report, list(sinks)
+        self._sums: Row = {}
+        self._counted = self._step = 0
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        if isinstance(event, StepDone):
+            self._count(event)
+        for sink in list(self._sinks):
+            try:
+                self._write(sink, event)
+            except OSError as error:
+                self._sinks.remove(sink)
+                self._report(
+                    Notice(
+                        f"The log cannot be written ({error.strerror or error}): "
+                        "training goes on without it."
+                    )
+                )
+        if isinstance(event, StepDone) and self._due(event):
+            self._sums, self._counted = {}, 0
+        self._report(event)
+
+    def close(self) -> None:
+        """Write no more."""
+        for sink in self._sinks:
+            sink.close()
+
+    def _count(self, event: StepDone) -> None:
+        self._step = event.step
+        self._counted += 1
+        for name, value in event.losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def _due(self, event: StepDone) -> bool:
+        return event.step % EVERY == 0 or event.share >= 1
+
+    def _write(self, sink: Sink, event: Event) -> None:
+        if isinstance(event, Validated):
+            sink.write(event.step, {f"validation/{k}": v for k, v in event.scores.items()})
+        elif isinstance(event, Preview):
+            sink.show(self._step, event)
+        elif isinstance(event, StepDone) and self._due(event):
+            row = {f"loss/{name}": total / self._counted for name, total in self._sums.items()}
+            row |= {f"gamma/gamma_{n}": value for n, value in enumerate(event.gammas)}
+            sink.write(event.step, row | {"learning_rate": event.learning_rate})
+
+
+class Table:
+    """A CSV: a column ``step``, then one for each number, empty where it is not known.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    gammas : int
+        How many stages the attention has.
+    step : int
+        Where the run begins: rows after it are dropped, and at 0 all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+
+    def __init__(self, path: Path, gammas: int, step: int) -> None:
+        names = ["step", "learning_rate", *LOSSES, *(f"gamma_{n}" for n in range(gammas)), *SCORES]
+        rows: list[dict[str, str]] = []
+        if step and path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.DictReader(file) if 0 <= _step_of(row) <= step]
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with temporary.open("w", newline="", encoding="utf-8") as file:
+                table = csv.DictWriter(file, names, extrasaction="ignore")
+                table.writeheader()
+                table.writerows(rows)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._file = path.open("a", newline="", encoding="utf-8")
+        self._table = csv.DictWriter(self._file, names, extrasaction="ignore")
+
+    def write(self, step: int, row: Row) -> None:
+        """Add a row."""
+        numbers = {name.rpartition("/")[2]: f"{value:.6g}" for name, value in row.items()}
+        self._table.writerow({"step": step} | numbers)
+        self._file.flush()
+
+    def show(self, step: int, preview: Preview) -> None:
+        """A table holds no pictures."""
+
+    def close(self) -> None:
+        """Add nothing more."""
+        self._file.close()
+
+
+def check_tensorboard() -> None:
+    """See whether TensorBoard is installed.
+
+    Raises
+    ------
+    BadInput
+        If not.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise BadInput(
+            "A log for TensorBoard needs the package tensorboard: "
+            "pip install 'napari-ssan[tensorboard]', or leave --log away."
+        )
+
+
+class TensorBoard:
+    """A log that TensorBoard shows.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it goes.
+    step : int
+        Where the run begins; what was logged after it is hidden.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(str(folder), purge_step=step or None)
+
+    def write(self, step: int, row: Row) -> None:
+        """Add numbers."""
+        for name, value in row.items():
+            self._writer.add_scalar(name, value, step)
+
+    def show(self, step: int, preview: Preview) -> None:
+        """Add the three pictures, on the grey scale of the real section."""
+        low, high = float(preview.real.min()), float(preview.real.max())
+        for name in ("real", "before", "now"):
+            unit = ((getattr(preview, name) - low) / (high - low)).clip(0, 1)
+            self._writer.add_image(f"preview/{name}", unit, step, dataformats="HW")
+
+    def close(self) -> None:
+        """Add nothing more."""
+        self._writer.close()
+
+
+def _step_of(row: dict[str, str]) -> int:
+    """Of a row; -1 if it was cut off by a crash."""
+    text = row.get("step") or ""
+    return int(text) if text.isdigit() and None not in row.values() else -1

@@ -1,0 +1,92 @@
+"""The folder of a fine-tuning: what lies in it, and that one works in it at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from napari_ssan.engine.lock import FileLock
+from napari_ssan.errors import BadInput
+
+#: What a run is, what came of it, and who works on it.
+RECORD, VERDICT, LOCK = "run.json", "verdict.json", "lock"
+#: What it learns from, the model that it starts from, and the one that it hands over.
+SECTIONS, BASE, MODEL = "sections.npy", "base.safetensors", "model.safetensors"
+#: What systems say where there can be no locks.
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+#: What training writes before it is judged, and its checkpoint.
+CANDIDATE, CHECKPOINT = "candidate.safetensors", "candidate.checkpoint"
+
+
+def runs_folder() -> Path:
+    """Where runs live that were started in the viewer."""
+    return user_data_path("napari-ssan") / "runs"
+
+
+@contextmanager
+def held(folder: Path, what: str) -> Iterator[None]:
+    """Be the only one who works in a run's folder.
+
+    Raises
+    ------
+    BadInput
+        If somebody else does, or it cannot be written to.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        free = lock.acquire()
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise BadInput(
+                f"{what} cannot be written to its folder {folder} ({error.strerror or error}): "
+                "make that folder writable, or make room on the disk."
+            ) from None
+        free = True  # better without a lock than not at all
+    if not free:
+        raise BadInput(
+            f"{what} is being worked on already, in another window or program: "
+            "wait for its end, or stop it there."
+        )
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a crash left of a run before it had begun; a run that has begun stays.
+
+    Raises
+    ------
+    BadInput
+        If somebody works there.
+    """
+    with held(folder, "The run"):
+        begun = (folder / RECORD).exists()
+    if not begun:
+        shutil.rmtree(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,179 @@
+"""All that a training run changes, and putting it back to where it was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
+
+from napari_ssan.training.config import TrainingConfig
+
+#: The average follows fast at first: after n steps it remembers about a tenth of them.
+EARLY = 10
+
+
+class Facts(BaseModel):
+    """What a run knows beside tensors; round-trips to JSON.
+
+    Attributes
+    ----------
+    step : int
+        Steps done.
+    seconds : float
+        Spent in the training loop.
+    batch : int
+        Triplets a step, fewer than wished where memory did not suffice.
+    slowdown : float
+        Factor of the learning rate, halved at each rollback.
+    rollbacks : int
+        How often training went back.
+    best_step : int or None
+        After which the best network was.
+    best_scores, start_scores : dict of str to float
+        Of the best network, and of the one that training started from.
+    baselines : dict of str to dict of str to float
+        Scores of the baselines.
+    sums, counted : dict of str to float, int
+        Losses since the last validation, added up, and their number.
+    curve : list of dict
+        An entry for each validation.
+    sampler : dict
+        Where the stream of triplets stands.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: int = 0
+    seconds: float = 0.0
+    batch: int
+    slowdown: float = 1.0
+    rollbacks: int = 0
+    best_step: int | None = None
+    best_scores: dict[str, float] = {}
+    start_scores: dict[str, float] = {}
+    baselines: dict[str, dict[str, float]] = {}
+    sums: dict[str, float] = {}
+    counted: int = 0
+    curve: list[dict[str, Any]] = []
+    sampler: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run at one moment: what a checkpoint holds."""
+
+    tensors: dict[str, Tensor]
+    facts: Facts
+
+
+class TrainingState:
+    """A network in training.
+
+    Parameters
+    ----------
+    start : nn.Module
+        Where to start from, an SSAN or what is called like one; it is copied.
+    config : TrainingConfig
+        Settings of the optimizer and the moving average.
+    device : torch.device
+        Where to train.
+
+    Attributes
+    ----------
+    network, average : nn.Module
+        The network that is trained, and the moving average of its weights, in
+        evaluation mode.
+    optimizer : torch.optim.Adam
+        Of the network.
+    best : dict of str to Tensor
+        Weights of the average when it was at its best; empty until it was judged.
+    facts : Facts
+        Everything else.
+    """
+
+    def __init__(self, start: nn.Module, config: TrainingConfig, device: torch.device) -> None:
+        self.device = device
+        self.network = copy.deepcopy(start).to(device).train().requires_grad_(True)
+        convert_conv2d_weight_memory_format(self.network, torch.channels_last)
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.optimizer = torch.optim.Adam(
+            self.network.parameters(), config.learning_rate, betas=config.betas
+        )
+        self.best: dict[str, Tensor] = {}
+        self.facts = Facts(batch=config.batch)
+        self._decay = config.average
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Count a step, and let the average follow the network."""
+        self.facts.step += 1
+        decay = min(self._decay, self.facts.step / (self.facts.step + EARLY))
+        new = self.network.state_dict().values()
+        for kept, value in zip(self.average.state_dict().values(), new, strict=True):
+            if kept.dtype.is_floating_point:
+                kept.lerp_(value, 1 - decay)
+            else:
+                kept.copy_(value)
+
+    def gammas(self) -> tuple[float, ...]:
+        """How much each stage of the attention contributes."""
+        named = self.network.named_parameters()
+        return tuple(float(p.detach()) for name, p in named if name.endswith("gamma"))
+
+    def keep_best(self, scores: dict[str, float]) -> None:
+        """Take the average as the best so far."""
+        self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
+        self.facts.best_scores, self.facts.best_step = scores, self.facts.step
+
+    def snapshot(self, sampler: dict[str, Any]) -> Snapshot:
+        """The run as it stands, with the stream of triplets at `sampler`."""
+        self.facts.sampler = sampler
+        tensors = {name: tensor.detach().clone() for name, tensor in self._tensors()}
+        # The best is never changed in place, so that it need not be copied.
+        tensors |= {f"best.{key}": value for key, value in self.best.items()}
+        tensors["random.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        return Snapshot(tensors, self.facts.model_copy(deep=True))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Be in the state of a snapshot that was taken of the same network."""
+        self.rewind(snapshot)
+        self.facts = snapshot.facts.model_copy(deep=True)
+        best = {k: v for k, v in snapshot.tensors.items() if k.startswith("best.")}
+        self.best = {key.removeprefix("best."): value for key, value in best.items()}
+        torch.set_rng_state(snapshot.tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in snapshot.tensors:
+            torch.cuda.set_rng_state(snapshot.tensors["random.cuda"], self.device)
+
+    @torch.no_grad()
+    def rewind(self, snapshot: Snapshot) -> None:
+        """Take back weights, average and optimizer alone: steps, triplets and best go on."""
+        self.optimizer.state.clear()
+        for number, parameter in enumerate(self.network.parameters()):
+            if f"steps.{number}" in snapshot.tensors:
+                self.optimizer.state[parameter] = {
+                    "step": torch.zeros(()),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
+        # Copied in place: memory layouts stay, and with them every bit of what follows.
+        for name, tensor in self._tensors():
+            tensor.copy_(snapshot.tensors[name])
+
+    def _tensors(self) -> Iterator[tuple[str, Tensor]]:
+        for key, value in self.network.state_dict().items():
+            yield f"network.{key}", value
+        for key, value in self.average.state_dict().items():
+            yield f"average.{key}", value
+        for number, parameter in enumerate(self.network.parameters()):
+            if state := self.optimizer.state.get(parameter):
+                yield f"steps.{number}", state["step"]
+                yield f"first.{number}", state["exp_avg"]
+                yield f"second.{number}", state["exp_avg_sq"]

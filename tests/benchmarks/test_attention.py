@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from attention import PAPER, compare, forms, layer, main, measure
+from memory import peak_bytes, resident_bytes
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "giga"),
+    [
+        ("kel", 506_972, "134.05"),
+        ("sa", 5201, "4949.16"),
+        ("ssa", 10402, "81.24"),
+        ("aal", 15603, "10.42"),
+    ],
+)
+def test_counts_of_table_2(name, parameters, giga):
+    made = layer(name)
+    assert sum(p.numel() for p in made.parameters()) == parameters
+    assert f"{made.macs(512, 512) / 1e9:.2f}" == giga
+
+
+@pytest.mark.parametrize("name", ["sa", "ssa", "aal"])
+def test_both_forms_are_the_same_layer(name):
+    runs = forms(name, 32, CPU)
+    with torch.no_grad():
+        assert (runs["ours"]() - runs["plain"]()).abs().max() < 1e-4
+
+
+def test_costs_are_those_of_the_forms(monkeypatch):
+    monkeypatch.setattr("attention.resident_bytes", lambda *arguments: None)
+    with torch.no_grad():
+        costs = {name: measure(name, 64, 1, CPU) for name in PAPER}
+    plain = [costs[name].reference_peak_bytes for name in ("sa", "ssa")]
+    # 64 x 64 positions, all with all, before and after the softmax.
+    assert plain[0] > 2 * 4 * 64**4 > 4 * plain[1]
+    assert costs["sa"].peak_bytes > 4 * 64**4
+    for name, cost in costs.items():
+        assert cost.seconds > 0
+        assert (cost.reference_seconds is None) == (name == "kel")
+    ratios = compare(costs["aal"], costs["ssa"])
+    assert ratios["both plain"]["peak"] == pytest.approx(
+        costs["aal"].reference_peak_bytes / costs["ssa"].reference_peak_bytes
+    )
+
+
+def test_json_is_printed_alone_or_written(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("attention.resident_bytes", lambda *arguments: None)
+    main(["--size", "32", "--repeats", "1", "--json"])
+    printed = json.loads(capfd.readouterr().out)
+    assert list(printed) == ["kel", "sa", "ssa", "aal", "aal_over_ssa"]
+    assert set(printed["aal"]) == {
+        "params", "macs", "seconds", "reference_seconds", "ratio", "peak_bytes",
+        "reference_peak_bytes", "resident_bytes", "reference_resident_bytes",
+    }  # fmt: skip
+    path = tmp_path / "table2.json"
+    main(["--size", "32", "--repeats", "1", "--json", str(path)])
+    shown = capfd.readouterr().out
+    assert json.loads(path.read_text()).keys() == printed.keys()
+    for text in ("KEL", "138.4", "AAL over SSA", "both plain"):
+        assert text in shown
+
+
+def test_what_does_not_fit_is_counted_and_not_run(monkeypatch):
+    monkeypatch.setattr("attention.free_bytes", lambda device: 10**6)
+    cost = measure("sa", 64, 1, CPU)
+    assert (cost.seconds, cost.reference_seconds, cost.resident_bytes) == (None, None, None)
+    assert cost.peak_bytes == 4 * 64**4
+
+
+def test_peak_is_that_of_the_worst_moment():
+    def run() -> None:
+        for _ in range(3):
+            x = torch.zeros(1000)
+            del x
+        _ = torch.zeros(500), torch.zeros(500)
+
+    assert peak_bytes(run, CPU) == pytest.approx(4000, abs=200)
+
+
+def take(megabytes):
+    return lambda: np.ones(megabytes * 2**20, np.uint8).sum()
+
+
+def test_a_process_of_its_own_grows_by_what_it_takes():
+    grown = resident_bytes(take, 64)
+    assert grown is None or 60 * 2**20 < grown < 90 * 2**20
