@@ -1,10 +1,11 @@
 """What SIGKILL at random moments does to a fine-tuning: nothing may be corrupt, all must go on.
 
 ``python benchmarks/kill.py --json`` does a run on a generated stack without a break, and
-then another, whose process is killed ten times, each at a random moment of the time that
-the first one took. After each kill every model and checkpoint in the run's folder is read
-and compared with its checksum, and the next process must go on from it; in the end both
-runs must have come to the same model, to the last bit.
+then others, whose process is killed ten times, each at a random moment: at one of the
+events that the first run told, and up to two seconds later. After each kill every model
+and checkpoint in the run's folder is read and compared with its checksum, and the next
+process must go on from it; in the end both runs must have come to the same model, to the
+last bit.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ from napari_ssan.training.runs import Run
 from napari_ssan.training.verdict import Verdict
 from napari_ssan.training.wire import from_line
 
+#: A kill comes up to so many seconds after an event.
+LATER = 2.0
+
 
 def main(
     kills: Annotated[int, typer.Option(help="How often.")] = 10,
@@ -50,18 +54,18 @@ def main(
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         whole = begin(Path(folder) / "whole", steps)
-        longest = work(whole, None)["seconds"]
+        first = work(whole, None, 0.0)
         run = begin(Path(folder) / "killed", steps)
         while sum(row["killed"] for row in rows) < kills:
             if rows and rows[-1]["verdict"]:  # it was faster than the kill
                 run = begin(Path(folder) / f"killed {len(rows)}", steps)
-            row = work(run, draw.uniform(0, longest))
+            row = work(run, draw.randrange(first["events"]), draw.uniform(0, LATER))
             rows.append(row | {"corrupt": corrupt(run)})
             print(rows[-1], file=sys.stderr)
-        work(run, None)
+        work(run, None, 0.0)
         result = {
             "kills": kills,
-            "seconds_of_a_run": longest,
+            "seconds_of_a_run": first["seconds"],
             "corrupt": sum(len(row["corrupt"]) for row in rows),
             "longest_loss_seconds": max(row["seconds_lost"] for row in rows),
             "same_model": run.verdict == whole.verdict and same(run.model, whole.model),
@@ -71,8 +75,8 @@ def main(
     if as_json:
         print(json.dumps(result))
         return
-    rows_title = f"{kills} kills; a run takes {longest:.0f} s"
-    table = Table("after s", "began at step", "came to step", "s lost", "corrupt", title=rows_title)
+    title = f"{kills} kills; a run without a break takes {first['seconds']:.0f} s"
+    table = Table("after s", "began at step", "came to step", "s lost", "corrupt", title=title)
     for row in rows:
         cells = (row["seconds"], row["first_step"], row["last_step"], row["seconds_lost"])
         table.add_row(*map(str, cells), ", ".join(row["corrupt"]) or "none")
@@ -89,8 +93,17 @@ def begin(folder: Path, steps: int) -> Run:
     return new_run(divide(source, config), config, "sample", folder=folder)
 
 
-def work(run: Run, seconds: float | None) -> dict[str, Any]:
-    """Let a process work on a run, and kill it after a time; tells how far it came.
+def work(run: Run, event: int | None, later: float) -> dict[str, Any]:
+    """Let a process work on a run, and tell how far it came.
+
+    Parameters
+    ----------
+    run : Run
+        The run.
+    event : int or None
+        Which of its events is its end, None for none of them.
+    later : float
+        Seconds after it.
 
     Raises
     ------
@@ -103,9 +116,8 @@ def work(run: Run, seconds: float | None) -> dict[str, Any]:
         stdout=subprocess.PIPE,
         encoding="utf-8",
     )
-    timer = Timer(seconds, process.kill) if seconds is not None else None
-    if timer is not None:
-        timer.start()
+    timer = Timer(later, process.kill)
+    events = 0
     steps: list[int] = []
     verdict = ""
     started, begun, kept = time.monotonic(), None, None
@@ -113,6 +125,9 @@ def work(run: Run, seconds: float | None) -> dict[str, Any]:
     for line in process.stdout:
         if not line.endswith("\n"):
             break
+        if events == event:
+            timer.start()
+        events += 1
         said = from_line(line)
         if isinstance(said, StepDone):
             steps.append(said.step)
@@ -123,12 +138,12 @@ def work(run: Run, seconds: float | None) -> dict[str, Any]:
             verdict = said.text
     ended = time.monotonic()
     code = process.wait()
-    if timer is not None:
-        timer.cancel()
+    timer.cancel()
     if not verdict and code >= 0:
         raise RuntimeError(f"the run ended with exit code {code} and without a verdict")
     since = kept or begun
     return {
+        "events": events,
         "seconds": round(ended - started, 1),
         "killed": code < 0,
         "first_step": steps[0] if steps else None,

@@ -41,10 +41,10 @@ from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.stack.defects import Defects, parse_slices
 from napari_ssan.stack.sections import Array, SliceStack
 
-#: Of the bundled one: voxels of .5 to 3 times the size, other stain, grain and focus.
+#: Of the bundled one: pixels of .7 to 4 times the size, other stain and grain.
 BUNDLED = SegmenterSettings(
     steps=2400,
-    jitter=Jitter(smaller=0.33, larger=1.5, contrast=0.25, noise=0.6),
+    jitter=Jitter(smaller=0.25, larger=1.5, contrast=0.25, noise=0.6),
 )
 DATA = "ISBI 2012 challenge, training volume with labels (Drosophila ventral nerve cord, ssTEM)"
 TERMS = "free for non-commercial image segmentation software"

@@ -35,18 +35,15 @@ QUICK = SegmenterSettings(steps=60, batch=4, crop=48, learning_rate=1e-2, channe
 TOUCH = SegmenterSettings(steps=2, batch=1, crop=16, channels=(4, 8))
 
 
-def cells(seed: int, noise: float = 20, drift: float = 0) -> tuple[np.ndarray, np.ndarray]:
-    """A section with dark membranes, (96, 96) of uint8, and labels: 0 there, 255 in cells.
-
-    With another `drift`, cells lie elsewhere by some such pixels, each its own way.
-    """
+def cells(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A section with dark membranes, (96, 96) of uint8, and labels: 0 there, 255 in cells."""
     random = np.random.default_rng(seed)
-    seeds = random.random((19, 2)) * 96 + drift * random.standard_normal((19, 2))
+    seeds = random.random((19, 2)) * 96
     places = np.moveaxis(np.indices((96, 96)), 0, -1)[:, :, None]
     nearest = np.square(places - seeds).sum(-1).argmin(-1)
     membranes = find_boundaries(nearest, mode="thick")
     grey = gaussian_filter(np.where(membranes, 60.0, 160.0), 0.7)
-    grey += np.random.default_rng((seed, round(10 * drift + 100))).normal(0, noise, grey.shape)
+    grey += random.normal(0, 20, grey.shape)
     return grey.clip(0, 255).astype(np.uint8), np.where(membranes, 0, 255).astype(np.uint8)
 
 
@@ -79,29 +76,19 @@ def test_it_learns_membranes_and_ignores_the_grey_scale(stack, trained):
     assert dice(trained.membranes(wide), found) > 0.999
 
 
-def test_blurring_is_caught_by_membranes_and_grain_though_psnr_rises(trained):
-    real, labels = cells(7, noise=40)
-    average = np.mean([cells(7, 40, drift)[0] for drift in (-3, 3)], axis=0).astype(np.uint8)
-    blurred = gaussian_filter(average, 2)
-    assert psnr(real, blurred) > psnr(real, average) + 0.5
-    assert hf_ratio(real, blurred) < 0.5 * hf_ratio(real, average)
-    sharp, soft = (dice(trained.membranes(image), labels == 0) for image in (average, blurred))
-    assert soft < 0.8 * sharp
-
-
-@pytest.mark.parametrize("z", [5, 14])
-def test_blurring_is_caught_on_real_sections(data_folder, z):
-    """Against what the bundled segmenter finds in the real section of a stack it never saw."""
-    volume = imread(data_folder / "data" / "vnc_stack2_raw.tif", key=range(z - 1, z + 2))
-    before, real, after = volume[:, :512, :512]
+@pytest.mark.parametrize("z", [86, 92])
+def test_blurring_is_caught_by_membranes_and_grain_though_psnr_rises(data_folder, z):
+    """On mouse sections, whose membranes are thin, against those found in the real section."""
+    volume = imread(data_folder / "data" / "kasthuri_z000-097.tif", key=range(z - 1, z + 2))
+    before, real, after = volume[:, :320, :320]
     average = ((before.astype(float) + after) / 2).astype(np.uint8)
-    blurred = gaussian_filter(average, 2)
-    assert psnr(real, blurred) > psnr(real, average)
+    blurred = gaussian_filter(average, 1)
+    assert psnr(real, blurred) > psnr(real, average) + 0.3
     assert hf_ratio(real, blurred) < 0.5 * hf_ratio(real, average)
     segmenter = bundled_segmenter()
-    truth = segmenter.membranes(real)
-    sharp, soft = (dice(segmenter.membranes(image), truth) for image in (average, blurred))
-    assert soft < sharp
+    found = [segmenter.membranes(image) for image in (real, average, blurred)]
+    assert dice(found[0], found[2]) < dice(found[0], found[1]) - 0.05
+    assert f1(found[0], found[2]) < f1(found[0], found[1]) - 0.1
 
 
 def test_training_is_deterministic_and_says_how_far_it_is(stack):
@@ -198,7 +185,7 @@ def test_labels_without_two_values_are_refused(stack):
 def test_crops_keep_image_and_membranes_together():
     _, labels = cells(0)
     clean = np.where(labels == 0, -1.0, 1.0).astype(np.float32)
-    still = Jitter(smaller=0.5, larger=2, contrast=0, noise=0, blur=0)
+    still = Jitter(smaller=0.5, larger=2, contrast=0, noise=0)
     images, truths = next(crops([clean], [labels == 0], still, 16, 64, seed=0))
     assert images.shape == truths.shape == (16, 64, 64)
     assert set(np.unique(truths)) == {0, 1}

@@ -20,6 +20,9 @@ Mask = npt.NDArray[np.bool_]
 class Jitter(BaseModel):
     """How much crops are varied; all are mirrored and turned by multiples of 90°.
 
+    None is blurred: a segmenter that forgives blur would not tell a blurred
+    section from a sharp one.
+
     Attributes
     ----------
     smaller, larger : float
@@ -30,9 +33,6 @@ class Jitter(BaseModel):
     noise : float
         Standard deviation of the noise that is added at most, in standard
         deviations of the section.
-    blur : float
-        Standard deviation of the Gaussian that half of the crops are blurred
-        by at most, in pixels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -41,7 +41,6 @@ class Jitter(BaseModel):
     larger: float = Field(1.1, ge=1)
     contrast: float = Field(0.1, ge=0, lt=1)
     noise: float = Field(0.2, ge=0)
-    blur: float = Field(0.0, ge=0)
 
 
 def membranes_of(labels: Sequence[Array]) -> list[Mask]:
@@ -124,9 +123,7 @@ def _crop(
         zoom = np.exp(random.uniform(np.log(jitter.smaller), np.log(jitter.larger)))
     extent = round(size / zoom)
     pads = [(0, max(extent - length, 0)) for length in section.shape]
-    top, left = (
-        int(random.integers(max(length - extent, 0) + 1)) for length in section.shape
-    )
+    top, left = (int(random.integers(max(length - extent, 0) + 1)) for length in section.shape)
     part = slice(top, top + extent), slice(left, left + extent)
     pair = [
         np.pad(image[part].astype(np.float32), pads, mode="symmetric")
@@ -140,10 +137,8 @@ def _crop(
 
 
 def _disturbed(image: Float, jitter: Jitter, random: np.random.Generator) -> Float:
-    if random.random() < 0.5:
-        image = gaussian_filter(image, random.uniform(0, jitter.blur))
     noise = random.standard_normal(image.shape, dtype=np.float32)
-    if random.random() < 0.5:  # Grain has a size.
+    if random.random() < 0.5:  # Grain has a size; the factor keeps its deviation.
         noise = gaussian_filter(noise, 0.7) * 2.4
     image = image + random.uniform(0, jitter.noise) * noise
     gain, exponent, offset = jitter.contrast * random.standard_normal(3)

@@ -137,9 +137,9 @@ class Bench:
         task.reported.connect(partial(self._on_repair, job, Stopwatch(choice)))
         task.ended.connect(partial(self._on_repaired, job))
 
-    def export(self, path: Path, mask: bool) -> None:
-        """Queue writing the repaired stack to a file."""
-        from napari_ssan.files import check_output, mask_path, save_stack
+    def export(self, path: Path, mask: bool, error: bool) -> None:
+        """Queue writing the repaired stack to a file, and what is known of its pixels to others."""
+        from napari_ssan.files import check_output, error_path, mask_path, save_stack
         from napari_ssan.writers import calibration
 
         repaired = self.session.snapshot()
@@ -151,14 +151,17 @@ class Bench:
             def tick(done: int, total: int) -> None:
                 report(Progress(done, total, done, None))
 
-            for target in (path, mask_path(path)) if mask else (path,):
-                check_output(target, sources, overwrite=True, dtype=repaired.dtype)
+            check_output(path, sources, overwrite=True, dtype=repaired.dtype)
+            for wanted, beside in ((mask, mask_path), (error, error_path)):
+                if wanted:
+                    check_output(beside(path), sources, overwrite=True)
             return save_stack(
                 path,
                 repaired,
                 calibration(repaired, meta),
                 overwrite=True,
                 mask=mask,
+                error=error,
                 progress=tick,
                 cancel=cancel,
             )

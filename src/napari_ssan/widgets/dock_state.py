@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from napari_ssan.engine.expected_error import describe
 from napari_ssan.widgets.bench import Bench
 from napari_ssan.widgets.layers import view_objection, voxel_text
 from napari_ssan.widgets.repair_state import DockState, Question
@@ -48,7 +49,9 @@ def state_of(
         total=bench.total,
         has_result=has_result,
         showing_before=has_result and not results.shown,
-        overlay=results.overlay is not None,
+        overlay="synthetic" in results.overlays,
+        error_map="error" in results.overlays,
+        confidence=describe(session.repaired, slot) if slot is not None else "",
         accept=state == "synthesized",
         revert=state in ("synthesized", "accepted"),
         can_export=has_result and not bench.busy,

@@ -256,7 +256,7 @@ class LookPanel(Panel):
 class ExportPanel(Panel):
     """Writing the repaired stack to a file."""
 
-    export_pressed = Signal(str, bool)
+    export_pressed = Signal(str, bool, bool)
 
     def __init__(self) -> None:
         super().__init__("4  Export")
@@ -268,17 +268,25 @@ class ExportPanel(Panel):
         self.export = button("Export…", "Write the repaired stack to a file, slice by slice")
         self.with_mask = QCheckBox("Also write the mask of synthetic pixels")
         self.with_mask.setToolTip("A second file beside it: 255 where a pixel is synthetic, else 0")
+        self.with_error = QCheckBox("Also write the expected error")
+        self.with_error.setToolTip(
+            "A further file beside it: how wrong each pixel is likely to be, in grey values; 0 "
+            "where it is real"
+        )
         self.export.clicked.connect(
             lambda: self.export_pressed.emit(
-                FORMATS[self.format.currentText()], self.with_mask.isChecked()
+                FORMATS[self.format.currentText()],
+                self.with_mask.isChecked(),
+                self.with_error.isChecked(),
             )
         )
         self.column.addLayout(pairs(self.format, self.export))
         self.column.addWidget(self.with_mask)
+        self.column.addWidget(self.with_error)
 
     def render_state(self, state: DockState) -> None:
         """Show a state."""
-        for widget in (self.format, self.export, self.with_mask):
+        for widget in (self.format, self.export, self.with_mask, self.with_error):
             enable(widget, state.can_export)
 
 

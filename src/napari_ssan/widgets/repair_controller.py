@@ -1,6 +1,7 @@
 """Wires the dock "Repair slice": viewer, view, benches and workers."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from napari_ssan.widgets.repair_state import (
     model_from_file,
 )
 from napari_ssan.widgets.repair_view import RepairView
+from napari_ssan.widgets.result import Overlay
 from napari_ssan.workers import Lane
 
 EMPTY = "Open a stack, or try the sample."
@@ -144,9 +146,9 @@ class RepairController:
         if self.bench is not None and slot is not None:
             self.bench.session.revert([slot])
 
-    def export(self, suffix: str, mask: bool) -> None:
+    def export(self, suffix: str, mask: bool, error: bool) -> None:
         """Ask where to, and whether to replace what is there, and write."""
-        from napari_ssan.files import mask_path
+        from napari_ssan.files import error_path, mask_path
 
         bench = self.bench
         if bench is None:
@@ -158,13 +160,15 @@ class RepairController:
         if target is None:
             return
         try:
-            outputs = [target, mask_path(target)] if mask else [target]
+            outputs = [target]
+            outputs += [mask_path(target)] if mask else []
+            outputs += [error_path(target)] if error else []
         except BadInput as error:
             messages.report(error)
             return
         existing = [path for path in outputs if path.exists() or path.is_symlink()]
         if not existing or self.view.ask_replace(existing):
-            bench.export(target, mask)
+            bench.export(target, mask, error)
 
     def open_sample(self) -> None:
         """Open the generated stack."""
@@ -244,7 +248,7 @@ class RepairController:
                 del self._benches[image]
             elif removed == bench.marks.layer:
                 bench.marks.forget_layer()
-            elif removed == bench.results.layer or removed == bench.results.overlay:
+            elif removed in bench.results.layers:
                 bench.results.forget(removed)
         self._on_layers()
 
@@ -335,7 +339,8 @@ class RepairController:
         looking.before_toggled.connect(self.show_before)
         looking.accept_pressed.connect(self.accept)
         looking.revert_pressed.connect(self.revert)
-        looking.overlay_toggled.connect(self._show_overlay)
+        looking.overlay_toggled.connect(partial(self._show_overlay, "synthetic"))
+        view.confidence.map_toggled.connect(partial(self._show_overlay, "error"))
         view.outlook.asked.connect(self.ask_outlook)
         view.exporting.export_pressed.connect(self.export)
         table = marking.table
@@ -348,9 +353,9 @@ class RepairController:
         self.viewer.layers.selection.active = layer
         self._choose(layer)
 
-    def _show_overlay(self, on: bool) -> None:
+    def _show_overlay(self, what: Overlay, on: bool) -> None:
         if self.bench is not None:
-            self.bench.results.show_synthetic(on)
+            self.bench.results.show_overlay(what, on)
             self.refresh()
 
     def _on_row(self, number: int, action: str) -> None:

@@ -77,8 +77,11 @@ class DockState:
         What is going on; empty if nothing is.
     done, total : int
         Progress; a total of 0 is a bar that only moves.
-    has_result, showing_before, overlay : bool
-        Whether there is a repaired layer; whether the original is on screen.
+    has_result, showing_before, overlay, error_map : bool
+        Whether there is a repaired layer; whether the original is on screen;
+        what is shown over the result.
+    confidence : str
+        How far the slice on screen can be trusted; empty if all of it is real.
     accept, revert : bool
         Whether the slice on screen can be.
     can_export : bool
@@ -108,6 +111,8 @@ class DockState:
     has_result: bool = False
     showing_before: bool = False
     overlay: bool = False
+    error_map: bool = False
+    confidence: str = ""
     accept: bool = False
     revert: bool = False
     can_export: bool = False

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ssan.network.model_file import SUFFIX
+from napari_ssan.widgets.confidence import ConfidencePanel
 from napari_ssan.widgets.outlook import OutlookPanel
 from napari_ssan.widgets.panels import (
     ExportPanel,
@@ -62,7 +63,9 @@ class RepairView(QWidget):  # type: ignore[misc]
         self.repairing = RepairPanel(models, devices)
         self.looking = LookPanel()
         self.outlook = OutlookPanel()
+        self.confidence = ConfidencePanel()
         self.looking.column.addWidget(self.outlook)
+        self.looking.column.addWidget(self.confidence)
         self.exporting = ExportPanel()
         self.panels = (self.marking, self.repairing, self.looking, self.exporting)
         for panel in self.panels:
@@ -97,6 +100,7 @@ class RepairView(QWidget):  # type: ignore[misc]
         for panel in self.panels:
             panel.setEnabled(not state.refusal)
             panel.render_state(state)
+        self.confidence.render_state(state)
 
     def ask_missing(self, z: int, known: int) -> int | None:
         """Ask how many sections are missing after a slice; None if the user turned away."""

@@ -1,16 +1,13 @@
 """The result in the viewer: the repaired layer over the original, and what of it is synthetic."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
 from napari.layers import Image
 from psygnal import Signal
 
-from napari_ssan.engine.repaired import LARGEST_ARRAY, RepairedStack, Slot
+from napari_ssan.engine.repaired import RepairedStack, Slot
 from napari_ssan.engine.session import RepairSession
-from napari_ssan.stack.sections import Array
+from napari_ssan.engine.stored import LARGEST_ARRAY
 from napari_ssan.widgets.layers import (
     METADATA,
     go_to,
@@ -21,90 +18,16 @@ from napari_ssan.widgets.layers import (
     section_on_screen,
     unwrap,
 )
+from napari_ssan.widgets.shown import Shown, ShownError, SyntheticPixels
 
 #: Nothing, and a colour that no micrograph has.
-OVERLAY = {"colors": [[0, 0, 0, 0], [1, 0, 0.8, 1]], "name": "synthetic"}
-
-
-class Shown(RepairedStack):
-    """The repaired stack as its layer reads it: in a 3-D view, nothing too large for memory.
-
-    A plugin hears of a 3-D view only after napari has sliced its layers for it, so
-    the layer cannot be hidden in time; instead it is given a single voxel.
-
-    Parameters
-    ----------
-    repaired : RepairedStack
-        Shares its patches: what is laid over one is seen through the other.
-    in_3d : callable
-        Whether the view is in 3-D.
-    """
-
-    def __init__(self, repaired: RepairedStack, in_3d: Callable[[], bool]) -> None:
-        self.__dict__ = repaired.__dict__
-        self._in_3d = in_3d
-
-    def __getitem__(self, index: Any) -> Array:
-        if self._in_3d() and asks_for_too_much(self, index):
-            return np.zeros((1,) * self.ndim, self.dtype)
-        return super().__getitem__(index)
-
-
-class SyntheticPixels:
-    """The mask of synthetic pixels, read like an array of uint8: 1 where one is.
-
-    Parameters
-    ----------
-    shown : Shown
-        The repaired stack.
-    """
-
-    dtype = np.dtype(np.uint8)
-
-    def __init__(self, shown: Shown) -> None:
-        self._shown = shown
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """As the repaired stack's."""
-        return self._shown.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self._shown.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return self._shown.size
-
-    def __len__(self) -> int:
-        return len(self._shown)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[np.uint8]:
-        if self._shown._in_3d() and asks_for_too_much(self, index):
-            return np.zeros((1,) * self.ndim, np.uint8)
-        return self._shown.synthetic(index).view(np.uint8)
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Any:
-        array = self[()]
-        return array if dtype is None else array.astype(dtype, copy=False)
-
-
-def asks_for_too_much(data: Any, index: Any) -> bool:
-    """Whether an index, a tuple of slices or whole numbers, spans more than a GiB."""
-    parts = index if isinstance(index, tuple) else (index,)
-    spans = [
-        len(range(length)[part]) if isinstance(part, slice) else 1
-        for length, part in zip(data.shape, parts, strict=False)
-    ]
-    pixels = np.prod([*spans, *data.shape[len(parts) :]], dtype=object)
-    return bool(pixels * data.dtype.itemsize > LARGEST_ARRAY)
+TINT = {"colors": [[0, 0, 0, 0], [1, 0, 0.8, 1]], "name": "synthetic"}
+#: What may be shown over the result: which pixels are synthetic, how wrong they are likely to be.
+Overlay = Literal["synthetic", "error"]
 
 
 class ResultLayers:
-    """Layer of the repaired stack, and overlay of its synthetic pixels.
+    """Layer of the repaired stack, and overlays that tell about its pixels.
 
     Parameters
     ----------
@@ -125,7 +48,7 @@ class ResultLayers:
         self.session = session
         self._shown = Shown(session.repaired, lambda: bool(viewer.dims.ndisplay == 3))
         self.layer: Any = None
-        self.overlay: Any = None
+        self.overlays: dict[Overlay, Any] = {}
         self._hidden_in_3d = False
 
     @property
@@ -137,6 +60,11 @@ class ResultLayers:
     def longer(self) -> bool:
         """Whether it has sections that the original has not."""
         return len(self.session.repaired.slots) != len(self.session.stack)
+
+    @property
+    def layers(self) -> list[Any]:
+        """Those that are in the viewer: the result, and what lies over it."""
+        return [*([] if self.layer is None else [self.layer]), *self.overlays.values()]
 
     def adopt(self) -> bool:
         """Take over a result that an earlier dock left in the viewer; whether there is one."""
@@ -171,31 +99,16 @@ class ResultLayers:
         self.guard_3d()
         self.changed.emit()
 
-    def show_synthetic(self, on: bool) -> None:
-        """Add the overlay of synthetic pixels, or take it away."""
-        if on and self.overlay is None:
-            from napari.utils import Colormap
-
+    def show_overlay(self, what: Overlay, on: bool) -> None:
+        """Add an overlay, or take it away."""
+        if on and what not in self.overlays:
             self.ensure()
-            self.overlay = self._insert(
-                Image(
-                    SyntheticPixels(self._shown),
-                    name=f"{self.image.name} [synthetic pixels]",
-                    multiscale=False,
-                    contrast_limits=(0, 1),
-                    colormap=Colormap(**OVERLAY),
-                    blending="translucent_no_depth",
-                    interpolation2d="nearest",
-                    opacity=0.35,
-                    metadata=made_for(self.image),
-                    **placement(self.image),
-                ),
-                above=self.layer,
-            )
-            self.overlay.visible = self.shown
+            made = self._tint() if what == "synthetic" else self._glow()
+            self.overlays[what] = self._insert(made, above=self.layer)
+            self.overlays[what].visible = self.shown
             self.guard_3d()
-        elif not on and self.overlay is not None:
-            overlay, self.overlay = self.overlay, None
+        elif not on and what in self.overlays:
+            overlay = self.overlays.pop(what)
             if overlay in self.viewer.layers:
                 self.viewer.layers.remove(overlay)
 
@@ -229,14 +142,14 @@ class ResultLayers:
 
     def refresh(self) -> None:
         """Read again what is on screen, after the repaired stack has changed."""
-        for layer in (self.layer, self.overlay):
-            if layer is None:
-                continue
+        for layer in self.layers:
             data = unwrap(layer.data)
             if tuple(layer.extent.data[1] - layer.extent.data[0] + 1) != data.shape:
                 layer.data = data  # sections came or went
             else:
                 layer.refresh(thumbnail=False, extent=False)
+        if "error" in self.overlays:
+            self._fit_glow(self.overlays["error"])
         if self.layer is not None:
             self.layer.metadata = self._metadata()
             self.guard_3d()
@@ -246,7 +159,7 @@ class ResultLayers:
         repaired = self.session.repaired
         if self.layer is None or any(repaired.patches(slot) for slot in repaired.slots):
             return
-        self.show_synthetic(False)
+        self._drop_overlays()
         layer, self.layer = self.layer, None
         if layer in self.viewer.layers:
             self.viewer.layers.remove(layer)
@@ -254,12 +167,11 @@ class ResultLayers:
 
     def forget(self, removed: Any) -> None:
         """Let go of a layer that the user has deleted."""
-        if self.overlay is not None and removed == self.overlay:
-            self.overlay = None
+        self.overlays = {what: one for what, one in self.overlays.items() if one != removed}
         if self.layer is not None and removed == self.layer:
             self.layer.events.visible.disconnect(self._on_visible)
             self.layer = None
-            self.show_synthetic(False)
+            self._drop_overlays()
         self.changed.emit()
 
     def guard_3d(self) -> str:
@@ -269,7 +181,7 @@ class ResultLayers:
         if self.viewer.dims.ndisplay == 3:
             if self.session.repaired.nbytes > LARGEST_ARRAY and self.layer.visible:
                 self._hidden_in_3d = True
-                for layer in self._layers():
+                for layer in self.layers:
                     layer.visible = False
                 return (
                     "The repaired layer is hidden in 3-D, since all of it would have to be "
@@ -281,18 +193,61 @@ class ResultLayers:
         return ""
 
     def close(self) -> None:
-        """Let go of the layers; the result stays, the overlay goes."""
-        self.show_synthetic(False)
+        """Let go of the layers; the result stays, the overlays go."""
+        self._drop_overlays()
         if self.layer is not None:
             self.layer.events.visible.disconnect(self._on_visible)
 
-    def _layers(self) -> list[Any]:
-        return [layer for layer in (self.layer, self.overlay) if layer is not None]
-
     def _on_visible(self, event: Any = None) -> None:
-        if self.overlay is not None:
-            self.overlay.visible = self.layer.visible
+        for overlay in self.overlays.values():
+            overlay.visible = self.layer.visible
         self.changed.emit()
+
+    def _drop_overlays(self) -> None:
+        for what in tuple(self.overlays):
+            self.show_overlay(what, False)
+
+    def _tint(self) -> Image:
+        """Overlay of what is synthetic."""
+        from napari.utils import Colormap
+
+        return Image(
+            SyntheticPixels(self._shown),
+            name=f"{self.image.name} [synthetic pixels]",
+            multiscale=False,
+            contrast_limits=(0, 1),
+            colormap=Colormap(**TINT),
+            blending="translucent_no_depth",
+            interpolation2d="nearest",
+            opacity=0.35,
+            metadata=made_for(self.image),
+            **placement(self.image),
+        )
+
+    def _glow(self) -> Image:
+        """Overlay of the expected error: black, which adds nothing, where a pixel is real."""
+        layer = Image(
+            ShownError(self._shown),
+            name=f"{self.image.name} [expected error]",
+            multiscale=False,
+            contrast_limits=(0, 1),
+            colormap="inferno",
+            blending="additive",
+            interpolation2d="nearest",
+            opacity=0.7,
+            metadata=made_for(self.image),
+            **placement(self.image),
+        )
+        self._fit_glow(layer)
+        return layer
+
+    def _fit_glow(self, layer: Any) -> None:
+        """Have the highest expected error of all sections shown brightest."""
+        records = self.session.repaired.provenance.sections
+        top = max((record.error.highest for record in records if record.error), default=1.0)
+        if layer.contrast_limits_range[1] != top and top > 0:
+            layer.contrast_limits_range = (0, top)
+            layer.contrast_limits = (0, top)
 
     def _insert(self, layer: Any, above: Any) -> Any:
         layers = self.viewer.layers

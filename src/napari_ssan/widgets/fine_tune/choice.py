@@ -1,0 +1,214 @@
+"""Which stack is learned from, and what of it: follows the layers of a viewer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from napari_ssan.errors import BadInput
+from napari_ssan.training.fine_tune import AIMS, FineTuneConfig
+from napari_ssan.widgets.fine_tune.core import Plan
+from napari_ssan.widgets.fine_tune.part import region_layers, window_finder
+from napari_ssan.widgets.fine_tune.state import EMPTY, Settings
+from napari_ssan.widgets.layers import (
+    go_to,
+    is_image,
+    owner_of,
+    source_path,
+    stack_of,
+    voxel_text,
+)
+from napari_ssan.widgets.sessions import SESSIONS
+
+if TYPE_CHECKING:
+    from napari_ssan.stack.sections import SliceStack
+
+#: Events of Shapes and Labels layers that say that something was drawn.
+DRAWN = ("data", "paint", "labels_update")
+
+
+class StackChoice:
+    """The chosen image layer, and the layers that a region may be drawn on.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Whose layers.
+
+    Attributes
+    ----------
+    layers, regions : list of layer
+        Images, and what may narrow them.
+    layer : Image layer or None
+        The chosen one.
+    stack : SliceStack or None
+        Its stack, if it is one.
+    refusal : str
+        Why it is none, and what to do; else empty.
+    """
+
+    #: Another layer is chosen.
+    chosen = Signal()
+    #: The layers to choose from are others.
+    listed = Signal()
+    #: What is marked in the chosen stack, or drawn on the layer of the region, has changed.
+    drawn = Signal()
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self.layers: list[Any] = []
+        self.regions: list[Any] = []
+        self.layer: Any = None
+        self.stack: SliceStack | None = None
+        self.refusal = EMPTY
+        self._watched: Any = None
+        self._strokes = 0
+        layers = viewer.layers
+        self._events = [
+            (layers.events.inserted, self._on_layers),
+            (layers.events.removed, self._on_layers),
+            (layers.selection.events.active, self._on_active),
+            (SESSIONS.changed, self._on_marks),
+        ]
+        for event, callback in self._events:
+            event.connect(callback)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the images."""
+        return tuple(str(layer.name) for layer in self.layers)
+
+    @property
+    def index(self) -> int:
+        """Place of the chosen one; -1 if there is none."""
+        return self.layers.index(self.layer) if self.layer in self.layers else -1
+
+    @property
+    def info(self) -> str:
+        """Shape, voxel size and type."""
+        if self.stack is None:
+            return ""
+        shape = " × ".join(map(str, self.stack.source_shape))
+        return f"shape {shape}\nvoxel {voxel_text(self.layer)}\n{self.stack.dtype}"
+
+    def follow(self) -> None:
+        """Look at the viewer, for the first time."""
+        self._on_layers()
+        self._on_active()
+
+    def choose(self, index: int) -> None:
+        """Choose a layer by its place in the list, in the viewer, too."""
+        layer = self.layers[index]
+        self._viewer.layers.selection.active = layer
+        self._choose(layer)
+
+    def go_to(self, z: int) -> None:
+        """Show a section."""
+        if self.stack is not None:
+            go_to(self._viewer, self.layer, self.stack.z_axis, z)
+
+    def plan(self, settings: Settings) -> tuple[Plan, object]:
+        """Make a plan of what is set.
+
+        Returns
+        -------
+        plan : Plan
+            What is to be learned, and from what.
+        key : hashable
+            Where it is the same, the same can be used.
+
+        Raises
+        ------
+        BadInput
+            If there is no stack to learn from.
+        """
+        if self.layer is None:
+            raise BadInput(EMPTY)
+        stack = stack_of(self.layer)  # anew, in case the layer was given other data
+        session = SESSIONS.of(self.layer)
+        defects = None if session is None else session.defects
+        region = self._region(settings.region)
+        config = FineTuneConfig(
+            base=settings.base,
+            loss=AIMS[settings.aim],
+            minutes=settings.minutes,
+            share=settings.share,
+            device=settings.device,
+            style=settings.style,
+            feature=settings.feature,
+        )
+        plan = Plan(
+            config=config,
+            stack=stack,
+            title=str(self.layer.name),
+            path=source_path(self.layer),
+            defects=defects,
+            first=settings.first,
+            last=settings.last,
+            window=window_finder(region, self.layer, stack),
+        )
+        what = (self.layer.unique_id, id(stack.data), self._strokes)
+        marks = None if defects is None else defects.to_json()
+        place = None if region is None else region.unique_id
+        key = (*what, marks, place, settings.first, settings.last, settings.base, settings.share)
+        return plan, key
+
+    def watch(self, index: int) -> None:
+        """Hear of what is drawn on the layer at a place in the list of regions; 0 is none."""
+        region = self._region(index)
+        if region is self._watched:
+            return
+        self._connect_region(False)
+        self._watched = region
+        self._connect_region(True)
+
+    def close(self) -> None:
+        """Let go of the viewer."""
+        for event, callback in self._events:
+            event.disconnect(callback)
+        self._connect_region(False)
+
+    def _region(self, index: int) -> Any:
+        return self.regions[index - 1] if 0 < index <= len(self.regions) else None
+
+    def _connect_region(self, on: bool) -> None:
+        if self._watched is None:
+            return
+        for name in DRAWN:
+            event = getattr(self._watched.events, name, None)
+            if event is not None:
+                (event.connect if on else event.disconnect)(self._on_drawn)
+
+    def _choose(self, layer: Any) -> None:
+        self.layer, self.stack, self.refusal = layer, None, ""
+        if layer is None:
+            self.refusal = EMPTY
+        else:
+            try:
+                self.stack = stack_of(layer)
+            except BadInput as error:
+                self.refusal = str(error)
+        self.chosen.emit()
+
+    def _on_layers(self, event: Any = None) -> None:
+        layers = list(self._viewer.layers)
+        ids = {layer.unique_id for layer in layers}
+        self.layers = [each for each in layers if is_image(each) and owner_of(each) not in ids]
+        self.regions = region_layers(self._viewer)
+        self.listed.emit()
+        if self.layer not in self.layers:
+            self._choose(self.layers[-1] if self.layers else None)
+
+    def _on_active(self, event: Any = None) -> None:
+        active = self._viewer.layers.selection.active
+        if active in self.layers and active != self.layer:
+            self._choose(active)
+
+    def _on_marks(self, key: Any) -> None:
+        if self.layer is not None and key == self.layer.unique_id:
+            self.drawn.emit()
+
+    def _on_drawn(self, event: Any = None) -> None:
+        self._strokes += 1
+        self.drawn.emit()

@@ -1,0 +1,241 @@
+"""Curves of a run: scores on held-out slices against what they must beat, and the loss by terms."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+
+from napari_ssan.widgets.fine_tune.history import Curve, History
+from napari_ssan.widgets.panels import wrapped
+
+#: Colours that can be told apart on light and dark, also by most who are colour-blind.
+BLUE, ORANGE, GREEN, PINK, SKY = "#3b8eea", "#e69f00", "#1fa97c", "#d06bb0", "#7cc7f2"
+HEIGHT = 92
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve of a plot.
+
+    Attributes
+    ----------
+    name : str
+        Of the value in the history.
+    label : str
+        In the user's words.
+    colour : str
+        As ``#rrggbb``; empty is that of the text.
+    tooltip : str
+        What it is.
+    """
+
+    name: str
+    label: str
+    colour: str
+    tooltip: str
+
+
+TERMS = (
+    Line("total", "total", "", "The sum that training makes small"),
+    Line("pixel", "pixels", BLUE, "Difference of grey values from the real slice (Charbonnier)"),
+    Line("structure", "structure", SKY, "One minus the structural similarity"),
+    Line("feature", "features", GREEN, "Difference of what VGG16 sees (feature reconstruction)"),
+    Line("style", "style", ORANGE, "Difference of texture from that of three slices"),
+)
+BALANCE = (
+    Line("style_0", "before", BLUE, "Style balance, signed term of the slice before"),
+    Line("style_1", "the slice", ORANGE, "Style balance, signed term of the slice itself"),
+    Line("style_2", "after", GREEN, "Style balance, signed term of the slice after"),
+)
+GAMMAS = (
+    Line("gamma_0", "γ₁", BLUE, "First stage of the attention"),
+    Line("gamma_1", "γ₂", ORANGE, "Second stage of the attention"),
+    Line("gamma_2", "γ₃", GREEN, "Third stage of the attention"),
+)
+
+
+class Plot(QWidget):  # type: ignore[misc]
+    """A plot with its name and its legend above it, which looks like the dock around it.
+
+    Parameters
+    ----------
+    title, tooltip : str
+        What it shows.
+    """
+
+    def __init__(self, title: str, tooltip: str) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(1)
+        self._title = title
+        self.legend = wrapped()
+        self.legend.setTextFormat(Qt.TextFormat.RichText)
+        self.legend.setText(f"<b>{title}</b>")
+        self.graph = pg.PlotWidget(background=None)
+        self.graph.setFixedHeight(HEIGHT)
+        self.graph.setToolTip(tooltip)
+        self.graph.setMenuEnabled(False)
+        self.graph.setMouseEnabled(x=False, y=False)
+        self.graph.hideButtons()
+        self.graph.getPlotItem().layout.setContentsMargins(0, 8, 8, 0)
+        self.graph.getAxis("bottom").setStyle(maxTickLevel=0)
+        left = self.graph.getAxis("left")
+        left.setWidth(38)
+        left.enableAutoSIPrefix(False)
+        self.graph.getAxis("bottom").enableAutoSIPrefix(False)
+        self.graph.getAxis("bottom").setHeight(18)
+        self._drawn: dict[str, pg.PlotDataItem] = {}
+        column.addWidget(self.legend)
+        column.addWidget(self.graph)
+        self._match_text()
+
+    def draw(self, name: str, curve: Curve, colour: str, *, dashed: bool = False) -> None:
+        """Draw a curve, or draw it anew; an empty `colour` is that of the text."""
+        if name not in self._drawn:
+            self._drawn[name] = self.graph.plot(connect="finite")
+        style = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
+        ink = QColor(colour) if colour else self._ink()
+        item = self._drawn[name]
+        item.setData(*curve)
+        item.setPen(pg.mkPen(ink, width=1 if dashed else 2, style=style))
+
+    def dots(self, name: str, colour: str) -> None:
+        """Mark the points of a curve."""
+        self._drawn[name].setSymbol("o")
+        self._drawn[name].setSymbolSize(5)
+        self._drawn[name].setSymbolBrush(colour)
+        self._drawn[name].setSymbolPen(None)
+
+    def clear(self) -> None:
+        """Draw nothing."""
+        self._drawn.clear()
+        self.graph.clear()
+
+    def explain(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Say what the curves are: label and colour of each."""
+        ink = self._ink().name()
+        parts = [f'<span style="color:{colour or ink}">{label}</span>' for label, colour in entries]
+        self.legend.setText(" &nbsp;".join([f"<b>{self._title}</b>", *parts]))
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self._match_text()
+
+    def _ink(self) -> QColor:
+        return QColor(self.palette().color(self.foregroundRole()))
+
+    def _match_text(self) -> None:
+        faint = self._ink()
+        faint.setAlpha(110)
+        for side in ("left", "bottom"):
+            axis = self.graph.getAxis(side)
+            axis.setPen(faint)
+            axis.setTextPen(self._ink())
+
+
+class ScorePlots(QWidget):  # type: ignore[misc]
+    """Scores on the held-out slices, with dashed lines at those of average and flow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        self._legend = QLabel(
+            f'<span style="color:{BLUE}">━ your model</span> &nbsp; '
+            f'<span style="color:{ORANGE}">┅ optical flow</span> &nbsp; '
+            f'<span style="color:{GREEN}">┅ average</span>'
+        )
+        self._legend.setToolTip(
+            "Held-out slices are not trained on: each is synthesized from its neighbours and "
+            "compared with the real one. The dashed lines are what it must beat"
+        )
+        self.plots = {
+            "psnr": Plot("PSNR (dB)", "Likeness to the real slices in decibels; higher is better"),
+            "ssim": Plot("SSIM", "Likeness of structure, 1 is the same; higher is better"),
+            "hf_ratio": Plot(
+                "Grain (1: as real)",
+                "Fine texture of the synthetic slices over that of the real ones: 1 is right, "
+                "less is too smooth. Natural texture gains here what it costs in decibels",
+            ),
+        }
+        self.figures = wrapped()
+        self.figures.setToolTip("The best so far, by what the aim asks for; it is what is kept")
+        for widget in (self._legend, *self.plots.values(), self.figures):
+            column.addWidget(widget)
+
+    def clear(self) -> None:
+        """Draw nothing."""
+        for plot in self.plots.values():
+            plot.clear()
+
+    def show_history(self, history: History) -> None:
+        """Draw what is known."""
+        last = max((v.step for v in history.validations), default=0)
+        for widget in (self._legend, *self.plots.values()):
+            widget.setVisible(bool(history.validations))
+        for metric, plot in self.plots.items():
+            plot.draw("ours", history.scores(metric), BLUE)
+            plot.dots("ours", BLUE)
+            for name, colour in (("tvl1", ORANGE), ("average", GREEN)):
+                scores = history.baselines.get(name, {})
+                ends = (np.array([0.0, max(last, 1)]), np.full(2, scores.get(metric, np.nan)))
+                plot.draw(name, ends, colour, dashed=True)
+        ends = (np.array([0.0, max(last, 1)]), np.ones(2))
+        self.plots["hf_ratio"].draw("real", ends, "", dashed=True)
+        best = history.best or (history.validations[0] if history.validations else None)
+        scores = best.scores if best else {}
+        self.figures.setText(
+            f"Best: {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}, "
+            f"grain {scores['hf_ratio']:.2f}"
+            if best
+            else "They are looked at before the first step, and again and again."
+        )
+
+
+class LossPlots(QWidget):  # type: ignore[misc]
+    """The loss term by term, the signed terms of the style balance, and the attention's γ."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.groups = (
+            (Plot("Loss", "What training makes small, term by term, as it enters the sum"), TERMS),
+            (
+                Plot(
+                    "Style balance",
+                    "Texture measured against three slices, with its sign: the terms of the "
+                    "slices before and after keep the result from copying either",
+                ),
+                BALANCE,
+            ),
+            (
+                Plot("Attention", "How much each stage of the attention (γ) contributes"),
+                GAMMAS,
+            ),
+        )
+        for plot, _ in self.groups:
+            column.addWidget(plot)
+
+    def clear(self) -> None:
+        """Draw nothing."""
+        for plot, _ in self.groups:
+            plot.clear()
+
+    def show_history(self, history: History) -> None:
+        """Draw what is known; a group that has no curve is hidden."""
+        for plot, lines in self.groups:
+            known = [line for line in lines if line.name in history.names]
+            plot.setVisible(bool(known))
+            plot.explain([(line.label, line.colour) for line in known])
+            plot.legend.setToolTip("\n".join(f"{line.label}: {line.tooltip}" for line in known))
+            for line in known:
+                plot.draw(line.name, history.curve(line.name), line.colour)

@@ -1,0 +1,96 @@
+"""The dock widget "Fine-tune", as napari makes it."""
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from qtpy.compat import isalive
+from qtpy.QtCore import QEvent
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QMainWindow, QScrollArea, QVBoxLayout, QWidget
+
+from napari_ssan.widgets.fine_tune.controller import FineTuneController
+from napari_ssan.widgets.fine_tune.core import Core
+from napari_ssan.widgets.fine_tune.trainer import Trainer
+from napari_ssan.widgets.layers import unwrap
+
+if TYPE_CHECKING:
+    import napari
+
+#: Marks a window that a training leaves off with.
+WATCHED = "napari_ssan_training"
+
+
+class FineTuneDock(QWidget):  # type: ignore[misc]
+    """Train a model on the stack that is open, watch it, and keep what is better.
+
+    Training goes on when the dock is closed. When the viewer is closed it leaves off
+    with a checkpoint, and the next dock offers to go on.
+
+    Parameters
+    ----------
+    napari_viewer : napari.viewer.Viewer
+        The viewer that it works in.
+    """
+
+    def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.setWindowTitle("Fine-tune")
+        trainer = trainer_of(napari_viewer)
+        self.controller = FineTuneController(napari_viewer, trainer)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QScrollArea.Shape.NoFrame)
+        area.setWidget(self.controller.view)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(area)
+        self.setMinimumWidth(320)
+        self._was_docked = False
+        self.destroyed.connect(self.controller.close)
+
+    def event(self, event: QEvent) -> bool:
+        """Notice when napari takes the dock out of its window: that is how it closes one."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parentWidget() is not None:
+                self._was_docked = True
+            elif self._was_docked:
+                self.controller.close()
+                self.deleteLater()
+        return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Learn which window it is in: training ends with it."""
+        super().showEvent(event)
+        window = self.parentWidget()
+        while window is not None and not isinstance(window, QMainWindow):
+            window = window.parentWidget()
+        if window is not None:
+            leave_with(window, self.controller.trainer)
+
+    def closeEvent(self, event: QEvent) -> None:  # noqa: N802
+        """Let go of the viewer when it is closed as a window of its own."""
+        self.controller.close()
+        super().closeEvent(event)
+
+
+def leave_with(window: QMainWindow, trainer: Trainer) -> None:
+    """Have a training leave off when a window goes, also where its dock is closed by then."""
+
+    def leave() -> None:
+        if isalive(trainer.training):  # at the end of a program Qt's objects go in any order
+            trainer.close()
+
+    if window.property(WATCHED) is None:
+        window.setProperty(WATCHED, True)
+        window.destroyed.connect(leave)
+
+
+_TRAINERS: WeakKeyDictionary[Any, Trainer] = WeakKeyDictionary()
+
+
+def trainer_of(viewer: Any) -> Trainer:
+    """Return the trainer of a viewer, which stays when a dock is closed."""
+    key = unwrap(viewer)
+    if key not in _TRAINERS or _TRAINERS[key].closed:
+        _TRAINERS[key] = Trainer(Core())
+    return _TRAINERS[key]

@@ -1,0 +1,101 @@
+"""What a training run has said so far, kept so that curves can be drawn of it. Knows no Qt."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ssan.training.events import Compared, Event, Preview, Scores, StepDone, Validated
+
+Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+#: A curve has no more points than this; each is the mean of those that it stands for.
+POINTS = 240
+
+
+class History:
+    """The events of a run, step by step.
+
+    A run that goes back, after a loss that was no number or from its checkpoint,
+    forgets the steps that it takes again.
+
+    Attributes
+    ----------
+    latest : StepDone or None
+        The last step.
+    baselines : mapping of str to mapping of str to float
+        Scores of ``average`` and ``tvl1``.
+    validations : list of Validated
+        In the order of their steps; the first is the network that training started from.
+    preview : Preview or None
+        The last one.
+    """
+
+    def __init__(self) -> None:
+        self.latest: StepDone | None = None
+        self.baselines: Mapping[str, Scores] = {}
+        self.validations: list[Validated] = []
+        self.preview: Preview | None = None
+        self._steps: list[int] = []
+        self._values: dict[str, list[float]] = {}
+
+    def take(self, event: Event) -> None:
+        """Remember an event, if there is anything in it to be drawn."""
+        if isinstance(event, StepDone):
+            self._step(event)
+        elif isinstance(event, Validated):
+            self.validations = [v for v in self.validations if v.step < event.step]
+            self.validations.append(event)
+        elif isinstance(event, Compared):
+            self.baselines = event.baselines
+        elif isinstance(event, Preview):
+            self.preview = event
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What there are curves of: terms of the loss, and ``gamma_0`` and so on."""
+        return tuple(self._values)
+
+    @property
+    def best(self) -> Validated | None:
+        """The best validation after the start, as the run judged it."""
+        best = [v for v in self.validations if v.best and v.step]
+        return best[-1] if best else None
+
+    def curve(self, name: str) -> Curve:
+        """Steps, and means of a value over them, (n,) each."""
+        steps = np.asarray(self._steps, float)
+        values = np.asarray(self._values.get(name, ()), float)
+        if not len(values):
+            return np.empty(0), np.empty(0)
+        if len(steps) <= POINTS:
+            return steps, values
+        starts = np.linspace(0, len(steps), POINTS, endpoint=False).astype(int)
+        counts = np.diff([*starts, len(steps)])
+        return (
+            np.add.reduceat(steps, starts) / counts,
+            np.add.reduceat(values, starts) / counts,
+        )
+
+    def scores(self, metric: str) -> Curve:
+        """Steps, and the score of the network on the held-out sections after them."""
+        known = [(v.step, v.scores[metric]) for v in self.validations if metric in v.scores]
+        steps, values = np.array(known, float).reshape(-1, 2).T
+        return steps, values
+
+    def _step(self, event: StepDone) -> None:
+        kept = bisect_left(self._steps, event.step)
+        if kept < len(self._steps):
+            del self._steps[kept:]
+            for values in self._values.values():
+                del values[kept:]
+        now = dict(event.losses) | {f"gamma_{n}": value for n, value in enumerate(event.gammas)}
+        for name in now.keys() - self._values.keys():
+            self._values[name] = [float("nan")] * len(self._steps)
+        for name, values in self._values.items():
+            values.append(now.get(name, float("nan")))
+        self._steps.append(event.step)
+        self.latest = event

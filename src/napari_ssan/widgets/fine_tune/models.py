@@ -1,0 +1,239 @@
+"""The fold "My models": the user's own models, and what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import psygnal
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QProgressBar
+
+from napari_ssan.network.model_file import SUFFIX, ModelInfo
+from napari_ssan.widgets import messages
+from napari_ssan.widgets.fine_tune.core import Core
+from napari_ssan.widgets.fine_tune.fold import Fold
+from napari_ssan.widgets.library import LIBRARY
+from napari_ssan.widgets.panels import button, enable, narrow_list, pairs, say, wrapped
+from napari_ssan.workers import Lane
+
+MODEL_FILE, PACKAGE = f"Model file (*{SUFFIX})", "bioimage.io package (*.zip)"
+
+
+class ModelsPanel(Fold):
+    """A list, and five buttons."""
+
+    rename_pressed = Signal(str)
+    export_pressed = Signal(str)
+    import_pressed = Signal()
+    delete_pressed = Signal(str)
+    cancel_pressed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__("My models", "The models that you have trained or imported")
+        self.models = narrow_list()
+        self.models.setToolTip("Your own models. They appear in the lists of both docks")
+        self.models.currentIndexChanged.connect(self._on_model)
+        self.card = wrapped()
+        self.card.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.card.setToolTip("What the model's card says; it travels with the file")
+        self.rename = button("Rename…", "Give the model another name; it stays the same model")
+        self.export = button(
+            "Export…", "Write the model to a file: our own kind, or a package for bioimage.io"
+        )
+        self.bring = button("Import…", "Copy a model from a file to your own models")
+        self.delete = button("Delete…", "Delete the model's file. Repairs made with it stay")
+        self.busy = wrapped()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(8)
+        self.bar.setRange(0, 0)
+        self.rename.clicked.connect(lambda: self.rename_pressed.emit(self.chosen))
+        self.export.clicked.connect(lambda: self.export_pressed.emit(self.chosen))
+        self.bring.clicked.connect(lambda: self.import_pressed.emit())
+        self.delete.clicked.connect(lambda: self.delete_pressed.emit(self.chosen))
+        for widget in (self.models, self.card):
+            self.column.addWidget(widget)
+        self.column.addLayout(pairs(self.rename, self.export, self.bring, self.delete))
+        for widget in (self.busy, self.bar):
+            self.column.addWidget(widget)
+        self._cards: list[str] = []
+        self.show_models([], "")
+        self.show_busy("")
+
+    @property
+    def chosen(self) -> str:
+        """Name of the model that is chosen; empty if there is none."""
+        return str(self.models.currentText()) if self._cards else ""
+
+    def show_models(self, infos: list[ModelInfo], chosen: str) -> None:
+        """List the user's models, and choose one if it is there."""
+        kept = chosen or self.chosen
+        self._cards = [card_text(info) for info in infos]
+        self.models.clear()
+        self.models.addItems([info.name for info in infos])
+        self.models.setCurrentIndex(max(self.models.findText(kept), 0) if infos else -1)
+        self.models.setVisible(bool(infos))
+        for control in (self.rename, self.export, self.delete):
+            enable(control, bool(infos))
+        self._on_model()
+
+    def show_busy(self, text: str) -> None:
+        """Say what is going on; empty if nothing is."""
+        say(self.busy, text)
+        self.bar.setVisible(bool(text))
+
+    def ask_name(self, name: str) -> str:
+        """Ask for another name of a model; empty if the user turned away."""
+        text, yes = QInputDialog.getText(self, "Rename the model", f"New name of {name}", text=name)
+        return str(text).strip() if yes else ""
+
+    def ask_file(self) -> str:
+        """Ask for a model file to import; empty if the user turned away."""
+        kinds = f"Models (*{SUFFIX} *.zip)"
+        return str(QFileDialog.getOpenFileName(self, "Import a model", "", kinds)[0])
+
+    def ask_target(self, name: str) -> Path | None:
+        """Ask where to export to; the ending says as what. None if the user turned away."""
+        proposed = str(Path.home() / f"{name}{SUFFIX}")
+        path, kind = QFileDialog.getSaveFileName(
+            self, "Export the model", proposed, f"{MODEL_FILE};;{PACKAGE}"
+        )
+        if not path:
+            return None
+        suffix = ".zip" if kind == PACKAGE else SUFFIX
+        target = Path(path)
+        if target.suffix.lower() in (".zip", SUFFIX) and kind not in (MODEL_FILE, PACKAGE):
+            return target
+        return target if target.suffix.lower() == suffix else target.with_suffix(suffix)
+
+    def ask_delete(self, name: str) -> bool:
+        """Ask whether a model is to be deleted for good."""
+        text = f"Delete the model {name}? It cannot be brought back."
+        answer = QMessageBox.question(self, "Delete the model", text)
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _on_model(self) -> None:
+        index = self.models.currentIndex()
+        known = 0 <= index < len(self._cards)
+        self.card.setText(self._cards[index] if known else "None yet: train one, or import a file.")
+
+
+class ModelsDesk:
+    """Renames, exports, imports and deletes the user's models.
+
+    Parameters
+    ----------
+    core : Core
+        What does it.
+    lane : Lane
+        Where.
+    panel : ModelsPanel
+        Where the user asks for it.
+    """
+
+    #: The models are listed anew.
+    changed = psygnal.Signal()
+
+    def __init__(self, core: Core, lane: Lane, panel: ModelsPanel) -> None:
+        self._core, self._lane, self._panel = core, lane, panel
+        self.models: list[ModelInfo] = []
+        self._chosen = ""
+        self._open = True
+        self._said: set[str] = set()
+        panel.rename_pressed.connect(self.rename)
+        panel.export_pressed.connect(self.export)
+        panel.import_pressed.connect(self.bring)
+        panel.delete_pressed.connect(self.delete)
+        LIBRARY.changed.connect(self.read)
+        LIBRARY.chosen.connect(self._on_chosen)
+
+    def read(self) -> None:
+        """Read the list anew."""
+        notices: list[str] = []
+        task = self._lane.submit(lambda report, cancel: self._core.models(notices.append))
+        task.succeeded.connect(partial(self._on_read, notices))
+        task.failed.connect(messages.report)
+
+    def rename(self, name: str) -> None:
+        """Ask for another name, and give it."""
+        new = self._panel.ask_name(name)
+        if new and new != name:
+            self._do(
+                lambda: self._core.rename_model(name, new), "Renaming…", f"{name} is {new} now."
+            )
+
+    def export(self, name: str) -> None:
+        """Ask where to, and write a copy."""
+        target = self._panel.ask_target(name)
+        if target is not None:
+            self._do(
+                lambda: self._core.export_model(name, target),
+                f"Writing {target.name}…",
+                f"Exported {name} to {target.name}.",
+                changes=False,
+            )
+
+    def bring(self) -> None:
+        """Ask for a file, and copy the model in it."""
+        path = self._panel.ask_file()
+        if path:
+            title = f"Reading {Path(path).name}…"
+            self._do(lambda: self._core.import_model(Path(path)), title, "Imported the model.")
+
+    def delete(self, name: str) -> None:
+        """Ask, and delete."""
+        if self._panel.ask_delete(name):
+            self._do(lambda: self._core.delete_model(name), "Deleting…", f"Deleted {name}.")
+
+    def close(self) -> None:
+        """Hear and show no more."""
+        self._open = False
+        LIBRARY.changed.disconnect(self.read)
+        LIBRARY.chosen.disconnect(self._on_chosen)
+
+    def _do(
+        self, work: Callable[[], object], busy: str, done: str, *, changes: bool = True
+    ) -> None:
+        task = self._lane.submit(lambda report, cancel: work(), busy)
+        self._panel.show_busy(busy)
+        task.succeeded.connect(partial(self._on_done, done, changes))
+        task.failed.connect(messages.report)
+        task.ended.connect(self._on_ended)
+
+    def _on_done(self, sentence: str, changes: bool, made: object) -> None:
+        messages.tell(sentence)
+        if isinstance(made, ModelInfo):
+            self._chosen = made.name
+        if changes:
+            LIBRARY.changed.emit()
+
+    def _on_ended(self) -> None:
+        if self._open:
+            self._panel.show_busy("")
+
+    def _on_chosen(self, path: Path) -> None:
+        self._chosen = path.stem
+
+    def _on_read(self, notices: list[str], models: list[ModelInfo]) -> None:
+        for sentence in set(notices) - self._said:
+            messages.warn(sentence)
+        self._said.update(notices)
+        self.models = models
+        if self._open:
+            own = [info for info in models if not info.bundled]
+            self._panel.show_models(own, self._chosen)
+            self._chosen = ""
+            self.changed.emit()
+
+
+def card_text(info: ModelInfo) -> str:
+    """What matters of a model's card, in a line or two."""
+    card = info.card
+    said = str(card.get("verdict") or card.get("summary") or "").removesuffix("; use it?")
+    base = f"from {card['base']}" if card.get("base") else ""
+    loss = f"loss {card['loss']}" if card.get("loss") else ""
+    made = ", ".join(part for part in (base, loss) if part)
+    lines = [part[:1].upper() + part[1:] for part in (made, said) if part]
+    return "\n".join(lines) or "Its card says nothing."

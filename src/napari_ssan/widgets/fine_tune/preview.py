@@ -1,0 +1,94 @@
+"""One held-out slice: real, as the base model makes it, and as training has come to make it."""
+
+import numpy as np
+import pyqtgraph as pg
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+
+from napari_ssan.stack.sections import Array
+from napari_ssan.training.events import Preview
+
+HEIGHT = 132
+#: Grey values beyond these quantiles of the real slice are black and white.
+DARKEST, BRIGHTEST = 0.002, 0.998
+#: At first the middle of a slice is shown, so many pixels wide.
+WIDTH = 128
+REAL, NONE = "real", "No preview yet."
+
+
+class PreviewImages(QWidget):  # type: ignore[misc]
+    """Three views that move together: what is dragged or zoomed in one follows in the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(3)
+        self.caption = QLabel(NONE)
+        grid.addWidget(self.caption, 0, 0, 1, 3)
+        self.titles: list[QLabel] = []
+        self.images: list[pg.ImageItem] = []
+        self._boxes: list[pg.ViewBox] = []
+        tips = (
+            "The real slice, which is not trained on",
+            "Synthesized from its neighbours by the model that training started from",
+            "Synthesized from its neighbours by what training has come to",
+        )
+        for column, (title, tip) in enumerate(zip((REAL, "before", "now"), tips, strict=True)):
+            label = QLabel(title)
+            label.setAlignment(Qt.AlignmentFlag.AlignCenter)
+            graph = pg.GraphicsView(background=None)
+            graph.setFixedHeight(HEIGHT)
+            graph.setMinimumWidth(60)
+            graph.setToolTip(f"{tip}. Drag to move, turn the wheel to zoom")
+            box = pg.ViewBox(invertY=True, lockAspect=True, enableMenu=False, border=None)
+            graph.setCentralItem(box)
+            image = pg.ImageItem(axisOrder="row-major")
+            box.addItem(image)
+            if self._boxes:
+                box.setXLink(self._boxes[0])
+                box.setYLink(self._boxes[0])
+            self._boxes.append(box)
+            self.titles.append(label)
+            self.images.append(image)
+            grid.addWidget(label, 1, column)
+            grid.addWidget(graph, 2, column)
+            grid.setColumnStretch(column, 1)
+        self._shown: Preview | None = None
+
+    def show_preview(self, preview: Preview | None) -> None:
+        """Show a preview; the part that is looked at stays."""
+        if preview is self._shown:
+            return
+        first = self._shown is None
+        self._shown = preview
+        if preview is None:
+            self.caption.setText(NONE)
+            self.caption.show()
+            self.titles[0].setText(REAL)
+            for image in self.images:
+                image.clear()
+            return
+        self.caption.hide()
+        self.titles[0].setText(f"{REAL}, slice {preview.section}")
+        levels = _levels(preview.real)
+        pictures = (preview.real, preview.before, preview.now)
+        for image, picture in zip(self.images, pictures, strict=True):
+            image.setImage(picture, levels=levels)
+        if first:
+            self._centre(preview.real.shape)
+
+    def _centre(self, shape: tuple[int, ...]) -> None:
+        middle_y, middle_x = shape[0] / 2, shape[1] / 2
+        half = min(WIDTH, *shape) / 2
+        self._boxes[0].setRange(
+            xRange=(middle_x - half, middle_x + half),
+            yRange=(middle_y - half, middle_y + half),
+            padding=0,
+        )
+
+
+def _levels(real: Array) -> tuple[float, float]:
+    """What is shown black and what white."""
+    low, high = np.quantile(real, (DARKEST, BRIGHTEST))
+    return float(low), float(max(high, low + 1e-6))

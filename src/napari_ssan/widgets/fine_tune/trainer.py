@@ -1,0 +1,302 @@
+"""Training, which goes on while docks come and go: one run at a time in a viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+from qtpy.QtCore import QCoreApplication
+
+from napari_ssan.engine.events import Notice
+from napari_ssan.errors import BadInput
+from napari_ssan.training.events import Preparing, RolledBack, StepDone
+from napari_ssan.training.tuning_events import Judging, MemoryUsed
+from napari_ssan.widgets import messages
+from napari_ssan.widgets.fine_tune.core import Core, Plan
+from napari_ssan.widgets.fine_tune.history import History
+from napari_ssan.widgets.fine_tune.state import (
+    RunState,
+    about_text,
+    model_name,
+    share_text,
+    step_text,
+)
+from napari_ssan.widgets.library import LIBRARY
+from napari_ssan.workers import Lane, Task
+
+if TYPE_CHECKING:
+    from napari_ssan.network.model_file import ModelInfo
+    from napari_ssan.training.division import Division
+    from napari_ssan.training.runs import Run
+    from napari_ssan.training.verdict import Verdict
+
+BUSY = "A training runs already: stop or discard it first."
+
+
+@dataclass(frozen=True)
+class Begun:
+    """The run has a folder: from now on it survives a crash."""
+
+    run: Run
+
+
+class Trainer:
+    """Works on a run, and holds what docks show of it.
+
+    Parameters
+    ----------
+    core : Core
+        What does the work.
+    """
+
+    #: Phase or words have changed.
+    changed = Signal()
+    #: Only figures have changed; this comes often.
+    progressed = Signal()
+    #: Runs that are on disk may have come or gone.
+    released = Signal()
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.history = History()
+        self.run: Run | None = None
+        self.verdict: Verdict | None = None
+        self._task: Task | None = None
+        self._stop = Flag()
+        self._title = self._busy = self._memory = ""
+        self._share: float | None = None
+        self._stepped = self._ending = self._discarding = False
+        self._notes: list[str] = []
+        self._details: list[str] = []
+        self.closed = False
+        application = QCoreApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.close)
+        #: For training, for what takes seconds, and for downloads, which may take long.
+        self.training, self.errands, self.fetching = Lane(), Lane(), Lane()
+
+    @property
+    def state(self) -> RunState:
+        """What there is to show."""
+        if self.verdict is not None and self.run is not None:
+            text = self.verdict.text[:1].upper() + self.verdict.text[1:]
+            return RunState(
+                phase="judged",
+                about=self._about(),
+                notes=self.verdict.reason,
+                verdict=text,
+                better=self.verdict.better,
+                name=model_name(self.run.title, self.run.config.aim),
+            )
+        if self._task is None:
+            return RunState()
+        return RunState(
+            phase="running",
+            about=self._about(),
+            busy=self._busy,
+            share=self._share,
+            can_stop=self._stepped and not self._ending,
+            can_discard=not self._discarding,
+            notes="\n".join(self._notes),
+            details="\n".join(self._details),
+        )
+
+    def begin(self, plan: Plan, division: Division | None, apart: bool) -> None:
+        """Begin a run.
+
+        Parameters
+        ----------
+        plan : Plan
+            What is asked for.
+        division : Division or None
+            What is known to be of use; None to look first.
+        apart : bool
+            Whether to train in a process of its own.
+
+        Raises
+        ------
+        BadInput
+            If another run is at work, or waits for a decision.
+        """
+        core, stop = self.core, self._ready(plan.title)
+
+        def work(report: Any, cancel: Flag) -> Verdict:
+            found = division or core.divide(plan, report, cancel)
+            run = core.begin(found, plan, report, cancel)
+            report(Begun(run))
+            return core.train(run, apart, report, cancel, stop)
+
+        self._start(work)
+
+    def resume(self, run: Run, apart: bool) -> None:
+        """Go on with a run that was interrupted, or show what came of it.
+
+        Raises
+        ------
+        BadInput
+            If another run is at work, or waits for a decision.
+        """
+        core, stop = self.core, self._ready(run.title)
+        self.run, self.verdict = run, run.verdict
+        if self.verdict is None:
+            self._start(lambda report, cancel: core.train(run, apart, report, cancel, stop))
+        self.changed.emit()
+
+    def stop(self) -> None:
+        """End training, and keep the best."""
+        if self._task is not None and self._stepped and not self._ending:
+            self._ending = True
+            self._stop.set()
+            self._say("Stopping after this step…", None)
+            self.changed.emit()
+
+    def discard(self) -> None:
+        """End training, and keep nothing."""
+        if self._task is not None:
+            self._discarding = self._ending = True
+            self._task.cancel()
+            self._say("Discarding…", None)
+            self.changed.emit()
+
+    def keep(self, name: str) -> None:
+        """Make the result one of the user's models, and choose it for repairs."""
+        run = self.run
+        if run is None or self.verdict is None or not self.verdict.better or self._ending:
+            return
+        self._ending = True
+        task = self.errands.submit(lambda report, cancel: run.keep(name), "Saving the model…")
+        task.succeeded.connect(self._on_kept)
+        task.failed.connect(self._on_not_kept)
+
+    def keep_base(self) -> None:
+        """Throw away what was trained."""
+        if self.verdict is not None and not self._ending:
+            self._throw_away()
+
+    def close(self) -> None:
+        """Leave off with a checkpoint, and wait for that; the viewer may be gone already."""
+        if self.closed:
+            return
+        self.closed = True
+        for lane in (self.training, self.fetching, self.errands):
+            lane.close()
+
+    # ---- within
+
+    def _ready(self, title: str) -> Flag:
+        """Forget the last run; returns the flag that stops the next."""
+        if self._task is not None or self.verdict is not None:
+            raise BadInput(BUSY)
+        self.history, self.run, self._stop = History(), None, Flag()
+        self._title, self._memory = title, ""
+        self._notes, self._details = [], []
+        self._stepped = self._ending = self._discarding = False
+        return self._stop
+
+    def _start(self, work: Any) -> None:
+        self._busy, self._share = "Waiting for its turn…", None
+        self._task = task = self.training.submit(work, "Training")
+        task.reported.connect(self._on_report)
+        task.succeeded.connect(self._on_verdict)
+        task.failed.connect(messages.report)
+        task.cancelled.connect(self._on_cancelled)
+        task.ended.connect(self._on_ended)
+        self.changed.emit()
+
+    def _on_report(self, event: Any) -> None:
+        if isinstance(event, Begun):
+            self.run = event.run
+            self.changed.emit()
+        elif isinstance(event, Notice):
+            self._note(event.text)
+        elif isinstance(event, RolledBack):
+            self._note(event.reason)
+        elif isinstance(event, MemoryUsed):
+            where = "RAM" if event.where == "CPU" else f"{event.where} memory"
+            self._memory = f"{event.used / 2**30:.1f} GB {where}"
+        elif isinstance(event, StepDone):
+            self.history.take(event)
+            self._on_step(event)
+        elif isinstance(event, Preparing):
+            self._say(share_text(event.text, event.done, event.total), _share(event))
+        elif isinstance(event, Judging):
+            self._ending = True
+            self._say(share_text("comparing with the base model", *_parts(event)), _share(event))
+        else:
+            self.history.take(event)
+            self.progressed.emit()
+
+    def _on_step(self, event: StepDone) -> None:
+        first, self._stepped = not self._stepped, True
+        self._say(step_text(event.step, event.seconds_left, self._memory), event.share)
+        if first:
+            self.changed.emit()
+
+    def _say(self, text: str, share: float | None) -> None:
+        """Say how far it is; what the user has asked for since comes first."""
+        if self._discarding:
+            text, share = "Discarding…", None
+        self._busy, self._share = text, share
+        self.progressed.emit()
+
+    def _note(self, text: str) -> None:
+        notes = self._notes if self._stepped else self._details
+        if text not in notes:
+            notes.append(text)
+        self.changed.emit()
+
+    def _on_verdict(self, verdict: Verdict) -> None:
+        if self._discarding:  # it had just been over
+            self._throw_away()
+        else:
+            self.verdict, self._ending = verdict, False
+
+    def _on_cancelled(self) -> None:
+        if self._discarding:
+            self._throw_away()
+
+    def _throw_away(self) -> None:
+        if self.run is not None:
+            run, self.run, self.verdict = self.run, None, None
+            task = self.errands.submit(lambda report, cancel: run.discard(), "Discarding…")
+            task.failed.connect(messages.report)
+            self.released.emit()  # whoever asks for runs now waits until it is done
+            self.changed.emit()
+
+    def _on_kept(self, info: ModelInfo) -> None:
+        messages.tell(
+            f"{info.name} is one of your models now; the dock Repair slice can repair with it."
+        )
+        self.run = self.verdict = None
+        self.changed.emit()
+        LIBRARY.changed.emit()
+        LIBRARY.chosen.emit(info.path)
+
+    def _on_not_kept(self, error: Exception) -> None:
+        self._ending = False
+        messages.report(error)
+        self.changed.emit()
+
+    def _on_ended(self) -> None:
+        self._task = None
+        if self.verdict is None:  # what is left of it is offered like any other
+            self.run = None
+        if not self.closed:  # else nobody is there to begin anything
+            self.released.emit()
+            self.changed.emit()
+
+    def _about(self) -> str:
+        if self.run is None:
+            return self._title
+        config = self.run.config
+        return about_text(self.run.title, config.aim, config.base, config.minutes)
+
+
+def _parts(event: Preparing | Judging) -> tuple[int, int]:
+    return event.done, event.total
+
+
+def _share(event: Preparing | Judging) -> float | None:
+    return event.done / event.total if event.total else None
