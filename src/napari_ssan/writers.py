@@ -46,12 +46,15 @@ def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
 def calibration(data: Any, meta: dict[str, Any]) -> Any:
     """Derive the calibration of a layer from its data and state."""
+    from napari_ssan.engine.expected_error import ExpectedError
     from napari_ssan.engine.repaired import RepairedStack
     from napari_ssan.files import Calibration
     from napari_ssan.files.provenance_io import from_plain
 
     ndim = len(data.shape)
     z_axis: int | None = None
+    if isinstance(data, ExpectedError):
+        data = data.repaired
     if isinstance(data, RepairedStack):
         z_axis = data.stack.z_axis
     elif ndim >= 3:

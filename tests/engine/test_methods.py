@@ -6,7 +6,8 @@ import torch
 from scipy.ndimage import gaussian_filter, shift
 
 from napari_ssan.engine.events import Notice
-from napari_ssan.engine.methods import METHODS, Network, block_flow, make_method
+from napari_ssan.engine.methods import METHODS, Network, make_method
+from napari_ssan.engine.warps import block_flow
 from napari_ssan.errors import BadInput
 
 

@@ -237,9 +237,11 @@ def test_cancel_works_within_a_tile(volume, tiny_model):
 
 def test_scratch_holds_the_pixels(volume, tmp_path):
     repaired = napari_ssan.repair(volume, [2, 5], method="average", scratch=tmp_path)
-    assert len(list(tmp_path.glob("*.npy"))) == 2
+    assert len(list(tmp_path.glob("[0-9]*.npy"))) == 2
+    assert len(list(tmp_path.glob("error-*.npy"))) == 2
     expected = napari_ssan.repair(volume, [2, 5], method="average")
     np.testing.assert_array_equal(np.asarray(repaired), np.asarray(expected))
+    np.testing.assert_array_equal(repaired.expected_error[5], expected.expected_error[5])
 
 
 def test_memory_is_bounded_by_tiles(tmp_path, monkeypatch):

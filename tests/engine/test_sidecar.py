@@ -60,6 +60,57 @@ def test_round_trip(stack, side):
     assert other.repaired.provenance == session.repaired.provenance
 
 
+def test_expected_errors_survive(stack, side):
+    session = repaired(stack, side)
+    assert len(list(side.folder.glob("error-*.npy"))) == 3
+    saved = side.load(stack)
+    assert all(isinstance(patch.error, StoredArray) for patch in saved.patches)
+    other = RepairSession(stack)
+    other.restore(saved)
+    np.testing.assert_array_equal(
+        other.repaired.expected_error[:], session.repaired.expected_error[:]
+    )
+    assert len(list(side.folder.glob("error-*.npy"))) == 3
+    session.revert([(5, 0)])
+    side.release()
+    assert len(list(side.folder.glob("error-*.npy"))) == 2
+
+
+def test_what_an_older_version_saved_opens_without_expected_errors(stack, side):
+    session = repaired(stack, side)
+    path = side.folder / NAME
+    content = json.loads(path.read_text())
+    for entry in content["patches"]:
+        del entry["error"], entry["record"]["error"]
+    path.write_text(json.dumps(content))
+    saved = side.load(stack)
+    assert saved.lost == 0
+    other = RepairSession(stack)
+    other.restore(saved)
+    np.testing.assert_array_equal(other.repaired[:], session.repaired[:])
+    assert np.isnan(other.repaired.expected_error[2]).all()
+    assert not list(side.folder.glob("error-*.npy"))
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut", "foreign", "elsewhere"])
+def test_pixels_are_good_without_their_expected_errors(stack, side, damage):
+    repaired(stack, side)
+    path = next(side.folder.glob("error-2-0-*.npy"))
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    elif damage == "foreign":
+        np.save(path, np.zeros((3, 4), np.float32))
+    else:
+        content = json.loads((side.folder / NAME).read_text())
+        content["patches"][0]["error"] = "../../etc/passwd"
+        (side.folder / NAME).write_text(json.dumps(content))
+    saved = side.load(stack)
+    assert saved.lost == 0
+    assert [patch.error is None for patch in saved.patches].count(True) == 1
+
+
 def test_nothing_saved_is_nothing(stack, side):
     assert side.load(stack) is None
 
@@ -89,7 +140,7 @@ def test_files_that_nobody_refers_to_are_deleted(stack, side):
     np.save(side.folder / "9-0-0-0-stray.npy", np.zeros(3))
     side.load(stack)
     assert not list(side.folder.glob("*stray*"))
-    assert len(list(side.folder.glob("*.npy"))) == 3
+    assert len(list(side.folder.glob("[0-9]*.npy"))) == 3
 
 
 @pytest.mark.parametrize(
@@ -141,7 +192,7 @@ def test_released_pixels_that_are_saved_stay(stack, side):
     session = repaired(stack, side)
     session.revert([(5, 0)])
     side.release()
-    assert len(list(side.folder.glob("*.npy"))) == 2
+    assert len(list(side.folder.glob("[0-9]*.npy"))) == 2
     assert side.load(stack).lost == 0
 
 
@@ -159,7 +210,7 @@ def test_pixels_of_marks_that_were_put_aside_stay(stack, side):
     with pytest.raises(BadInput):
         side.load(stack)
     assert side.load(stack) is None
-    assert len(list(side.folder.glob("*.npy"))) == 3
+    assert len(list(side.folder.glob("[0-9]*.npy"))) == 3
 
 
 def test_one_at_a_time(stack, tmp_path):

@@ -13,7 +13,14 @@ from napari_ssan.cli.progress import bars
 from napari_ssan.engine.methods import METHODS
 from napari_ssan.engine.repair import repair as repair_stack
 from napari_ssan.errors import BadInput
-from napari_ssan.files import check_output, mask_path, open_image, open_stack, save_stack
+from napari_ssan.files import (
+    check_distinct,
+    check_output,
+    mask_path,
+    open_image,
+    open_stack,
+    save_stack,
+)
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.stack.defects import Defects, parse_slices
 from napari_ssan.stack.region import Region
@@ -62,6 +69,13 @@ def repair(
     mask: Annotated[
         bool, typer.Option(help="Also write the mask of synthetic pixels, beside OUTPUT.")
     ] = False,
+    confidence: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write the expected absolute error of every pixel to this file: float32, in "
+            "grey values, 0 where a pixel is real, NaN where it is not known."
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace OUTPUT if it exists.")] = False,
 ) -> None:
     """Synthesize broken slices, or regions of them, from their neighbours."""
@@ -72,6 +86,9 @@ def repair(
     given = [path for path in (defects_file, region, Path(model)) if path and path.is_file()]
     for target in (output, mask_path(output)) if mask else (output,):
         check_output(target, [*file.files, *given], overwrite, dtype=stack.dtype)
+    if confidence is not None:
+        check_output(confidence, [*file.files, *given], overwrite)
+        check_distinct([output, confidence, *([mask_path(output)] if mask else [])])
     marks = gather(stack, defects, defects_file, region, insert_after)
     marks.check(stack.shape)
     with _scratch(output) as scratch, bars() as show:
@@ -93,6 +110,7 @@ def repair(
             file,
             overwrite=overwrite,
             mask=mask,
+            error=confidence or False,
             progress=lambda done, total: show.show("writing", done, total),
         )
 

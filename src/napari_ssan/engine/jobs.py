@@ -102,7 +102,10 @@ class RepairJob:
             how = make_method(method, model, device, report)
             _stop_if(cancel)
             report(Stage("Looking at the neighbours…"))
-            for patch in patches(self.stack, self.defects, how, pass_on, cancel, None, self.only):
+            made = patches(
+                self.stack, self.defects, how, pass_on, cancel, None, self.only, with_error=True
+            )
+            for patch in made:
                 if sidecar is not None:
                     try:
                         patch = sidecar.keep(patch)

@@ -7,31 +7,25 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates, shift
-from skimage.registration import (
-    optical_flow_ilk,
-    optical_flow_tvl1,
-    phase_cross_correlation,
-)
+from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
 from napari_ssan.engine.events import Notice, Report
+from napari_ssan.engine.warps import Warp, block_flow, unmoved, warp_halfway
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.alignment import GRAIN
-from napari_ssan.stack.intensity import Float, Float64
+from napari_ssan.stack.intensity import Float
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_ssan.engine.confidence import ErrorEstimator
     from napari_ssan.network.model_file import ModelInfo
 
-#: Two sections and a position to the section there.
-Between = Callable[[Float, Float, float], Float]
 #: Names of the methods, the network first.
 METHODS = ("ssan", "copy", "average", "registered", "ilk", "tvl1")
 #: Ways to fit grey values to the neighbours'.
 MATCHES = ("auto", "mean", "histogram")
 #: Pixels that adjacent tiles of the network share; keeps their origins on its lattice.
 OVERLAP = 64
-#: Side of the blocks that :func:`block_flow` registers, in pixels; they overlap by half.
-BLOCK = 64
 
 
 class Method(Protocol):
@@ -63,6 +57,10 @@ class Method(Protocol):
         """(tiles, height, width) of both neighbours, normalized, to the same of the section."""
         ...
 
+    def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
+        """As :meth:`synthesize`, and the expected absolute error of each pixel, on that scale."""
+        ...
+
 
 class Classical:
     """Copy, average, and average along a registration or a flow: no weights, no torch."""
@@ -74,19 +72,43 @@ class Classical:
         self.batch = 1
         # As large as is quick: a flow needs surroundings, and up to here a section is one tile.
         self.tile, self.overlap = 1024, 128
-        between: dict[str, Between] = {
-            "copy": copy,
-            "average": average,
-            "registered": partial(flow_halfway, estimate=block_flow),
-            "ilk": partial(flow_halfway, estimate=optical_flow_ilk),
-            "tvl1": partial(flow_halfway, estimate=optical_flow_tvl1),
+        warps: dict[str, Warp] = {
+            "copy": unmoved,
+            "average": unmoved,
+            "registered": partial(warp_halfway, estimate=block_flow),
+            "ilk": partial(warp_halfway, estimate=optical_flow_ilk),
+            "tvl1": partial(warp_halfway, estimate=optical_flow_tvl1),
         }
-        self._between = between[name]
+        self._warp = warps[name]
+        self._mix = copy if name == "copy" else average
+        #: What estimates errors; until it is needed there is none, since it brings in torch.
+        self.estimator: ErrorEstimator | None = None
 
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
         """See :meth:`Method.synthesize`."""
+        return self._mix(*self._warps(previous, following, position), position)
+
+    def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
+        """See :meth:`Method.with_error`."""
+        import torch
+
+        from napari_ssan.engine.confidence import ErrorEstimator
+        from napari_ssan.network.ssan import Synthesis
+
+        warp0, warp1 = self._warps(previous, following, position)
+        image = self._mix(warp0, warp1, position)
+        mask = self._mix(np.ones_like(image), np.zeros_like(image), position)
+        tiles = (previous, following, image, warp0, warp1, mask)
+        first, second, *made = (torch.from_numpy(tile).unsqueeze(1) for tile in tiles)
+        if self.estimator is None:
+            self.estimator = ErrorEstimator(torch.device("cpu"))
+        error = self.estimator(first, second, Synthesis(*made))
+        return image, error[:, 0].numpy()
+
+    def _warps(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
         pairs = zip(previous, following, strict=True)
-        return np.stack([self._between(a, b, position) for a, b in pairs])
+        warp0, warp1 = zip(*(self._warp(a, b, position) for a, b in pairs), strict=True)
+        return np.stack(warp0), np.stack(warp1)
 
 
 class Network:
@@ -127,27 +149,56 @@ class Network:
         self._start()
 
     def _start(self) -> None:
+        from napari_ssan.engine.confidence import ErrorEstimator
         from napari_ssan.network.inference import Runner
 
         self._runner = Runner(self._network, self._device)
+        self.estimator = ErrorEstimator(self._device)
 
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
         """See :meth:`Method.synthesize`."""
+
+        def image(first: Tensor, second: Tensor, places: Tensor) -> tuple[Tensor, ...]:
+            return (self._runner.synthesize(first, second, places),)
+
+        return self._run(image, previous, following, position)[0]
+
+    def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
+        """See :meth:`Method.with_error`."""
+
+        def both(first: Tensor, second: Tensor, places: Tensor) -> tuple[Tensor, ...]:
+            made = self._runner.synthesis(first, second, places)
+            return made.image, self.estimator(first, second, made)
+
+        image, error = self._run(both, previous, following, position)
+        return image, error
+
+    def _run(
+        self,
+        work: Callable[..., tuple[Tensor, ...]],
+        previous: Float,
+        following: Float,
+        position: float,
+    ) -> list[Float]:
+        """Do work on the device, as many tiles at a time as it holds."""
         import torch
 
-        done: list[Float] = []
+        done: list[list[Float]] = []
         start = 0
         while start < len(previous):
             part = slice(start, start + self.batch)
-            first, second = (torch.from_numpy(x[part]).unsqueeze(1) for x in (previous, following))
             try:
-                image = self._runner.synthesize(first, second, torch.full((len(first),), position))
+                first, second = (
+                    torch.from_numpy(x[part]).unsqueeze(1).to(self._device)
+                    for x in (previous, following)
+                )
+                made = work(first, second, first.new_full((len(first),), position))
+                done.append([one[:, 0].float().cpu().numpy() for one in made])
             except torch.cuda.OutOfMemoryError:
                 self._shrink()
                 continue
-            done.append(image[:, 0].float().cpu().numpy())
             start = part.stop
-        return np.concatenate(done)
+        return [np.concatenate(parts) for parts in zip(*done, strict=True)]
 
     def _shrink(self) -> None:
         import torch
@@ -206,83 +257,3 @@ def copy(previous: Float, following: Float, position: float) -> Float:
 def average(previous: Float, following: Float, position: float) -> Float:
     """Both sections, weighed by nearness."""
     return (1 - position) * previous + position * following
-
-
-def flow_halfway(
-    previous: Float, following: Float, position: float, estimate: Callable[[Float, Float], Float]
-) -> Float:
-    """Both sections, warped towards the wanted one along the flow between them.
-
-    Parameters
-    ----------
-    previous, following : ndarray of float32, (height, width)
-        The neighbours.
-    position : float
-        Share of the way from the first to the second.
-    estimate : callable
-        :func:`block_flow`, or ``optical_flow_ilk`` or ``optical_flow_tvl1`` of
-        scikit-image.
-    """
-    flow = estimate(previous, following)
-    grid = np.indices(previous.shape, dtype=np.float32)
-    # previous(x) = following(x + flow): a share of it from one side, the rest from the other.
-    warp0 = map_coordinates(previous, grid - position * flow, order=1, mode="nearest")
-    warp1 = map_coordinates(following, grid + (1 - position) * flow, order=1, mode="nearest")
-    return average(warp0, warp1, position)
-
-
-def block_flow(previous: Float, following: Float) -> Float:
-    """Flow of a block-wise registration: each block as a whole, smooth in between.
-
-    Every block of :data:`BLOCK` pixels is registered by cross-correlation to a
-    tenth of a pixel, up to a quarter of its side. The shifts are averaged with
-    the adjacent blocks', each weighed by how well it correlates once shifted,
-    and interpolated.
-
-    Parameters
-    ----------
-    previous, following : ndarray of float32, (height, width)
-        Two sections.
-
-    Returns
-    -------
-    ndarray of float32, (2, height, width)
-        Rows and columns from each pixel of `previous` to its place in `following`.
-    """
-    flat = [_structure(section) for section in (previous, following)]
-    sides = [min(BLOCK, length) for length in previous.shape]
-    starts = [
-        np.linspace(0, length - side, -(-(length - side) * 2 // BLOCK) + 1).round().astype(int)
-        for length, side in zip(previous.shape, sides, strict=True)
-    ]
-    taper = np.outer(*(np.hanning(side + 2)[1:-1] for side in sides))
-    field = np.zeros((2, len(starts[0]), len(starts[1])))
-    weight = np.zeros(field.shape[1:])
-    for row, column in np.ndindex(weight.shape):
-        top, left = starts[0][row], starts[1][column]
-        block = slice(top, top + sides[0]), slice(left, left + sides[1])
-        # Tapering both would draw the shift towards zero.
-        a, b = flat[0][block] * taper, flat[1][block]
-        norm = np.sqrt((a * a).sum() * (b * b).sum())
-        if norm < 1e-6:  # nothing but rounding
-            continue
-        found, _, _ = phase_cross_correlation(a, b, upsample_factor=10, normalization=None)
-        if (np.abs(found) <= BLOCK / 4).all():
-            field[:, row, column] = -found
-            weight[row, column] = max((a * shift(b, found, order=1)).sum() / norm, 0) ** 2
-    covered = gaussian_filter(weight, 1, mode="nearest") + 1e-9
-    field = gaussian_filter(field * weight, (0, 1, 1), mode="nearest") / covered
-    places = [
-        np.interp(np.arange(length), start + (side - 1) / 2, np.arange(len(start)))
-        for length, start, side in zip(previous.shape, starts, sides, strict=True)
-    ]
-    grid = np.meshgrid(*places, indexing="ij")
-    flow = [map_coordinates(part, grid, order=1, mode="nearest") for part in field]
-    return np.stack(flow).astype(np.float32)
-
-
-def _structure(section: Float) -> Float64:
-    """What is left of a section without grain and slow shading."""
-    image = section.astype(np.float64)
-    structure: Float64 = gaussian_filter(image, GRAIN) - gaussian_filter(image, 8 * GRAIN)
-    return structure

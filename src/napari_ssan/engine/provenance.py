@@ -9,6 +9,30 @@ from pydantic import BaseModel, ConfigDict, Field
 from napari_ssan import __version__
 
 
+class ErrorSummary(BaseModel):
+    """How wrong synthetic pixels are likely to be, in grey values.
+
+    Attributes
+    ----------
+    mean : float
+        Of the expected absolute error of all of them.
+    highest : float
+        Of the square of pixels where it is highest.
+    y, x : int
+        Middle of that square in the section.
+    contrast : float
+        Standard deviation of a section here, to compare with.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    mean: float
+    highest: float
+    y: int
+    x: int
+    contrast: float
+
+
 class SyntheticSection(BaseModel):
     """How a section, or part of it, came about. Sections are those of the repaired stack.
 
@@ -26,6 +50,8 @@ class SyntheticSection(BaseModel):
         Where it lies between them: 0 at the first, 1 at the second.
     method, model, model_sha256 : str or None
         How it was made, and by which weights.
+    error : ErrorSummary or None
+        How wrong it is likely to be; None if that was not estimated.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
@@ -38,6 +64,7 @@ class SyntheticSection(BaseModel):
     method: str
     model: str | None = None
     model_sha256: str | None = None
+    error: ErrorSummary | None = None
 
     def __str__(self) -> str:
         what = {"whole": "synthetic", "inserted": "inserted, synthetic"}.get(self.kind)

@@ -9,31 +9,18 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.engine.blending import fit_to_rim
 from napari_ssan.engine.events import Notice, PatchDone, Progress, Report
 from napari_ssan.engine.methods import Method, make_method
-from napari_ssan.engine.plan import Job, Survey, marked_share, plan
-from napari_ssan.engine.provenance import SyntheticSection
+from napari_ssan.engine.plan import Job, Survey, plan
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
-from napari_ssan.engine.stored import buffer, store
-from napari_ssan.engine.tiles import BandBlender, TileGrid
+from napari_ssan.engine.synthesis import JobSynthesis, with_rim
+from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.errors import Cancelled
-from napari_ssan.stack.alignment import (
-    LONGEST_SHIFT,
-    NOWHERE,
-    SPLINE,
-    Shift,
-    field_of,
-    find_shift,
-    read_shifted,
-)
+from napari_ssan.stack.alignment import LONGEST_SHIFT, SPLINE
 from napari_ssan.stack.defects import Defects, as_defects
-from napari_ssan.stack.intensity import QUANTILES, SAMPLE, Float, Intensity, specify, to_dtype
-from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.stack.sections import SliceStack
 
 
 def repair(
@@ -84,7 +71,8 @@ def repair(
     Returns
     -------
     RepairedStack
-        Reads like an array, in the dtype and axes of `stack`.
+        Reads like an array, in the dtype and axes of `stack`; its
+        ``expected_error`` says how wrong each pixel is likely to be.
 
     Raises
     ------
@@ -98,7 +86,7 @@ def repair(
     how = make_method(method, str(model), device, report, match)
     repaired = RepairedStack(source)
     for patch in patches(
-        source, as_defects(defects, source.shape[1:]), how, report, cancel, scratch
+        source, as_defects(defects, source.shape[1:]), how, report, cancel, scratch, with_error=True
     ):
         repaired.add(patch)
     return repaired
@@ -112,11 +100,15 @@ def patches(
     cancel: Flag | None = None,
     scratch: Path | None = None,
     only: Container[Slot] | None = None,
+    *,
+    with_error: bool = False,
 ) -> Iterator[Patch]:
     """Synthesize what is marked, one patch after the other.
 
     Parameters are those of :func:`repair`; every patch is also reported. With
     `only`, all marks are planned with, but these sections alone are synthesized.
+    With `with_error`, the error of every pixel is estimated, too, except where a
+    single neighbour is copied: then there is nothing to estimate it from.
     """
     # A tile sees so far, and lies so far off where its neighbour has shifted.
     survey = Survey(stack, defects, method.tile + LONGEST_SHIFT + SPLINE)
@@ -126,7 +118,7 @@ def patches(
         report(Notice(text))
     shape = stack.shape[1:]
     grid = TileGrid(shape, method.tile, method.overlap)
-    total = sum(grid.count(_with_rim(job.window(shape), shape)) for job in jobs)
+    total = sum(grid.count(with_rim(job.window(shape), shape)) for job in jobs)
     begin, done = time.monotonic(), itertools.count(1)
     for job in jobs:
 
@@ -137,165 +129,6 @@ def patches(
             if cancel is not None and cancel.is_set():
                 raise Cancelled
 
-        patch = _Synthesis(survey, job, method, grid, tick, scratch).run()
+        patch = JobSynthesis(survey, job, method, grid, tick, scratch, with_error).run()
         report(PatchDone(patch))
         yield patch
-
-
-class _Synthesis:
-    """One job on its way to a patch."""
-
-    def __init__(
-        self,
-        survey: Survey,
-        job: Job,
-        method: Method,
-        grid: TileGrid,
-        tick: Any,
-        scratch: Path | None,
-    ) -> None:
-        self.survey, self.stack, self.job = survey, survey.stack, job
-        self.method, self.grid, self.tick, self.scratch = method, grid, tick, scratch
-        # A region is synthesized with the good pixels that touch it, to be compared with them.
-        self.window = _with_rim(job.window(grid.shape), grid.shape)
-        # A single neighbour is copied: both sides are the same.
-        self.sections = job.neighbours * 2 if len(job.neighbours) == 1 else job.neighbours
-        self.intensities = [survey.intensity(z) for z in self.sections]
-        self.shifts = self._shifts()
-
-    def run(self) -> Patch:
-        """Synthesize, match, fit, and say where it comes from."""
-        unit = self._buffer(np.dtype(np.float32))
-        for rows, band in self._bands():
-            unit[rows.start - self.window[0].start : rows.stop - self.window[0].start] = band
-        job = self.job
-        wanted = self.intensities[0].blend(self.intensities[1], job.position)
-        own = self._quantiles(unit)
-        if job.region is None:
-            pixels = self._buffer(self.stack.dtype)
-            step = max(1, SAMPLE // unit.shape[1])
-            for top in range(0, len(unit), step):
-                part = slice(top, top + step)
-                pixels[part] = to_dtype(self._grey(unit[part], own, wanted), self.stack.dtype)
-        else:
-            pixels = self._fitted(self._grey(unit, own, wanted), job.region)
-        copied = len(job.neighbours) == 1
-        model = None if copied else self.method.model
-        record = SyntheticSection(
-            section=job.slot[0],
-            kind=job.kind,
-            share=marked_share(job, self.grid.shape),
-            neighbours=job.neighbours,
-            position=job.position,
-            method="copy" if copied else self.method.name,
-            model=model.name if model else None,
-            model_sha256=model.sha256 if model else None,
-        )
-        window = job.window(self.grid.shape)
-        mask = None if job.region is None else job.region.mask
-        top, left = window[0].start, window[1].start
-        if self.scratch is not None:
-            z, number = job.slot
-            name = f"{z}-{number}-{top}-{left}-{time.time_ns():x}.npy"
-            return Patch(job.slot, top, left, store(self.scratch / name, pixels), mask, record)
-        return Patch(job.slot, top, left, pixels, mask, record)
-
-    def _shifts(self) -> tuple[Shift, Shift]:
-        """How both neighbours are shifted to where the section lies or would lie."""
-        field = field_of(self.grid.shape, self.window if self.job.region else None)
-        views = [self.stack.read(z, field) for z in self.sections]
-        valid = [self._unmarked(z, field) for z in self.sections]
-        if self.job.region is not None:
-            own, good = (
-                self.stack.read(self.job.slot[0], field),
-                self._unmarked(self.job.slot[0], field),
-            )
-            if not np.isfinite(own[good]).all():
-                return NOWHERE, NOWHERE
-            first, second = (
-                find_shift(own, view, good, seen) for view, seen in zip(views, valid, strict=True)
-            )
-            return first, second
-        if len(self.job.neighbours) == 1:
-            return NOWHERE, NOWHERE
-        rows, columns = find_shift(views[0], views[1], valid[0], valid[1])
-        share = self.job.position
-        return (-share * rows, -share * columns), ((1 - share) * rows, (1 - share) * columns)
-
-    def _unmarked(self, z: int, window: Window) -> npt.NDArray[np.bool_]:
-        marked = self.survey.defects.mask(z, window)
-        return np.ones([p.stop - p.start for p in window], bool) if marked is None else ~marked
-
-    def _bands(self) -> Iterator[tuple[slice, Float]]:
-        """Rows of the window, synthesized and blended, on the network's scale."""
-        blender = BandBlender(self.grid, self.window)
-        tops = self.grid.origins(0, self.window[0])
-        lefts = self.grid.origins(1, self.window[1])
-        size = self.grid.tile
-        for top in tops:
-            rows = slice(top, min(top + size, self.grid.shape[0]))
-            both = [
-                intensity.normalize(read_shifted(self.stack, z, (rows, blender.columns), offset))
-                for z, intensity, offset in zip(
-                    self.sections, self.intensities, self.shifts, strict=True
-                )
-            ]
-            for start in range(0, len(lefts), self.method.batch):
-                batch = lefts[start : start + self.method.batch]
-                tiles = [
-                    np.stack([self._cut(band, left - blender.columns.start) for left in batch])
-                    for band in both
-                ]
-                made = self._between(tiles[0], tiles[1])
-                for left, values in zip(batch, made, strict=True):
-                    blender.add(left, values)
-                    self.tick()
-            yield from blender.finish_row(top, last=top == tops[-1])
-
-    def _between(self, previous: Float, following: Float) -> Float:
-        if len(self.job.neighbours) == 1:
-            return previous
-        return self.method.synthesize(previous, following, self.job.position)
-
-    def _cut(self, band: Float, left: int) -> Float:
-        return self.grid.pad(band[:, left : left + self.grid.tile])
-
-    def _grey(
-        self, unit: Float, own: npt.NDArray[np.float64], wanted: Intensity
-    ) -> npt.NDArray[np.float64]:
-        """Network's scale to grey values like the neighbours'."""
-        if self.method.match == "histogram":
-            grey = specify(unit.astype(np.float64), own, wanted.quantiles)
-        else:
-            grey = wanted.denormalize(unit)
-        return np.clip(grey, wanted.minimum, wanted.maximum)
-
-    def _quantiles(self, unit: Float) -> npt.NDArray[np.float64]:
-        step = max(1, unit.size // SAMPLE)
-        return np.quantile(unit.reshape(-1)[::step].astype(np.float64), QUANTILES)
-
-    def _fitted(self, patch: npt.NDArray[np.float64], region: Region) -> Array:
-        """Fit a region to the good pixels of its own section."""
-        surroundings = self.stack.read(self.job.slot[0], self.window).astype(np.float64)
-        good = self._unmarked(self.job.slot[0], self.window) & np.isfinite(surroundings)
-        fitted = fit_to_rim(patch, surroundings, good)
-        top, left = (part.start for part in self.window)
-        rows, columns = region.window
-        inside = (
-            slice(rows.start - top, rows.stop - top),
-            slice(columns.start - left, columns.stop - left),
-        )
-        return to_dtype(fitted[inside], self.stack.dtype)
-
-    def _buffer(self, dtype: np.dtype[Any]) -> Array:
-        shape = tuple(part.stop - part.start for part in self.window)
-        return buffer(shape, dtype, self.scratch)
-
-
-def _with_rim(window: Window, shape: tuple[int, int]) -> Window:
-    """A window and the pixels that touch it."""
-    rows, columns = (
-        slice(max(part.start - 1, 0), min(part.stop + 1, length))
-        for part, length in zip(window, shape, strict=True)
-    )
-    return rows, columns

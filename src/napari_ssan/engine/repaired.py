@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_ssan.engine.expected_error import ExpectedError
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
-from napari_ssan.engine.stored import StoredArray
+from napari_ssan.engine.stored import LARGEST_ARRAY, StoredArray
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
-#: Largest volume that is turned into an array at once, in bytes.
-LARGEST_ARRAY = 2**30
+#: Fills (sections, height, width) of sections of the repaired stack within a window.
+Block = Callable[[range, Window, Array], None]
 
 #: Place of a section: (z, 0) is section z of the source, (z, k) the k-th inserted after it.
 Slot = tuple[int, int]
@@ -39,6 +40,9 @@ class Patch:
         Which of them are shown; None for all.
     record : SyntheticSection
         Where they come from; sections are those of the source.
+    error : ndarray or StoredArray of float32, (height, width), or None
+        Expected absolute error of each pixel, in grey values of the stack; None
+        if nothing is known of it.
     """
 
     slot: Slot
@@ -47,8 +51,9 @@ class Patch:
     pixels: Array | StoredArray
     mask: npt.NDArray[np.bool_] | None
     record: SyntheticSection
+    error: Array | StoredArray | None = None
 
-    def lay(self, onto: Array, window: Window, what: Array | None = None) -> None:
+    def lay(self, onto: Array, window: Window, what: Array | StoredArray | None = None) -> None:
         """Lay the patch, or `what` in its stead, over the part of a section in `window`."""
         rows, columns = window
         target: list[slice] = []
@@ -138,11 +143,16 @@ class RepairedStack:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Array:
-        return self._get(index, self._block, self.dtype)
+        return self.assemble(index, self._block, self.dtype)
 
     def synthetic(self, index: Any) -> npt.NDArray[np.bool_]:
         """Which pixels are synthetic; indexed as the stack itself."""
-        return self._get(index, self._synthetic_block, np.dtype(bool))
+        return self.assemble(index, self._synthetic_block, np.dtype(bool))
+
+    @property
+    def expected_error(self) -> ExpectedError:
+        """How wrong each pixel is likely to be, read like an array of float32."""
+        return ExpectedError(self)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if self.nbytes > LARGEST_ARRAY:
@@ -169,8 +179,8 @@ class RepairedStack:
         ]
         return Provenance(sections=tuple(sections))
 
-    def _get(self, index: Any, block: Any, dtype: np.dtype[Any]) -> Array:
-        """Resolve a basic index, read the block that it spans, and bring it in order."""
+    def assemble(self, index: Any, block: Block, dtype: np.dtype[Any]) -> Array:
+        """Resolve a basic index, have the block that it spans filled, and bring it in order."""
         spans, flips, drops = _resolve(index, self.shape)
         stack = self.stack
         window = spans[stack.y_axis], spans[stack.x_axis]

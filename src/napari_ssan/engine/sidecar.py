@@ -194,7 +194,7 @@ class Sidecar:
             temporary.unlink(missing_ok=True)
 
     def keep(self, patch: Patch) -> Patch:
-        """Move a patch's pixels from memory into the folder.
+        """Move a patch's pixels, and what is known of their errors, from memory into the folder.
 
         Raises
         ------
@@ -205,7 +205,11 @@ class Sidecar:
         self.folder.mkdir(parents=True, exist_ok=True)
         z, number = patch.slot
         name = f"{z}-{number}-{patch.top}-{patch.left}-{os.urandom(4).hex()}.npy"
-        return replace(patch, pixels=store(self.folder / name, np.asarray(patch.pixels[:])))
+        pixels = store(self.folder / name, np.asarray(patch.pixels[:]))
+        if patch.error is None:
+            return replace(patch, pixels=pixels)
+        error = store(self.folder / f"error-{name}", np.asarray(patch.error[:]))
+        return replace(patch, pixels=pixels, error=error)
 
     def _remove_if_empty(self) -> None:
         for folder in (self.folder, self.folder.parent):
@@ -217,7 +221,8 @@ class Sidecar:
     def _prune(self, keep: tuple[Patch, ...]) -> None:
         if any(self.folder.glob("damaged-*.json")):
             return  # marks that were put aside may refer to any of the pixels
-        kept = {patch.pixels.path for patch in keep if isinstance(patch.pixels, StoredArray)}
+        arrays = [array for patch in keep for array in (patch.pixels, patch.error)]
+        kept = {array.path for array in arrays if isinstance(array, StoredArray)}
         for path in self.folder.glob("*.npy"):
             if path not in kept:
                 path.unlink(missing_ok=True)
@@ -238,7 +243,18 @@ class Sidecar:
             return None
         if mask is not None and mask.shape != pixels.shape:
             return None
-        return Patch(slot, top, left, pixels, mask, record)
+        error = self._read_error(entry.get("error"), pixels.shape)
+        return Patch(slot, top, left, pixels, mask, record, error)
+
+    def _read_error(self, name: str | None, shape: tuple[int, ...]) -> StoredArray | None:
+        """Read the map of expected errors; without one the pixels are still good."""
+        if name is None:
+            return None
+        try:
+            error = StoredArray(self.folder / Path(name).name)
+        except (OSError, ValueError, EOFError):
+            return None
+        return error if error.shape == shape and error.dtype == np.float32 else None
 
     def _put_aside(self, path: Path, reason: str) -> BadInput:
         aside = path.with_name(f"damaged-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.json")
@@ -269,6 +285,7 @@ def _patch_to_json(patch: Patch) -> dict[str, Any]:
         "top": patch.top,
         "left": patch.left,
         "file": cast(StoredArray, patch.pixels).path.name,
+        "error": patch.error.path.name if isinstance(patch.error, StoredArray) else None,
         "mask": mask,
         "record": patch.record.model_dump(mode="json"),
     }

@@ -2,13 +2,15 @@
 
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.open import StackFile, open_image, open_stack, read_provenance
-from napari_ssan.files.output import check_output, mask_path
+from napari_ssan.files.output import check_distinct, check_output, error_path, mask_path
 from napari_ssan.files.save import save_stack
 
 __all__ = [
     "Calibration",
     "StackFile",
+    "check_distinct",
     "check_output",
+    "error_path",
     "mask_path",
     "open_image",
     "open_stack",

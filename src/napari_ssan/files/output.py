@@ -55,9 +55,18 @@ def mask_path(path: Path) -> Path:
     Beside, not within: napari's own reader opens the first child of a zarr
     store in the image's stead.
     """
+    return _companion(path, "synthetic")
+
+
+def error_path(path: Path) -> Path:
+    """Where the expected errors stand: beside the output, `NAME.expected-error.*`."""
+    return _companion(path, "expected-error")
+
+
+def _companion(path: Path, what: str) -> Path:
     known = ending(path)
     new = ".ome.zarr" if kind(path) == "zarr" else ".tif"
-    return path.with_name(f"{path.name[: -len(known)]}.synthetic{new}")
+    return path.with_name(f"{path.name[: -len(known)]}.{what}{new}")
 
 
 def check_output(
@@ -107,6 +116,24 @@ def check_output(
         _check_replaceable(path)
     if not os.access(parent, os.W_OK | os.X_OK):
         raise BadInput(f"The folder {parent} cannot be written to; choose another for the output.")
+
+
+def check_distinct(paths: Iterable[Path]) -> None:
+    """See that outputs of one run have places of their own.
+
+    Raises
+    ------
+    BadInput
+        If two of them are the same, or one lies within another.
+    """
+    found = [path.resolve() for path in paths]
+    for number, one in enumerate(found):
+        for other in found[:number]:
+            if one.is_relative_to(other) or other.is_relative_to(one):
+                raise BadInput(
+                    f"The outputs {other.name} and {one.name} need places of their own: one "
+                    "must not be the other, or lie within it."
+                )
 
 
 def _check_apart(path: Path, source: Path, *, is_input: bool) -> None:

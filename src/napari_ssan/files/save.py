@@ -10,13 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files.calibration import Calibration, TiffTraits
 from napari_ssan.files.open import StackFile
-from napari_ssan.files.output import check_output, kind, mask_path, replacing
+from napari_ssan.files.output import (
+    check_distinct,
+    check_output,
+    error_path,
+    kind,
+    mask_path,
+    replacing,
+)
 from napari_ssan.files.provenance_io import merged
 from napari_ssan.files.write_tiff import choose_flavour, write_tiff
 from napari_ssan.files.write_zarr import write_zarr
@@ -32,6 +40,7 @@ def save_stack(
     *,
     overwrite: bool = False,
     mask: bool | str | Path = False,
+    error: bool | str | Path = False,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
     bigtiff: bool | None = None,
@@ -56,6 +65,11 @@ def save_stack(
         Whether to write the mask of synthetic pixels (255, else 0), too, beside
         the output as `NAME.synthetic.tif` or `.ome.zarr`; or its path. It takes its
         place after the output.
+    error : bool or path
+        Whether to write the expected absolute error of every pixel, too: float32, in
+        grey values, 0 where a pixel is real, NaN where it is synthetic and
+        nothing is known. Beside the output as `NAME.expected-error.tif` or
+        `.ome.zarr`; or its path.
     progress : callable, optional
         Called with the number of sections that are written, and of all.
     cancel : threading.Event, optional
@@ -90,14 +104,17 @@ def save_stack(
     outputs: list[tuple[Path, ArrayLike, Calibration, Provenance | None]] = [
         (path, _Source(stack), calibration, provenance)
     ]
-    if mask and isinstance(stack, RepairedStack):
-        target = mask_path(path) if mask is True else Path(mask)
-        check_output(target, origins, overwrite)
-        if target.absolute() == path.absolute():
-            raise BadInput("The mask of synthetic pixels needs another name than the output.")
-        outputs.append(
-            (target, SyntheticMask(stack, provenance), _mask_calibration(calibration), None)
-        )
+    if isinstance(stack, RepairedStack):
+        companions: list[tuple[bool | str | Path, Path, ArrayLike, str]] = [
+            (mask, mask_path(path), SyntheticMask(stack, provenance), "synthetic"),
+            (error, error_path(path), ErrorMap(stack, provenance), "expected error"),
+        ]
+        for wanted, usual, pixels, title in companions:
+            if wanted:
+                target = usual if wanted is True else Path(wanted)
+                check_output(target, origins, overwrite)
+                outputs.append((target, pixels, _companion_calibration(calibration, title), None))
+    check_distinct(target for target, *_ in outputs)
     counter = _Counter(sum(_sections(data) for _, data, *_ in outputs), progress, cancel)
     with ExitStack() as temporaries:
         # what is entered last takes its place first: a mask never stands there without its output
@@ -126,22 +143,51 @@ class SyntheticMask:
         of regions only the share is known, not the pixels.
     """
 
+    dtype = np.dtype(np.uint8)
+
     def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
         self._repaired = repaired
         self.shape = repaired.shape
-        self.dtype = np.dtype(np.uint8)
-        whole = np.zeros(len(repaired.slots), bool)
-        for record in provenance.sections if provenance else ():
-            if record.kind != "region" and record.section < len(whole):
-                whole[record.section] = True
-        along = [1] * len(self.shape)
-        along[repaired.stack.z_axis] = -1
-        # takes no memory: indexed like the image, it tells whether a pixel's section is synthetic
-        self._whole = np.broadcast_to(whole.reshape(along), self.shape)
+        self._whole = _whole_sections(repaired, provenance)
 
     def __getitem__(self, index: Any) -> Array:
         synthetic = self._repaired.synthetic(index) | self._whole[index]
         return np.where(synthetic, np.uint8(255), np.uint8(0))
+
+
+class ErrorMap:
+    """Expected absolute error of every pixel, as an image in float32.
+
+    Parameters
+    ----------
+    repaired : RepairedStack
+    provenance : Provenance or None
+        Of sections that were synthetic as a whole before this repair nothing is known: NaN.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
+        self._repaired = repaired
+        self.shape = repaired.shape
+        self._whole = _whole_sections(repaired, provenance)
+
+    def __getitem__(self, index: Any) -> Array:
+        earlier = self._whole[index] & ~self._repaired.synthetic(index)
+        return np.where(earlier, np.float32(np.nan), self._repaired.expected_error[index])
+
+
+def _whole_sections(
+    repaired: RepairedStack, provenance: Provenance | None
+) -> npt.NDArray[np.bool_]:
+    """Which sections are synthetic as a whole; indexed like the image, and takes no memory."""
+    whole = np.zeros(len(repaired.slots), bool)
+    for record in provenance.sections if provenance else ():
+        if record.kind != "region" and record.section < len(whole):
+            whole[record.section] = True
+    along = [1] * len(repaired.shape)
+    along[repaired.stack.z_axis] = -1
+    return np.broadcast_to(whole.reshape(along), repaired.shape)
 
 
 class _Source:
@@ -183,12 +229,12 @@ def _sections(data: ArrayLike) -> int:
     return int(np.prod(data.shape[:-2], dtype=int))
 
 
-def _mask_calibration(calibration: Calibration) -> Calibration:
-    """Calibration of the mask: the same place in space, nothing else, well compressed."""
+def _companion_calibration(calibration: Calibration, what: str) -> Calibration:
+    """Calibration of a mask or map: the same place in space, nothing else, well compressed."""
     return replace(
         calibration,
         flavour=None,
-        name=f"{calibration.name} synthetic".strip(),
+        name=f"{calibration.name} {what}".strip(),
         display_range=None,
         provenance=None,
         omero=None,

@@ -163,8 +163,8 @@ class RepairController:
             outputs = [target]
             outputs += [mask_path(target)] if mask else []
             outputs += [error_path(target)] if error else []
-        except BadInput as error:
-            messages.report(error)
+        except BadInput as refusal:
+            messages.report(refusal)
             return
         existing = [path for path in outputs if path.exists() or path.is_symlink()]
         if not existing or self.view.ask_replace(existing):

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_ssan.errors import BadInput
 from napari_ssan.training.events import Compared, Preview, StepDone, Validated
+from napari_ssan.widgets.fine_tune import models
 from napari_ssan.widgets.fine_tune.history import History
 from napari_ssan.widgets.fine_tune.panels import settings
 from napari_ssan.widgets.fine_tune.state import (
@@ -312,6 +313,37 @@ def test_an_interrupted_run_is_asked_about(view, qtbot):
         with qtbot.waitSignal(view.answered) as answered:
             button.click()
         assert answered.args == [answer]
+
+
+@pytest.mark.parametrize(
+    ("typed", "kind", "written"),
+    [
+        ("mine.safetensors", models.MODEL_FILE, "mine.safetensors"),
+        ("mine v1.2", models.MODEL_FILE, "mine v1.2.safetensors"),
+        ("mine v1.2", models.PACKAGE, "mine v1.2.zip"),
+        ("mine.zip", models.MODEL_FILE, "mine.zip"),
+        ("", "", None),
+    ],
+)
+def test_the_ending_says_as_what_a_model_is_exported(
+    view, tmp_path, monkeypatch, typed, kind, written
+):
+    answers = [(str(tmp_path / typed) if typed else "", kind)]
+    monkeypatch.setattr(models.QFileDialog, "getSaveFileName", lambda *rest: answers[0])
+    found = view.models.ask_target("mine")
+    assert found == (None if written is None else tmp_path / written)
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_a_file_that_exists_is_replaced_only_if_asked(view, tmp_path, monkeypatch, answer):
+    target = tmp_path / "mine.safetensors"
+    target.touch()
+    said = getattr(models.QMessageBox.StandardButton, answer)
+    monkeypatch.setattr(models.QMessageBox, "question", lambda *rest: said)
+    monkeypatch.setattr(
+        models.QFileDialog, "getSaveFileName", lambda *rest: (str(target), models.MODEL_FILE)
+    )
+    assert view.models.ask_target("mine") == (target if answer == "Yes" else None)
 
 
 def unfold(view):

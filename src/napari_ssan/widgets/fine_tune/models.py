@@ -97,16 +97,21 @@ class ModelsPanel(Fold):
     def ask_target(self, name: str) -> Path | None:
         """Ask where to export to; the ending says as what. None if the user turned away."""
         proposed = str(Path.home() / f"{name}{SUFFIX}")
+        silent = QFileDialog.Option.DontConfirmOverwrite  # it does not know the ending
         path, kind = QFileDialog.getSaveFileName(
-            self, "Export the model", proposed, f"{MODEL_FILE};;{PACKAGE}"
+            self, "Export the model", proposed, f"{MODEL_FILE};;{PACKAGE}", "", silent
         )
         if not path:
             return None
-        suffix = ".zip" if kind == PACKAGE else SUFFIX
+        if Path(path).suffix.lower() not in (SUFFIX, ".zip"):
+            path += ".zip" if kind == PACKAGE else SUFFIX
         target = Path(path)
-        if target.suffix.lower() in (".zip", SUFFIX) and kind not in (MODEL_FILE, PACKAGE):
-            return target
-        return target if target.suffix.lower() == suffix else target.with_suffix(suffix)
+        if target.exists():
+            text = f"{target.name} exists already in {target.parent}. Replace it?"
+            answer = QMessageBox.question(self, "Export the model", text)
+            if answer != QMessageBox.StandardButton.Yes:
+                return None
+        return target
 
     def ask_delete(self, name: str) -> bool:
         """Ask whether a model is to be deleted for good."""

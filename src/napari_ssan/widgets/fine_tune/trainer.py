@@ -223,7 +223,9 @@ class Trainer:
             self._say(share_text(event.text, event.done, event.total), _share(event))
         elif isinstance(event, Judging):
             self._ending = True
-            self._say(share_text("comparing with the base model", *_parts(event)), _share(event))
+            self._say(
+                share_text("comparing with the base model", event.done, event.total), _share(event)
+            )
         else:
             self.history.take(event)
             self.progressed.emit()
@@ -292,10 +294,6 @@ class Trainer:
             return self._title
         config = self.run.config
         return about_text(self.run.title, config.aim, config.base, config.minutes)
-
-
-def _parts(event: Preparing | Judging) -> tuple[int, int]:
-    return event.done, event.total
 
 
 def _share(event: Preparing | Judging) -> float | None:

@@ -1,0 +1,116 @@
+"""How wrong a synthesized pixel is likely to be: a small network that has been calibrated.
+
+It sees what a synthesis leaves behind: how far the two neighbours and the two
+warps disagree, how far the result is from either, the mask, and where the
+result stands out from its surroundings. Its output is the scale of a Laplace
+distribution of the error, hence the expected absolute error. It was fitted to
+sections that the synthesis was trained on, by ``benchmarks/confidence.py fit``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_ssan.network.ssan import Synthesis
+from napari_ssan.stack.intensity import SPAN
+
+#: What the network is given, and at which reduced resolution it looks around.
+EVIDENCE, REDUCTION = 9, 4
+#: Channels of the convolutions, of what they hand on, and of the last layer.
+CHANNELS, CONTEXT, HIDDEN = 16, 4, 12
+#: Of the output: far outside of what was ever seen, errors stay finite.
+LIMITS = (-8.0, 0.0)
+WEIGHTS = Path(__file__).with_name("confidence.safetensors")
+
+
+class ErrorNetwork(nn.Module):
+    """Evidence to the logarithm of the expected absolute error.
+
+    Three 3x3 convolutions at a quarter of the resolution see the surroundings;
+    each pixel is then judged by them and by its own evidence.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels in (EVIDENCE, CHANNELS, CHANNELS):
+            layers += [
+                nn.Conv2d(channels, CHANNELS, 3, padding=1, padding_mode="replicate"),
+                nn.ReLU(),
+            ]
+        self.surroundings = nn.Sequential(*layers, nn.Conv2d(CHANNELS, CONTEXT, 1))
+        self.pixel = nn.Sequential(
+            nn.Conv2d(EVIDENCE + CONTEXT, HIDDEN, 1), nn.ReLU(), nn.Conv2d(HIDDEN, 1, 1)
+        )
+
+    def forward(self, evidence: Tensor) -> Tensor:
+        """Map (batch, 9, H, W) to (batch, 1, H, W)."""
+        context = _enlarged(self.surroundings(_reduced(evidence)), evidence)
+        out: Tensor = self.pixel(torch.cat((evidence, context), dim=1))
+        return out
+
+
+def evidence_of(previous: Tensor, following: Tensor, made: Synthesis) -> Tensor:
+    """What there is to judge a synthesis by, the same whichever neighbour comes first.
+
+    Parameters
+    ----------
+    previous, following : Tensor
+        (batch, 1, H, W), the neighbours, normalized.
+    made : Synthesis
+        What was made of them.
+
+    Returns
+    -------
+    Tensor
+        (batch, 9, H, W), in standard deviations of a section.
+    """
+    image = made.image
+    parts = (
+        image - 0.5,
+        (previous + following) / 2 - image,
+        (previous - following).abs(),
+        (made.warp0 - made.warp1).abs(),
+        (previous - image).abs() + (following - image).abs(),
+        torch.minimum(previous, following) - 0.5,
+        made.mask * (1 - made.mask),
+        (image - _enlarged(_reduced(image), image)).abs(),
+        (image - 0.5).abs(),
+    )
+    return SPAN * torch.cat(parts, dim=1)
+
+
+class ErrorEstimator:
+    """Estimates the error of synthesized tiles.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where to do so.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._network = ErrorNetwork()
+        self._network.load_state_dict(load_file(WEIGHTS))
+        self._network.to(device).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(self, previous: Tensor, following: Tensor, made: Synthesis) -> Tensor:
+        """Expected absolute error, (batch, 1, H, W), on the scale of the neighbours."""
+        return torch.exp(self._network(evidence_of(previous, following, made)).clamp(*LIMITS))
+
+
+def _reduced(x: Tensor) -> Tensor:
+    return functional.avg_pool2d(x, REDUCTION, ceil_mode=True, count_include_pad=False)
+
+
+def _enlarged(x: Tensor, like: Tensor) -> Tensor:
+    """Bilinear, cut to the height and width of another."""
+    height, width = like.shape[2:]
+    full = functional.interpolate(x, scale_factor=REDUCTION, mode="bilinear")
+    return full[:, :, :height, :width]

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+import napari_ssan
+from napari_ssan import BadInput, Defects, Region
+from napari_ssan.engine.expected_error import describe, summarize
+from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
+from napari_ssan.engine.repaired import Patch, RepairedStack
+from napari_ssan.stack.sections import SliceStack
+
+
+def disk(top: int = 30, left: int = 40, size: int = 30) -> Region:
+    y, x = (np.indices((size, size)) + 0.5) / size * 2 - 1
+    return Region(top, left, y**2 + x**2 < 1)
+
+
+def record(error: ErrorSummary | None, neighbours=(1, 3), share=1.0) -> SyntheticSection:
+    return SyntheticSection(
+        section=2, kind="whole", share=share, neighbours=neighbours, position=0.5,
+        method="average", error=error,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_it_is_zero_where_a_pixel_is_real(volume, axis):
+    defects = Defects({2}, {5: [disk()]}, {6: 1})
+    repaired = napari_ssan.repair(
+        np.moveaxis(volume, 0, axis), defects, method="average", z_axis=axis
+    )
+    expected = repaired.expected_error
+    assert expected.shape == repaired.shape
+    assert len(expected) == len(repaired)
+    assert expected.ndim == 3
+    everything = np.asarray(expected)
+    assert everything.dtype == expected.dtype == np.float32
+    synthetic = repaired.synthetic(())
+    assert (everything[synthetic] > 0).all()
+    assert not everything[~synthetic].any()
+    rows = (slice(3, 90, 4),) if axis else (slice(None), slice(3, 90, 4))
+    np.testing.assert_array_equal(expected[rows], everything[rows])
+    np.testing.assert_array_equal(expected[..., ::-2], everything[..., ::-2])
+    np.testing.assert_array_equal(expected[2, -5], everything[2, -5])
+
+
+def test_it_is_in_grey_values_of_the_stack(volume):
+    errors = [
+        napari_ssan.repair(data, [4], method="average").expected_error[4]
+        for data in (volume.astype("f4"), volume.astype("f4") * 37 + 1e4)
+    ]
+    np.testing.assert_allclose(errors[1], 37 * errors[0], rtol=1e-2)
+    assert 1 < errors[0].mean() < 60
+
+
+def test_what_the_network_expects_comes_with_its_pixels(volume, tiny_model):
+    repaired = napari_ssan.repair(volume, [4], tiny_model, "cpu")
+    (patch,) = repaired.patches((4, 0))
+    assert patch.error.shape == patch.pixels.shape
+    assert patch.error.dtype == np.float32
+    (said,) = repaired.provenance.sections
+    assert said.error.mean == pytest.approx(patch.error.mean(), rel=1e-4)
+    assert said.error.contrast == pytest.approx(volume[[3, 5]].std(axis=(1, 2)).mean(), rel=1e-6)
+
+
+def test_a_region_has_the_errors_of_its_section(volume, tiny_model):
+    region = disk()
+    whole = napari_ssan.repair(volume, [4], tiny_model, "cpu").expected_error[4]
+    part = napari_ssan.repair(volume, Defects(regions={4: [region]}), tiny_model, "cpu")
+    found = part.expected_error[4][region.window]
+    np.testing.assert_allclose(found[region.mask], whole[region.window][region.mask], rtol=1e-4)
+    assert not found[~region.mask].any()
+
+
+def test_nothing_is_known_of_a_copy_from_one_side(volume):
+    repaired = napari_ssan.repair(volume, [8], method="average")
+    assert np.isnan(repaired.expected_error[8]).all()
+    assert not repaired.expected_error[7].any()
+    assert describe(repaired, (8, 0)) == (
+        "Slice 8: nothing is known of its error; it is a copy of one slice."
+    )
+
+
+def test_synthesis_is_the_same_with_and_without(volume, tiny_model):
+    from napari_ssan.engine.methods import make_method
+    from napari_ssan.engine.repair import patches
+
+    method = make_method("ssan", tiny_model, "cpu", lambda event: None)
+    made = [
+        next(patches(SliceStack(volume), Defects({4}), method, print, with_error=on))
+        for on in (False, True)
+    ]
+    np.testing.assert_array_equal(made[0].pixels, made[1].pixels)
+    assert made[0].error is None
+
+
+def test_values_that_float32_cannot_hold_are_infinite(volume):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        repaired = napari_ssan.repair(volume * 1e60, [4], method="average")
+    assert (repaired.expected_error[4] > 1e30).all()
+
+
+def test_large_maps_do_not_become_arrays():
+    class Huge:
+        shape, dtype = (300, 1000, 1000), np.dtype(np.uint8)
+
+    with pytest.raises(BadInput, match="expected error takes 1.1 GiB"):
+        np.asarray(RepairedStack(SliceStack(Huge())).expected_error)
+
+
+def test_later_patches_are_seen(volume):
+    repaired = RepairedStack(SliceStack(volume))
+    expected = repaired.expected_error
+    shape = volume.shape[1:]
+    error = np.full(shape, 7, np.float32)
+    repaired.add(Patch((2, 0), 0, 0, volume[1], None, record(None), error))
+    assert (expected[2] == 7).all()
+    repaired.revert((2, 0))
+    assert not expected[2].any()
+
+
+# ---- in words
+
+
+def test_the_highest_place_is_found():
+    error = np.ones((100, 80), np.float32)
+    error[48:64, 32:48] = 5
+    error[3, 3] = 100  # a single pixel is no place
+    found = summarize(error, None, 10, 20, 40.0)
+    assert (found.highest, found.y, found.x) == (pytest.approx(7.19, abs=0.01), 18, 28)
+    error[3, 3] = 1
+    found = summarize(error, None, 10, 20, 40.0)
+    assert (found.highest, found.y, found.x, found.contrast) == (5, 66, 60, 40)
+    assert found.mean == pytest.approx(error.mean())
+
+
+def test_only_masked_pixels_count():
+    error = np.full((40, 40), 9, np.float32)
+    mask = np.zeros((40, 40), bool)
+    mask[:20] = True
+    error[mask] = 2
+    error[18, 39] = 30  # few of the mask are in this square
+    mask[16:20, 32:] = False
+    mask[18, 39] = True
+    found = summarize(error, mask, 0, 0, 40.0)
+    assert found.highest == 2
+    assert found.mean == pytest.approx(error[mask].mean())
+
+
+def test_of_a_large_map_not_every_pixel_is_looked_at(monkeypatch):
+    monkeypatch.setattr("napari_ssan.engine.expected_error.SAMPLE", 400)
+    error = np.ones((200, 200), np.float32)
+    error[120:160, 40:80] = 3
+    found = summarize(error, None, 0, 0, 1.0)
+    assert found.highest == 3
+    assert 120 <= found.y < 160
+    assert 40 <= found.x < 80
+    thin = np.zeros((200, 200), bool)
+    thin[101, 103] = True
+    assert np.isfinite(summarize(error, thin, 0, 0, 1.0).mean)
+
+
+@pytest.mark.parametrize(
+    ("mean", "advice"),
+    [
+        (
+            17.0,
+            "That is 43 % of the section's contrast: trust the structures, not the fine texture.",
+        ),
+        (28.0, "trust the course of large structures, not details."),
+        (33.0, "no better than uniform grey; trust nothing in it."),
+    ],
+)
+def test_a_sentence_says_what_to_trust(volume, mean, advice):
+    repaired = RepairedStack(SliceStack(volume))
+    error = ErrorSummary(mean=mean, highest=41.26, y=27, x=110, contrast=40)
+    repaired.add(Patch((2, 0), 0, 0, volume[1], None, record(error)))
+    said = describe(repaired, (2, 0))
+    assert said.startswith(
+        f"Slice 2: expected error {mean:.0f} grey values on average, highest near y 27, x 110 (41.3)."
+    )
+    assert said.endswith(advice)
+    assert describe(repaired, (3, 0)) == ""
+
+
+def test_regions_of_a_section_are_weighed_by_their_size(volume):
+    repaired = RepairedStack(SliceStack(volume))
+    for mean, share, x in ((10, 0.3, 5), (30, 0.1, 60)):
+        error = ErrorSummary(mean=mean, highest=2 * mean, y=1, x=x, contrast=40)
+        repaired.add(Patch((2, 0), 0, 0, volume[1], None, record(error, share=share)))
+    said = describe(repaired, (2, 0))
+    assert said.startswith(
+        "Slice 2: expected error 15 grey values on average, highest near y 1, x 60"
+    )
+
+
+def test_inserted_sections_and_old_repairs_have_their_words(volume):
+    repaired = RepairedStack(SliceStack(volume))
+    error = ErrorSummary(mean=1, highest=2, y=1, x=2, contrast=40)
+    repaired.add(Patch((4, 1), 0, 0, volume[1], None, record(error)))
+    repaired.add(Patch((6, 0), 0, 0, volume[1], None, record(None)))
+    assert describe(repaired, (4, 1)).startswith("Missing section 1 after 4: expected error 1 ")
+    assert describe(repaired, (6, 0)).endswith("repair it again to have it estimated.")
