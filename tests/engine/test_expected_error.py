@@ -96,18 +96,20 @@ def test_synthesis_is_the_same_with_and_without(volume, tiny_model):
     assert made[0].error is None
 
 
-def test_values_that_float32_cannot_hold_are_infinite(volume):
+def test_errors_that_float32_cannot_hold_stay_finite(volume):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         repaired = napari_ssan.repair(volume * 1e60, [4], method="average")
-    assert (repaired.expected_error[4] > 1e30).all()
+    assert np.isfinite(repaired.expected_error[4]).all()
+    (said,) = repaired.provenance.sections
+    assert SyntheticSection.model_validate_json(said.model_dump_json()) == said
 
 
 def test_large_maps_do_not_become_arrays():
     class Huge:
         shape, dtype = (300, 1000, 1000), np.dtype(np.uint8)
 
-    with pytest.raises(BadInput, match="expected error takes 1.1 GiB"):
+    with pytest.raises(BadInput, match=r"expected error takes 1\.1 GiB"):
         np.asarray(RepairedStack(SliceStack(Huge())).expected_error)
 
 
@@ -129,9 +131,6 @@ def test_the_highest_place_is_found():
     error = np.ones((100, 80), np.float32)
     error[48:64, 32:48] = 5
     error[3, 3] = 100  # a single pixel is no place
-    found = summarize(error, None, 10, 20, 40.0)
-    assert (found.highest, found.y, found.x) == (pytest.approx(7.19, abs=0.01), 18, 28)
-    error[3, 3] = 1
     found = summarize(error, None, 10, 20, 40.0)
     assert (found.highest, found.y, found.x, found.contrast) == (5, 66, 60, 40)
     assert found.mean == pytest.approx(error.mean())
@@ -166,10 +165,7 @@ def test_of_a_large_map_not_every_pixel_is_looked_at(monkeypatch):
 @pytest.mark.parametrize(
     ("mean", "advice"),
     [
-        (
-            17.0,
-            "That is 43 % of the section's contrast: trust the structures, not the fine texture.",
-        ),
+        (16.0, "40 % of the section's contrast: trust the structures, not the fine texture."),
         (28.0, "trust the course of large structures, not details."),
         (33.0, "no better than uniform grey; trust nothing in it."),
     ],
@@ -180,7 +176,8 @@ def test_a_sentence_says_what_to_trust(volume, mean, advice):
     repaired.add(Patch((2, 0), 0, 0, volume[1], None, record(error)))
     said = describe(repaired, (2, 0))
     assert said.startswith(
-        f"Slice 2: expected error {mean:.0f} grey values on average, highest near y 27, x 110 (41.3)."
+        f"Slice 2: expected error {mean:.0f} grey values on average, highest near y 27, x 110 "
+        f"(41.3). That is {100 * mean / 40:.0f} % of the section's contrast: "
     )
     assert said.endswith(advice)
     assert describe(repaired, (3, 0)) == ""

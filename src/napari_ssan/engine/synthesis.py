@@ -31,6 +31,9 @@ from napari_ssan.stack.intensity import (
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import Array, Window
 
+#: Intensities of float64 may be larger, but a map of errors has float32.
+LARGEST_ERROR = float(np.finfo(np.float32).max)
+
 
 class JobSynthesis:
     """One job on its way to a patch.
@@ -83,7 +86,8 @@ class JobSynthesis:
             part = slice(rows.start - self.window[0].start, rows.stop - self.window[0].start)
             unit[part] = made[0]
             if error is not None:
-                error[part] = made[1] * (SPAN * wanted.std)
+                grey = made[1].astype(np.float64) * (SPAN * wanted.std)
+                error[part] = np.minimum(grey, LARGEST_ERROR)
         own = self._quantiles(unit)
         if self.job.region is None:
             pixels = self._buffer(self.stack.dtype)
