@@ -44,6 +44,35 @@ def test_every_output_reads_back_the_same(run, stack, tmp_path, name):
     assert [r.section for r in read_provenance(tmp_path / name).sections] == [2, 3]
 
 
+@pytest.mark.parametrize("name", ["error.tif", "error.ome.tif", "error.ome.zarr"])
+def test_expected_errors_are_written_on_request(run, stack, volume, tmp_path, name):
+    path = tmp_path / name
+    arguments = ("--defects", "3,6", "--confidence", path, *AVERAGE)
+    assert run("repair", stack, tmp_path / "out.tif", *arguments).code == 0
+    errors = np.asarray(open_stack(path).data[...]).squeeze()
+    assert errors.dtype == np.float32
+    assert errors.shape == volume.shape
+    assert (errors[3] > 0).all()
+    assert np.isnan(errors[6]).all()  # copied from one side
+    assert not errors[[0, 1, 2, 4, 5]].any()
+    first, last = read_provenance(tmp_path / "out.tif").sections
+    assert first.error.mean == pytest.approx(errors[3].mean(), rel=1e-4)
+    assert last.error is None
+    assert leftovers(tmp_path, "out.tif", name) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["out.tif", "stack.tif", "out.synthetic.tif", "old.tif", "none/error.tif", "error.png"]
+)
+def test_expected_errors_replace_nothing(run, stack, volume, tmp_path, name):
+    tifffile.imwrite(tmp_path / "old.tif", volume, photometric="minisblack")
+    before = stack.read_bytes(), (tmp_path / "old.tif").read_bytes()
+    arguments = ("--defects", "3", "--mask", "--confidence", tmp_path / name, *AVERAGE)
+    assert run("repair", stack, tmp_path / "out.tif", *arguments).sentence
+    assert (stack.read_bytes(), (tmp_path / "old.tif").read_bytes()) == before
+    assert leftovers(tmp_path, "old.tif") == []
+
+
 def test_sections_are_inserted(run, stack, volume, tmp_path):
     out = tmp_path / "out.tif"
     assert run("repair", stack, out, "--insert-after", "2,2,4", *AVERAGE).code == 0

@@ -6,7 +6,7 @@ import pytest
 import zarr
 
 from napari_ssan.errors import BadInput
-from napari_ssan.files import check_output, mask_path
+from napari_ssan.files import check_distinct, check_output, error_path, mask_path
 from napari_ssan.files.output import replacing
 
 
@@ -185,3 +185,16 @@ def _fill(path, folder, text):
 
 def _content(path):
     return (path / "zarr.json" if path.is_dir() else path).read_text()
+
+
+def test_the_map_of_errors_stands_beside_the_output(tmp_path):
+    assert error_path(tmp_path / "a.b.ome.tif") == tmp_path / "a.b.expected-error.tif"
+    assert error_path(tmp_path / "a.zarr") == tmp_path / "a.expected-error.ome.zarr"
+
+
+def test_outputs_of_a_run_are_apart(tmp_path):
+    (tmp_path / "link.tif").symlink_to(tmp_path / "a.tif")
+    check_distinct([tmp_path / "a.tif", tmp_path / "a.tif.zarr", tmp_path / "b.tif"])
+    for other in ("a.tif", "link.tif", "a.tif/b.tif"):
+        with pytest.raises(BadInput, match="places of their own"):
+            check_distinct([tmp_path / "a.tif", tmp_path / other])

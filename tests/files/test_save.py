@@ -1,5 +1,6 @@
 import errno
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import zarr
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files import (
     Calibration,
+    error_path,
     mask_path,
     open_image,
     open_stack,
@@ -80,6 +82,60 @@ def test_mask_of_synthetic_pixels(tmp_path, make, repair, ending):
     expected[5, 10:15, 20:26] = 255
     np.testing.assert_array_equal(mask, expected)
     assert open_image(written[1]).calibration.scale == (40, 4, 4)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_map_of_expected_errors(tmp_path, make, repair, ending):
+    file = open_stack(make("imagej"))
+    repaired = repair(file.stack(), inserted=True)
+    errors = np.linspace(1, 9, 30, dtype=np.float32).reshape(5, 6)
+    (patch,) = repaired.revert((4, 0))
+    repaired.add(replace(patch, error=errors))
+    path = tmp_path / f"out{ending}"
+    written = save_stack(path, repaired, file, error=True)
+    assert written == [path, error_path(path)]
+    again = open_image(written[1])
+    found = np.asarray(again.data)
+    expected = np.zeros((7, 70, 50), np.float32)
+    expected[[2, 4]] = np.nan  # nothing is known of those
+    expected[5, 10:15, 20:26] = errors
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+    assert again.calibration.scale == (40, 4, 4)
+    assert again.calibration.axes[-3:] == "zyx"
+
+
+def test_map_of_expected_errors_knows_of_an_earlier_repair(tmp_path, make, repair):
+    file = open_stack(make("tiff"))
+    save_stack(tmp_path / "a.tif", repair(file.stack(), inserted=True), file)
+    again = open_stack(tmp_path / "a.tif")
+    repaired = repair(again.stack())
+    (patch,) = repaired.revert((2, 0))
+    repaired.add(replace(patch, error=np.full(patch.pixels.shape, 3, np.float32)))
+    both = {"mask": True, "error": tmp_path / "e.ome.zarr"}
+    written = save_stack(tmp_path / "b.tif", repaired, again, **both)
+    assert [path.name for path in written] == ["b.tif", "b.synthetic.tif", "e.ome.zarr"]
+    found = np.asarray(open_image(tmp_path / "e.ome.zarr").data)
+    assert (found[2] == 3).all()
+    assert [z for z in range(7) if np.isnan(found[z]).all()] == [4]
+
+
+@pytest.mark.parametrize(
+    "name", ["out.ome.zarr", "out.ome.zarr/error.tif", "out.synthetic.ome.zarr"]
+)
+def test_outputs_need_places_of_their_own(tmp_path, make, repair, name):
+    file = open_stack(make("tiff"))
+    (tmp_path / "out.ome.zarr").mkdir()
+    zarr.create_group(tmp_path / "out.ome.zarr", overwrite=True)
+    with pytest.raises(BadInput, match="places of their own"):
+        save_stack(
+            tmp_path / "out.ome.zarr",
+            repair(file.stack()),
+            file,
+            overwrite=True,
+            mask=True,
+            error=tmp_path / name,
+        )
 
 
 def test_mask_knows_of_an_earlier_repair(tmp_path, make, repair):

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 from napari_ssan.engine import jobs, sidecar
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.files import open_stack
-from napari_ssan.widgets import result
+from napari_ssan.widgets import result, shown
 
 
 @pytest.fixture
@@ -346,7 +346,8 @@ def test_a_large_result_is_hidden_in_3d(viewer, controller, monkeypatch, notific
     viewer.dims.ndisplay = 3
     assert layer.visible
     viewer.dims.ndisplay = 2
-    monkeypatch.setattr(result, "LARGEST_ARRAY", 1000)
+    for module in (result, shown):
+        monkeypatch.setattr(module, "LARGEST_ARRAY", 1000)
     monkeypatch.setattr(
         RepairedStack, "__getitem__", lambda self, index: pytest.fail("it was loaded")
     )
@@ -411,8 +412,8 @@ def slowly(monkeypatch):
     gate = threading.Semaphore(0)
     plain = jobs.patches
 
-    def patches(stack, defects, how, report, cancel, *rest):
-        for patch in plain(stack, defects, how, report, None, *rest):
+    def patches(stack, defects, how, report, cancel, *rest, **more):
+        for patch in plain(stack, defects, how, report, None, *rest, **more):
             while not gate.acquire(timeout=0.01):
                 if cancel.is_set():
                     raise jobs.Cancelled
@@ -551,6 +552,7 @@ def test_notices_stay_in_the_dock(viewer, make_controller, volume):
 
 def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monkeypatch, tmp_path):
     from napari_ssan.engine import repair as engine
+    from napari_ssan.engine import synthesis
     from napari_ssan.files import save as files
     from napari_ssan.stack.region import Region
 
@@ -566,7 +568,8 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
         monkeypatch.setattr(owner, name, watched)
 
     watch(engine, "plan")
-    watch(engine, "find_shift")
+    watch(synthesis, "find_shift")
+    watch(synthesis, "summarize")
     watch(jobs, "make_method")
     watch(jobs, "blank_sections")
     watch(Region, "from_outline")
@@ -579,12 +582,12 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
     controller.finish()
     repair(controller)
     controller.bench.find_blank()
-    controller.bench.export(tmp_path / "a.tif", False)
+    controller.bench.export(tmp_path / "a.tif", False, False)
     controller.finish()
     viewer.add_image(np.zeros((5, 64, 64), np.uint8))
     controller.finish()
     expected = {"plan", "find_shift", "make_method", "from_outline", "fingerprint", "store"}
-    assert expected | {"write_tiff", "fsync"} <= set(threads)
+    assert expected | {"summarize", "write_tiff", "fsync"} <= set(threads)
     assert threading.get_ident() not in set().union(*threads.values())
 
 
@@ -603,7 +606,7 @@ def test_export(controller, tmp_path, suffix, notifications):
         return target
 
     controller.view.ask_target = ask
-    controller.export(suffix, True)
+    controller.export(suffix, True, True)
     controller.finish()
     assert asked == [(Path.home(), "em_repaired", suffix)]
     written = open_stack(target)
@@ -611,6 +614,10 @@ def test_export(controller, tmp_path, suffix, notifications):
     assert written.calibration.scale == pytest.approx((30, 4, 4))
     assert [record.section for record in written.provenance.sections] == [2]
     assert len(list(tmp_path.glob("out.synthetic*"))) == 1
+    (errors,) = tmp_path.glob("out.expected-error*")
+    expected = controller.bench.session.repaired.expected_error[:]
+    np.testing.assert_array_equal(np.asarray(open_stack(errors).data), expected)
+    assert open_stack(errors).calibration.scale == pytest.approx((30, 4, 4))
     assert "Exported" in notifications[-1].message
 
 
@@ -621,12 +628,12 @@ def test_export_refuses_the_original(viewer, make_controller, volume, tmp_path, 
     controller = make_controller(viewer)
     controller.bench.session.mark([2])
     repair(controller)
-    controller.bench.export(source, False)
+    controller.bench.export(source, False, False)
     controller.finish()
     assert source.read_bytes() == b"precious"
     assert len(notifications) == 1
     controller.view.ask_target = lambda *rest: None
-    controller.export(".tif", False)
+    controller.export(".tif", False, False)
     controller.finish()
 
 
@@ -634,17 +641,18 @@ def test_export_asks_before_it_replaces(controller, tmp_path):
     controller.bench.session.mark([2])
     repair(controller)
     target, mask = tmp_path / "out.ome.tif", tmp_path / "out.synthetic.tif"
-    target.write_bytes(b"precious")
-    mask.write_bytes(b"precious")
+    errors = tmp_path / "out.expected-error.tif"
+    for path in (target, mask, errors):
+        path.write_bytes(b"precious")
     asked = []
     controller.view.ask_target = lambda *rest: target
     controller.view.ask_replace = lambda paths: asked.append(paths)
-    controller.export(".ome.tif", True)
+    controller.export(".ome.tif", True, True)
     controller.finish()
-    assert asked == [[target, mask]]
+    assert asked == [[target, mask, errors]]
     assert target.read_bytes() == mask.read_bytes() == b"precious"
     controller.view.ask_replace = lambda paths: asked.append(paths) or True
-    controller.export(".ome.tif", False)
+    controller.export(".ome.tif", False, False)
     controller.finish()
     assert asked[1:] == [[target]]
     assert len(open_stack(target).stack()) == 10
@@ -664,7 +672,7 @@ def test_export_is_not_harmed_by_unmarking(controller, tmp_path, monkeypatch, no
         return written(*rest, **more)
 
     monkeypatch.setattr(files, "save_stack", later)
-    controller.bench.export(tmp_path / "a.tif", False)
+    controller.bench.export(tmp_path / "a.tif", False, False)
     controller.bench.unmark(((2, 0),))
     controller.quick.finish()
     gate.set()

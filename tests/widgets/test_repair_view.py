@@ -115,6 +115,7 @@ def test_buttons_emit(view, qtbot):
         (looking.accept_pressed, looking.accept),
         (looking.revert_pressed, looking.revert),
         (looking.overlay_toggled, looking.overlay),
+        (view.confidence.map_toggled, view.confidence.map),
     ):
         with qtbot.waitSignal(signal):
             button.click()
@@ -122,7 +123,12 @@ def test_buttons_emit(view, qtbot):
     view.exporting.with_mask.setChecked(True)
     with qtbot.waitSignal(view.exporting.export_pressed) as exported:
         view.exporting.export.click()
-    assert exported.args == [".tif", True]
+    assert exported.args == [".tif", True, False]
+    view.exporting.with_mask.setChecked(False)
+    view.exporting.with_error.setChecked(True)
+    with qtbot.waitSignal(view.exporting.export_pressed) as exported:
+        view.exporting.export.click()
+    assert exported.args == [".tif", False, True]
 
 
 def test_while_busy(view, qtbot):

@@ -9,8 +9,8 @@ from napari_ssan.training.division import Division
 from napari_ssan.training.fine_tune import GROWTH, FineTuneConfig, spare_threads
 from napari_ssan.training.verdict import judged_pixels
 
-#: Seconds in which a thread synthesizes a million pixels, about.
-SECONDS_A_MEGAPIXEL = 8.0
+#: Seconds in which a thread synthesizes and judges a million pixels, about.
+SECONDS_A_MEGAPIXEL = 10.0
 #: A GPU does it so many times faster.
 GPU_FACTOR = 50.0
 #: Minutes of validation before the first step, about.

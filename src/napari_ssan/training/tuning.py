@@ -11,7 +11,7 @@ import torch
 
 from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput
-from napari_ssan.evaluation.segmenter import BUNDLED, bundled_segmenter
+from napari_ssan.evaluation.segmenter import bundled_segmenter
 from napari_ssan.network.device import choose_device
 from napari_ssan.network.model_file import Model, load_model, save_model
 from napari_ssan.training.checkpoint import checkpoint_path
@@ -107,7 +107,7 @@ def _judge(run: Run, reason: str, report: TuningReport, cancel: Flag | None) -> 
         record.config.device,
         report,
         cancel,
-        bundled_segmenter() if BUNDLED.is_file() else None,
+        bundled_segmenter(),
     )
     verdict = decide(*figures, record.held_out, record.training.loss.preset, reason)
     try:

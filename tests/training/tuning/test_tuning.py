@@ -10,6 +10,7 @@ import torch
 
 from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.evaluation.segmenter import bundled_segmenter
 from napari_ssan.network.model_file import load_model
 from napari_ssan.training.events import (
     Checkpointed,
@@ -40,7 +41,7 @@ def same(one, other) -> bool:
 def figures(run) -> tuple[dict, dict]:
     """Of base and result, measured anew."""
     source, sections = run.source(), run.record.held_out
-    return judge(source, sections, run.base, run.model, "cpu")
+    return judge(source, sections, run.base, run.model, "cpu", segmenter=bundled_segmenter())
 
 
 def steps(events) -> list[int]:

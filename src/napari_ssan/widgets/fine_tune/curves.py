@@ -7,14 +7,14 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_ssan.widgets.fine_tune.history import Curve, History
 from napari_ssan.widgets.panels import wrapped
 
 #: Colours that can be told apart on light and dark, also by most who are colour-blind.
 BLUE, ORANGE, GREEN, PINK, SKY = "#3b8eea", "#e69f00", "#1fa97c", "#d06bb0", "#7cc7f2"
-HEIGHT = 92
+HEIGHT = 86
 
 
 @dataclass(frozen=True)
@@ -148,15 +148,6 @@ class ScorePlots(QWidget):  # type: ignore[misc]
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        self._legend = QLabel(
-            f'<span style="color:{BLUE}">━ your model</span> &nbsp; '
-            f'<span style="color:{ORANGE}">┅ optical flow</span> &nbsp; '
-            f'<span style="color:{GREEN}">┅ average</span>'
-        )
-        self._legend.setToolTip(
-            "Held-out slices are not trained on: each is synthesized from its neighbours and "
-            "compared with the real one. The dashed lines are what it must beat"
-        )
         self.plots = {
             "psnr": Plot("PSNR (dB)", "Likeness to the real slices in decibels; higher is better"),
             "ssim": Plot("SSIM", "Likeness of structure, 1 is the same; higher is better"),
@@ -168,7 +159,14 @@ class ScorePlots(QWidget):  # type: ignore[misc]
         }
         self.figures = wrapped()
         self.figures.setToolTip("The best so far, by what the aim asks for; it is what is kept")
-        for widget in (self._legend, *self.plots.values(), self.figures):
+        first = self.plots["psnr"]
+        first.explain([("━ yours", BLUE), ("┅ flow", ORANGE), ("┅ average", GREEN)])
+        first.legend.setToolTip(
+            "Held-out slices are not trained on: each is synthesized from its neighbours and "
+            "compared with the real one. The dashed lines, of optical flow and of the average of "
+            "the neighbours, are what your model must beat"
+        )
+        for widget in (*self.plots.values(), self.figures):
             column.addWidget(widget)
 
     def clear(self) -> None:
@@ -179,9 +177,8 @@ class ScorePlots(QWidget):  # type: ignore[misc]
     def show_history(self, history: History) -> None:
         """Draw what is known."""
         last = max((v.step for v in history.validations), default=0)
-        for widget in (self._legend, *self.plots.values()):
-            widget.setVisible(bool(history.validations))
         for metric, plot in self.plots.items():
+            plot.setVisible(bool(history.validations))
             plot.draw("ours", history.scores(metric), BLUE)
             plot.dots("ours", BLUE)
             for name, colour in (("tvl1", ORANGE), ("average", GREEN)):
