@@ -171,8 +171,8 @@ def test_slices_and_projections_of_the_result_are_shown(viewer, dock, qtbot):
 def slowly(monkeypatch, gate):
     plain = jobs.patches
 
-    def patches(stack, defects, how, report, cancel, *rest):
-        for patch in plain(stack, defects, how, report, None, *rest):
+    def patches(stack, defects, how, report, cancel, *rest, **more):
+        for patch in plain(stack, defects, how, report, None, *rest, **more):
             while not gate.acquire(timeout=0.01):
                 if cancel.is_set():
                     raise jobs.Cancelled

@@ -81,12 +81,11 @@ class Trainer:
     def state(self) -> RunState:
         """What there is to show."""
         if self.verdict is not None and self.run is not None:
-            text = self.verdict.text[:1].upper() + self.verdict.text[1:]
             return RunState(
                 phase="judged",
                 about=self._about(),
                 notes=self.verdict.reason,
-                verdict=text,
+                verdict=self.verdict.text[:1].upper() + self.verdict.text[1:],
                 better=self.verdict.better,
                 name=model_name(self.run.title, self.run.config.aim),
             )
