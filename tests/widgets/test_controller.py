@@ -14,7 +14,10 @@ from qtpy.QtWidgets import QApplication
 from napari_ssan.engine import jobs, sidecar
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.files import open_stack
+from napari_ssan.network.model_library import delete, import_model
 from napari_ssan.widgets import result, shown
+from napari_ssan.widgets.library import LIBRARY
+from napari_ssan.widgets.sessions import SESSIONS
 
 
 @pytest.fixture
@@ -876,3 +879,23 @@ def test_taken_keys_are_left_alone(viewer, image, make_controller):
     controller.close()
     assert [str(key) for key in viewer.keymap] == ["W"]
     del mine
+
+
+# ---- other docks
+
+
+def test_other_docks_know_what_is_marked(image, controller):
+    assert SESSIONS.of(image) is controller.bench.session
+
+
+def test_a_model_that_is_kept_appears_at_once_and_can_be_chosen(controller, tiny_model):
+    info = import_model(tiny_model, "Cortex A7")
+    LIBRARY.changed.emit()
+    labels = [choice.label for choice in controller.models]
+    assert "Cortex A7" in labels
+    assert controller.view.repairing.model.count() == len(labels) + 1  # and one to choose a file
+    LIBRARY.chosen.emit(info.path)
+    assert controller.view.repairing.model.currentText() == "Cortex A7"
+    delete("Cortex A7")
+    LIBRARY.changed.emit()
+    assert controller.view.repairing.model.currentText() == "Faithful (bundled)"

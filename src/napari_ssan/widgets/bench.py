@@ -21,6 +21,7 @@ from napari_ssan.widgets.layers import source_files, source_path
 from napari_ssan.widgets.marks import DefectsLayer, Outline
 from napari_ssan.widgets.repair_state import ModelChoice, tile_megapixels, time_text
 from napari_ssan.widgets.result import ResultLayers
+from napari_ssan.widgets.sessions import SESSIONS
 from napari_ssan.workers import Lane, Task
 
 
@@ -55,6 +56,7 @@ class Bench:
         self._autosave = Autosave(quick)
         self._autosave.failed.connect(messages.warn)
         self.session = RepairSession(stack, self._autosave.save)
+        SESSIONS.add(image, self.session)
         self.marks = DefectsLayer(viewer, image, stack)
         self.results = ResultLayers(viewer, image, self.session)
         self.offer: Saved | None = None

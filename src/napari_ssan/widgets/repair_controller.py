@@ -17,6 +17,7 @@ from napari_ssan.widgets.layers import (
     source_path,
     stack_of,
 )
+from napari_ssan.widgets.library import LIBRARY
 from napari_ssan.widgets.outlook_desk import OutlookDesk
 from napari_ssan.widgets.repair_state import (
     DockState,
@@ -57,6 +58,8 @@ class RepairController:
         self._closed = False
         self._keys = Keys(viewer)
         self._corner = Corner(viewer)
+        LIBRARY.changed.connect(self._read_models)
+        LIBRARY.chosen.connect(self._take_model)
         self.view.show_keys(
             {
                 "mark": self._keys.bind("mark", self.toggle_mark),
@@ -184,14 +187,33 @@ class RepairController:
         """Ask for a model file and add it to the list."""
         path = self.view.ask_model()
         if path:
-            try:
-                choice = model_from_file(path)
-            except BadInput as error:
-                messages.report(error)
-            else:
-                self.models = [choice, *(m for m in self.models if m.model != choice.model)]
-                self._choice = choice
-                self._outlook.forget()
+            self._take_model(path)
+        else:
+            self._show_models()
+
+    def _take_model(self, path: Any) -> None:
+        """Choose a model file, and put it at the head of the list."""
+        try:
+            choice = model_from_file(str(path))
+        except BadInput as error:
+            messages.report(error)
+        else:
+            self.models = [choice, *(m for m in self.models if m.model != choice.model)]
+            self._choice = choice
+            self._outlook.forget()
+        self._show_models()
+
+    def _read_models(self) -> None:
+        """A model of the user's came, went, or got another name; what is chosen stays if it can."""
+        chosen = self._choice
+        self.models = model_choices(messages.warn)
+        same = [m for m in self.models if (m.method, m.model) == (chosen.method, chosen.model)]
+        if not same and Path(chosen.model).is_file():  # chosen by its path
+            self.models = [chosen, *self.models]
+        self._choice = same[0] if same else self.models[0]
+        self._show_models()
+
+    def _show_models(self) -> None:
         self.view.repairing.show_models(self.models, self.models.index(self._choice))
         self.refresh()
 
@@ -218,6 +240,8 @@ class RepairController:
         if self._closed:
             return
         self._closed = True
+        LIBRARY.changed.disconnect(self._read_models)
+        LIBRARY.chosen.disconnect(self._take_model)
         self._outlook.close()
         for bench in self._benches.values():
             bench.stop()
