@@ -295,8 +295,8 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow
 from napari_ssan.engine import jobs
 plain = jobs.patches
-def slowly(*rest):
-    for patch in plain(*rest):
+def slowly(*rest, **more):
+    for patch in plain(*rest, **more):
         yield patch
         time.sleep(0.3)
 jobs.patches = slowly
