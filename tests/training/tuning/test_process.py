@@ -147,7 +147,7 @@ def test_a_child_whose_parent_is_gone_leaves_off_with_a_checkpoint(long_run):
             break
     process.stdout.close()
     process.stdin.close()
-    process.wait(60)
+    process.wait(600)
     assert (long_run.folder / CHECKPOINT).exists()
     lock = FileLock(long_run.folder / LOCK)
     assert lock.acquire()
