@@ -76,10 +76,8 @@ def evidence_of(previous: Tensor, following: Tensor, made: Synthesis) -> Tensor:
     image = made.image
     evidence = image.new_empty(len(image), EVIDENCE, *image.shape[2:])
     # One by one into memory that is there already: fresh memory costs more than the sums.
-    for channel, part in zip(
-        evidence.split(1, dim=1), _parts(previous, following, made), strict=True
-    ):
-        torch.mul(part, SPAN, out=channel)
+    for number, part in enumerate(_parts(previous, following, made)):
+        torch.mul(part, SPAN, out=evidence[:, number : number + 1])
     return evidence
 
 
