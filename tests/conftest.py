@@ -30,7 +30,7 @@ def user_folder(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    for module in ("engine.sidecar", "network.model_file", "training.run_folder"):
+    for module in ("engine.sidecar", "network.model_file", "tuning.run_folder"):
         monkeypatch.setattr(
             f"napari_ssan.{module}.user_data_path", lambda name, *rest: folder / name
         )
@@ -67,3 +67,19 @@ def tiny_model(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("model") / "tiny.safetensors"
     save_model(path, network, {"tile": 64})
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def vgg(tmp_path_factory) -> Path:
+    """The first block of a VGG16 with few channels."""
+    import torch
+    from safetensors.torch import save_file
+
+    random = torch.Generator().manual_seed(0)
+    tensors = {}
+    for number, channels in ((0, 3), (2, 4)):
+        tensors[f"features.{number}.weight"] = torch.randn(4, channels, 3, 3, generator=random)
+        tensors[f"features.{number}.bias"] = torch.zeros(4)
+    path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
+    save_file(tensors, path)
+    return path

@@ -24,6 +24,7 @@ KNOWS = {
     "files": {"errors", "stack", "engine"},
     "evaluation": {"errors", "stack", "engine", "network", "losses"},
     "training": {"errors", "stack", "network", "losses", "engine", "evaluation"},
+    "tuning": {"errors", "stack", "network", "losses", "engine", "evaluation", "training"},
     "cli": {
         "errors",
         "stack",
@@ -33,6 +34,7 @@ KNOWS = {
         "export",
         "files",
         "training",
+        "tuning",
         "evaluation",
     },
 }

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 
 from napari_ssan.network.ssan import SSAN, SSANConfig
@@ -61,19 +59,6 @@ def source() -> Source:
 @pytest.fixture
 def network() -> SSAN:
     return make_network()
-
-
-@pytest.fixture(scope="session")
-def vgg(tmp_path_factory) -> Path:
-    """The first block of a VGG16 with few channels."""
-    random = torch.Generator().manual_seed(0)
-    tensors = {}
-    for number, channels in ((0, 3), (2, 4)):
-        tensors[f"features.{number}.weight"] = torch.randn(4, channels, 3, 3, generator=random)
-        tensors[f"features.{number}.bias"] = torch.zeros(4)
-    path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
-    save_file(tensors, path)
-    return path
 
 
 @pytest.fixture

@@ -21,16 +21,16 @@ from napari_ssan.network.model_library import import_model
 from napari_ssan.network.writing import new_file
 from napari_ssan.stack.defects import Defects, parse_slices
 from napari_ssan.stack.source import Source
-from napari_ssan.training.division import divide, narrow
-from napari_ssan.training.fine_tune import FineTuneConfig, cores
-from napari_ssan.training.new_run import new_run
-from napari_ssan.training.outlook import outlook
-from napari_ssan.training.process import run_here
-from napari_ssan.training.run_folder import LOCK, RECORD, sweep
-from napari_ssan.training.runs import Run, open_run
-from napari_ssan.training.snapshot import cut_marks
-from napari_ssan.training.tuning_events import Judging, MemoryUsed, TuningEvent
-from napari_ssan.training.verdict import Verdict
+from napari_ssan.tuning.config import PREFERRED, FineTuneConfig, cores
+from napari_ssan.tuning.division import divide, narrow
+from napari_ssan.tuning.events import Judging, MemoryUsed, TuningEvent
+from napari_ssan.tuning.new_run import new_run
+from napari_ssan.tuning.outlook import outlook
+from napari_ssan.tuning.process import run_here
+from napari_ssan.tuning.run_folder import LOCK, RECORD, sweep
+from napari_ssan.tuning.runs import Run, open_run
+from napari_ssan.tuning.snapshot import cut_marks
+from napari_ssan.tuning.verdict import Verdict
 
 #: Ending of the folder beside OUTPUT in which a run lives.
 RUN = ".run"
@@ -56,8 +56,12 @@ def fine_tune(
     ] = "",
     z_range: Annotated[str, typer.Option(help="Slices to use, as in 20-120; all if empty.")] = "",
     model: Annotated[
-        str, typer.Option(help=f"Model to start from: a name, or a {SUFFIX} file.")
-    ] = DEFAULT_MODEL,
+        str,
+        typer.Option(
+            help=f"Model to start from: a name, or a {SUFFIX} file.",
+            show_default="the bundled one for that loss",
+        ),
+    ] = "",
     minutes: Annotated[float, typer.Option(help="Budget of the training, in minutes.")] = 10.0,
     steps: Annotated[
         int | None, typer.Option(help="Budget in steps, in the place of minutes.")
@@ -101,7 +105,7 @@ def fine_tune(
     """
     config = _config(
         {
-            "base": model,
+            "base": model or PREFERRED.get(loss, DEFAULT_MODEL),
             "loss": loss,
             "minutes": minutes,
             "share": share,
@@ -112,7 +116,7 @@ def fine_tune(
             "steps": steps,
         }
     )
-    find_model(model)
+    find_model(config.base)
     folder = output.with_suffix(RUN)
     _check_output(output, folder, resume, overwrite)
     file = open_stack(input_path)

@@ -117,7 +117,9 @@ def patches(
     for text in warnings:
         report(Notice(text))
     shape = stack.shape[1:]
-    grid = TileGrid(shape, method.tile, method.overlap)
+    # The network's attention sees a whole tile; the others need none larger than the section.
+    tile = method.tile if method.model else max(min(method.tile, max(shape)), 2 * method.overlap)
+    grid = TileGrid(shape, tile, method.overlap)
     total = sum(grid.count(with_rim(job.window(shape), shape)) for job in jobs)
     begin, done = time.monotonic(), itertools.count(1)
     for job in jobs:

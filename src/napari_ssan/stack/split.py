@@ -57,7 +57,8 @@ def split_by_z(
         if end - begin < SHORTEST:
             raise BadInput(
                 f"{count} sections are too few to train on and to hold {share:.0%} of them back: "
-                f"each part needs {SHORTEST} in a row, and {gap} stay unused between them."
+                f"each part needs {SHORTEST} in a row, and {gap} stay unused between them; "
+                "use a longer stack or range of sections."
             )
         train.append(range(begin, end))
         validation.append(range(last - held, last))

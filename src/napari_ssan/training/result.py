@@ -117,8 +117,8 @@ def hand_over(
         info = save_model(output, network, card)
     except OSError as error:
         raise BadInput(
-            f"{output} could not be written ({error.strerror or error}): make room and go on "
-            f"from {checkpoint_path(output).name} (--resume)."
+            f"{output} could not be written ({error.strerror or error}): make room and go "
+            f"on with the run, whose last state is in {checkpoint_path(output).name}."
         ) from None
     checkpoint_path(output).unlink(missing_ok=True)
     return Result(

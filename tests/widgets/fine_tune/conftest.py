@@ -17,8 +17,8 @@ from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.network.model_file import ModelInfo, model_folders, own_folder
 from napari_ssan.stack.defects import Defects
 from napari_ssan.training.events import Compared, Preparing, Preview, StepDone, Validated
-from napari_ssan.training.fine_tune import FineTuneConfig
-from napari_ssan.training.verdict import Verdict
+from napari_ssan.tuning.config import FineTuneConfig
+from napari_ssan.tuning.verdict import Verdict
 from napari_ssan.widgets.fine_tune import controller as module
 from napari_ssan.widgets.fine_tune.controller import FineTuneController
 from napari_ssan.widgets.fine_tune.core import Core, Offer
@@ -30,7 +30,7 @@ BETTER = Verdict(
     base=SCORES,
     tuned=SCORES | {"psnr": 20.8},
     sections=(4, 5),
-    text="better than the base model on 2 held-out slices: +0.8 dB, SSIM +12 %; use it?",
+    text="better than the base model on 2 held-out slices: +0.8 dB, SSIM +12 %",
 )
 WORSE = BETTER.model_copy(
     update={

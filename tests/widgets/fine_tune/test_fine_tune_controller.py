@@ -14,8 +14,8 @@ from napari_ssan.engine.sidecar import Sidecar
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.training.events import RolledBack
-from napari_ssan.training.fine_tune import FineTuneConfig
-from napari_ssan.training.tuning_events import Judging, MemoryUsed
+from napari_ssan.tuning.config import FineTuneConfig
+from napari_ssan.tuning.events import Judging, MemoryUsed
 from napari_ssan.widgets.fine_tune import controller as module
 from napari_ssan.widgets.fine_tune.dock import trainer_of
 from napari_ssan.widgets.library import LIBRARY

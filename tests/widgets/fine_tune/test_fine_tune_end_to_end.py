@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_ssan.network.model_file import own_folder
 from napari_ssan.network.model_library import list_models
-from napari_ssan.training.runs import runs
+from napari_ssan.tuning.runs import runs
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def stepping(controller, qtbot):
 def children():
     found = []
     for child in psutil.Process().children(recursive=True):
-        if "napari_ssan.training.child" in child.cmdline():
+        if "napari_ssan.tuning.child" in child.cmdline():
             found.append(child)
     return found
 

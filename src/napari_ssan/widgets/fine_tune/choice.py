@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_ssan.errors import BadInput
-from napari_ssan.training.fine_tune import AIMS, FineTuneConfig
+from napari_ssan.tuning.config import AIMS, FineTuneConfig
 from napari_ssan.widgets.fine_tune.core import Plan
 from napari_ssan.widgets.fine_tune.part import region_layers, window_finder
 from napari_ssan.widgets.fine_tune.state import EMPTY, Settings

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 
 from napari_ssan.errors import BadInput
-from napari_ssan.training.fine_tune import default_minutes
+from napari_ssan.tuning.config import default_minutes
 from napari_ssan.widgets import messages
 from napari_ssan.widgets.fine_tune.choice import StackChoice
 from napari_ssan.widgets.fine_tune.core import Offer

@@ -18,11 +18,11 @@ from napari_ssan.stack.source import Source
 from napari_ssan.widgets.fine_tune.part import FindWindow, saved_marks
 
 if TYPE_CHECKING:
-    from napari_ssan.training.division import Division
-    from napari_ssan.training.fine_tune import FineTuneConfig
-    from napari_ssan.training.outlook import Outlook
-    from napari_ssan.training.runs import Run
-    from napari_ssan.training.verdict import Verdict
+    from napari_ssan.tuning.config import FineTuneConfig
+    from napari_ssan.tuning.division import Division
+    from napari_ssan.tuning.outlook import Outlook
+    from napari_ssan.tuning.runs import Run
+    from napari_ssan.tuning.verdict import Verdict
 
 Tell = Callable[[Any], object]
 
@@ -106,32 +106,32 @@ class Core:
         self._vgg: Path | None = None
 
     def divide(self, plan: Plan, report: Tell, cancel: Flag) -> Division:
-        """Find what can be used; see :func:`napari_ssan.training.division.divide`."""
-        from napari_ssan.training.division import divide
+        """Find what can be used; see :func:`napari_ssan.tuning.division.divide`."""
+        from napari_ssan.tuning.division import divide
 
         return divide(plan.source(cancel), plan.config, report, cancel)
 
     def outlook(self, division: Division, plan: Plan) -> Outlook:
-        """Tell what it will cost; see :func:`napari_ssan.training.outlook.outlook`."""
-        from napari_ssan.training.outlook import outlook
+        """Tell what it will cost; see :func:`napari_ssan.tuning.outlook.outlook`."""
+        from napari_ssan.tuning.outlook import outlook
 
         return outlook(division, plan.config, self.vgg())
 
     def begin(self, division: Division, plan: Plan, report: Tell, cancel: Flag) -> Run:
         """Copy what is used to a run of its own."""
-        from napari_ssan.training.new_run import new_run
+        from napari_ssan.tuning.new_run import new_run
 
         return new_run(division, plan.config, plan.title, self.vgg(), report, cancel)
 
     def train(self, run: Run, apart: bool, report: Tell, cancel: Flag, stop: Flag) -> Verdict:
-        """Work on a run until it is over; see :func:`napari_ssan.training.process.run_in_child`."""
-        from napari_ssan.training.process import run_here, run_in_child
+        """Work on a run until it is over; see :func:`napari_ssan.tuning.process.run_in_child`."""
+        from napari_ssan.tuning.process import run_here, run_in_child
 
         return (run_in_child if apart else run_here)(run, report, cancel, stop)
 
     def offers(self) -> list[Offer]:
         """List runs that are unfinished or not decided on, the newest first."""
-        from napari_ssan.training.runs import runs
+        from napari_ssan.tuning.runs import runs
 
         return [Offer(run, str(run), run.verdict is not None) for run in runs()]
 

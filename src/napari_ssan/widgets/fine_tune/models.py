@@ -236,7 +236,7 @@ class ModelsDesk:
 def card_text(info: ModelInfo) -> str:
     """What matters of a model's card, in a line or two."""
     card = info.card
-    said = str(card.get("verdict") or card.get("summary") or "").removesuffix("; use it?")
+    said = str(card.get("verdict") or card.get("summary") or "")
     base = f"from {card['base']}" if card.get("base") else ""
     loss = f"loss {card['loss']}" if card.get("loss") else ""
     made = ", ".join(part for part in (base, loss) if part)

@@ -17,11 +17,12 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ssan.errors import BadInput
+from napari_ssan.tuning.config import AIMS as LOSSES
+from napari_ssan.tuning.config import PREFERRED
 from napari_ssan.widgets.fine_tune.fold import Fold
 from napari_ssan.widgets.fine_tune.state import (
     ADVICE,
     AIMS,
-    PREFERRED,
     Aim,
     FineTuneState,
     Settings,
@@ -141,7 +142,7 @@ class HowPanel(QWidget):  # type: ignore[misc]
             self.base.addItem(base.label, base.name)
             self.base.setItemData(number, base.tooltip, Qt.ItemDataRole.ToolTipRole)
         self._picked = kept in names
-        wanted = kept if self._picked else PREFERRED[self.aim]
+        wanted = kept if self._picked else PREFERRED[LOSSES[self.aim]]
         self.base.setCurrentIndex(max(self.base.findData(wanted), 0))
 
     def _build_aim(self) -> QHBoxLayout:
@@ -222,7 +223,7 @@ class HowPanel(QWidget):  # type: ignore[misc]
 
     def _on_aim(self) -> None:
         self.advice.setText(ADVICE[self.aim])
-        preferred = self.base.findData(PREFERRED[self.aim])
+        preferred = self.base.findData(PREFERRED[LOSSES[self.aim]])
         if not self._picked and preferred >= 0:
             self.base.setCurrentIndex(preferred)
         for edit in (self.style, self.feature):

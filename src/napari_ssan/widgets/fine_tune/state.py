@@ -16,8 +16,6 @@ ADVICE: dict[Aim, str] = {
     "natural": "Grain and crisp membranes like the neighbours': to look at, and to segment.",
     "faithful": "Closest to the real slice pixel by pixel, but smooth: to measure grey values.",
 }
-#: Model to start from, unless the user chooses another: one that has the aim already.
-PREFERRED: dict[Aim, str] = {"natural": "ssan-realistic", "faithful": "ssan-fidelity"}
 EMPTY = "Open a stack, or try the sample."
 WITHOUT = "Without VGG16 it learns pixels alone: smoother than natural texture."
 

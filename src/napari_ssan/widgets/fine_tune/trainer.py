@@ -12,7 +12,7 @@ from qtpy.QtCore import QCoreApplication
 from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput
 from napari_ssan.training.events import Preparing, RolledBack, StepDone
-from napari_ssan.training.tuning_events import Judging, MemoryUsed
+from napari_ssan.tuning.events import Judging, MemoryUsed
 from napari_ssan.widgets import messages
 from napari_ssan.widgets.fine_tune.core import Core, Plan
 from napari_ssan.widgets.fine_tune.history import History
@@ -28,9 +28,9 @@ from napari_ssan.workers import Lane, Task
 
 if TYPE_CHECKING:
     from napari_ssan.network.model_file import ModelInfo
-    from napari_ssan.training.division import Division
-    from napari_ssan.training.runs import Run
-    from napari_ssan.training.verdict import Verdict
+    from napari_ssan.tuning.division import Division
+    from napari_ssan.tuning.runs import Run
+    from napari_ssan.tuning.verdict import Verdict
 
 BUSY = "A training runs already: stop or discard it first."
 
@@ -81,11 +81,12 @@ class Trainer:
     def state(self) -> RunState:
         """What there is to show."""
         if self.verdict is not None and self.run is not None:
+            said = self.verdict.text[:1].upper() + self.verdict.text[1:]
             return RunState(
                 phase="judged",
                 about=self._about(),
                 notes=self.verdict.reason,
-                verdict=self.verdict.text[:1].upper() + self.verdict.text[1:],
+                verdict=f"{said}; use it?" if self.verdict.better else said,
                 better=self.verdict.better,
                 name=model_name(self.run.title, self.run.config.aim),
             )

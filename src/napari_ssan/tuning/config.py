@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_ssan.losses.config import LossConfig
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.stack.augmentation import Augmentation
-from napari_ssan.stack.triplets import Match
 from napari_ssan.training.config import TrainingConfig
+
+if TYPE_CHECKING:
+    from napari_ssan.stack.triplets import Match
 
 #: What matters to the user, in plain words, and the loss that means it.
 AIMS = {"faithful": "L_1", "natural": "L_s"}
+#: Model to start from, unless the user chooses another: one that has the aim already.
+PREFERRED = {"L_1": "ssan-fidelity", "L_f": "ssan-fidelity", "L_s": "ssan-realistic"}
 
 #: Side of the training crops in pixels, where sections are that large.
 CROP = 128

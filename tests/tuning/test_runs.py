@@ -19,13 +19,13 @@ from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from napari_ssan.training.checkpoint import checkpoint_path
-from napari_ssan.training.division import divide
 from napari_ssan.training.events import Preparing
-from napari_ssan.training.new_run import new_run
-from napari_ssan.training.process import run_here
-from napari_ssan.training.run_folder import CANDIDATE, CHECKPOINT, LOCK, RECORD, runs_folder
-from napari_ssan.training.runs import Run, open_run, runs
-from napari_ssan.training.snapshot import MARGIN
+from napari_ssan.tuning.division import divide
+from napari_ssan.tuning.new_run import new_run
+from napari_ssan.tuning.process import run_here
+from napari_ssan.tuning.run_folder import CANDIDATE, CHECKPOINT, LOCK, RECORD, runs_folder
+from napari_ssan.tuning.runs import Run, open_run, runs
+from napari_ssan.tuning.snapshot import MARGIN
 
 
 def test_sections_are_copied_under_their_own_numbers(begin, volume):
@@ -165,7 +165,7 @@ def test_a_disk_that_is_too_full_is_seen_before_anything_is_copied(stack, config
     division = divide(stack, config)
     usage = shutil.disk_usage("/")
     monkeypatch.setattr(
-        "napari_ssan.training.snapshot.shutil.disk_usage",
+        "napari_ssan.tuning.snapshot.shutil.disk_usage",
         lambda path: usage._replace(free=MARGIN + 24 * 64 * 72 - 1),
     )
     with pytest.raises(BadInput, match="no room for a copy of the slices"):
@@ -181,7 +181,7 @@ def test_a_disk_that_fails_while_copying_leaves_nothing(stack, config, monkeypat
     def fail(file):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("napari_ssan.training.snapshot.os.fsync", fail)
+    monkeypatch.setattr("napari_ssan.tuning.snapshot.os.fsync", fail)
     with pytest.raises(BadInput, match=sentence):
         new_run(divide(stack, config), config, "s")
     monkeypatch.undo()

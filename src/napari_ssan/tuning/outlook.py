@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_ssan.training.division import Division
-from napari_ssan.training.fine_tune import GROWTH, FineTuneConfig, spare_threads
-from napari_ssan.training.verdict import judged_pixels
+from napari_ssan.tuning.config import GROWTH, FineTuneConfig, spare_threads
+from napari_ssan.tuning.division import Division
+from napari_ssan.tuning.verdict import judged_pixels
 
 #: Seconds in which a thread synthesizes and judges a million pixels, about.
 SECONDS_A_MEGAPIXEL = 10.0

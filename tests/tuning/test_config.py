@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from napari_ssan.training.fine_tune import AIMS, FineTuneConfig, default_minutes
+from napari_ssan.tuning.config import AIMS, FineTuneConfig, default_minutes
 
 
 def test_round_trip():

@@ -18,10 +18,10 @@ from napari_ssan.training.checkpoint import checkpoint_path
 from napari_ssan.training.events import Event
 from napari_ssan.training.memory import gives_memory_back
 from napari_ssan.training.run import run as train
-from napari_ssan.training.run_folder import CANDIDATE, VERDICT, write_text
-from napari_ssan.training.runs import Run
-from napari_ssan.training.tuning_events import MemoryUsed, TuningReport
-from napari_ssan.training.verdict import Verdict, decide, judge
+from napari_ssan.tuning.events import MemoryUsed, TuningReport
+from napari_ssan.tuning.run_folder import CANDIDATE, VERDICT, write_text
+from napari_ssan.tuning.runs import Run
+from napari_ssan.tuning.verdict import Verdict, decide, judge
 
 #: Seconds between two looks at the memory.
 LOOK_EVERY = 3.0

@@ -21,8 +21,8 @@ from napari_ssan.training.events import (
     StepDone,
     Validated,
 )
-from napari_ssan.training.tuning_events import Judging, MemoryUsed, TuningEvent
-from napari_ssan.training.verdict import Verdict
+from napari_ssan.tuning.events import Judging, MemoryUsed, TuningEvent
+from napari_ssan.tuning.verdict import Verdict
 
 
 @dataclass(frozen=True)

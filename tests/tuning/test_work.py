@@ -21,10 +21,10 @@ from napari_ssan.training.events import (
     StepDone,
     Validated,
 )
-from napari_ssan.training.process import run_here
-from napari_ssan.training.run_folder import CANDIDATE, CHECKPOINT
-from napari_ssan.training.tuning_events import Judging, MemoryUsed
-from napari_ssan.training.verdict import Verdict, judge
+from napari_ssan.tuning.events import Judging, MemoryUsed
+from napari_ssan.tuning.process import run_here
+from napari_ssan.tuning.run_folder import CANDIDATE, CHECKPOINT
+from napari_ssan.tuning.verdict import Verdict, judge
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -102,7 +102,7 @@ def test_what_is_not_better_leaves_the_base_as_it_was(begin, monkeypatch):
         base, tuned = judge(*arguments)
         return base, tuned | {"ssim": base["ssim"] - 1e-6}
 
-    monkeypatch.setattr("napari_ssan.training.tuning.judge", worse)
+    monkeypatch.setattr("napari_ssan.tuning.work.judge", worse)
     verdict = run_here(run)
     assert not verdict.better
     assert same(run.model, run.base)
@@ -167,7 +167,7 @@ def test_left_off_while_judging_only_that_is_done_again(begin):
 
 @pytest.mark.parametrize(
     "place",
-    ["training.result.save_model", "training.tuning.save_model", "training.tuning.write_text"],
+    ["training.result.save_model", "tuning.work.save_model", "tuning.work.write_text"],
 )
 def test_a_full_disk_at_the_end_loses_nothing(begin, monkeypatch, place):
     run = begin()
@@ -278,7 +278,7 @@ def test_memory_that_is_full_before_training_is_said_and_the_run_stays(begin, mo
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
 
     with monkeypatch.context() as greedy:
-        greedy.setattr("napari_ssan.training.tuning.load_model", full)
+        greedy.setattr("napari_ssan.tuning.work.load_model", full)
         with pytest.raises(BadInput, match="memory does not suffice"):
             run_here(run)
     assert isinstance(run_here(run), Verdict)

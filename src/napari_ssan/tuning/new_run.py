@@ -10,12 +10,12 @@ from uuid import uuid4
 
 from napari_ssan.errors import BadInput
 from napari_ssan.network.model_file import read_info
-from napari_ssan.training.division import Division
 from napari_ssan.training.events import Report
-from napari_ssan.training.fine_tune import FineTuneConfig, spare_threads
-from napari_ssan.training.run_folder import BASE, RECORD, SECTIONS, held, runs_folder, write_text
-from napari_ssan.training.runs import Record, Run
-from napari_ssan.training.snapshot import cut_marks, write_snapshot
+from napari_ssan.tuning.config import FineTuneConfig, spare_threads
+from napari_ssan.tuning.division import Division
+from napari_ssan.tuning.run_folder import BASE, RECORD, SECTIONS, held, runs_folder, write_text
+from napari_ssan.tuning.runs import Record, Run
+from napari_ssan.tuning.snapshot import cut_marks, write_snapshot
 
 
 def new_run(

@@ -7,8 +7,8 @@ import pytest
 
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
-from napari_ssan.training.tuning_events import Judging
-from napari_ssan.training.verdict import Verdict, decide, judge
+from napari_ssan.tuning.events import Judging
+from napari_ssan.tuning.verdict import Verdict, decide, judge
 
 BASE = {
     "psnr": 20.0,
@@ -26,7 +26,7 @@ def test_better_is_said_with_figures():
     verdict = decide(BASE, BASE | {"psnr": 20.8, "ssim": 0.448, "ie": 19.0}, SIX, "L_1")
     assert verdict.better
     assert verdict.text == (
-        "better than the base model on 6 held-out slices: +0.8 dB, SSIM +12 %, error −5 %; use it?"
+        "better than the base model on 6 held-out slices: +0.8 dB, SSIM +12 %, error −5 %"
     )
 
 

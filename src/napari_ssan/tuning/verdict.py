@@ -21,8 +21,8 @@ from napari_ssan.evaluation.use import dice, f1
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.sections import Array, SliceStack, Window
 from napari_ssan.stack.source import Source
-from napari_ssan.training.division import Division
-from napari_ssan.training.tuning_events import Judging, TuningReport
+from napari_ssan.tuning.division import Division
+from napari_ssan.tuning.events import Judging, TuningReport
 
 #: What is measured, by name.
 FIGURES: dict[str, Callable[[Array, Array], float | None]] = {
@@ -85,7 +85,7 @@ def decide(
     if base["dice"] is not None and tuned["dice"] is not None:
         said += f", membranes {_signed(tuned['dice'] - base['dice'], 'Dice')}"
     if better:
-        text = f"better than the base model {on}: {said}; use it?"
+        text = f"better than the base model {on}: {said}"
     elif base == tuned:
         text = f"no better than the base model {on}: the base stays chosen. {_advice(loss)}"
     else:

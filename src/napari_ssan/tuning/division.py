@@ -15,7 +15,7 @@ from napari_ssan.stack.selection import Selection, TripletSections, select
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.split import split_source
 from napari_ssan.training.events import Preparing, Report
-from napari_ssan.training.fine_tune import CROP, FineTuneConfig
+from napari_ssan.tuning.config import CROP, FineTuneConfig
 
 #: Bytes of a stack that are used, at most: they are copied, so that the stack may be closed.
 LARGEST = 2**30

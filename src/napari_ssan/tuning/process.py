@@ -13,13 +13,13 @@ from threading import Thread
 from typing import IO
 
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.training.child import STOP
 from napari_ssan.training.events import Preparing
-from napari_ssan.training.fine_tune import spare_threads
-from napari_ssan.training.runs import Run
-from napari_ssan.training.tuning_events import TuningReport
-from napari_ssan.training.verdict import Verdict
-from napari_ssan.training.wire import End, Left, Refused, from_line
+from napari_ssan.tuning.child import STOP
+from napari_ssan.tuning.config import spare_threads
+from napari_ssan.tuning.events import TuningReport
+from napari_ssan.tuning.runs import Run
+from napari_ssan.tuning.verdict import Verdict
+from napari_ssan.tuning.wire import End, Left, Refused, from_line
 
 #: Where a child's errors go, in the run's folder.
 ERRORS = "errors.txt"
@@ -36,7 +36,7 @@ def run_here(
     stop: Flag | None = None,
 ) -> Verdict:
     """Begin a run, or go on with it, in this process; see :func:`run_in_child`."""
-    from napari_ssan.training.tuning import tune
+    from napari_ssan.tuning.work import tune
 
     return tune(run, report, stop, cancel)
 
@@ -105,7 +105,7 @@ def _start(folder: Path, log: IO[str]) -> subprocess.Popen[str]:
     if sys.platform == "win32":
         flags = subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS
     return subprocess.Popen(
-        [sys.executable, "-m", "napari_ssan.training.child", str(folder)],
+        [sys.executable, "-m", "napari_ssan.tuning.child", str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=log,
@@ -160,9 +160,10 @@ def _leave(child: subprocess.Popen[str], lines: SimpleQueue[str | None]) -> End 
 
 def _read(stdout: IO[str], lines: SimpleQueue[str | None]) -> None:
     """In a thread: no system lets one wait for a line and for something else."""
-    for line in stdout:
-        if line.endswith("\n"):  # else the process died on it
-            lines.put(line)
+    with stdout:
+        for line in stdout:
+            if line.endswith("\n"):  # else the process died on it
+                lines.put(line)
     lines.put(None)
 
 

@@ -21,8 +21,8 @@ from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from napari_ssan.training.config import TrainingConfig
-from napari_ssan.training.fine_tune import FineTuneConfig
-from napari_ssan.training.run_folder import (
+from napari_ssan.tuning.config import FineTuneConfig
+from napari_ssan.tuning.run_folder import (
     BASE,
     CANDIDATE,
     CHECKPOINT,
@@ -34,8 +34,8 @@ from napari_ssan.training.run_folder import (
     runs_folder,
     sweep,
 )
-from napari_ssan.training.snapshot import Snapshot
-from napari_ssan.training.verdict import Verdict
+from napari_ssan.tuning.snapshot import Snapshot
+from napari_ssan.tuning.verdict import Verdict
 
 #: Layout of the record; a folder with a higher one is left alone.
 FORMAT = 1

@@ -1,4 +1,4 @@
-"""A fine-tuning in a process of its own: ``python -m napari_ssan.training.child RUN_FOLDER``.
+"""A fine-tuning in a process of its own: ``python -m napari_ssan.tuning.child RUN_FOLDER``.
 
 What it says goes to standard output, a line of JSON each; how it ended is the last
 one. ``stop`` on standard input ends training and keeps the best; the end of standard
@@ -17,10 +17,10 @@ from typing import TextIO
 from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.training.events import Preview
-from napari_ssan.training.fine_tune import spare_threads
-from napari_ssan.training.runs import open_run
-from napari_ssan.training.tuning_events import TuningEvent
-from napari_ssan.training.wire import End, Left, Refused, to_line
+from napari_ssan.tuning.config import spare_threads
+from napari_ssan.tuning.events import TuningEvent
+from napari_ssan.tuning.runs import open_run
+from napari_ssan.tuning.wire import End, Left, Refused, to_line
 
 #: What ends training early, as a line.
 STOP = "stop"
@@ -44,7 +44,7 @@ def main() -> None:
 def _work(folder: Path, line: _Line, stop: Flag, cancel: Flag) -> End:
     import torch
 
-    from napari_ssan.training.tuning import tune
+    from napari_ssan.tuning.work import tune
 
     torch.set_num_threads(spare_threads())
     try:

@@ -15,10 +15,10 @@ from napari_ssan.network.ssan import SSAN, SSANConfig
 from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
-from napari_ssan.training.division import divide
-from napari_ssan.training.fine_tune import FineTuneConfig
-from napari_ssan.training.new_run import new_run
-from napari_ssan.training.runs import Run
+from napari_ssan.tuning.config import FineTuneConfig
+from napari_ssan.tuning.division import divide
+from napari_ssan.tuning.new_run import new_run
+from napari_ssan.tuning.runs import Run
 
 Begin = Callable[..., Run]
 

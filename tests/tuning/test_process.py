@@ -23,11 +23,11 @@ from napari_ssan.training.events import (
     StepDone,
     Validated,
 )
-from napari_ssan.training.process import run_in_child
-from napari_ssan.training.run_folder import CHECKPOINT, LOCK, RECORD
-from napari_ssan.training.tuning_events import Judging, MemoryUsed
-from napari_ssan.training.verdict import Verdict
-from napari_ssan.training.wire import Left, Refused, from_line, to_line
+from napari_ssan.tuning.events import Judging, MemoryUsed
+from napari_ssan.tuning.process import run_in_child
+from napari_ssan.tuning.run_folder import CHECKPOINT, LOCK, RECORD
+from napari_ssan.tuning.verdict import Verdict
+from napari_ssan.tuning.wire import Left, Refused, from_line, to_line
 
 SCORES = {"psnr": 20.5, "ssim": 0.25, "ie": 17.0, "psnr_lowpass": 25.0, "hf_ratio": 0.5}
 SAID = [
@@ -137,7 +137,7 @@ def test_a_child_that_is_killed_is_told_and_the_run_goes_on(long_run):
 
 def test_a_child_whose_parent_is_gone_leaves_off_with_a_checkpoint(long_run):
     process = subprocess.Popen(
-        [sys.executable, "-m", "napari_ssan.training.child", str(long_run.folder)],
+        [sys.executable, "-m", "napari_ssan.tuning.child", str(long_run.folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",
@@ -173,6 +173,6 @@ def test_a_child_that_fails_is_told_with_its_reason(begin, monkeypatch):
 
 def test_a_process_that_cannot_be_started_is_said(begin, monkeypatch):
     run = begin()
-    monkeypatch.setattr("napari_ssan.training.process.sys.executable", "/nowhere/python")
+    monkeypatch.setattr("napari_ssan.tuning.process.sys.executable", "/nowhere/python")
     with pytest.raises(BadInput, match="No process could be started"):
         run_in_child(run)

@@ -11,11 +11,11 @@ from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
-from napari_ssan.training import division as module
-from napari_ssan.training.division import divide, narrow
 from napari_ssan.training.events import Preparing
-from napari_ssan.training.fine_tune import FineTuneConfig
-from napari_ssan.training.outlook import outlook
+from napari_ssan.tuning import division as module
+from napari_ssan.tuning.config import FineTuneConfig
+from napari_ssan.tuning.division import divide, narrow
+from napari_ssan.tuning.outlook import outlook
 
 
 def test_held_out_slices_keep_apart_from_those_that_are_learned_from(stack, config):
