@@ -65,25 +65,25 @@ def repair(controller):
 
 def test_an_empty_viewer_offers_the_sample(viewer, make_controller, monkeypatch):
     controller = make_controller(viewer)
-    assert controller.view.message.text() == "Open a stack, or try the sample."
+    assert controller.view.head.message.text() == "Open a stack, or try the sample."
     assert not controller.view.marking.isEnabled()
     opened = []
     monkeypatch.setattr(ViewerModel, "open_sample", lambda self, *which: opened.append(which))
-    controller.view.sample.click()
+    controller.view.head.sample.click()
     assert opened == [("napari-ssan", "synthetic")]
 
 
 def test_it_follows_the_active_layer(viewer, image, controller, volume):
     other = viewer.add_image(volume, name="other")
-    assert controller.view.stack.currentText() == "other"
+    assert controller.view.head.stack.currentText() == "other"
     first = controller.bench
     viewer.layers.selection.active = image
-    assert controller.view.stack.currentText() == "em"
+    assert controller.view.head.stack.currentText() == "em"
     assert controller.bench is not first
     viewer.add_points(ndim=3)
-    assert controller.view.stack.currentText() == "em"
-    controller.view.stack.setCurrentIndex(1)
-    controller.view.stack.activated.emit(1)
+    assert controller.view.head.stack.currentText() == "em"
+    controller.view.head.stack.setCurrentIndex(1)
+    controller.view.head.stack.activated.emit(1)
     assert viewer.layers.selection.active == other
     assert controller.bench is first
 
@@ -102,14 +102,14 @@ def test_what_is_no_stack_is_refused_in_a_sentence(
 ):
     controller = make_controller(viewer)
     viewer.add_image(data)
-    assert said in controller.view.message.text()
+    assert said in controller.view.head.message.text()
     assert not controller.view.marking.isEnabled()
     press(viewer, "W")
     assert said in notifications[-1].message
 
 
 def test_the_tooltip_tells_of_the_stack(controller):
-    tip = controller.view.info.toolTip()
+    tip = controller.view.head.info.toolTip()
     assert "10 × 64 × 80" in tip
     assert "30 × 4 × 4 nm" in tip
     assert "uint8" in tip
@@ -179,8 +179,8 @@ def test_blank_slices_are_offered(viewer, make_controller, volume, notifications
     controller = make_controller(viewer)
     controller.bench.find_blank()
     controller.finish()
-    assert controller.view.message.text() == "2 slices are blank: 3, 7."
-    controller.view.answered.emit(True)
+    assert controller.view.head.message.text() == "2 slices are blank: 3, 7."
+    controller.view.head.answered.emit(True)
     assert set(states(controller)) == {((3, 0),), ((7, 0),)}
     controller.bench.find_blank()
     controller.finish()
@@ -437,7 +437,7 @@ def test_finished_slices_show_one_by_one_and_cancel_keeps_them(controller, slowl
     wait_for(qtbot, lambda: "synthesized" in states(controller).values())
     assert controller.view.repairing.progress.isVisibleTo(controller.view)
     assert not controller.view.exporting.export.isEnabled()
-    controller.view.repairing.cancel.click()
+    controller.view.repairing.progress.cancel.click()
     assert "Stopping" in controller.bench.busy
     controller.finish()
     assert list(states(controller).values()) == ["synthesized", "marked", "marked"]
@@ -452,7 +452,7 @@ def test_a_second_press_queues(controller, slowly, qtbot):
     controller.bench.session.mark([6])
     assert controller.view.repairing.repair.text() == "Queue 1 mark"
     controller.view.repairing.repair.click()
-    assert "(1 queued)" in controller.view.repairing.busy.text()
+    assert "(1 queued)" in controller.view.repairing.progress.busy.text()
     slowly.release(2)
     controller.finish()
     assert list(states(controller).values()) == ["synthesized", "synthesized"]
@@ -733,9 +733,9 @@ def test_marks_and_repairs_survive(viewer, controller, make_controller, volume, 
     again = ViewerModel()
     again.add_image(volume, scale=(30, 4, 4), units="nm", name="em")
     second = make_controller(again)
-    assert second.view.message.text() == "Found 3 marks and 2 repaired slices from today."
+    assert second.view.head.message.text() == "Found 3 marks and 2 repaired slices from today."
     assert not second.view.marking.mark.isEnabled()
-    second.view.yes.click()
+    second.view.head.yes.click()
     assert states(second) == before
     assert (np.asarray(again.layers["em [repaired]"].data) == repaired).all()
     assert len(again.layers["Defects"].data) == 1
@@ -752,9 +752,9 @@ def test_discarding_forgets(viewer, controller, make_controller, volume):
         again = ViewerModel()
         again.add_image(volume)
         second = make_controller(again)
-        assert second.view.message.text() == expected
+        assert second.view.head.message.text() == expected
         if expected:
-            second.view.no.click()
+            second.view.head.no.click()
             assert not states(second)
         crash(second)
 
@@ -781,7 +781,7 @@ def test_what_was_marked_before_the_question_stays(
     session.set_missing(4, 2)
     session.set_region(restored, 6, same)
     session.set_region("new", 0, Region.from_outline([(5, 5), (5, 20), (20, 9)], (64, 80)))
-    second.view.yes.click()
+    second.view.head.yes.click()
     second.finish()
     assert states(second) == {
         ((0, 0),): "marked",
@@ -803,7 +803,7 @@ def test_a_stack_that_is_open_twice_is_saved_once(
     second = make_controller(other)
     assert "stays in memory only" in notifications[-1].message
     assert len(notifications) == 1
-    assert not second.view.banner.isVisibleTo(second.view)
+    assert not second.view.head.banner.isVisibleTo(second.view)
     second.bench.session.mark([5])
     repair(second)
     second.bench.unmark(((5, 0),))
@@ -815,7 +815,7 @@ def test_a_stack_that_is_open_twice_is_saved_once(
     again = ViewerModel()
     again.add_image(volume)
     third = make_controller(again)
-    assert third.view.message.text() == "Found 1 mark and 1 repaired slice from today."
+    assert third.view.head.message.text() == "Found 1 mark and 1 repaired slice from today."
     assert len(notifications) == 1
 
 
@@ -827,10 +827,10 @@ def test_a_closed_dock_is_taken_up_without_asking(viewer, controller, make_contr
     controller.close()
     names = [layer.name for layer in viewer.layers]
     second = make_controller(viewer)
-    assert not second.view.banner.isVisibleTo(second.view)
+    assert not second.view.head.banner.isVisibleTo(second.view)
     assert [layer.name for layer in viewer.layers] == names
     assert states(second) == {((6, 0),): "synthesized"}
-    assert second.view.stack.count() == 1
+    assert second.view.head.stack.count() == 1
 
 
 def test_a_damaged_sidecar_is_a_sentence(controller, make_controller, volume, notifications):

@@ -220,8 +220,9 @@ def test_reopening_a_file_offers_what_was_saved(make_napari_viewer_proxy, volume
     second = make_napari_viewer_proxy()
     second.open(str(path), plugin="napari-ssan")
     widget = open_dock(second)[1]
-    assert widget.controller.view.message.text() == "Found 1 mark and 1 repaired slice from today."
-    widget.controller.view.yes.click()
+    head = widget.controller.view.head
+    assert head.message.text() == "Found 1 mark and 1 repaired slice from today."
+    head.yes.click()
     assert states(widget) == {((2, 0),): "synthesized"}
     assert "stack [repaired]" in second.layers
 
@@ -239,7 +240,7 @@ def test_file_save_keeps_scale_and_provenance(viewer, dock, qtbot, tmp_path):
 
 def test_an_empty_viewer_opens_the_sample(viewer, qtbot):
     widget = open_dock(viewer)[1]
-    qtbot.mouseClick(widget.controller.view.sample, Qt.MouseButton.LeftButton)
+    qtbot.mouseClick(widget.controller.view.head.sample, Qt.MouseButton.LeftButton)
     assert len(viewer.layers) == 1
     assert widget.controller.bench is not None
     assert widget.controller.view.marking.mark.isEnabled()

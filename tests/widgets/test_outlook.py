@@ -46,11 +46,11 @@ def held(monkeypatch):
 def test_it_is_folded_away_at_first(controller):
     panel = controller.view.outlook
     assert panel.content.isHidden()
-    panel.fold.click()
+    panel.line.click()
     assert not panel.content.isHidden()
     assert panel.progress.isHidden()
     assert panel.answer.isHidden()
-    panel.fold.click()
+    panel.line.click()
     assert panel.content.isHidden()
 
 
@@ -74,9 +74,9 @@ def test_it_says_how_far_it_is_and_can_be_stopped(controller, held, notification
     panel.judge.click()
     assert not panel.progress.isHidden()
     assert panel.judge.isHidden()
-    assert "turn" in panel.busy.text()
-    panel.cancel.click()
-    assert "Stopping" in panel.busy.text()
+    assert "turn" in panel.progress.busy.text()
+    panel.progress.cancel.click()
+    assert "Stopping" in panel.progress.busy.text()
     go.set()
     controller.finish()
     assert panel.progress.isHidden()

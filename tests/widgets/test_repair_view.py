@@ -60,16 +60,16 @@ def test_it_needs_no_napari_and_no_torch():
 
 def test_an_empty_viewer_offers_the_sample(view, qtbot):
     view.render_state(DockState(refusal="Open a stack, or try the sample.", offer_sample=True))
-    assert view.message.isVisible()
+    assert view.head.message.isVisible()
     assert not any(panel.isEnabled() for panel in view.panels)
-    with qtbot.waitSignal(view.sample_wanted):
-        view.sample.click()
+    with qtbot.waitSignal(view.head.sample_wanted):
+        view.head.sample.click()
 
 
 def test_ready(view):
     view.render_state(READY)
-    assert view.stack.currentText() == "b"
-    assert not view.banner.isVisible()
+    assert view.head.stack.currentText() == "b"
+    assert not view.head.banner.isVisible()
     assert view.marking.mark.text() == "Mark slice 60 (W)"
     assert "(W)" in view.marking.mark.toolTip()
     assert "(G)" in view.marking.lasso.toolTip()
@@ -135,22 +135,22 @@ def test_while_busy(view, qtbot):
     view.render_state(replace(READY, busy="slice 60, 12 s left", done=3, total=9, pending=1))
     repairing = view.repairing
     assert repairing.progress.isVisible()
-    assert repairing.busy.text() == "slice 60, 12 s left"
-    assert (repairing.bar.value(), repairing.bar.maximum()) == (3, 9)
+    assert repairing.progress.busy.text() == "slice 60, 12 s left"
+    assert (repairing.progress.bar.value(), repairing.progress.bar.maximum()) == (3, 9)
     assert repairing.repair.text() == "Queue 1 mark"
     with qtbot.waitSignal(repairing.cancel_pressed):
-        repairing.cancel.click()
+        repairing.progress.cancel.click()
     view.render_state(replace(READY, busy="loading", pending=0))
     assert not repairing.repair.isVisible()
-    assert repairing.bar.maximum() == 0
+    assert repairing.progress.bar.maximum() == 0
 
 
 def test_a_question_waits_for_its_answer(view, qtbot):
     view.render_state(replace(READY, question=Question("Found 3 marks.", "Restore", "Discard")))
-    assert view.message.text() == "Found 3 marks."
+    assert view.head.message.text() == "Found 3 marks."
     assert not view.repairing.repair.isEnabled()
-    with qtbot.waitSignal(view.answered) as answered:
-        view.no.click()
+    with qtbot.waitSignal(view.head.answered) as answered:
+        view.head.no.click()
     assert answered.args == [False]
 
 

@@ -3,8 +3,7 @@
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox
 
-from napari_ssan.widgets.fine_tune.fold import Fold
-from napari_ssan.widgets.panels import enable, say, wrapped
+from napari_ssan.widgets.parts import Fold, enable, say, wrapped
 from napari_ssan.widgets.repair_state import DockState
 
 

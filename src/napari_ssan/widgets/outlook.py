@@ -1,28 +1,20 @@
 """The fold "How good will it be here?" of the dock "Repair slice". Emits what the user does."""
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QProgressBar, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
 
-from napari_ssan.widgets.panels import button, say, wrapped
+from napari_ssan.widgets.parts import Fold, ProgressRow, button, say, wrapped
 
 
-class OutlookPanel(QWidget):  # type: ignore[misc]
+class OutlookPanel(Fold):
     """A button, how far it is, and a sentence; folded away at first."""
 
     asked = Signal()
     cancel_pressed = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        self.fold = QToolButton()
-        self.fold.setText("How good will it be here?")
-        self.fold.setCheckable(True)
-        self.fold.setAutoRaise(True)
-        self.fold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.fold.toggled.connect(self._unfold)
+        super().__init__(
+            "How good will it be here?", "How a repair compares with real slices of this stack"
+        )
         self.judge = button(
             "Judge on good slices nearby",
             "Hide up to three good slices near the mark, or near the slice on screen, one after "
@@ -30,23 +22,16 @@ class OutlookPanel(QWidget):  # type: ignore[misc]
             "Nothing is changed",
         )
         self.judge.clicked.connect(lambda: self.asked.emit())
+        self.progress = ProgressRow("Stop at the next tile")
+        self.progress.cancel_pressed.connect(self.cancel_pressed)
         self.answer = wrapped()
-        self.content = QWidget()
-        inside = QVBoxLayout(self.content)
-        inside.setContentsMargins(0, 0, 0, 0)
-        for widget in (self.judge, self._build_progress(), self.answer):
-            inside.addWidget(widget)
-        column.addWidget(self.fold)
-        column.addWidget(self.content)
-        self._unfold(False)
+        for widget in (self.judge, self.progress, self.answer):
+            self.column.addWidget(widget)
         self.show_answer("", "")
 
     def show_progress(self, text: str, done: int, total: int) -> None:
         """Show how far it is; no `total`, and the bar only moves."""
-        self.busy.setText(text)
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-        self.progress.setVisible(True)
+        self.progress.show_progress(text, done, total)
         self.judge.setVisible(False)
 
     def show_answer(self, sentence: str, figures: str) -> None:
@@ -55,24 +40,3 @@ class OutlookPanel(QWidget):  # type: ignore[misc]
         self.judge.setVisible(True)
         say(self.answer, sentence)
         self.answer.setToolTip(figures)
-
-    def _build_progress(self) -> QWidget:
-        self.progress = QWidget()
-        box = QGridLayout(self.progress)
-        box.setContentsMargins(0, 0, 0, 0)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(12)
-        self.busy = wrapped()
-        self.cancel = button("Cancel", "Stop at the next tile")
-        self.cancel.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.cancel.clicked.connect(lambda: self.cancel_pressed.emit())
-        box.addWidget(self.busy, 0, 0)
-        box.addWidget(self.bar, 1, 0)
-        box.addWidget(self.cancel, 0, 1, 2, 1)
-        return self.progress
-
-    def _unfold(self, on: bool) -> None:
-        arrow = Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow
-        self.fold.setArrowType(arrow)
-        self.content.setVisible(on)

@@ -6,17 +6,23 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QGridLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
-    QPushButton,
-    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_ssan.widgets.marks_table import MarksTable
+from napari_ssan.widgets.parts import (
+    ProgressRow,
+    button,
+    enable,
+    heading,
+    narrow_list,
+    pairs,
+    say,
+    wrapped,
+)
 from napari_ssan.widgets.repair_state import DockState, ModelChoice, keyed, repair_text
 
 FORMATS = {"OME-Zarr": ".ome.zarr", "OME-TIFF": ".ome.tif", "TIFF": ".tif"}
@@ -26,17 +32,12 @@ CHOOSE_FILE = "Choose a file…"
 class Panel(QWidget):  # type: ignore[misc]
     """A heading, and what belongs under it."""
 
-    def __init__(self, heading: str) -> None:
+    def __init__(self, title: str) -> None:
         super().__init__()
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(0, 0, 0, 0)
         self.column.setSpacing(5)
-        label = QLabel(heading)
-        font = label.font()
-        font.setBold(True)
-        label.setFont(font)
-        label.setContentsMargins(0, 6, 0, 0)
-        self.column.addWidget(label)
+        self.column.addWidget(heading(title))
 
     def render_state(self, state: DockState) -> None:
         """Show a state."""
@@ -137,7 +138,9 @@ class RepairPanel(Panel):
             "Repair", "Synthesize what is marked from the good slices around it, in a new layer"
         )
         self.repair.clicked.connect(lambda: self.repair_pressed.emit())
-        for widget in (self.device, self.terms, self.repair, self._build_progress(), self.notes):
+        self.progress = ProgressRow("Stop at the next tile; finished slices stay")
+        self.progress.cancel_pressed.connect(self.cancel_pressed)
+        for widget in (self.device, self.terms, self.repair, self.progress, self.notes):
             self.column.addWidget(widget)
         self.show_models(models, 0)
         say(self.notes, "")
@@ -161,37 +164,14 @@ class RepairPanel(Panel):
         """Show what the last repair had to say; empty takes it away."""
         say(self.notes, text)
 
-    def show_progress(self, busy: str, done: int, total: int) -> None:
-        """Show how far the work is; no `total`, and the bar only moves."""
-        self.progress.setVisible(bool(busy))
-        self.busy.setText(busy)
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-
     def render_state(self, state: DockState) -> None:
         """Show a state."""
         busy = bool(state.busy)
         self.repair.setText(repair_text(state.pending, busy))
         enable(self.repair, state.pending > 0 and state.question is None)
         self.repair.setVisible(not busy or state.pending > 0)
-        self.show_progress(state.busy, state.done, state.total)
+        self.progress.show_progress(state.busy, state.done, state.total)
         say(self.device, state.device)
-
-    def _build_progress(self) -> QWidget:
-        self.progress = QWidget()
-        box = QGridLayout(self.progress)
-        box.setContentsMargins(0, 0, 0, 0)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(12)
-        self.busy = wrapped()
-        self.cancel = button("Cancel", "Stop at the next tile; finished slices stay")
-        self.cancel.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.cancel.clicked.connect(lambda: self.cancel_pressed.emit())
-        box.addWidget(self.busy, 0, 0)
-        box.addWidget(self.bar, 1, 0)
-        box.addWidget(self.cancel, 0, 1, 2, 1)
-        return self.progress
 
     def _show_model(self) -> None:
         choice = self._models[self.model.currentIndex()]
@@ -288,48 +268,3 @@ class ExportPanel(Panel):
         """Show a state."""
         for widget in (self.format, self.export, self.with_mask, self.with_error):
             enable(widget, state.can_export)
-
-
-def button(text: str, tooltip: str) -> QPushButton:
-    """Button with a tooltip that does not ask for more width than it gets."""
-    made = QPushButton(text)
-    made.setToolTip(tooltip)
-    made.setMinimumWidth(40)
-    return made
-
-
-def narrow_list() -> QComboBox:
-    """List whose longest entry does not widen the dock."""
-    made = QComboBox()
-    made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    return made
-
-
-def wrapped() -> QLabel:
-    """Text that runs over several lines."""
-    label = QLabel()
-    label.setWordWrap(True)
-    return label
-
-
-def pairs(*widgets: QWidget) -> QGridLayout:
-    """Rows of two of equal width."""
-    grid = QGridLayout()
-    grid.setSpacing(4)
-    for number, widget in enumerate(widgets):
-        grid.addWidget(widget, number // 2, number % 2)
-    for column in (0, 1):
-        grid.setColumnStretch(column, 1)
-    return grid
-
-
-def say(label: QLabel, text: str) -> None:
-    """Show a text, and no empty line where there is none."""
-    label.setText(text)
-    label.setVisible(bool(text))
-
-
-def enable(widget: QWidget, on: bool) -> None:
-    """Enable or disable; a change costs a repaint, so only where there is one."""
-    if widget.isEnabledTo(widget.parentWidget()) != on:
-        widget.setEnabled(on)

@@ -317,7 +317,7 @@ class RepairController:
     def _on_progress(self) -> None:
         bench = self.bench
         if bench is not None and not self._closed:
-            self.view.repairing.show_progress(bench.busy_text, bench.done, bench.total)
+            self.view.repairing.progress.show_progress(bench.busy_text, bench.done, bench.total)
 
     def _on_timed(self, model: str, rate: float) -> None:
         self._rates[model] = rate
@@ -346,9 +346,9 @@ class RepairController:
 
     def _connect_view(self) -> None:
         view = self.view
-        view.stack_chosen.connect(lambda index: self._activate(self._layers[index]))
-        view.answered.connect(lambda yes: self._with_bench(lambda bench: bench.answer(yes)))
-        view.sample_wanted.connect(self.open_sample)
+        view.head.stack_chosen.connect(lambda index: self._activate(self._layers[index]))
+        view.head.answered.connect(lambda yes: self._with_bench(lambda bench: bench.answer(yes)))
+        view.head.sample_wanted.connect(self.open_sample)
         marking = view.marking
         marking.mark_pressed.connect(self.toggle_mark)
         marking.lasso_toggled.connect(self.toggle_lasso)

@@ -4,29 +4,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from magicgui.widgets import request_values
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QFileDialog,
-    QHBoxLayout,
-    QLabel,
     QMessageBox,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_ssan.network.model_file import SUFFIX
 from napari_ssan.widgets.confidence import ConfidencePanel
+from napari_ssan.widgets.head import Head
 from napari_ssan.widgets.outlook import OutlookPanel
 from napari_ssan.widgets.panels import (
     ExportPanel,
     LookPanel,
     MarkPanel,
     RepairPanel,
-    button,
-    narrow_list,
-    pairs,
-    wrapped,
 )
 from napari_ssan.widgets.repair_state import DockState, ModelChoice
 
@@ -42,10 +35,6 @@ class RepairView(QWidget):  # type: ignore[misc]
         Label and name of each device; the list is shown if there is a choice.
     """
 
-    stack_chosen = Signal(int)
-    answered = Signal(bool)
-    sample_wanted = Signal()
-
     def __init__(
         self,
         models: list[ModelChoice],
@@ -57,8 +46,8 @@ class RepairView(QWidget):  # type: ignore[misc]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 4)
         layout.setSpacing(5)
-        layout.addLayout(self._build_stack())
-        layout.addWidget(self._build_banner())
+        self.head = Head("The stack to repair. It is only read, never changed.")
+        layout.addWidget(self.head)
         self.marking = MarkPanel()
         self.repairing = RepairPanel(models, devices)
         self.looking = LookPanel()
@@ -80,23 +69,10 @@ class RepairView(QWidget):  # type: ignore[misc]
 
     def render_state(self, state: DockState) -> None:
         """Show a state."""
-        if [self.stack.itemText(n) for n in range(self.stack.count())] != list(state.layers):
-            self.stack.clear()
-            self.stack.addItems(list(state.layers))
-        self.stack.setCurrentIndex(state.chosen)
-        self.stack.setEnabled(bool(state.layers))
-        self.info.setToolTip(state.info)
-        self.info.setVisible(bool(state.info))
+        self.head.show_stacks(state.layers, state.chosen, state.info)
         question = None if state.refusal else state.question
-        self.message.setText(state.refusal or (question.text if question else ""))
-        self.banner.setVisible(bool(self.message.text()))
-        self.sample.setVisible(state.offer_sample)
-        for answer, text in (
-            (self.yes, question.yes if question else ""),
-            (self.no, question.no if question else ""),
-        ):
-            answer.setText(text)
-            answer.setVisible(bool(text))
+        said = state.refusal or (question.text if question else "")
+        self.head.show_message(said, question, state.offer_sample)
         for panel in self.panels:
             panel.setEnabled(not state.refusal)
             panel.render_state(state)
@@ -135,29 +111,3 @@ class RepairView(QWidget):  # type: ignore[misc]
         exist, them = ("exists", "it") if len(paths) == 1 else ("exist", "them")
         text = f"{names} {exist} already in {paths[0].parent}. Replace {them}?"
         return bool(QMessageBox.question(self, "Export", text) == QMessageBox.StandardButton.Yes)
-
-    def _build_stack(self) -> QHBoxLayout:
-        self.stack = narrow_list()
-        self.stack.setToolTip("The stack to repair. It is only read, never changed.")
-        self.stack.activated.connect(self.stack_chosen)
-        self.info = QLabel("ℹ")
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Stack"))
-        row.addWidget(self.stack, 1)
-        row.addWidget(self.info)
-        return row
-
-    def _build_banner(self) -> QWidget:
-        self.banner = QWidget()
-        box = QVBoxLayout(self.banner)
-        box.setContentsMargins(0, 4, 0, 4)
-        self.message = wrapped()
-        self.sample = button("Open the sample", "Open a small generated stack with broken slices")
-        self.sample.clicked.connect(lambda: self.sample_wanted.emit())
-        self.yes, self.no = QPushButton(), QPushButton()
-        self.yes.clicked.connect(lambda: self.answered.emit(True))
-        self.no.clicked.connect(lambda: self.answered.emit(False))
-        box.addWidget(self.message)
-        box.addWidget(self.sample)
-        box.addLayout(pairs(self.yes, self.no))
-        return self.banner

@@ -31,11 +31,11 @@ def said(notifications):
 
 def test_an_empty_viewer_offers_the_sample(viewer, make_dock, monkeypatch):
     dock = make_dock()
-    assert dock.view.message.text() == "Open a stack, or try the sample."
+    assert dock.view.head.message.text() == "Open a stack, or try the sample."
     assert not dock.view.run.train.isEnabled()
     opened = []
     monkeypatch.setattr(ViewerModel, "open_sample", lambda self, *which: opened.append(which))
-    dock.view.sample.click()
+    dock.view.head.sample.click()
     assert opened == [("napari-ssan", "synthetic")]
 
 
@@ -51,12 +51,12 @@ def test_it_says_what_will_be_used_and_what_it_costs(dock, core):
 def test_it_follows_the_active_layer(viewer, image, dock, volume, settled, core):
     viewer.add_image(volume[:6], name="other")
     settled(dock)
-    assert dock.view.stack.currentText() == "other"
+    assert dock.view.head.stack.currentText() == "other"
     assert dock.view.part.last.value() == 5
     assert core.plans[-1].title == "other"
     viewer.layers.selection.active = image
     settled(dock)
-    assert dock.view.stack.currentText() == "em"
+    assert dock.view.head.stack.currentText() == "em"
     assert dock.view.part.last.value() == 9
 
 
@@ -71,7 +71,7 @@ def test_it_follows_the_active_layer(viewer, image, dock, volume, settled, core)
 def test_what_is_no_stack_is_refused_in_a_sentence(viewer, make_dock, data, sentence):
     dock = make_dock()
     viewer.add_image(data)
-    assert sentence in dock.view.message.text()
+    assert sentence in dock.view.head.message.text()
     assert not dock.view.run.train.isEnabled()
 
 
@@ -278,7 +278,7 @@ def test_discard_leaves_nothing(training, core, qtbot, settled):
     qtbot.waitUntil(lambda: training.trainer.state.phase == "idle", timeout=5000)
     settled(training)
     assert list(core.folder.glob("run*")) == []
-    assert training.view.message.text() == ""
+    assert training.view.head.message.text() == ""
 
 
 def test_a_second_train_is_refused(training, core, notifications, finish, settled):
@@ -333,13 +333,13 @@ def test_memory_judging_and_what_the_run_has_to_say(dock, core, qtbot):
 
 def test_the_layer_may_be_deleted_meanwhile(training, viewer, image, finish, settled):
     viewer.layers.remove(image)
-    assert training.view.stack.count() == 0
+    assert training.view.head.stack.count() == 0
     assert not training.view.run.during.isHidden()
     finish(training)
     assert training.view.verdict.about.text().startswith("em\n")
     training.view.verdict.use.click()
     settled(training)
-    assert training.view.message.text() == "Open a stack, or try the sample."
+    assert training.view.head.message.text() == "Open a stack, or try the sample."
 
 
 def test_bad_input_of_the_core_is_a_sentence(training, core, finish, notifications):
@@ -354,13 +354,13 @@ def test_a_child_that_dies_can_be_gone_on_with(training, core, finish, notificat
     core.found = [training.trainer.run]
     finish(training, "idle")
     assert "ended unexpectedly" in said(notifications)[-1]
-    assert "Unfinished training: em, 10 min natural" in training.view.message.text()
+    assert "Unfinished training: em, 10 min natural" in training.view.head.message.text()
     from .conftest import BETTER
 
     core.end = BETTER
-    training.view.yes.click()
+    training.view.head.yes.click()
     qtbot.waitUntil(lambda: training.trainer.state.phase == "judged", timeout=5000)
-    assert training.view.message.text() == ""
+    assert training.view.head.message.text() == ""
 
 
 def test_a_defect_of_the_program_is_shown(training, core, finish, notifications):
@@ -417,10 +417,10 @@ def unfinished(core, verdict=None):
 def test_an_unfinished_run_is_offered_at_the_next_start(core, image, make_dock, finish):
     unfinished(core)
     dock = make_dock()
-    assert dock.view.message.text() == (
+    assert dock.view.head.message.text() == (
         "Unfinished training: cortex_A7, 10 min natural, 40 % done, yesterday."
     )
-    dock.view.yes.click()
+    dock.view.head.yes.click()
     finish(dock)
     assert dock.view.verdict.about.text().startswith("cortex_A7")
 
@@ -428,10 +428,10 @@ def test_an_unfinished_run_is_offered_at_the_next_start(core, image, make_dock, 
 def test_it_can_be_discarded(core, image, make_dock, settled):
     run = unfinished(core)
     dock = make_dock()
-    dock.view.no.click()
+    dock.view.head.no.click()
     settled(dock)
     assert not run.folder.exists()
-    assert dock.view.banner.isHidden()
+    assert dock.view.head.banner.isHidden()
 
 
 def test_a_verdict_waits_for_the_next_start(core, image, make_dock):
@@ -439,8 +439,8 @@ def test_a_verdict_waits_for_the_next_start(core, image, make_dock):
 
     unfinished(core, BETTER)
     dock = make_dock()
-    assert dock.view.message.text().startswith("Finished training")
-    dock.view.yes.click()
+    assert dock.view.head.message.text().startswith("Finished training")
+    dock.view.head.yes.click()
     assert dock.trainer.state.phase == "judged"
     assert core.apart == []
 

@@ -100,8 +100,8 @@ def test_a_process_that_is_killed_can_be_gone_on_with(viewer, qtbot):
     train(controller, qtbot)
     os.kill(children()[0].pid, signal.SIGKILL)
     view = controller.view
-    qtbot.waitUntil(lambda: "Unfinished training: em" in view.message.text(), timeout=20000)
-    qtbot.mouseClick(view.yes, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "Unfinished training: em" in view.head.message.text(), timeout=20000)
+    qtbot.mouseClick(view.head.yes, Qt.MouseButton.LeftButton)
     stepping(controller, qtbot)
     qtbot.mouseClick(view.run.discard, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: controller.trainer.state.phase == "idle", timeout=20000)
@@ -119,8 +119,8 @@ def test_closing_the_viewer_keeps_the_run(viewer, qtbot, make_napari_viewer_prox
     other = make_napari_viewer_proxy(show=True)
     _, controller = open_dock(other, qtbot)
     view = controller.view
-    qtbot.waitUntil(lambda: "Unfinished training: em" in view.message.text(), timeout=20000)
-    qtbot.mouseClick(view.no, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "Unfinished training: em" in view.head.message.text(), timeout=20000)
+    qtbot.mouseClick(view.head.no, Qt.MouseButton.LeftButton)
     controller.finish()
     assert runs() == []
 

@@ -104,17 +104,17 @@ def test_it_needs_no_napari_and_no_torch():
 
 def test_an_empty_viewer_offers_the_sample(view, qtbot):
     view.render_state(FineTuneState(refusal="Open a stack, or try the sample.", offer_sample=True))
-    assert view.message.isVisible()
+    assert view.head.message.isVisible()
     assert not view.run.train.isEnabled()
     assert not view.how.isEnabled()
-    with qtbot.waitSignal(view.sample_wanted):
-        view.sample.click()
+    with qtbot.waitSignal(view.head.sample_wanted):
+        view.head.sample.click()
 
 
 def test_ready(view):
     view.render_state(READY)
-    assert view.stack.currentText() == "cortex_A7"
-    assert not view.banner.isVisible()
+    assert view.head.stack.currentText() == "cortex_A7"
+    assert not view.head.banner.isVisible()
     assert view.run.train.isEnabled()
     assert "212 triplets" in view.uses.text.text()
     assert view.uses.rest.isVisible()
@@ -309,8 +309,8 @@ def test_an_interrupted_run_is_asked_about(view, qtbot):
     state = replace(READY, question=Question("Unfinished training: em.", "Go on", "Discard"))
     view.render_state(state)
     assert view.run.train.isEnabled()
-    for button, answer in ((view.yes, True), (view.no, False)):
-        with qtbot.waitSignal(view.answered) as answered:
+    for button, answer in ((view.head.yes, True), (view.head.no, False)):
+        with qtbot.waitSignal(view.head.answered) as answered:
             button.click()
         assert answered.args == [answer]
 

@@ -235,9 +235,9 @@ class FineTuneController:
 
     def _connect_view(self) -> None:
         view = self.view
-        view.stack_chosen.connect(self.choice.choose)
-        view.answered.connect(self.answer)
-        view.sample_wanted.connect(lambda: self.viewer.open_sample("napari-ssan", "synthetic"))
+        view.head.stack_chosen.connect(self.choice.choose)
+        view.head.answered.connect(self.answer)
+        view.head.sample_wanted.connect(lambda: self.viewer.open_sample("napari-ssan", "synthetic"))
         view.changed.connect(self._on_change)
         view.uses.wanted.connect(lambda: self.look(anyway=True))
         view.uses.cancel_pressed.connect(self.uses.cancel)

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMainWindow
 
+from napari_ssan.widgets.dock import Dock
 from napari_ssan.widgets.fine_tune.controller import FineTuneController
 from napari_ssan.widgets.fine_tune.core import Core
 from napari_ssan.widgets.fine_tune.trainer import Trainer
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WATCHED = "napari_ssan_training"
 
 
-class FineTuneDock(QWidget):  # type: ignore[misc]
+class FineTuneDock(Dock):
     """Train a model on the stack that is open, watch it, and keep what is better.
 
     Training goes on when the dock is closed. When the viewer is closed it leaves off
@@ -33,30 +33,8 @@ class FineTuneDock(QWidget):  # type: ignore[misc]
     """
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
-        super().__init__()
-        self.setWindowTitle("Fine-tune")
-        trainer = trainer_of(napari_viewer)
-        self.controller = FineTuneController(napari_viewer, trainer)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setWidget(self.controller.view)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(area)
-        self.setMinimumWidth(320)
-        self._was_docked = False
+        super().__init__("Fine-tune", FineTuneController(napari_viewer, trainer_of(napari_viewer)))
         self.destroyed.connect(self.controller.close)
-
-    def event(self, event: QEvent) -> bool:
-        """Notice when napari takes the dock out of its window: that is how it closes one."""
-        if event.type() == QEvent.Type.ParentChange:
-            if self.parentWidget() is not None:
-                self._was_docked = True
-            elif self._was_docked:
-                self.controller.close()
-                self.deleteLater()
-        return bool(super().event(event))
 
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
         """Learn which window it is in: training ends with it."""
@@ -66,11 +44,6 @@ class FineTuneDock(QWidget):  # type: ignore[misc]
             window = window.parentWidget()
         if window is not None:
             leave_with(window, self.controller.trainer)
-
-    def closeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Let go of the viewer when it is closed as a window of its own."""
-        self.controller.close()
-        super().closeEvent(event)
 
 
 def leave_with(window: QMainWindow, trainer: Trainer) -> None:

@@ -13,9 +13,8 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QProgressBar
 from napari_ssan.network.model_file import SUFFIX, ModelInfo
 from napari_ssan.widgets import messages
 from napari_ssan.widgets.fine_tune.core import Core
-from napari_ssan.widgets.fine_tune.fold import Fold
 from napari_ssan.widgets.library import LIBRARY
-from napari_ssan.widgets.panels import button, enable, narrow_list, pairs, say, wrapped
+from napari_ssan.widgets.parts import Fold, button, enable, narrow_list, pairs, say, wrapped
 from napari_ssan.workers import Lane
 
 MODEL_FILE, PACKAGE = f"Model file (*{SUFFIX})", "bioimage.io package (*.zip)"

@@ -19,7 +19,6 @@ from qtpy.QtWidgets import (
 from napari_ssan.errors import BadInput
 from napari_ssan.tuning.config import AIMS as LOSSES
 from napari_ssan.tuning.config import PREFERRED
-from napari_ssan.widgets.fine_tune.fold import Fold
 from napari_ssan.widgets.fine_tune.state import (
     ADVICE,
     AIMS,
@@ -27,7 +26,7 @@ from napari_ssan.widgets.fine_tune.state import (
     FineTuneState,
     Settings,
 )
-from napari_ssan.widgets.panels import narrow_list, wrapped
+from napari_ssan.widgets.parts import Fold, narrow_list, wrapped
 
 WHOLE = "whole sections"
 FITTING = "fitted"

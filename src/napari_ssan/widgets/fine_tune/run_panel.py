@@ -4,11 +4,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QProgressBar, QVBoxLayout, QWidget
 
 from napari_ssan.widgets.fine_tune.curves import LossPlots, ScorePlots
-from napari_ssan.widgets.fine_tune.fold import Fold, heading
 from napari_ssan.widgets.fine_tune.history import History
 from napari_ssan.widgets.fine_tune.preview import PreviewImages
 from napari_ssan.widgets.fine_tune.state import FineTuneState
-from napari_ssan.widgets.panels import button, enable, pairs, say, wrapped
+from napari_ssan.widgets.parts import Fold, button, enable, heading, pairs, say, wrapped
 
 #: Steps of the bar.
 STEPS = 1000

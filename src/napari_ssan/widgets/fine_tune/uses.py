@@ -25,9 +25,8 @@ from napari_ssan.errors import BadInput
 from napari_ssan.training.events import Preparing
 from napari_ssan.widgets import messages
 from napari_ssan.widgets.fine_tune.core import Core, Plan
-from napari_ssan.widgets.fine_tune.fold import Fold
 from napari_ssan.widgets.fine_tune.state import LeftOut, Uses, ranges_text, share_text
-from napari_ssan.widgets.panels import button, say, wrapped
+from napari_ssan.widgets.parts import Fold, button, say, wrapped
 from napari_ssan.workers import Lane, Task
 
 #: Height of a line of the table in pixels, and how many are seen at once.

@@ -16,7 +16,7 @@ from napari_ssan.losses.vgg_weights import SOURCE
 from napari_ssan.widgets import messages
 from napari_ssan.widgets.fine_tune.core import Core
 from napari_ssan.widgets.fine_tune.state import megabytes_text
-from napari_ssan.widgets.panels import button, pairs, say, wrapped
+from napari_ssan.widgets.parts import button, pairs, say, wrapped
 from napari_ssan.workers import Lane, Task
 
 WANTED = (
