@@ -13,6 +13,7 @@ from threading import Event as Flag
 from threading import Thread
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal, Slot
 
 from napari_ssan.errors import Cancelled
@@ -92,7 +93,7 @@ class Lane(QObject):  # type: ignore[misc]
         task = Task(work, title)
         self._waiting.append(task)
         self._next()
-        self.changed.emit()
+        _emit(self, "changed")
         return task
 
     def cancel(self) -> None:
@@ -101,11 +102,11 @@ class Lane(QObject):  # type: ignore[misc]
         self._waiting.clear()
         for task in dropped:
             task.cancel()
-            task.cancelled.emit()
-            task.ended.emit()
+            _emit(task, "cancelled")
+            _emit(task, "ended")
         if self._current is not None:
             self._current.cancel()
-        self.changed.emit()
+        _emit(self, "changed")
 
     @Slot()  # type: ignore[untyped-decorator]
     def close(self) -> None:
@@ -149,7 +150,7 @@ class Lane(QObject):  # type: ignore[misc]
 
     def _post(self, task: Task, kind: str, content: Any) -> None:
         self._mail.append((task, kind, content))
-        self._wake.emit()
+        _emit(self, "_wake")
 
     @Slot()  # type: ignore[untyped-decorator]
     def _deliver(self) -> None:
@@ -157,15 +158,25 @@ class Lane(QObject):  # type: ignore[misc]
         while self._mail:
             task, kind, content = self._mail.popleft()
             if kind == "reported":
-                task.reported.emit(content)
+                _emit(task, "reported", content)
                 continue
             if self._thread is not None:
                 self._thread.join()  # it has posted its last: no wait
             self._thread = self._current = None
             if kind == "cancelled":
-                task.cancelled.emit()
+                _emit(task, "cancelled")
             else:
-                getattr(task, kind).emit(content)
-            task.ended.emit()
+                _emit(task, kind, content)
+            _emit(task, "ended")
             self._next()
-            self.changed.emit()
+            _emit(self, "changed")
+
+
+def _emit(owner: Task | Lane, signal: str, *content: Any) -> None:
+    """Emit a signal, unless its owner is gone.
+
+    At the end of a program Qt's objects go in any order, and what is to be saved
+    must be saved all the same.
+    """
+    if isalive(owner):
+        getattr(owner, signal).emit(*content)

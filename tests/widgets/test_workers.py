@@ -114,3 +114,15 @@ def test_a_task_may_queue_the_next(lane):
     lane.submit(lambda report, cancel: 1).succeeded.connect(again)
     lane.finish()
     assert results == [1, 2, 3]
+
+
+def test_work_ends_though_qt_has_gone_first(qapp):
+    sip = pytest.importorskip("PyQt6.sip")
+    lane, done = Lane(), threading.Event()
+    task = lane.submit(lambda report, cancel: done.wait(5))
+    sip.delete(task)
+    sip.delete(lane)
+    done.set()
+    lane.finish()
+    lane.close()
+    assert lane.current is None
