@@ -18,7 +18,7 @@ from systems.registry import EXTRACTORS
 from systems.study import Study, options_of
 from systems.study import main as run
 
-STUDY = Study(1, __doc__ or "", TABLE_1, EXTRACTORS)
+STUDY = Study("Table 1", __doc__ or "", TABLE_1, EXTRACTORS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -19,7 +19,7 @@ from systems.registry import LAYERS
 from systems.study import Study, options_of
 from systems.study import main as run
 
-STUDY = Study(3, __doc__ or "", TABLE_3, LAYERS)
+STUDY = Study("Table 3", __doc__ or "", TABLE_3, LAYERS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

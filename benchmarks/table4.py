@@ -18,7 +18,7 @@ from systems.paper import TABLE_4
 from systems.study import Study, options_of
 from systems.study import main as run
 
-STUDY = Study(4, __doc__ or "", TABLE_4, (*TABLE_4, "displaced-L_s"))
+STUDY = Study("Table 4", __doc__ or "", TABLE_4, (*TABLE_4, "displaced-L_s"))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

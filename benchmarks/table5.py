@@ -19,7 +19,7 @@ from systems.study import Study, options_of
 from systems.study import main as run
 
 STUDY = Study(
-    5,
+    "Table 5",
     __doc__ or "",
     TABLE_5,
     (*TABLE_5, "displaced-L_s"),

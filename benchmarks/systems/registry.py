@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from napari_ssan.network.residual_dense import ResidualDenseNetwork
-from napari_ssan.network.ssan import SSAN, SSANConfig, WarpHead
+from napari_ssan.network.ssan import SSAN, HybridNetwork, SSANConfig, WarpHead
 from systems.depth_aware import DepthAware
 from systems.kernel_estimation import TAPS, KernelHead
 from systems.single_branch import SepConv, SingleBranch, in_channels
@@ -18,7 +19,9 @@ from systems.unet import UNet
 EXTRACTORS = ("U-Net", "SU-Net", "RDN", "SRDN")
 LAYERS = ("KEL", "SA", "SSA", "AAL")
 METHODS = ("SepConv", "DAIN", "SSAN", "displaced")
-SYSTEMS = (*EXTRACTORS, *LAYERS, *METHODS)
+#: SSAN without attention, or with the mean of both warps in the place of the hybrid mask.
+LESS = ("no-attention", "mean")
+SYSTEMS = (*EXTRACTORS, *LAYERS, *METHODS, *LESS)
 #: What Tables 1 and 3 call the whole network.
 CANONICAL = {"SRDN": "SSAN", "AAL": "SSAN"}
 
@@ -52,6 +55,12 @@ def build(name: str, config: SSANConfig, taps: int = TAPS) -> nn.Module:
             return SSAN(config)
         case "displaced":
             return SSAN(config.model_copy(update={"warp": "displaced"}))
+        case "no-attention":
+            return SSAN(config.model_copy(update={"attention": None}))
+        case "mean":
+            network = SSAN(config)
+            network.hybrid = cast(HybridNetwork, NoVotes())
+            return network
         case "SA":
             return SSAN(config.model_copy(update={"attention": ()}))
         case "SSA":
@@ -78,3 +87,11 @@ def build(name: str, config: SSANConfig, taps: int = TAPS) -> nn.Module:
         case "DAIN":
             return DepthAware(config)
     raise KeyError(name)
+
+
+class NoVotes(nn.Module):
+    """In the place of the hybrid network: each warp counts by how near its own section lies."""
+
+    def forward(self, features: Tensor, warped: Tensor, own: Tensor) -> Tensor:
+        """(batch, 1, H, W) of zeros."""
+        return torch.zeros_like(warped)

@@ -7,7 +7,8 @@ import datetime
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -37,13 +38,30 @@ LOSSES = ("L_1", "L_f", "L_s")
 
 
 @dataclass(frozen=True)
-class Study:
-    """One of the paper's tables.
+class Variant:
+    """What a row of a table is trained as.
 
     Attributes
     ----------
-    number : int
-        Its number.
+    system, loss : str
+        As :func:`systems.registry.build` and the training take them.
+    training : mapping of str to object
+        Settings of the training that differ from those of the other rows.
+    """
+
+    system: str
+    loss: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """One of the paper's tables, or another comparison of systems.
+
+    Attributes
+    ----------
+    title : str
+        Such as "Table 1".
     description : str
         What it is, for ``--help``.
     paper : mapping of str to Figures
@@ -58,9 +76,11 @@ class Study:
         Usual budget of each system.
     use : bool
         Find membranes in what is synthesized: ``dice`` and ``f1``.
+    variants : mapping of str to Variant
+        Rows whose names say not all; other names are ``SYSTEM`` or ``SYSTEM-LOSS``.
     """
 
-    number: int
+    title: str
     description: str
     paper: Mapping[str, Figures]
     systems: tuple[str, ...]
@@ -68,6 +88,7 @@ class Study:
     further: tuple[str, ...] = ("psnr_lowpass", "hf_ratio")
     minutes: float = 1.5
     use: bool = False
+    variants: Mapping[str, Variant] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -138,7 +159,7 @@ def run(study: Study, options: argparse.Namespace) -> dict[str, Any]:
     Returns
     -------
     dict
-        JSON-serializable: ``table``, ``date``, ``machine``, ``settings``, ``paper``,
+        JSON-serializable: ``title``, ``date``, ``machine``, ``settings``, ``paper``,
         ``systems`` (``parameters``, ``steps``, ``seconds``, ``seconds_per_step``),
         ``sections`` (by stack and system, figures of each judged section),
         ``real`` (by stack, those of the real sections), ``ranking`` and ``notes``.
@@ -146,23 +167,27 @@ def run(study: Study, options: argparse.Namespace) -> dict[str, Any]:
     console = Console(width=WIDTH)
     network, training = configure(options)
     device = choose_device(options.device)
-    rows = [_row(name, options.loss) for name in options.systems]
+    rows = [study.variants.get(name) or _row(name, options.loss) for name in options.systems]
     train = in_folder(options.train, TRAIN, "--train")
     tests = _tests(options)
     vgg = vgg_file(options)
-    if options.models is not None:
-        options.models.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(
-        [parse_source(text) for text in train],
-        network, training, options.taps, vgg, device, options.models,
-    )  # fmt: skip
+    sources = [parse_source(text) for text in train]
+
+    @cache
+    def trainer(name: str) -> Trainer:
+        """That of the rows that are trained alike; `name` is the first row's, if it is its own."""
+        own = study.variants[name].training if name else {}
+        folder = options.models and options.models / name
+        return Trainer(
+            sources, network, training.model_copy(update=own), options.taps, vgg, device, folder
+        )
 
     systems: dict[str, dict[str, Any]] = {}
     methods: dict[str, Method] = {
         name: make_method(name, "", "auto", lambda event: None) for name in options.baselines
     }
-    for name, (system, loss) in zip(options.systems, rows, strict=True):
-        trained = trainer.train(system, loss)
+    for name, row in zip(options.systems, rows, strict=True):
+        trained = trainer(name if row.training else "").train(row.system, row.loss)
         card = trained.card
         systems[name] = {key: card[key] for key in ("parameters", "steps", "seconds")}
         systems[name]["seconds_per_step"] = card["seconds"] / max(card["steps"], 1)
@@ -181,7 +206,7 @@ def run(study: Study, options: argparse.Namespace) -> dict[str, Any]:
 
     ranking = rankings(study.measures, study.paper, here, options.seed)
     said = notes(ranking)
-    title = f"Table {study.number}: {_budget(options)} each, {describe(device)}"
+    title = f"{study.title}: {_budget(options)} each, {describe(device)}"
     shown: dict[str, Rows] = {
         name: {**({"real": real[name]} if study.use else {}), **rows} for name, rows in here.items()
     }
@@ -189,7 +214,7 @@ def run(study: Study, options: argparse.Namespace) -> dict[str, Any]:
     for line in said:
         console.print(line, markup=False, highlight=False)
     return {
-        "table": study.number,
+        "title": study.title,
         "date": datetime.date.today().isoformat(),
         "machine": _machine(device),
         "settings": {
@@ -205,14 +230,14 @@ def run(study: Study, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _row(name: str, loss: str) -> tuple[str, str]:
+def _row(name: str, loss: str) -> Variant:
     """System and loss of a row's name."""
     system, _, end = name.rpartition("-")
     if end not in LOSSES:
         system, end = name, loss
     if system not in SYSTEMS:
         raise BadInput(f"There is no system {system!r}; take some of {', '.join(SYSTEMS)}.")
-    return system, end
+    return Variant(system, end)
 
 
 def _tests(options: argparse.Namespace) -> list[Judged]:

@@ -82,8 +82,9 @@ class Trainer:
         train, held = hold_out(sources, HELD_OUT)
         self._described = [describe(source) for source in sources]
         self._sampler = TripletSampler(
-            train, training.crop, training.seed, training.augmentation, match=training.match
-        )
+            train, training.crop, training.seed, training.augmentation, training.select,
+            match=training.match,
+        )  # fmt: skip
         self._stream = self._sampler.state()
         self._validation = Validation(held, training.crop, match=training.match, sections=1)
 
@@ -111,6 +112,8 @@ class Trainer:
         losses = self.training.loss.model_copy(update={"preset": loss})
         recipe = self._recipe(losses)
         path = None if self.folder is None else self.folder / f"{system}-{loss}.safetensors"
+        if self.folder is not None:
+            self.folder.mkdir(parents=True, exist_ok=True)
         if path is not None and path.exists():
             return self._kept(path, recipe)
         if loss != "L_1" and self.vgg is None:

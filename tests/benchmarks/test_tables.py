@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from safetensors.torch import load_file
+from systems.store import read_card
 
 from napari_ssan.evaluation.segmenter_training import (
     SegmenterSettings,
@@ -20,16 +21,16 @@ NETWORK = {"features": 8, "blocks": 1, "layers": 1, "growth": 8, "attention": [2
 
 def run(table, stack, folder, *more):
     """Result of a table with two steps of training."""
-    module = importlib.import_module(f"table{table}")
-    module.main(
+    name = table if isinstance(table, str) else f"table{table}"
+    importlib.import_module(name).main(
         [
             *("--train", str(stack), "--test", f"{stack}[2:14]", "--sections", "2"),
             *("--steps", "2", "--batch", "1", "--crop", "32", "--taps", "5"),
             *("--network", json.dumps(NETWORK), "--loss", "L_1", "--baselines", "average"),
-            *("--json", str(folder / f"table{table}.json"), *more),
+            *("--json", str(folder / f"{name}.json"), *more),
         ]
     )
-    return json.loads((folder / f"table{table}.json").read_text())
+    return json.loads((folder / f"{name}.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -45,10 +46,10 @@ def test_a_table_trains_and_judges_its_systems(
 ):
     result = run(table, phantom_stack, tmp_path, *(["--systems", *more] if more else []))
     assert set(result) == {
-        "table", "date", "machine", "settings", "paper", "systems", "sections", "real",
+        "title", "date", "machine", "settings", "paper", "systems", "sections", "real",
         "ranking", "notes",
     }  # fmt: skip
-    assert result["table"] == table
+    assert result["title"] == f"Table {table}"
     assert list(result["systems"]) == systems
     for facts in result["systems"].values():
         assert facts["steps"] == 2
@@ -105,6 +106,31 @@ def test_a_kept_system_is_trained_once_and_not_taken_for_another(phantom_stack, 
     with pytest.raises(SystemExit):
         run(1, phantom_stack, tmp_path, *kept, "--seed", "5")
     assert "other settings" in capsys.readouterr().err
+
+
+def test_an_ablation_changes_one_thing_each(phantom_stack, tmp_path, monkeypatch, vgg, capsys):
+    settings = SegmenterSettings(steps=1, batch=1, crop=32, channels=(4, 8))
+    truth = tifffile.imread(phantom_stack) > 100
+    alike = train_segmenter([truth[0]], [truth[0]], settings)
+    monkeypatch.setattr("systems.segmenting.bundled_segmenter", lambda: alike)
+    names = ["all", "L_1", "no-balance", "no-attention", "mean", "unaligned", "no-zoom"]
+    models = tmp_path / "models"
+    more = ["--systems", *names, "--vgg", str(vgg), "--models", str(models)]
+    result = run("ablation", phantom_stack, tmp_path, *more)
+    assert list(result["systems"]) == names
+    assert result["systems"]["no-attention"]["parameters"] < result["systems"]["all"]["parameters"]
+    cards = {path.relative_to(models).as_posix(): read_card(path) for path in models.rglob("*.s*")}
+    assert set(cards) == {
+        "SSAN-L_s.safetensors", "SSAN-L_1.safetensors", "no-balance/SSAN-L_s.safetensors",
+        "no-attention-L_s.safetensors", "mean-L_s.safetensors",
+        "unaligned/SSAN-L_s.safetensors", "no-zoom/SSAN-L_s.safetensors",
+    }  # fmt: skip
+    changed = {"no-balance": "loss", "unaligned": "select", "no-zoom": "augmentation"}
+    for name, setting in changed.items():
+        own = cards[f"{name}/SSAN-L_s.safetensors"]["recipe"]["training"]
+        usual = cards["SSAN-L_s.safetensors"]["recipe"]["training"]
+        assert {key for key in own if own[key] != usual[key]} == {setting}
+    assert "Ablation" in capsys.readouterr().out
 
 
 def test_a_seed_makes_a_table(phantom_stack, tmp_path):

@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 import napari_ssan
 from napari_ssan import BadInput, Cancelled, Defects, Region
 from napari_ssan.engine.events import Notice, PatchDone, Progress
+from napari_ssan.engine.methods import Classical
 
 DTYPES = ["uint8", "uint16", "int16", "float32", "float64"]
 
@@ -211,6 +212,20 @@ def napari_ssan_grid(model: str) -> range:
 def test_small_sections_are_padded(size, tiny_model):
     volume = np.random.default_rng(0).integers(0, 255, (3, *size)).astype(np.uint8)
     assert napari_ssan.repair(volume, [1], tiny_model, "cpu")[1].std() > 0
+
+
+def test_a_classical_method_takes_no_tile_larger_than_the_section(volume, monkeypatch):
+    shapes = set()
+    real = Classical.synthesize
+
+    def seen(self, previous, *rest):
+        shapes.add(previous.shape[1:])
+        return real(self, previous, *rest)
+
+    monkeypatch.setattr(Classical, "synthesize", seen)
+    napari_ssan.repair(volume, [4], method="average")
+    side = max(256, *volume.shape[1:])  # two overlaps at least
+    assert shapes == {(side, side)}
 
 
 def test_progress_counts_tiles_and_reports_patches(volume, tiny_model):

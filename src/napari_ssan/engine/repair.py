@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from napari_ssan.engine.events import Notice, PatchDone, Progress, Report
-from napari_ssan.engine.methods import Method, make_method
+from napari_ssan.engine.methods import Classical, Method, make_method
 from napari_ssan.engine.plan import Job, Survey, plan
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.synthesis import JobSynthesis, with_rim
@@ -117,8 +117,9 @@ def patches(
     for text in warnings:
         report(Notice(text))
     shape = stack.shape[1:]
-    # The network's attention sees a whole tile; the others need none larger than the section.
-    tile = method.tile if method.model else max(min(method.tile, max(shape)), 2 * method.overlap)
+    tile = method.tile
+    if isinstance(method, Classical):  # a network's attention sees its whole tile, always
+        tile = max(min(tile, max(shape)), 2 * method.overlap)
     grid = TileGrid(shape, tile, method.overlap)
     total = sum(grid.count(with_rim(job.window(shape), shape)) for job in jobs)
     begin, done = time.monotonic(), itertools.count(1)
