@@ -216,13 +216,13 @@ def test_small_sections_are_padded(size, tiny_model):
 
 def test_a_classical_method_takes_no_tile_larger_than_the_section(volume, monkeypatch):
     shapes = set()
-    real = Classical.synthesize
+    real = Classical._warps
 
     def seen(self, previous, *rest):
         shapes.add(previous.shape[1:])
         return real(self, previous, *rest)
 
-    monkeypatch.setattr(Classical, "synthesize", seen)
+    monkeypatch.setattr(Classical, "_warps", seen)
     napari_ssan.repair(volume, [4], method="average")
     side = max(256, *volume.shape[1:])  # two overlaps at least
     assert shapes == {(side, side)}
