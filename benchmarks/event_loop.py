@@ -107,8 +107,8 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     viewer = open_viewer(2 * arguments.slices + 3, arguments.size)
     _, dock = viewer.window.add_plugin_dock_widget("napari-ssan", "Repair slice")
     controller = dock.controller
-    methods = [choice.method for choice in controller.models]
-    controller.choose_model(methods.index(arguments.method))
+    methods = [choice.method for choice in controller.models.entries]
+    controller.models.choose(methods.index(arguments.method))
     controller.finish()
     gaps = Gaps()
     wait(lambda: len(gaps.times) > 500, 60)

@@ -80,9 +80,9 @@ def make_controller(qapp) -> Iterator[Callable[..., Any]]:
     def make(viewer: Any, method: str = "average") -> Any:
         controller = RepairController(viewer)
         made.append(controller)
-        index = [choice.method for choice in controller.models].index(method)
+        index = [choice.method for choice in controller.models.entries].index(method)
         controller.view.repairing.model.setCurrentIndex(index)
-        controller.choose_model(index)
+        controller.models.choose(index)
         controller.finish()
         return controller
 

@@ -891,7 +891,7 @@ def test_other_docks_know_what_is_marked(image, controller):
 def test_a_model_that_is_kept_appears_at_once_and_can_be_chosen(controller, tiny_model):
     info = import_model(tiny_model, "Cortex A7")
     LIBRARY.changed.emit()
-    labels = [choice.label for choice in controller.models]
+    labels = [choice.label for choice in controller.models.entries]
     assert "Cortex A7" in labels
     assert controller.view.repairing.model.count() == len(labels) + 1  # and one to choose a file
     LIBRARY.chosen.emit(info.path)

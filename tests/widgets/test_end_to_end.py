@@ -27,7 +27,7 @@ def open_dock(viewer, method="average"):
     dock, widget = viewer.window.add_plugin_dock_widget("napari-ssan", "Repair slice")
     controller = widget.controller
     model = controller.view.repairing.model
-    index = [choice.method for choice in controller.models].index(method)
+    index = [choice.method for choice in controller.models.entries].index(method)
     model.setCurrentIndex(index)
     model.activated.emit(index)
     controller.finish()
@@ -305,7 +305,7 @@ viewer = napari.Viewer()
 viewer.add_image(np.random.default_rng(0).integers(0, 255, (30, 64, 64)).astype("uint8"))
 _, dock = viewer.window.add_plugin_dock_widget("napari-ssan", "Repair slice")
 controller = dock.controller
-controller.choose_model([choice.method for choice in controller.models].index("average"))
+controller.models.choose([choice.method for choice in controller.models.entries].index("average"))
 def begin():
     controller.bench.session.mark([2, 5, 8, 11, 14, 17, 20, 23])
     controller.repair()

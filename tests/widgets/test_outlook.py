@@ -107,9 +107,9 @@ def test_another_model_or_stack_takes_the_answer_away(viewer, controller, volume
     panel = controller.view.outlook
     ask(controller)
     assert panel.answer.text()
-    controller.choose_model(0)
+    controller.models.choose(0)
     assert not panel.answer.text()
-    controller.choose_model([m.method for m in controller.models].index("average"))
+    controller.models.choose([m.method for m in controller.models.entries].index("average"))
     ask(controller)
     assert panel.answer.text()
     viewer.add_image(np.asarray(volume), name="other")
@@ -119,7 +119,7 @@ def test_another_model_or_stack_takes_the_answer_away(viewer, controller, volume
 def test_what_was_asked_for_another_model_is_not_shown(controller, held):
     go, stopped = held
     controller.ask_outlook()
-    controller.choose_model([m.method for m in controller.models].index("copy"))
+    controller.models.choose([m.method for m in controller.models.entries].index("copy"))
     go.set()
     controller.finish()
     assert controller.view.outlook.answer.text() == ""

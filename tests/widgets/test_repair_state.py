@@ -6,11 +6,11 @@ from napari_ssan.engine.marks import Row
 from napari_ssan.network.model_file import own_folder
 from napari_ssan.network.model_library import import_model
 from napari_ssan.widgets import repair_state as module
+from napari_ssan.widgets.model_list import model_choices
 from napari_ssan.widgets.repair_state import (
     ModelChoice,
     device_text,
     keyed,
-    model_choices,
     repair_text,
     slice_megapixels,
     slices_text,

@@ -17,14 +17,12 @@ from napari_ssan.widgets.layers import (
     source_path,
     stack_of,
 )
-from napari_ssan.widgets.library import LIBRARY
+from napari_ssan.widgets.model_list import ModelList
 from napari_ssan.widgets.outlook_desk import OutlookDesk
 from napari_ssan.widgets.repair_state import (
     DockState,
     device_choices,
     device_text,
-    model_choices,
-    model_from_file,
 )
 from napari_ssan.widgets.repair_view import RepairView
 from napari_ssan.widgets.result import Overlay
@@ -45,21 +43,19 @@ class RepairController:
     def __init__(self, viewer: Any) -> None:
         self.viewer = viewer
         self.quick, self.slow = Lane(), Lane()
-        self.models = model_choices(messages.warn)
-        self.view = RepairView(self.models, device_choices())
+        self.models = ModelList()
+        self.view = RepairView(self.models.entries, device_choices())
         self._outlook = OutlookDesk(self.view.outlook, self.slow)
         self.bench: Bench | None = None
         self._benches: dict[Any, Bench] = {}
         self._layers: list[Any] = []
         self._chosen: Any = None
         self._refusal = EMPTY
-        self._choice = self.models[0]
         self._rates: dict[str, float] = {}
         self._closed = False
         self._keys = Keys(viewer)
         self._corner = Corner(viewer)
-        LIBRARY.changed.connect(self._read_models)
-        LIBRARY.chosen.connect(self._take_model)
+        self.models.changed.connect(self._on_models)
         self.view.show_keys(
             {
                 "mark": self._keys.bind("mark", self.toggle_mark),
@@ -123,7 +119,7 @@ class RepairController:
         """Repair what is marked, or queue it."""
         bench = self.bench
         if bench is not None:
-            self._try(lambda: bench.repair(self._choice, self.view.repairing.device_name()))
+            self._try(lambda: bench.repair(self.models.chosen, self.view.repairing.device_name()))
 
     def ask_outlook(self) -> None:
         """Have the chosen model judged on good slices near the mark, or the slice on screen."""
@@ -133,7 +129,7 @@ class RepairController:
                 bench.stack,
                 bench.session.defects,
                 self._state().section,
-                self._choice,
+                self.models.chosen,
                 self.view.repairing.device_name(),
             )
 
@@ -177,44 +173,17 @@ class RepairController:
         """Open the generated stack."""
         self.viewer.open_sample("napari-ssan", "synthetic")
 
-    def choose_model(self, index: int) -> None:
-        """Take the model at a place in the list."""
-        self._choice = self.models[index]
-        self._outlook.forget()
-        self.refresh()
-
     def choose_model_file(self) -> None:
         """Ask for a model file and add it to the list."""
         path = self.view.ask_model()
         if path:
-            self._take_model(path)
+            self.models.take(path)
         else:
-            self._show_models()
+            self._on_models()
 
-    def _take_model(self, path: Any) -> None:
-        """Choose a model file, and put it at the head of the list."""
-        try:
-            choice = model_from_file(str(path))
-        except BadInput as error:
-            messages.report(error)
-        else:
-            self.models = [choice, *(m for m in self.models if m.model != choice.model)]
-            self._choice = choice
-            self._outlook.forget()
-        self._show_models()
-
-    def _read_models(self) -> None:
-        """A model of the user's came, went, or got another name; what is chosen stays if it can."""
-        chosen = self._choice
-        self.models = model_choices(messages.warn)
-        same = [m for m in self.models if (m.method, m.model) == (chosen.method, chosen.model)]
-        if not same and Path(chosen.model).is_file():  # chosen by its path
-            self.models = [chosen, *self.models]
-        self._choice = same[0] if same else self.models[0]
-        self._show_models()
-
-    def _show_models(self) -> None:
-        self.view.repairing.show_models(self.models, self.models.index(self._choice))
+    def _on_models(self) -> None:
+        self._outlook.forget()
+        self.view.repairing.show_models(self.models.entries, self.models.index)
         self.refresh()
 
     def finish(self) -> None:
@@ -240,8 +209,7 @@ class RepairController:
         if self._closed:
             return
         self._closed = True
-        LIBRARY.changed.disconnect(self._read_models)
-        LIBRARY.chosen.disconnect(self._take_model)
+        self.models.close()
         self._outlook.close()
         for bench in self._benches.values():
             bench.stop()
@@ -338,7 +306,9 @@ class RepairController:
         if self.bench is None:
             return DockState(names, chosen, refusal=self._refusal, offer_sample=layer is None)
         device = device_text(
-            self._choice, self.bench.stack.shape[1:], self._rates.get(self._choice.model)
+            self.models.chosen,
+            self.bench.stack.shape[1:],
+            self._rates.get(self.models.chosen.model),
         )
         return state_of(self.viewer, self.bench, names, chosen, device)
 
@@ -357,7 +327,7 @@ class RepairController:
         repairing = view.repairing
         repairing.repair_pressed.connect(self.repair)
         repairing.cancel_pressed.connect(lambda: self._with_bench(Bench.cancel))
-        repairing.model_chosen.connect(self.choose_model)
+        repairing.model_chosen.connect(self.models.choose)
         repairing.model_file_wanted.connect(self.choose_model_file)
         looking = view.looking
         looking.before_toggled.connect(self.show_before)

@@ -2,15 +2,12 @@
 
 import shutil
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_ssan.engine.marks import Row
 from napari_ssan.engine.methods import OVERLAP
 from napari_ssan.engine.tiles import TileGrid
-from napari_ssan.network.model_file import ModelInfo, read_info
-from napari_ssan.network.model_library import list_models
 
 #: How long the network takes for a tile of so many pixels on a common CPU, before it is known.
 SECONDS_PER_MEGAPIXEL = 5.0
@@ -195,54 +192,3 @@ def device_choices() -> list[tuple[str, str]]:
     if has_nvidia() or sys.platform == "darwin":
         return [("GPU", "auto"), ("CPU only", "cpu")]
     return [("CPU", "auto")]
-
-
-def model_choices(complain: Callable[[str], object]) -> list[ModelChoice]:
-    """Models that come along, the user's own, then what needs none.
-
-    Parameters
-    ----------
-    complain : callable
-        Is given a sentence for each file that is damaged and therefore left out.
-    """
-    return [
-        *[model_choice(info, info.bundled) for info in list_models(complain)],
-        ModelChoice(
-            "Average of the neighbours",
-            "Both neighbouring slices, weighed by nearness. Quick, blurs what moves.",
-            "average",
-        ),
-        ModelChoice(
-            "Copy of the nearest slice",
-            "The nearest good slice as it is. Real texture, wrong place.",
-            "copy",
-        ),
-        ModelChoice(
-            "Optical flow",
-            "Neighbours warped halfway along the TV-L1 optical flow between them, then averaged.",
-            "tvl1",
-        ),
-    ]
-
-
-def model_choice(info: ModelInfo, bundled: bool = False) -> ModelChoice:
-    """Entry of a model file."""
-    names = {"ssan-fidelity": "Faithful", "ssan-realistic": "Natural texture"}
-    label = f"{names.get(info.name, info.name)} (bundled)" if bundled else info.name
-    loss = str(info.card.get("loss", ""))
-    tooltip = f"Sparse self-attention aggregation network (SSAN), model {info.name}"
-    tooltip += f", trained with the loss {loss}" if loss else ""
-    tooltip += f". {info.card['summary']}" if info.card.get("summary") else ""
-    terms = str(info.card.get("terms", ""))
-    return ModelChoice(label, tooltip, "ssan", str(info.path), int(info.card["tile"]), terms)
-
-
-def model_from_file(path: str) -> ModelChoice:
-    """Entry of a file that the user chose.
-
-    Raises
-    ------
-    BadInput
-        If it is no model.
-    """
-    return model_choice(read_info(path))

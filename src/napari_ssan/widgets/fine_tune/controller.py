@@ -19,7 +19,8 @@ from napari_ssan.widgets.fine_tune.trainer import Trainer
 from napari_ssan.widgets.fine_tune.uses import UsesDesk
 from napari_ssan.widgets.fine_tune.vgg import VggDesk
 from napari_ssan.widgets.fine_tune.view import FineTuneView
-from napari_ssan.widgets.repair_state import Question, device_choices, has_nvidia, model_choice
+from napari_ssan.widgets.model_list import model_choice
+from napari_ssan.widgets.repair_state import Question, device_choices, has_nvidia
 
 if TYPE_CHECKING:
     from napari_ssan.network.model_file import ModelInfo
