@@ -134,6 +134,17 @@ def test_the_reader_leaves_to_others_what_it_cannot_read(tmp_path):
     assert get_reader([str(tmp_path / "2d.tif")] * 2) is None
 
 
+def test_hdf5_is_read_at_its_voxel_size(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    data = np.random.default_rng(0).integers(0, 99, (5, 40, 30)).astype(np.uint8)
+    with h5py.File(tmp_path / "sample.hdf", "w") as file:
+        file["volumes/raw"] = data
+        file["volumes/raw"].attrs["resolution"] = (40.0, 4.0, 4.0)
+    read, meta, kind = _read(tmp_path / "sample.hdf")
+    np.testing.assert_array_equal(np.asarray(read), data)
+    assert (tuple(meta["scale"]), kind) == ((40, 4, 4), "image")
+
+
 def test_contrast_limits_of_the_odd(tmp_path):
     constant = np.full((5, 40, 30), 3, np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", constant, photometric="minisblack")

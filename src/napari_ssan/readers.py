@@ -21,7 +21,7 @@ SAMPLE = 2048
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """Give a reader for a TIFF or zarr that holds a stack of grey sections.
+    """Give a reader for a TIFF, zarr or HDF5 that holds a stack of grey sections.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
         if len(path) != 1:
             return None
         path = path[0]
-    if Path(path).suffix.lower() not in (".tif", ".tiff", ".zarr"):
+    if Path(path).suffix.lower() not in (".tif", ".tiff", ".zarr", ".h5", ".hdf", ".hdf5"):
         return None
     try:
         file = open_stack(path)
