@@ -83,6 +83,8 @@ def _from_table(path: Path) -> list[Row]:
 def _from_card(path: Path) -> list[Row]:
     rows: list[Row] = []
     for entry in read_info(path).card.get("curve", []):
+        if not isinstance(entry, dict):  # a model from before the terms were kept apart
+            continue
         numbers = {(GAMMA, n): float(value) for n, value in enumerate(entry.get("gammas", []))}
         numbers |= {(STYLE, n): entry[f"style_{n}"] for n in range(3) if f"style_{n}" in entry}
         rows.append((int(entry["step"]), numbers))
