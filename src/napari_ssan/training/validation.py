@@ -51,8 +51,9 @@ METRICS: dict[str, Callable[[Array, Array], float]] = {
     "psnr_lowpass": psnr_lowpass,
     "hf_ratio": grain_ratio,
 }
-#: Grain that is weaker or stronger than the real one by less than this, in dB, is as good.
-TOLERANCE = 1.0
+#: Grain that is weaker or stronger than the real one by less than this, in dB, is as good: a
+#: ratio of 0.8 to 1.25.
+TOLERANCE = 20 * math.log10(1.25)
 
 #: Called between two sections; raises to break off.
 Check = Callable[[], None]
@@ -63,8 +64,8 @@ def merit(scores: Scores, preset: str) -> float:
 
     Where fidelity is trained (L_1, L_f) it is the PSNR. Real texture costs PSNR,
     so with L_s it is the PSNR of the sections without grain, less the decibels
-    by which the grain is weaker or stronger than that of the real sections (1 dB
-    is let pass). The first alone would choose the network with the least
+    by which the grain is weaker or stronger than that of the real sections (a
+    ratio of 0.8 to 1.25 is let pass). The first alone would choose the network with the least
     texture: the one that was trained least.
     """
     if preset != "L_s":
