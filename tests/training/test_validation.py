@@ -14,7 +14,7 @@ from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from napari_ssan.training.events import Preparing
-from napari_ssan.training.validation import Validation, merit
+from napari_ssan.training.validation import Validation, is_better, merit
 
 from .conftest import make_volume
 
@@ -119,6 +119,15 @@ def test_scoring_can_be_broken_off(source):
     with pytest.raises(Cancelled):
         Validation([source], 8, sections=3).score(Average(), check)
     assert len(calls) == 2
+
+
+def test_better_in_all_that_decides_is_better_whatever_the_merit():
+    start = {"psnr": 23.09, "ssim": 0.529, "ie": 13.56, "psnr_lowpass": 26.5, "hf_ratio": 0.87}
+    sharp = {"psnr": 23.13, "ssim": 0.535, "ie": 13.52, "psnr_lowpass": 26.4, "hf_ratio": 0.83}
+    assert merit(sharp, "L_s") < merit(start, "L_s")
+    assert is_better(sharp, start, "L_s")
+    assert not is_better(sharp | {"ie": 13.57}, start, "L_s")
+    assert not is_better(start, start, "L_s")
 
 
 def test_merit_of_texture_does_not_fall_with_texture():

@@ -18,7 +18,7 @@ from napari_ssan.training.checkpoint import checkpoint_path
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.log import table_path
 from napari_ssan.training.state import Facts, TrainingState
-from napari_ssan.training.validation import Validation, merit
+from napari_ssan.training.validation import Validation, is_better
 
 
 @dataclass(frozen=True)
@@ -104,9 +104,7 @@ def hand_over(
     if not state.best and not keep_start:
         discard(output)
         raise BadInput(reason or "Training made no step: there is no model to keep.")
-    better = bool(state.best) and (
-        merit(facts.best_scores, preset) > merit(facts.start_scores, preset)
-    )
+    better = bool(state.best) and is_better(facts.best_scores, facts.start_scores, preset)
     unchanged = keep_start and not better
     network = SSAN(start.config).eval()
     network.load_state_dict(start.state_dict() if unchanged else state.best)

@@ -13,7 +13,7 @@ from torch import nn
 
 from napari_ssan.engine.methods import Classical
 from napari_ssan.errors import BadInput
-from napari_ssan.evaluation.metrics import interpolation_error, psnr, ssim
+from napari_ssan.evaluation.metrics import DECISIVE, interpolation_error, psnr, ssim
 from napari_ssan.evaluation.style import hf_ratio, psnr_lowpass
 from napari_ssan.network.device import autocast
 from napari_ssan.stack.alignment import field_of, find_shift, read_shifted
@@ -72,6 +72,15 @@ def merit(scores: Scores, preset: str) -> float:
         return scores["psnr"]
     grain = abs(20 * math.log10(max(scores["hf_ratio"], 1e-6)))
     return scores["psnr_lowpass"] - max(0.0, grain - TOLERANCE)
+
+
+def is_better(scores: Scores, than: Scores, preset: str) -> bool:
+    """Whether a network is better than another: by its :func:`merit`, or in all that is decisive.
+
+    The latter is no worse in PSNR, SSIM and IE, and better in one of them.
+    """
+    gains = [sign * (scores[name] - than[name]) for name, sign in DECISIVE.items()]
+    return merit(scores, preset) > merit(than, preset) or (min(gains) >= 0 and max(gains) > 0)
 
 
 @dataclass(frozen=True)

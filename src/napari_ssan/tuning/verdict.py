@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from napari_ssan.engine.events import Event, Notice, Progress
 from napari_ssan.engine.methods import OVERLAP, make_method
 from napari_ssan.evaluation.leave_one_out import leave_one_out
-from napari_ssan.evaluation.metrics import interpolation_error, psnr, ssim
+from napari_ssan.evaluation.metrics import DECISIVE, interpolation_error, psnr, ssim
 from napari_ssan.evaluation.segmenter import Mask, Segmenter
 from napari_ssan.evaluation.style import hf_ratio, psnr_lowpass
 from napari_ssan.evaluation.use import dice, f1
@@ -32,8 +32,6 @@ FIGURES: dict[str, Callable[[Array, Array], float | None]] = {
     "psnr_lowpass": psnr_lowpass,
     "hf_ratio": hf_ratio,
 }
-#: What decides, and whether more is better.
-DECISIVE = {"psnr": 1, "ssim": 1, "ie": -1}
 
 Figures = dict[str, float | None]
 
