@@ -9,7 +9,7 @@ from napari_ssan.stack.sections import Array
 
 #: PSNR in dB of sections that are identical, or nearly so: it would be infinite.
 HIGHEST_PSNR = 100.0
-#: What decides which of two models is better (``psnr``, ``ssim``, ``ie``): 1 where more is, else -1.
+#: What decides which of two models is better: 1 where more is, else -1.
 DECISIVE = {"psnr": 1, "ssim": 1, "ie": -1}
 
 
