@@ -23,6 +23,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from memory import free_bytes, peak_bytes, resident_bytes
@@ -254,7 +255,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=512, help="height and width, pixels")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5, help="measured runs of each form")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", help="default: the CPU, and CUDA if it is there")
     parser.add_argument(
         "--json",
         nargs="?",
@@ -268,19 +269,26 @@ def main(arguments: list[str] | None = None) -> None:
     if options.repeats < 1:
         parser.error("--repeats must be at least 1")
     torch.set_num_threads(options.threads)
-    device = torch.device(options.device)
-    with torch.no_grad():
-        costs = {name: measure(name, options.size, options.repeats, device) for name in PAPER}
-    comparison = compare(costs["aal"], costs["ssa"])
-    result = {name: asdict(cost) for name, cost in costs.items()} | {"aal_over_ssa": comparison}
+    names = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    result: dict[str, Any] = {}
+    measured = []
+    for name in [options.device] if options.device else names:
+        device = torch.device(name)
+        with torch.no_grad():
+            costs = {each: measure(each, options.size, options.repeats, device) for each in PAPER}
+        comparison = compare(costs["aal"], costs["ssa"])
+        own = {each: asdict(cost) for each, cost in costs.items()} | {"aal_over_ssa": comparison}
+        result = result | {name: own} if result else own  # the first as it is, others by name
+        measured.append((costs, comparison))
     if options.json == "-":
         print(json.dumps(result))
         return
     if options.json:
         write_json(options.json, result)
     console = Console()
-    console.print(table(costs, options.size))
-    console.print(comparison_table(comparison))
+    for costs, comparison in measured:
+        console.print(table(costs, options.size))
+        console.print(comparison_table(comparison))
 
 
 if __name__ == "__main__":

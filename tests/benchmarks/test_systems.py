@@ -12,7 +12,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.network.ssan import SSAN
 
 #: Those whose two branches are one network, so that the order of the sections means nothing.
-SIAMESE = {"SU-Net", "SRDN", "KEL", "SA", "SSA", "AAL", "SSAN", "displaced"}
+SIAMESE = set(SYSTEMS) - {"U-Net", "RDN", "SepConv", "DAIN"}
 SIZE = 32
 
 

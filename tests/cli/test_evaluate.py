@@ -113,6 +113,15 @@ def test_models_are_compared(run, stack, tmp_path, tiny_model):
     assert "two models" in run("evaluate", stack, *models, "--model", other).sentence.lower()
 
 
+def test_a_report_needs_no_network(run, stack, tmp_path):
+    report = tmp_path / "report.html"
+    outcome = run("evaluate", stack, "--slices", "3", "--methods", "average", "--html", report)
+    assert outcome.code == 0, outcome.err
+    assert "averaging" in report.read_text()
+    refused = run("evaluate", stack, "--methods", "average", "--model", "ssan-realistic")
+    assert "--model goes with the method ssan" in refused.sentence
+
+
 @pytest.fixture
 def labels(volume, tmp_path, monkeypatch) -> Path:
     """Membranes where it is dark; what is trained on them is trained in a moment."""

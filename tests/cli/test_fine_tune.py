@@ -219,6 +219,13 @@ def test_without_vgg16_natural_texture_is_told_to_be_trained_as_l_1(tune):
     assert "L_1: there are no weights of VGG16" in " ".join(outcome.err.split())
 
 
+def test_what_is_wrong_costs_no_interrupted_run(tune, mine, monkeypatch):
+    left_off(monkeypatch, tune)
+    for options in (("--device", "abacus"), ("--name", "?!"), ("--style-balance", "1,2")):
+        refusal(tune("--overwrite", *options))
+        assert (mine.with_suffix(".run") / "run.json").exists()
+
+
 def test_what_is_synthetic_in_the_stack_counts_as_marked(run, base, blobs, mine, tmp_path):
     repaired = tmp_path / "repaired.ome.tif"
     assert run("repair", blobs, repaired, "--defects", "7", "--method", "average").code == 0

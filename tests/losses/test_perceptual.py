@@ -92,6 +92,12 @@ def test_signs_of_equation_15(made, signs):
     assert found.loss.item() == pytest.approx(loss, abs=1e-12)
 
 
+def test_betas_weigh_the_three_terms():
+    sections = [constant(value) for value in (0.9, 1.0, 0.5, 1.2)]
+    one, other = (style_balance(*sections, betas=betas) for betas in (BETAS, (0.2, 0.5, 0.0)))
+    assert other.signed == pytest.approx((2 * one.signed[0], one.signed[1] / 2, 0))
+
+
 @pytest.mark.parametrize("j", [0, 2])
 def test_as_far_beyond_a_neighbour_as_the_wanted_section_nothing_pulls(j):
     # Gram matrices of 3 and 1, and of the neighbour 2 between them.

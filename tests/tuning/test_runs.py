@@ -23,7 +23,7 @@ from napari_ssan.training.events import Preparing
 from napari_ssan.tuning.division import divide
 from napari_ssan.tuning.new_run import new_run
 from napari_ssan.tuning.process import run_here
-from napari_ssan.tuning.run_folder import CANDIDATE, CHECKPOINT, LOCK, RECORD, runs_folder
+from napari_ssan.tuning.run_folder import CANDIDATE, CHECKPOINT, LOCK, RECORD, VERDICT, runs_folder
 from napari_ssan.tuning.runs import Run, open_run, runs
 from napari_ssan.tuning.snapshot import MARGIN
 
@@ -90,9 +90,19 @@ def test_runs_are_listed_newest_first_until_they_are_discarded(begin):
     older.discard()  # it is gone already
 
 
+@pytest.mark.parametrize("text", ["{", '{"better": true, "from": "a newer version"}'])
+def test_a_result_that_cannot_be_read_hides_no_other_run(begin, text):
+    broken, other = (begin(folder=None, seed=seed) for seed in (1, 2))
+    (broken.folder / VERDICT).write_text(text)
+    assert runs() == [other]
+    with pytest.raises(BadInput, match="cannot be read"):
+        _ = broken.verdict
+
+
 def test_a_run_says_what_it_is(begin):
-    run = begin(loss="L_s", minutes=10.0, steps=None)
-    assert str(run) == "blobs.tif, 10 min natural, 0 % done, today"
+    run = begin(loss="L_f", minutes=10.0, steps=None)
+    # There is no VGG16.
+    assert str(run) == "blobs.tif, 10 min faithful, 0 % done, today"
     yesterday = run.record.model_copy(update={"started": datetime.now(UTC) - timedelta(days=1)})
     assert str(Run(run.folder, yesterday)).endswith("yesterday")
 

@@ -11,7 +11,7 @@ import torch
 from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.evaluation.segmenter import bundled_segmenter
-from napari_ssan.network.model_file import load_model
+from napari_ssan.network.model_file import load_model, read_info
 from napari_ssan.training.events import (
     Checkpointed,
     Compared,
@@ -286,8 +286,11 @@ def test_memory_that_is_full_before_training_is_said_and_the_run_stays(begin, mo
 
 def test_natural_texture_without_vgg16_is_trained_as_faithful(begin):
     run, events = begin(loss="L_s"), []
-    run_here(run, events.append)
-    notices = [str(event) for event in events if isinstance(event, Notice)]
-    assert any("no weights of VGG16" in text for text in notices)
+    assert (run.config.loss, run.aim) == ("L_s", "faithful")
+    verdict = run_here(run, events.append)
+    assert "natural" not in verdict.text
+    card = read_info(run.model).card
+    assert card["fine_tuning"]["loss"] == "L_1"
+    assert "natural" not in card.get("summary", "")
     losses = next(event for event in events if isinstance(event, StepDone)).losses
     assert set(losses) == {"pixel", "structure", "total"}

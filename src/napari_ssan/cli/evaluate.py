@@ -46,7 +46,7 @@ def evaluate(
     stack_path: Annotated[
         Path,
         typer.Argument(
-            metavar="STACK", help="TIFF, zarr, OME-Zarr, or a folder of single-slice images."
+            metavar="STACK", help="TIFF, zarr, OME-Zarr, HDF5, or a folder of single-slice images."
         ),
     ],
     slices: Annotated[
@@ -60,8 +60,8 @@ def evaluate(
     model: Annotated[
         list[str] | None,
         typer.Option(
-            help="Name of a bundled model, or a .safetensors file; may be given several times, "
-            "to compare models.",
+            help="Name of a bundled or own model, or a .safetensors file; may be given several "
+            "times, to compare models.",
             show_default=DEFAULT_MODEL,
         ),
     ] = None,
@@ -107,6 +107,8 @@ def evaluate(
 ) -> None:
     """Hide good slices, synthesize them by each method, and compare with the real ones."""
     rows = _rows(methods, model or [DEFAULT_MODEL])
+    if model and NETWORK not in rows:
+        raise BadInput(f"--model goes with the method {NETWORK}: add it to --methods.")
     marks_path = Path(defects) if Path(defects).suffix.lower() in (".json", ".csv") else None
     file = open_stack(stack_path)
     read = [labels, marks_path, vgg, *(info.path for info in rows.values() if info)]

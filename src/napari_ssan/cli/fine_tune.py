@@ -17,7 +17,7 @@ from napari_ssan.cli.training import find_vgg, interruptible, tell
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files import StackFile, open_stack
 from napari_ssan.network.model_file import DEFAULT_MODEL, SUFFIX, find_model
-from napari_ssan.network.model_library import import_model
+from napari_ssan.network.model_library import import_model, safe_name
 from napari_ssan.network.writing import new_file
 from napari_ssan.stack.defects import Defects, parse_slices
 from napari_ssan.stack.source import Source
@@ -35,7 +35,12 @@ from napari_ssan.tuning.verdict import Verdict
 #: Ending of the folder beside OUTPUT in which a run lives.
 RUN = ".run"
 #: Options that are not called like the setting.
-OPTIONS = {"base": "model", "style": "style-weight", "feature": "feature-weight"}
+OPTIONS = {
+    "base": "model",
+    "style": "style-weight",
+    "feature": "feature-weight",
+    "balance": "style-balance",
+}
 
 
 def fine_tune(
@@ -82,6 +87,13 @@ def fine_tune(
     feature_weight: Annotated[
         float | None, typer.Option(help="Weight of the feature term; likewise.")
     ] = None,
+    style_balance: Annotated[
+        str,
+        typer.Option(
+            help="Weights of the style of the previous, the wanted and the next slice (the "
+            "paper's beta)."
+        ),
+    ] = "0.1,1,0.1",
     share: Annotated[
         float, typer.Option(help="Share of the slices that is held out to judge by.")
     ] = 0.15,
@@ -112,11 +124,14 @@ def fine_tune(
             "device": device,
             "style": style_weight,
             "feature": feature_weight,
+            "balance": style_balance.split(","),
             "seed": seed,
             "steps": steps,
         }
     )
     find_model(config.base)
+    if name:
+        safe_name(name)
     folder = output.with_suffix(RUN)
     _check_output(output, folder, resume, overwrite)
     file = open_stack(input_path)
@@ -132,11 +147,13 @@ def fine_tune(
     with bars() as show, interruptible() as cancel:
         for note in file.notes:
             show.say(f"Note: {note}")
-        weights = find_vgg(loss, vgg, show, cancel)
-        if folder.exists():
+        if resume and (folder / RECORD).exists():
             run = _resumed(folder, source, config, file.path.name)
             show.say(f"Going on with {run}")
         else:
+            weights = find_vgg(loss, vgg, show, cancel)
+            if (folder / RECORD).exists():  # nothing is wrong with what takes its place
+                open_run(folder).discard()
             run = _begun(folder, source, config, file.path.name, weights, threads, show, cancel)
         try:
             verdict = run_here(run, lambda event: _tell(event, show), cancel)
@@ -191,8 +208,6 @@ def _check_output(output: Path, folder: Path, resume: bool, overwrite: bool) -> 
                 f"A run that was interrupted left {folder}: go on with it (--resume), or begin "
                 "anew (--overwrite)."
             )
-        if not resume:
-            open_run(folder).discard()
         return
     if any(path.name[0] != "." and path.name != LOCK for path in folder.iterdir()):
         raise BadInput(f"{folder} is no run of a fine-tuning; choose another name for OUTPUT.")
@@ -262,9 +277,6 @@ def _tell(event: TuningEvent, show: Bars) -> None:
 def _hand_over(run: Run, verdict: Verdict, output: Path, name: str, overwrite: bool) -> None:
     with new_file(output, SUFFIX, overwrite) as temporary:
         shutil.copyfile(run.model, temporary)
-    if name and verdict.better:
-        info = import_model(output, name)
-        console.print(f"Your model {info.name} lies at {info.path}", markup=False)
     run.discard()
     if verdict.reason:
         console.print(verdict.reason, markup=False)
@@ -276,3 +288,6 @@ def _hand_over(run: Run, verdict: Verdict, output: Path, name: str, overwrite: b
     typer.echo(verdict.text[0].upper() + verdict.text[1:])
     what = "the fine-tuned model" if verdict.better else "the base model, unchanged"
     console.print(f"Wrote {output}: {what}", markup=False)
+    if name and verdict.better:
+        info = import_model(output, name)
+        console.print(f"Your model {info.name} lies at {info.path}", markup=False)

@@ -31,7 +31,7 @@ def repair(
     input_path: Annotated[
         Path,
         typer.Argument(
-            metavar="INPUT", help="TIFF, zarr, OME-Zarr, or a folder of single-slice images."
+            metavar="INPUT", help="TIFF, zarr, OME-Zarr, HDF5, or a folder of single-slice images."
         ),
     ],
     output: Annotated[
@@ -55,7 +55,7 @@ def repair(
         typer.Option(help="Slices after which a section is absent; name one twice for two."),
     ] = "",
     model: Annotated[
-        str, typer.Option(help="Name of a bundled model, or a .safetensors file.")
+        str, typer.Option(help="Name of a bundled or own model, or a .safetensors file.")
     ] = DEFAULT_MODEL,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, cuda:1 ... or mps.")] = "auto",
     method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "ssan",

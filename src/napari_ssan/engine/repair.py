@@ -48,7 +48,7 @@ def repair(
         the broken pixels by section, or both and insertions as
         :class:`Defects`.
     model : str or Path
-        A bundled model's name, or a ``.safetensors`` file.
+        Name of a bundled model or of one of the user's own, or a ``.safetensors`` file.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     progress : callable, optional
@@ -57,7 +57,7 @@ def repair(
         something to know.
     cancel : threading.Event, optional
         Set it to stop at the next tile.
-    method : {"ssan", "copy", "average", "ilk", "tvl1"}
+    method : {"ssan", "copy", "average", "registered", "ilk", "tvl1"}
         The network, or one of the baselines.
     match : {"auto", "mean", "histogram"}
         Fit the result to mean and contrast of the neighbours, or by histogram

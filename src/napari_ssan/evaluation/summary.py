@@ -75,7 +75,7 @@ def _comparison(other: dict[str, Any], name: str, first: bool) -> str:
     score = f"in {difference['better']} of {difference['of']} slices ({gain})"
     sentence = f"{sentence} than {words(name)}{best} {score}"
     if sure is not None and sure[0] <= 0 <= sure[1]:
-        sentence += "; so few slices do not tell which of them is better"
+        sentence += "; these slices do not tell which of them is better"
     return sentence + "."
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 #: weights, whose input they prepare: on two or three taps, style then is .15 to .25 of the
 #: pixel term. The paper's 10^6 and 1 belong to all four taps of an image in [0, 1] as it is.
 CALIBRATED = {"torchvision": (1e4, 0.03), "caffe": (1.5e7, 1.0)}
+
+Weight = Annotated[float, Field(ge=0)]
+#: The paper's weights of the style balance, for the previous, the wanted and the next section.
+BETAS = (0.1, 1.0, 0.1)
 
 
 class LossConfig(BaseModel):
@@ -31,6 +35,9 @@ class LossConfig(BaseModel):
         Weight of one minus the structural similarity, which the paper has not.
     balance : bool
         Style balance; without it plain style reconstruction, for comparison.
+    betas : (float, float, float)
+        The paper's beta: weights of the style balance for the previous, the wanted
+        and the following section.
     epsilon_squared : float
         Of the Charbonnier penalty: the authors' 1e-6; the paper prints 1e-12.
     """
@@ -43,6 +50,7 @@ class LossConfig(BaseModel):
     pixel: float = Field(1.0, ge=0)
     structure: float = Field(0.0, ge=0)
     balance: bool = True
+    betas: tuple[Weight, Weight, Weight] = BETAS
     epsilon_squared: float = Field(1e-6, gt=0)
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-#: Weights of the style balance for the previous, the wanted and the following section.
-BETAS = (0.1, 1.0, 0.1)
+from napari_ssan.losses.config import BETAS
 
 
 def feature_loss(image: list[Tensor], target: list[Tensor]) -> Tensor:
@@ -72,6 +71,7 @@ def style_balance(
     target: list[Tensor],
     previous: list[Tensor],
     following: list[Tensor],
+    betas: tuple[float, float, float] = BETAS,
 ) -> StyleBalance:
     """Style balance loss (eq. 15) of activations, tap by tap.
 
@@ -80,11 +80,18 @@ def style_balance(
     It has the gradient of ``sum_j beta_j |L(1', j) - L(1, j)|``, which is
     continuous and bounded below, and is what is returned. For j = 1 that is the
     plain style reconstruction loss.
+
+    Parameters
+    ----------
+    image, target, previous, following : list of Tensor
+        Activations (batch, C, H, W) of the synthesized, the real, and the neighbouring sections.
+    betas : (float, float, float)
+        Weights of the distances to the previous, the wanted and the following section.
     """
     grams = [[gram(a) for a in each] for each in (image, target, previous, following)]
     made, wanted, before, after = grams
     losses, signed = [], []
-    for beta, other in zip(BETAS, (before, wanted, after), strict=True):
+    for beta, other in zip(betas, (before, wanted, after), strict=True):
         own, real = style_distance(made, other), style_distance(wanted, other)
         losses.append(beta * (own - real).abs().mean())
         signed.append(float(beta * (torch.sign(own - real) * own).detach().mean()))

@@ -63,7 +63,7 @@ class TotalLoss(nn.Module):
             losses["feature"] = feature_loss(made, real)
             if "style" in self.weights and self.config.balance:
                 before, after = (self._known(self.vgg, x) for x in (previous, following))
-                balance = style_balance(made, real, before, after)
+                balance = style_balance(made, real, before, after, self.config.betas)
                 losses["style"], signed = balance.loss, balance.signed
             elif "style" in self.weights:
                 losses["style"] = style_loss(made, real)

@@ -111,6 +111,8 @@ def hand_over(
     scores = facts.start_scores if unchanged else facts.best_scores
     card = card | {"better": better, "unchanged": unchanged, "best_step": facts.best_step}
     card["validation"]["model"] = scores
+    if reason:
+        card["ended"] = reason
     try:
         info = save_model(output, network, card)
     except OSError as error:

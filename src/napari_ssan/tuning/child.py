@@ -30,8 +30,10 @@ NICENESS = 5
 
 def main() -> None:
     """Work on a run until it is over or left off."""
-    # Nothing that a library prints may mix with the lines.
-    out, sys.stdout = sys.stdout, sys.stderr
+    # Nothing that a library prints, be it written in C, may mix with the lines.
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    sys.stdout = sys.stderr
     folder = Path(sys.argv[1])
     stop, cancel = Flag(), Flag()
     Thread(target=_listen, args=(sys.stdin, stop, cancel), daemon=True).start()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_ssan.losses.config import LossConfig
+from napari_ssan.losses.config import BETAS, LossConfig, Weight
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.stack.augmentation import Augmentation
 from napari_ssan.training.config import TrainingConfig
@@ -57,7 +57,9 @@ class FineTuneConfig(BaseModel):
     device : str
         ``auto``, ``cpu``, ``cuda:0`` ... or ``mps``.
     style, feature : float or None
-        Weights of the terms; if None, those that fit VGG16's weights.
+        The paper's alpha: weights of the terms; if None, those that fit VGG16's weights.
+    balance : (float, float, float)
+        The paper's beta: weights of the style of the previous, the wanted and the next section.
     seed : int
         Of the triplets.
     steps : int or None
@@ -73,13 +75,9 @@ class FineTuneConfig(BaseModel):
     device: str = "auto"
     style: float | None = Field(None, ge=0)
     feature: float | None = Field(None, ge=0)
+    balance: tuple[Weight, Weight, Weight] = BETAS
     seed: int = Field(0, ge=0)
     steps: int | None = Field(None, ge=1)
-
-    @property
-    def aim(self) -> str:
-        """What matters, in a word."""
-        return next((aim for aim, loss in AIMS.items() if loss == self.loss), self.loss)
 
     def training(self, crop: int, blocks: int, match: Match, threads: int | None) -> TrainingConfig:
         """Settings of the training run.
@@ -109,7 +107,11 @@ class FineTuneConfig(BaseModel):
             match=match,
             seed=self.seed,
             loss=LossConfig(
-                preset=self.loss, style=self.style, feature=self.feature, structure=STRUCTURE
+                preset=self.loss,
+                style=self.style,
+                feature=self.feature,
+                betas=self.balance,
+                structure=STRUCTURE,
             ),
             sections=max(1, round(SECTIONS / blocks)),
             checkpoint_every=CHECKPOINT,
@@ -122,6 +124,11 @@ class FineTuneConfig(BaseModel):
             return self.steps
         rate = STEPS_A_MINUTE * (threads**GROWTH if threads else 10)
         return max(1, round(self.minutes * rate / (1 if self.loss == "L_1" else VGG_FACTOR)))
+
+
+def aim_of(loss: str) -> str:
+    """What a loss is about, in a word; the loss itself where there is none."""
+    return next((aim for aim, means in AIMS.items() if means == loss), loss)
 
 
 def default_minutes(device: str) -> float:

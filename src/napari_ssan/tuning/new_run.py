@@ -41,7 +41,7 @@ def new_run(
     vgg : Path, optional
         Weights of VGG16; without them L_1 is trained.
     report : callable
-        Receives :class:`~napari_ssan.training.events.Preparing`.
+        Receives :class:`~napari_ssan.training.events.Preparing`, and a notice without VGG16.
     cancel : threading.Event, optional
         Set to stop at the next section; nothing is left then.
     folder : Path, optional
@@ -57,6 +57,7 @@ def new_run(
         If `cancel` was set.
     """
     from napari_ssan.network.device import choose_device
+    from napari_ssan.training.preparation import without_vgg
 
     base = read_info(config.base)
     device = choose_device(config.device)
@@ -64,16 +65,17 @@ def new_run(
     source = division.source
     folder = folder or runs_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
     marks = cut_marks(source)
+    training = config.training(
+        division.crop,
+        len(division.held),
+        "histogram" if base.card.get("match") == "histogram" else "mean",
+        (threads or spare_threads()) if on_cpu else None,
+    )
     record = Record(
         title=title,
         started=datetime.now(UTC),
         config=config,
-        training=config.training(
-            division.crop,
-            len(division.held),
-            "histogram" if base.card.get("match") == "histogram" else "mean",
-            (threads or spare_threads()) if on_cpu else None,
-        ),
+        training=without_vgg(training, vgg, report),
         vgg=str(vgg.absolute()) if vgg else None,
         count=len(source.stack),
         sections=(source.start, source.stop),

@@ -205,5 +205,5 @@ def _died(code: int, errors: Path) -> str:
         why = lines[-1] if lines else f"its exit code was {code}"
     return (
         f"The training's process ended unexpectedly ({why}): go on with the run, which loses "
-        "at most a minute, or discard it."
+        "at most two minutes, or discard it."
     )

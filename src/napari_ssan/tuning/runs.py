@@ -21,7 +21,7 @@ from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from napari_ssan.training.config import TrainingConfig
-from napari_ssan.tuning.config import FineTuneConfig
+from napari_ssan.tuning.config import FineTuneConfig, aim_of
 from napari_ssan.tuning.run_folder import (
     BASE,
     CANDIDATE,
@@ -113,6 +113,11 @@ class Run:
         return self.record.config
 
     @property
+    def aim(self) -> str:
+        """What is trained, in a word: without VGG16 it is not what was asked for."""
+        return aim_of(self.record.training.loss.preset)
+
+    @property
     def title(self) -> str:
         """Name of the stack."""
         return self.record.title
@@ -144,11 +149,22 @@ class Run:
 
     @property
     def verdict(self) -> Verdict | None:
-        """What came of it; None while it is not over."""
+        """What came of it; None while it is not over.
+
+        Raises
+        ------
+        BadInput
+            If it cannot be read.
+        """
         try:
             return Verdict.model_validate_json((self.folder / VERDICT).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
+        except (OSError, ValidationError):
+            raise BadInput(
+                f"The result in {self.folder} cannot be read: update napari-ssan if a newer "
+                "version wrote it, or delete this folder."
+            ) from None
 
     @property
     def share(self) -> float:
@@ -158,10 +174,11 @@ class Run:
         try:
             with safe_open(self.folder / CHECKPOINT, framework="numpy") as file:
                 facts = json.loads((file.metadata() or {})["facts"])
-        except (OSError, SafetensorError, KeyError, ValueError):
+            step, seconds = int(facts["step"]), float(facts["seconds"])
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError):
             return 0.0
         training = self.record.training
-        spent: float = facts["step"] / training.steps if training.steps else facts["seconds"] / 60
+        spent = step / training.steps if training.steps else seconds / 60
         return min(1.0, spent / (training.minutes or 1.0))
 
     def __str__(self) -> str:
@@ -169,7 +186,7 @@ class Run:
         config = self.config
         budget = f"{config.steps} steps" if config.steps else f"{config.minutes:g} min"
         done = "trained" if self.verdict else f"{100 * self.share:.0f} % done"
-        return f"{self.title}, {budget} {config.aim}, {done}, {_day(self.started)}"
+        return f"{self.title}, {budget} {self.aim}, {done}, {_day(self.started)}"
 
     def source(self) -> Source:
         """The sections that were copied, with their marks."""
@@ -246,8 +263,10 @@ def runs() -> list[Run]:
     for folder in runs_folder().glob("*/"):
         try:
             sweep(folder)
-            found.append(open_run(folder))
-        except BadInput:
+            run = open_run(folder)
+            _ = run.verdict  # refused here, lest it be when the run is offered
+            found.append(run)
+        except (BadInput, OSError):
             continue  # nothing, somebody else's, or a newer version's
     return sorted(found, key=lambda run: run.started, reverse=True)
 

@@ -69,7 +69,7 @@ def _train(run: Run, report: TuningReport, stop: Flag | None, cancel: Flag | Non
     """Write the candidate, unless it is there; returns why training ended early."""
     candidate = run.folder / CANDIDATE
     if candidate.exists():  # interrupted while it was judged
-        return ""
+        return str(load_model(candidate).info.card.get("ended", ""))
     train_sources, held_sources = run.blocks()
     base = load_model(run.base)
     device = choose_device(run.config.device)
@@ -146,14 +146,15 @@ def _card(run: Run, base: Model) -> dict[str, Any]:
         return f"{run.title}, slices " + ", ".join(f"{a}-{b - 1}" for a, b in blocks)
 
     return {
-        "summary": f"Fine-tuned from {run.config.base} on {run.title}: {run.config.aim}.",
+        "summary": f"Fine-tuned from {run.config.base} on {run.title}: {run.aim}.",
         "base": run.config.base,
         "base_sha256": base.info.sha256,
         "trained_on": [*known.get("trained_on", []), of(record.train)],
         "validated_on": [of(record.held)],
         "triplets": record.summary,
         "terms": known.get("terms", ""),
-        "fine_tuning": record.config.model_dump(mode="json"),
+        "fine_tuning": record.config.model_dump(mode="json")
+        | {"loss": record.training.loss.preset},
     }
 
 

@@ -17,7 +17,7 @@ from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.network.model_file import ModelInfo, model_folders, own_folder
 from napari_ssan.stack.defects import Defects
 from napari_ssan.training.events import Compared, Preparing, Preview, StepDone, Validated
-from napari_ssan.tuning.config import FineTuneConfig
+from napari_ssan.tuning.config import FineTuneConfig, aim_of
 from napari_ssan.tuning.verdict import Verdict
 from napari_ssan.widgets.fine_tune import controller as module
 from napari_ssan.widgets.fine_tune.controller import FineTuneController
@@ -50,8 +50,12 @@ class FakeRun:
     verdict: Verdict | None = None
     kept: list[str] = field(default_factory=list)
 
+    @property
+    def aim(self) -> str:
+        return aim_of(self.config.loss)
+
     def __str__(self) -> str:
-        return f"{self.title}, 10 min {self.config.aim}, 40 % done, yesterday"
+        return f"{self.title}, 10 min {self.aim}, 40 % done, yesterday"
 
     def discard(self) -> None:
         self.folder.rmdir()

@@ -211,6 +211,10 @@ def test_or_go_without(without_vgg, settled):
     assert dock.view.run.train.isEnabled()
     assert "smoother" in dock.view.vgg.text.text()
     assert "no weights" in dock.view.uses.cost.text()
+    dock.view.how.faithful.click()
+    dock.view.how.natural.click()
+    settled(dock)
+    assert dock.view.vgg.answers.isVisibleTo(dock.view)  # asked again
 
 
 # ---- training
@@ -281,12 +285,22 @@ def test_discard_leaves_nothing(training, core, qtbot, settled):
     assert training.view.head.message.text() == ""
 
 
+def test_discard_leaves_nothing_whatever_the_end(training, core, qtbot, settled, notifications):
+    core.end = BadInput("The training's process ended unexpectedly: go on with the run.")
+    training.trainer._discarding = True  # pressed just when the process died
+    core.gate.set()
+    qtbot.waitUntil(lambda: training.trainer.state.phase == "idle", timeout=5000)
+    settled(training)
+    assert list(core.folder.glob("run*")) == []
+    assert not said(notifications)
+
+
 def test_a_second_train_is_refused(training, core, notifications, finish, settled):
     training.train()
     assert said(notifications)[-1] == "A training runs already: stop or discard it first."
     finish(training)
     training.train()
-    assert said(notifications)[-1] == "A training runs already: stop or discard it first."
+    assert said(notifications)[-1].startswith("Decide on the last result first")
     assert len(list(core.folder.glob("run*"))) == 1
 
 

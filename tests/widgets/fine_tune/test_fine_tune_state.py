@@ -31,7 +31,8 @@ def test_words_of_a_run():
     text = about_text("em", "natural", "ssan-realistic", 10.0)
     assert text == "em\nnatural, from ssan-realistic, 10 min"
     assert model_name("cortex_A7.ome.tif", "natural") == "cortex_A7 natural"
-    assert model_name(".", "faithful") == "my stack faithful"
+    assert model_name("2024.05.01_cortex", "natural") == "2024.05.01_cortex natural"
+    assert model_name(".tif", "faithful") == "my stack faithful"
 
 
 @pytest.mark.parametrize(

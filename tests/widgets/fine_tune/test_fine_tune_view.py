@@ -245,6 +245,17 @@ def test_what_is_set(view, qtbot):
     assert settings(view.part, view.how).style is None
 
 
+@pytest.mark.parametrize("text", ["1", "0.1, 1", "a, b, c", "0.1, -1, 0.1", "inf 1 1"])
+def test_a_style_balance_that_is_none_is_refused(view, text):
+    view.render_state(READY)
+    assert settings(view.part, view.how).balance == (0.1, 1, 0.1)
+    view.how.balance.setText("0.2 1, 0")
+    assert settings(view.part, view.how).balance == (0.2, 1, 0)
+    view.how.balance.setText(text)
+    with pytest.raises(BadInput, match="three numbers"):
+        settings(view.part, view.how)
+
+
 def test_a_weight_that_is_no_number_is_refused(view):
     view.render_state(READY)
     view.how.style.setText("1e")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_ssan.errors import BadInput
-from napari_ssan.tuning.config import AIMS, FineTuneConfig
+from napari_ssan.tuning.config import AIMS, FineTuneConfig, cores
 from napari_ssan.widgets.fine_tune.core import Plan
 from napari_ssan.widgets.fine_tune.part import region_layers, window_finder
 from napari_ssan.widgets.fine_tune.state import EMPTY, Settings
@@ -137,9 +137,11 @@ class StackChoice:
             device=settings.device,
             style=settings.style,
             feature=settings.feature,
+            balance=settings.balance,
         )
         plan = Plan(
             config=config,
+            threads=None if settings.apart else cores(),
             stack=stack,
             title=str(self.layer.name),
             path=source_path(self.layer),

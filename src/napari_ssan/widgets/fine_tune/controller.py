@@ -150,6 +150,8 @@ class FineTuneController:
 
     def _on_change(self) -> None:
         """Something has changed that may change what can be used."""
+        if self.view.how.aim != "natural":  # then it is asked for again when it is wanted again
+            self.vgg.go_without(False)
         self.choice.watch(self.view.part.region.currentIndex())
         self._look_soon.start()
         self.refresh()
@@ -209,7 +211,7 @@ class FineTuneController:
             question=self._question(),
             regions=tuple(str(each.name) for each in choice.regions),
             bases=self._bases,
-            where=self._where,
+            where="CPU" if self.view.how.device.currentData() == "cpu" else self._where,
             where_why=self._where_why,
             without=natural and not wants and not self.vgg.there,
             wants_vgg=wants,

@@ -47,6 +47,8 @@ class Plan:
         Sections to learn from, both included.
     window : callable
         Finds the region to learn from.
+    threads : int or None
+        Of the CPU that training will have; None as in a process of its own.
     """
 
     config: FineTuneConfig
@@ -57,6 +59,7 @@ class Plan:
     first: int
     last: int
     window: FindWindow
+    threads: int | None = None
 
     def source(self, cancel: Flag) -> Source:
         """Sections that may be used, and what of them must not.
@@ -115,13 +118,15 @@ class Core:
         """Tell what it will cost; see :func:`napari_ssan.tuning.outlook.outlook`."""
         from napari_ssan.tuning.outlook import outlook
 
-        return outlook(division, plan.config, self.vgg())
+        return outlook(division, plan.config, self.vgg(), plan.threads)
 
     def begin(self, division: Division, plan: Plan, report: Tell, cancel: Flag) -> Run:
         """Copy what is used to a run of its own."""
         from napari_ssan.tuning.new_run import new_run
 
-        return new_run(division, plan.config, plan.title, self.vgg(), report, cancel)
+        return new_run(
+            division, plan.config, plan.title, self.vgg(), report, cancel, threads=plan.threads
+        )
 
     def train(self, run: Run, apart: bool, report: Tell, cancel: Flag, stop: Flag) -> Verdict:
         """Work on a run until it is over; see :func:`napari_ssan.tuning.process.run_in_child`."""
@@ -171,7 +176,7 @@ class Core:
         from napari_ssan.network.model_library import export_model
 
         # The dialog has asked whether to replace a file that exists.
-        write = export_bioimageio if target.suffix == ".zip" else export_model
+        write = export_bioimageio if target.suffix.lower() == ".zip" else export_model
         write(name, target, overwrite=True)
 
     def rename_model(self, name: str, new: str) -> ModelInfo:

@@ -10,6 +10,7 @@ import psygnal
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QProgressBar
 
+from napari_ssan.network.model_card import describe
 from napari_ssan.network.model_file import SUFFIX, ModelInfo
 from napari_ssan.widgets import messages
 from napari_ssan.widgets.fine_tune.core import Core
@@ -58,6 +59,7 @@ class ModelsPanel(Fold):
         for widget in (self.busy, self.bar):
             self.column.addWidget(widget)
         self._cards: list[str] = []
+        self._whole: list[str] = []
         self.show_models([], "")
         self.show_busy("")
 
@@ -70,6 +72,7 @@ class ModelsPanel(Fold):
         """List the user's models, and choose one if it is there."""
         kept = chosen or self.chosen
         self._cards = [card_text(info) for info in infos]
+        self._whole = [describe(info) for info in infos]
         self.models.clear()
         self.models.addItems([info.name for info in infos])
         self.models.setCurrentIndex(max(self.models.findText(kept), 0) if infos else -1)
@@ -122,6 +125,7 @@ class ModelsPanel(Fold):
         index = self.models.currentIndex()
         known = 0 <= index < len(self._cards)
         self.card.setText(self._cards[index] if known else "None yet: train one, or import a file.")
+        self.card.setToolTip(self._whole[index] if known else "")
 
 
 class ModelsDesk:

@@ -1,5 +1,7 @@
 """What the user sets in the dock "Fine-tune": what to learn from, and how."""
 
+import math
+
 from qtpy.QtCore import QLocale, Qt, Signal
 from qtpy.QtGui import QDoubleValidator
 from qtpy.QtWidgets import (
@@ -17,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ssan.errors import BadInput
+from napari_ssan.losses.config import BETAS
 from napari_ssan.tuning.config import AIMS as LOSSES
 from napari_ssan.tuning.config import PREFERRED
 from napari_ssan.widgets.fine_tune.state import (
@@ -196,6 +199,13 @@ class HowPanel(QWidget):  # type: ignore[misc]
                 "of VGG16; more gives more texture, and less likeness pixel by pixel"
             )
             edit.editingFinished.connect(lambda: self.changed.emit())
+        self.balance = QLineEdit()
+        self.balance.setPlaceholderText(", ".join(f"{beta:g}" for beta in BETAS))
+        self.balance.setToolTip(
+            "Weights of the style of the previous, the wanted and the next slice, β: three "
+            "numbers. Left empty, they are the paper's"
+        )
+        self.balance.editingFinished.connect(lambda: self.changed.emit())
         self.device = QComboBox()
         self.device.setToolTip("What computes: the GPU is many times faster")
         for label, name in devices:
@@ -206,9 +216,11 @@ class HowPanel(QWidget):  # type: ignore[misc]
             "Keeps the viewer smooth, and the GPU's memory is free as soon as it ends. Switch it "
             "off if your system does not let programs start others"
         )
+        self.apart.toggled.connect(lambda: self.changed.emit())
         form.addRow("Held out", self.share)
         form.addRow("Style weight", self.style)
         form.addRow("Feature weight", self.feature)
+        form.addRow("Style balance", self.balance)
         if len(devices) > 1:
             form.addRow("Runs on", self.device)
         self.advanced.column.addLayout(form)
@@ -225,7 +237,7 @@ class HowPanel(QWidget):  # type: ignore[misc]
         preferred = self.base.findData(PREFERRED[LOSSES[self.aim]])
         if not self._picked and preferred >= 0:
             self.base.setCurrentIndex(preferred)
-        for edit in (self.style, self.feature):
+        for edit in (self.style, self.feature, self.balance):
             edit.setEnabled(self.aim == "natural")
         self.changed.emit()
 
@@ -236,7 +248,7 @@ def settings(part: PartPanel, how: HowPanel) -> Settings:
     Raises
     ------
     BadInput
-        If a weight is no number.
+        If a weight is no number, or there are not three of the style balance.
     """
     natural = how.aim == "natural"
     return Settings(
@@ -246,6 +258,7 @@ def settings(part: PartPanel, how: HowPanel) -> Settings:
         share=how.share.value() / 100,
         style=_number(how.style) if natural else None,
         feature=_number(how.feature) if natural else None,
+        balance=_balance(how.balance) if natural else BETAS,
         device=str(how.device.currentData()),
         apart=how.apart.isChecked(),
         first=part.first.value(),
@@ -270,3 +283,19 @@ def _number(edit: QLineEdit) -> float | None:
     if text and not edit.hasAcceptableInput():
         raise BadInput(f"{text!r} is no weight: give a number such as 1e4, or leave it empty.")
     return float(text) if text else None
+
+
+def _balance(edit: QLineEdit) -> tuple[float, float, float]:
+    text = edit.text().strip()
+    if not text:
+        return BETAS
+    try:
+        before, wanted, after = (float(part) for part in text.replace(",", " ").split())
+        if not (min(before, wanted, after) >= 0 and math.isfinite(before + wanted + after)):
+            raise ValueError
+    except ValueError:
+        raise BadInput(
+            f"{text!r} is no style balance: give three numbers such as 0.1, 1, 0.1, or leave it "
+            "empty."
+        ) from None
+    return before, wanted, after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,8 @@ ADVICE: dict[Aim, str] = {
     "natural": "Grain and crisp membranes like the neighbours': to look at, and to segment.",
     "faithful": "Closest to the real slice pixel by pixel, but smooth: to measure grey values.",
 }
+#: What a name of a stack may end in.
+ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|h5|hdf5?)$", re.IGNORECASE)
 EMPTY = "Open a stack, or try the sample."
 WITHOUT = "Without VGG16 it learns pixels alone: smoother than natural texture."
 
@@ -53,6 +56,8 @@ class Settings:
         Of the sections, held out to judge by.
     style, feature : float or None
         Weights of the loss; None takes those that fit.
+    balance : (float, float, float)
+        Weights of the style of the previous, the wanted and the next section.
     device : str
         As for :func:`napari_ssan.repair`.
     apart : bool
@@ -69,6 +74,7 @@ class Settings:
     share: float
     style: float | None
     feature: float | None
+    balance: tuple[float, float, float]
     device: str
     apart: bool
     first: int
@@ -241,4 +247,4 @@ def ranges_text(sections: Sequence[int]) -> str:
 
 def model_name(stack: str, aim: str) -> str:
     """Propose a name for a model."""
-    return f"{stack.split('.')[0].strip() or 'my stack'} {aim}"
+    return f"{ENDINGS.sub('', stack).strip() or 'my stack'} {aim}"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from napari_ssan.tuning.verdict import Verdict
 
 BUSY = "A training runs already: stop or discard it first."
+UNDECIDED = "Decide on the last result first: use it, or keep the base."
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Trainer:
                 notes=self.verdict.reason,
                 verdict=f"{said}; use it?" if self.verdict.better else said,
                 better=self.verdict.better,
-                name=model_name(self.run.title, self.run.config.aim),
+                name=model_name(self.run.title, self.run.aim),
             )
         if self._task is None:
             return RunState()
@@ -188,7 +189,7 @@ class Trainer:
     def _ready(self, title: str) -> Flag:
         """Forget the last run; returns the flag that stops the next."""
         if self._task is not None or self.verdict is not None:
-            raise BadInput(BUSY)
+            raise BadInput(BUSY if self._task is not None else UNDECIDED)
         self.history, self.run, self._stop = History(), None, Flag()
         self._title, self._memory = title, ""
         self._notes, self._details = [], []
@@ -200,7 +201,7 @@ class Trainer:
         self._task = task = self.training.submit(work, "Training")
         task.reported.connect(self._on_report)
         task.succeeded.connect(self._on_verdict)
-        task.failed.connect(messages.report)
+        task.failed.connect(self._on_failed)
         task.cancelled.connect(self._on_cancelled)
         task.ended.connect(self._on_ended)
         self.changed.emit()
@@ -259,6 +260,12 @@ class Trainer:
         if self._discarding:
             self._throw_away()
 
+    def _on_failed(self, error: Exception) -> None:
+        if self._discarding and isinstance(error, BadInput):
+            self._throw_away()
+        else:
+            messages.report(error)
+
     def _throw_away(self) -> None:
         if self.run is not None:
             run, self.run, self.verdict = self.run, None, None
@@ -293,7 +300,7 @@ class Trainer:
         if self.run is None:
             return self._title
         config = self.run.config
-        return about_text(self.run.title, config.aim, config.base, config.minutes)
+        return about_text(self.run.title, self.run.aim, config.base, config.minutes)
 
 
 def _share(event: Preparing | Judging) -> float | None:

@@ -113,7 +113,7 @@ class VggDesk:
         self.without = False
         panel.download_pressed.connect(self.download)
         panel.file_pressed.connect(self.choose_file)
-        panel.without_pressed.connect(self.go_without)
+        panel.without_pressed.connect(lambda: self.go_without())
         panel.cancel_pressed.connect(self.cancel)
 
     @property
@@ -142,10 +142,11 @@ class VggDesk:
                 lambda report, cancel: self._core.import_vgg(Path(path)), "Checking the file…"
             )
 
-    def go_without(self) -> None:
-        """Do without it."""
-        self.without = True
-        self.changed.emit()
+    def go_without(self, on: bool = True) -> None:
+        """Do without it, or ask again."""
+        if on != self.without:
+            self.without = on
+            self.changed.emit()
 
     def cancel(self) -> None:
         """Stop the download."""
