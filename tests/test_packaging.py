@@ -43,6 +43,15 @@ def test_metadata(wheel):
     assert all(link.startswith("https://") for link in pictures)
 
 
-def test_every_picture_of_the_readme_is_there():
-    links = re.findall(r"\]\((?!https?://|#)([^)]+)\)", (ROOT / "README.md").read_text())
-    assert [link for link in links if not (ROOT / link).is_file()] == []
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+             *sorted(f"models/{p.name}" for p in (ROOT / "models").glob("*.md"))],
+)  # fmt: skip
+def test_every_link_and_picture_is_there(page):
+    folder, text = (ROOT / page).parent, (ROOT / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)(?:#([^)]+))?\)", text)
+    assert [link for link, _ in links if not (folder / link).is_file()] == []
+    for link, place in links:
+        if place:
+            headings = re.findall(r"^#+ (.+)$", (folder / link).read_text(encoding="utf-8"), re.M)
+            assert place in {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}

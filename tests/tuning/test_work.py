@@ -284,6 +284,14 @@ def test_memory_that_is_full_before_training_is_said_and_the_run_stays(begin, mo
     assert isinstance(run_here(run), Verdict)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
+def test_the_gpus_memory_is_back_after_a_run(begin):
+    before = torch.cuda.memory_reserved()
+    run_here(begin(device="cuda"))
+    # What libraries keep for themselves is a few MiB.
+    assert torch.cuda.memory_reserved() <= before + 32 * 2**20
+
+
 def test_natural_texture_without_vgg16_is_trained_as_faithful(begin):
     run, events = begin(loss="L_s"), []
     assert (run.config.loss, run.aim) == ("L_s", "faithful")
