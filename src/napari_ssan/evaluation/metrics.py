@@ -35,7 +35,7 @@ def decibels(real: Array, synthesized: Array, span: float) -> float:
 
 
 def ssim(real: Array, synthesized: Array) -> float:
-    """Structural similarity, 11x11 Gaussian window of sigma 1.5."""
+    """Structural similarity of (height, width) sections, 11x11 Gaussian window of sigma 1.5."""
     # On a scale of 1, where the squares of no dtype's values overflow or vanish.
     unit = [image.astype(np.float64) / data_range(real) for image in (real, synthesized)]
     return float(
@@ -51,6 +51,6 @@ def ssim(real: Array, synthesized: Array) -> float:
 
 
 def interpolation_error(real: Array, synthesized: Array) -> float:
-    """Mean absolute error (IE) on a grey scale of 0 to 255."""
+    """Mean absolute error (IE) of (height, width) sections, on a grey scale of 0 to 255."""
     difference = np.abs(real.astype(np.float64) - synthesized.astype(np.float64))
     return float(difference.mean()) * 255 / data_range(real)

@@ -27,7 +27,7 @@ def psnr_lowpass(real: Array, synthesized: Array) -> float:
 
 
 def hf_ratio(real: Array, synthesized: Array) -> float | None:
-    """High-frequency ratio: grain of the synthesized section over that of the real one.
+    """High-frequency ratio: grain of the synthesized (height, width) section over the real one's.
 
     None where the real section has no grain.
     """

@@ -69,7 +69,19 @@ class Verdict(BaseModel):
 def decide(
     base: Figures, tuned: Figures, sections: Sequence[int], loss: str, reason: str = ""
 ) -> Verdict:
-    """Compare figures, and say in words which model is better."""
+    """Compare figures, and say in words which model is better.
+
+    Parameters
+    ----------
+    base, tuned : dict of str to float or None
+        Figures of both, as :class:`Verdict` has them.
+    sections : sequence of int
+        What they were judged on.
+    loss : {"L_1", "L_f", "L_s"}
+        What was trained, for the advice where it did not help.
+    reason : str
+        Why training ended before its budget; else empty.
+    """
     gains = {
         name: sign * (_known(tuned, name) - _known(base, name)) for name, sign in DECISIVE.items()
     }
@@ -128,6 +140,8 @@ def judge(
 
     Raises
     ------
+    BadInput
+        If a model or the device is not to be had.
     Cancelled
         If `cancel` was set.
     """
