@@ -84,7 +84,7 @@ def test_rooms_know_whom_they_may(room):
         "import napari_ssan",
         "import napari_ssan; napari_ssan.Defects",
         "import napari_ssan.files",
-        "from napari_ssan.network.model_file import bundled_models; bundled_models()",
+        "from napari_ssan.network.model_library import list_models; list_models()",
         "import napari_ssan.engine.plan",
     ],
 )

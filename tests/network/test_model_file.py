@@ -9,15 +9,15 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from napari_ssan.errors import BadInput
-from napari_ssan.network import model_file
+from napari_ssan.network import model_file, model_library
 from napari_ssan.network.model_file import (
     DEFAULT_MODEL,
-    bundled_models,
     find_model,
     load_model,
     read_info,
     save_model,
 )
+from napari_ssan.network.model_library import list_models
 from napari_ssan.network.ssan import SSAN, SSANConfig
 
 SMALL = SSANConfig(features=16, blocks=1, layers=2, growth=8)
@@ -87,12 +87,13 @@ def bundle(tmp_path, monkeypatch, network):
     folder.mkdir()
     for name in ("a-first", DEFAULT_MODEL):
         save_model(folder / f"{name}.safetensors", network, {**CARD, "title": name})
-    monkeypatch.setattr(model_file, "model_folders", lambda: [folder])
+    for module in (model_file, model_library):
+        monkeypatch.setattr(module, "model_folders", lambda: [folder])
     return folder
 
 
 def test_bundled_models_are_found_by_name(bundle):
-    assert [info.name for info in bundled_models()] == [DEFAULT_MODEL, "a-first"]
+    assert [info.name for info in list_models() if info.bundled] == [DEFAULT_MODEL, "a-first"]
     assert find_model("a-first") == bundle / "a-first.safetensors"
     assert load_model("a-first").info.card["title"] == "a-first"
     assert load_model().info.name == DEFAULT_MODEL
@@ -115,7 +116,6 @@ def test_ones_own_models_are_found_by_name_after_the_bundled_ones(
         save_model(own / f"{name}.safetensors", network, CARD)
     assert load_model("mine").info.path == own / "mine.safetensors"
     assert find_model("a-first") == bundle / "a-first.safetensors"
-    assert [info.name for info in bundled_models()] == [DEFAULT_MODEL, "a-first"]
     assert [read_info(name).bundled for name in ("mine", "a-first")] == [False, True]
     with pytest.raises(BadInput, match="or one of yours: a-first, mine"):
         find_model("theirs")
@@ -246,8 +246,9 @@ def test_saving_replaces_and_leaves_no_other_file(saved, network):
 def test_reading_what_a_file_says_of_itself_needs_no_torch(saved):
     code = (
         "import sys\n"
-        "from napari_ssan.network.model_file import bundled_models, read_info\n"
-        "bundled_models()\n"
+        "from napari_ssan.network.model_file import read_info\n"
+        "from napari_ssan.network.model_library import list_models\n"
+        "list_models()\n"
         "assert read_info(sys.argv[1]).card['tile'] == 128\n"
         "assert 'torch' not in sys.modules, 'torch was imported'\n"
     )

@@ -91,18 +91,6 @@ def named_models(folders: list[Path]) -> dict[str, Path]:
     return {normalize("NFC", path.stem): path for path in sorted(paths) if path.name[0] != "."}
 
 
-def bundled_models() -> list[ModelInfo]:
-    """List the models that come along, the default first.
-
-    Raises
-    ------
-    BadInput
-        If one of their files is damaged.
-    """
-    infos = [read_info(path) for path in named_models(model_folders()).values()]
-    return sorted(infos, key=lambda info: (info.name != DEFAULT_MODEL, info.name))
-
-
 def find_model(name_or_path: str | Path) -> Path:
     """Path of a model: a bundled one by its name, the user's own by its name, any by its path.
 
