@@ -14,8 +14,8 @@ Phase = Literal["idle", "running", "judged"]
 
 AIMS: dict[Aim, str] = {"natural": "Natural texture", "faithful": "Faithful"}
 ADVICE: dict[Aim, str] = {
-    "natural": "Grain and crisp membranes like the neighbours': to look at, and to segment.",
-    "faithful": "Closest to the real slice pixel by pixel, but smooth: to measure grey values.",
+    "natural": "Grain and contrast like the neighbours': to look at, beside real slices.",
+    "faithful": "Closest to the real slice pixel by pixel, but smooth: to segment, and to measure.",
 }
 #: What a name of a stack may end in.
 ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|h5|hdf5?)$", re.IGNORECASE)
