@@ -15,7 +15,7 @@ from napari_ssan.engine.lock import FileLock
 from napari_ssan.errors import BadInput
 
 #: What a run is, what came of it, and who works on it.
-RECORD, VERDICT, LOCK = "run.json", "verdict.json", "lock"
+RECORD, VERDICT, JUDGED, LOCK = "run.json", "verdict.json", "judged.json", "lock"
 #: What it learns from, the model that it starts from, and the one that it hands over.
 SECTIONS, BASE, MODEL = "sections.npy", "base.safetensors", "model.safetensors"
 #: What systems say where there can be no locks.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -33,7 +32,11 @@ FIGURES: dict[str, Callable[[Array, Array], float | None]] = {
     "hf_ratio": hf_ratio,
 }
 
+MEASURED = (*FIGURES, "dice", "f1")
+
 Figures = dict[str, float | None]
+#: Figures by model (0, 1) and section, as in "1:17".
+Known = dict[str, Figures]
 
 
 class Verdict(BaseModel):
@@ -116,6 +119,8 @@ def judge(
     report: TuningReport = lambda event: None,
     cancel: Flag | None = None,
     segmenter: Segmenter | None = None,
+    known: Known | None = None,
+    keep: Callable[[Known], object] = lambda known: None,
 ) -> tuple[Figures, Figures]:
     """Means of both models' figures on sections that are hidden in turn, by the road of a repair.
 
@@ -137,6 +142,10 @@ def judge(
         Set to stop at the next tile.
     segmenter : Segmenter, optional
         Finds membranes in real and synthesized sections.
+    known : dict of str to Figures, optional
+        What an earlier call came to with the same models before it was interrupted.
+    keep : callable
+        Is given all that is known after each section.
 
     Raises
     ------
@@ -155,15 +164,21 @@ def judge(
         method.tile = methods[0].tile
         method.overlap = min(OVERLAP, method.tile // 2)
     window = _field(source)
-    rows: list[list[dict[str, Any]]] = [[] for _ in methods]
+    rows: list[list[Figures]] = [[] for _ in methods]
+    known = {} if known is None else known
     steps = len(sections) * len(methods)
     for number, z in enumerate(sections):
         stack = SliceStack(np.stack([source.stack.read(at, window) for at in (z - 1, z, z + 1)]))
         truth = segmenter.membranes(stack.read(1)) if segmenter else None
         measure = partial(_measure, segmenter, truth)
         for which, method in enumerate(methods):
-            tell = partial(_tell, report, number * len(methods) + which, steps)
-            rows[which] += leave_one_out(stack, [1], method, tell, cancel=cancel, judge=measure)
+            key = f"{which}:{z}"
+            if key not in known:
+                tell = partial(_tell, report, number * len(methods) + which, steps)
+                (row,) = leave_one_out(stack, [1], method, tell, cancel=cancel, judge=measure)
+                known[key] = {name: row[name] for name in MEASURED}
+                keep(known)
+            rows[which].append(known[key])
     means = [_means(each) for each in rows]
     return means[0], means[-1]
 
@@ -202,10 +217,10 @@ def _field(source: Source) -> Window:
     )
 
 
-def _means(rows: list[dict[str, Any]]) -> Figures:
+def _means(rows: list[Figures]) -> Figures:
     means: Figures = {}
-    for name in (*FIGURES, "dice", "f1"):
-        known = [row[name] for row in rows if row[name] is not None]
+    for name in MEASURED:
+        known = [value for row in rows if (value := row[name]) is not None]
         means[name] = float(np.mean(known)) if known else None
     return means
 

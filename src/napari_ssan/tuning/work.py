@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from contextlib import suppress
+from functools import partial
 from threading import Event as Flag
 from typing import Any
 
@@ -19,9 +22,9 @@ from napari_ssan.training.events import Event
 from napari_ssan.training.memory import gives_memory_back
 from napari_ssan.training.run import run as train
 from napari_ssan.tuning.events import MemoryUsed, TuningReport
-from napari_ssan.tuning.run_folder import CANDIDATE, VERDICT, write_text
+from napari_ssan.tuning.run_folder import CANDIDATE, JUDGED, VERDICT, write_text
 from napari_ssan.tuning.runs import Run
-from napari_ssan.tuning.verdict import Verdict, decide, judge
+from napari_ssan.tuning.verdict import Known, Verdict, decide, judge
 
 #: Seconds between two looks at the memory.
 LOOK_EVERY = 3.0
@@ -108,6 +111,8 @@ def _judge(run: Run, reason: str, report: TuningReport, cancel: Flag | None) -> 
         report,
         cancel,
         bundled_segmenter(),
+        _judged(run),
+        partial(_keep_judged, run),
     )
     verdict = decide(*figures, record.held_out, record.training.loss.preset, reason)
     try:
@@ -118,6 +123,20 @@ def _judge(run: Run, reason: str, report: TuningReport, cancel: Flag | None) -> 
             "room there and go on with the run; the training is kept."
         ) from None
     return verdict
+
+
+def _judged(run: Run) -> Known:
+    """What was judged before an interruption."""
+    try:
+        known: Known = json.loads((run.folder / JUDGED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known
+
+
+def _keep_judged(run: Run, known: Known) -> None:
+    with suppress(OSError):  # it would only be done again
+        write_text(run.folder / JUDGED, json.dumps(known))
 
 
 def _write(run: Run, base: Model, candidate: Model, verdict: Verdict) -> None:
@@ -136,6 +155,7 @@ def _write(run: Run, base: Model, candidate: Model, verdict: Verdict) -> None:
         save_model(run.model, base.network, card)
     write_text(run.folder / VERDICT, verdict.model_dump_json())
     candidate.info.path.unlink()
+    (run.folder / JUDGED).unlink(missing_ok=True)
 
 
 def _card(run: Run, base: Model) -> dict[str, Any]:
