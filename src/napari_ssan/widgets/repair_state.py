@@ -47,8 +47,8 @@ class Question:
 
 
 @dataclass(frozen=True)
-class DockState:
-    """All that the view needs; rendering it twice changes nothing.
+class HeadState:
+    """What the head of a dock needs.
 
     Attributes
     ----------
@@ -60,6 +60,22 @@ class DockState:
         Whether to offer the sample data.
     question : Question or None
         What is asked.
+    """
+
+    layers: tuple[str, ...] = ()
+    chosen: int = -1
+    info: str = ""
+    refusal: str = ""
+    offer_sample: bool = False
+    question: Question | None = None
+
+
+@dataclass(frozen=True)
+class DockState(HeadState):
+    """All that the view needs beside its head; rendering it twice changes nothing.
+
+    Attributes
+    ----------
     hint : str
         Why slices cannot be marked in the present view.
     section : int or None
@@ -87,12 +103,6 @@ class DockState:
         Where the network runs, and about how long it takes.
     """
 
-    layers: tuple[str, ...] = ()
-    chosen: int = -1
-    info: str = ""
-    refusal: str = ""
-    offer_sample: bool = False
-    question: Question | None = None
     hint: str = ""
     section: int | None = None
     whole: bool = False

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from napari_ssan.widgets.repair_state import Question, time_text
+from napari_ssan.widgets.repair_state import HeadState, time_text
 
 Aim = Literal["natural", "faithful"]
 Phase = Literal["idle", "running", "judged"]
@@ -162,19 +162,13 @@ class RunState:
 
 
 @dataclass(frozen=True)
-class FineTuneState:
-    """All that the view needs; rendering it twice changes nothing.
+class FineTuneState(HeadState):
+    """All that the view needs beside its head; rendering it twice changes nothing.
+
+    The question of the head is whether to go on with a run that was interrupted.
 
     Attributes
     ----------
-    layers, chosen, info : tuple of str, int, str
-        Entries of the list of stacks, which one (-1: none), and what is said about it.
-    refusal : str
-        Why nothing can be done with it, and what to do; empty if something can.
-    offer_sample : bool
-        Whether to offer the sample data.
-    question : Question or None
-        What is asked: whether to go on with a run that was interrupted.
     regions : tuple of str
         Layers whose shapes or labels may narrow what is learned from.
     bases : tuple of Base
@@ -191,12 +185,6 @@ class FineTuneState:
         The training.
     """
 
-    layers: tuple[str, ...] = ()
-    chosen: int = -1
-    info: str = ""
-    refusal: str = ""
-    offer_sample: bool = False
-    question: Question | None = None
     regions: tuple[str, ...] = ()
     bases: tuple[Base, ...] = ()
     where: str = ""
