@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from qtpy.compat import isalive
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QMainWindow
 
@@ -48,14 +47,9 @@ class FineTuneDock(Dock):
 
 def leave_with(window: QMainWindow, trainer: Trainer) -> None:
     """Have a training leave off when a window goes, also where its dock is closed by then."""
-
-    def leave() -> None:
-        if isalive(trainer.training):  # at the end of a program Qt's objects go in any order
-            trainer.close()
-
     if window.property(WATCHED) is None:
         window.setProperty(WATCHED, True)
-        window.destroyed.connect(leave)
+        window.destroyed.connect(lambda: trainer.close())
 
 
 _TRAINERS: WeakKeyDictionary[Any, Trainer] = WeakKeyDictionary()
