@@ -107,6 +107,7 @@ def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path):
 def test_texture_is_trained_with_weights_of_vgg16(run, blobs, base, tmp_path, vgg):
     output = tmp_path / "mine.safetensors"
     texture = ("--loss", "L_s", "--style-weight", "5", "--structure-weight", "0.1")
+    texture += ("--scales", "1,2", "--epsilon-squared", "0.01")
     arguments = ("train", blobs, "--output", output, "--base", base, *SMALL, *texture)
     outcome = run(*arguments, "--vgg", vgg)
     assert outcome.code == 0, outcome.err
@@ -115,6 +116,8 @@ def test_texture_is_trained_with_weights_of_vgg16(run, blobs, base, tmp_path, vg
     assert card["loss"] == "L_s"
     assert card["loss_weights"]["style"] == 5
     assert card["loss_weights"]["structure"] == 0.1
+    loss = card["training"]["loss"]
+    assert (loss["scales"], loss["epsilon_squared"]) == ([1, 2], 0.01)
 
 
 def test_without_weights_of_vgg16_l1_is_trained_plainly(run, blobs, base, tmp_path):
@@ -170,6 +173,8 @@ def test_a_log_for_tensorboard(run, blobs, base, tmp_path):
     ("options", "reason"),
     [
         (("--steps", "0"), "--steps"),
+        (("--scales", "1,8"), "--scales"),
+        (("--crop", "32", "--scales", "4"), "too small to be binned by 4"),
         (("--steps", "2", "--minutes", "1"), "either minutes, epochs or steps"),
         (("--preset", "huge"), "no preset"),
         (("--base", "absent"), "no model"),

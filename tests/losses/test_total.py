@@ -79,6 +79,20 @@ def test_without_balance_it_is_plain_style_reconstruction(vgg, full_precision):
     assert not SIGNED & set(terms)
 
 
+def test_scales_add_the_loss_of_binned_sections(vgg, full_precision):
+    config = LossConfig(preset="L_s", style=70.0, structure=0.3)
+    frames = sections(32)
+    binned = [x.unflatten(3, (-1, 2)).mean(4).unflatten(2, (-1, 2)).mean(3) for x in frames]
+    total, terms = TotalLoss(config.model_copy(update={"scales": (1, 2)}), vgg)(*frames)
+    parts = [TotalLoss(config, vgg)(*each) for each in (frames, binned)]
+    assert total.item() == pytest.approx(sum(part[0].item() for part in parts), rel=1e-5)
+    assert terms == pytest.approx(
+        {name: parts[0][1][name] + parts[1][1][name] for name in terms}, rel=1e-4, abs=1e-9
+    )
+    alone = TotalLoss(config.model_copy(update={"scales": (2,)}), vgg)(*frames)
+    assert alone[1] == pytest.approx(parts[1][1], rel=1e-5)
+
+
 def test_gradient_against_finite_differences(vgg, full_precision):
     config = LossConfig(preset="L_s", style=30.0, structure=0.2)
     loss = TotalLoss(config, vgg).double()
@@ -132,7 +146,14 @@ def test_weights_that_are_given_are_used_zero_included(vgg):
 def test_the_configuration_round_trips_and_refuses_what_it_does_not_know():
     config = LossConfig(preset="L_s", structure=0.1)
     assert LossConfig.model_validate_json(config.model_dump_json()) == config
-    for wrong in ({"style": -1.0}, {"structure": -0.1}, {"preset": "L_2"}, {"epsilon_squared": 0}):
+    for wrong in (
+        {"style": -1.0},
+        {"structure": -0.1},
+        {"preset": "L_2"},
+        {"epsilon_squared": 0},
+        {"scales": ()},
+        {"scales": (0,)},
+    ):
         with pytest.raises(ValidationError):
             LossConfig.model_validate(wrong)
 

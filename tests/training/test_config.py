@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from napari_ssan.losses.config import LossConfig
 from napari_ssan.training.config import TrainingConfig
 
 
@@ -67,3 +68,10 @@ def test_the_warm_schedule_rises_before_it_falls():
     falling = [config.rate(0.05 + done / 20) for done in range(20)]
     assert falling == sorted(falling, reverse=True)
     assert config.rate(1) == pytest.approx(1e-5)
+
+
+def test_crops_are_not_binned_to_nothing():
+    coarse = LossConfig(scales=(1, 4))
+    assert TrainingConfig(steps=1, crop=64, loss=coarse).loss.scales == (1, 4)
+    with pytest.raises(ValidationError, match="crops of 32 pixels are too small to be binned by 4"):
+        TrainingConfig(steps=1, crop=32, loss=coarse)

@@ -82,6 +82,13 @@ def train(
     structure_weight: Annotated[
         float, typer.Option(help="Weight of the structural similarity.")
     ] = 0.0,
+    epsilon_squared: Annotated[
+        float,
+        typer.Option(help="Of the pixel term: from about 0.01 on it is the squared error."),
+    ] = 1e-6,
+    scales: Annotated[
+        str, typer.Option(help="The loss is summed over sections binned by these factors: 1,2.")
+    ] = "1",
     match: Annotated[
         str, typer.Option(help="How grey values are made alike: mean or histogram.")
     ] = "mean",
@@ -122,6 +129,8 @@ def train(
                 "style": style_weight,
                 "feature": feature_weight,
                 "structure": structure_weight,
+                "epsilon_squared": epsilon_squared,
+                "scales": scales.split(","),
             },
         }
     )

@@ -31,6 +31,8 @@ OPTIONS = {
     "loss.style": "style-weight",
     "loss.feature": "feature-weight",
     "loss.structure": "structure-weight",
+    "loss.epsilon_squared": "epsilon-squared",
+    "loss.scales": "scales",
     "augmentation.zoom": "zoom",
 }
 
@@ -47,7 +49,7 @@ def make_config(settings: dict[str, Any]) -> TrainingConfig:
         return TrainingConfig.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(part for part in first["loc"] if isinstance(part, str))
         option = f"--{OPTIONS.get(where, where.replace('_', '-'))}: " if where else ""
         raise BadInput(f"{option}{first['msg'].removeprefix('Value error, ')}.") from None
 

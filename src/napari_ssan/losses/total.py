@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_ssan.losses.config import LossConfig, calibrated
 from napari_ssan.losses.perceptual import feature_loss, style_balance, style_loss
@@ -51,9 +52,24 @@ class TotalLoss(nn.Module):
     ) -> tuple[Tensor, dict[str, float]]:
         """Loss of synthesized sections, (batch, 1, H, W) each, and its terms by name.
 
-        Terms are weighted as they enter the total. With style balance there are
-        ``style_0``, ``style_1`` and ``style_2`` besides, the signed ones of eq. 15.
+        Terms are weighted and summed over the scales as they enter the total. With
+        style balance there are ``style_0``, ``style_1`` and ``style_2`` besides, the
+        signed ones of eq. 15.
         """
+        terms: dict[str, Tensor] = {}
+        for scale in self.config.scales:
+            sections = [
+                functional.avg_pool2d(x, scale) for x in (image, target, previous, following)
+            ]
+            for name, value in self._terms(*sections).items():
+                terms[name] = terms[name] + value if name in terms else value
+        total = torch.stack([terms[name] for name in self.weights]).sum()
+        return total, {name: value.item() for name, value in terms.items()}
+
+    def _terms(
+        self, image: Tensor, target: Tensor, previous: Tensor, following: Tensor
+    ) -> dict[str, Tensor]:
+        """Weighted terms on one scale, and the signed ones of the style balance."""
         losses = {"pixel": charbonnier(image, target, self.config.epsilon_squared)}
         if "structure" in self.weights:
             losses["structure"] = structure_loss(image, target)
@@ -67,10 +83,10 @@ class TotalLoss(nn.Module):
                 losses["style"], signed = balance.loss, balance.signed
             elif "style" in self.weights:
                 losses["style"] = style_loss(made, real)
-        weighted = {name: self.weights[name] * loss for name, loss in losses.items()}
-        terms = {name: loss.item() for name, loss in weighted.items()}
-        terms |= {f"style_{j}": self.weights["style"] * value for j, value in enumerate(signed)}
-        return torch.stack(list(weighted.values())).sum(), terms
+        terms = {name: self.weights[name] * loss for name, loss in losses.items()}
+        for j, value in enumerate(signed):
+            terms[f"style_{j}"] = image.new_tensor(self.weights["style"] * value)
+        return terms
 
     @staticmethod
     def _activations(vgg: VGG16, grey: Tensor) -> list[Tensor]:

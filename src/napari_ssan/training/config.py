@@ -12,6 +12,8 @@ from napari_ssan.stack.augmentation import Augmentation
 
 #: Share of the budget in which the ``warm`` schedule rises to its full learning rate.
 WARM_UP = 0.05
+#: Height and width, in pixels, down to which a crop may be binned for the loss.
+LEAST = 16
 #: The learning rate falls to this share of itself.
 FLOOR = 0.01
 
@@ -97,6 +99,16 @@ class TrainingConfig(BaseModel):
     def _one_budget(self) -> TrainingConfig:
         if sum(each is not None for each in (self.minutes, self.epochs, self.steps)) != 1:
             raise ValueError("give either minutes, epochs or steps")
+        return self
+
+    @model_validator(mode="after")
+    def _wide_enough(self) -> TrainingConfig:
+        coarsest = max(self.loss.scales)
+        if self.crop < LEAST * coarsest:
+            raise ValueError(
+                f"crops of {self.crop} pixels are too small to be binned by {coarsest}; "
+                f"use at least {LEAST * coarsest}"
+            )
         return self
 
     def budget(self, crops: int) -> int | None:
