@@ -177,6 +177,7 @@ def test_notices_are_said(run, stack, tmp_path):
         (("--defects-file", "absent.json"), "cannot be read"),
         (("--defects", "3", "--method", "magic"), "no method"),
         (("--defects", "3", "--match", "magic"), "matched by"),
+        (("--defects", "3", "--views", "3"), "1, 2, 4 or 8 views"),
         (("--defects", "3", "--model", "absent"), "no model"),
         (("--defects", "3", "--device", "cuda:77"), "device"),
         (("--defects", "3", "--device", "toaster"), "device"),

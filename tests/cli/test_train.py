@@ -90,7 +90,7 @@ def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path):
     output = tmp_path / "mine.safetensors"
     outcome = run(
         "train", blobs, "--output", output, "--defects", "3", "--crop", "64", *SMALL[2:],
-        "--match", "histogram", "--no-select", "--zoom", "2", "--schedule", "warm",
+        "--match", "histogram", "--views", "2", "--no-select", "--zoom", "2", "--schedule", "warm",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert "Held out to validate on: sections 11-13" in outcome.err
@@ -98,6 +98,7 @@ def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path):
     info = read_info(output)
     assert info.card["base"] is None
     assert info.card["match"] == "histogram"
+    assert info.card["views"] == 2
     assert info.config["scale"] == 2
     settings = info.card["training"]
     assert settings["augmentation"]["zoom"] == 2
@@ -182,6 +183,7 @@ def test_a_log_for_tensorboard(run, blobs, base, tmp_path):
         (("--crop", "128"), "smaller than a training crop"),
         (("--schedule", "wild"), "--schedule"),
         (("--match", "wild"), "--match"),
+        (("--views", "3"), "--views"),
         (("--zoom", "3"), "--zoom"),
         (("--loss", "L_2"), "--loss"),
         (("--loss", "L_s", "--style-weight", "-1"), "--style-weight"),

@@ -9,6 +9,7 @@ from napari_ssan.engine.events import Notice
 from napari_ssan.engine.methods import METHODS, Network, make_method
 from napari_ssan.engine.warps import block_flow
 from napari_ssan.errors import BadInput
+from napari_ssan.network.model_file import load_model, save_model
 
 
 def quiet(event: object) -> None:
@@ -90,11 +91,30 @@ def test_network_tiles_do_not_depend_on_the_batch(tiny_model):
     np.testing.assert_allclose(together, alone, atol=1e-3)
 
 
+def test_views_are_those_of_the_card_unless_others_are_asked_for(tiny_model, tmp_path):
+    assert Network(tiny_model, "cpu", quiet).views == 1
+    path = tmp_path / "averaging.safetensors"
+    loaded = load_model(tiny_model)
+    save_model(path, loaded.network, loaded.info.card | {"views": 4})
+    assert make_method("ssan", str(path), "cpu", quiet).views == 4
+    tiles = np.random.default_rng(0).random((2, 1, 64, 64)).astype("f4")
+    made = {
+        views: make_method("ssan", str(path), "cpu", quiet, views=views).synthesize(*tiles, 0.5)
+        for views in (None, 1, 4)
+    }
+    np.testing.assert_array_equal(made[None], made[4])
+    assert abs(made[4] - made[1]).max() > 1e-4
+    save_model(path, loaded.network, loaded.info.card | {"views": "many"})
+    assert make_method("ssan", str(path), "cpu", quiet).views == 1
+
+
 def test_unknown_names_are_refused(tiny_model):
     with pytest.raises(BadInput, match="no method"):
         make_method("magic", "", "auto", quiet)
     with pytest.raises(BadInput, match="no model"):
         make_method("ssan", "absent", "auto", quiet)
+    with pytest.raises(BadInput, match="1, 2, 4 or 8 views, not over 3"):
+        make_method("ssan", tiny_model, "auto", quiet, views=3)
     with pytest.raises(BadInput, match="device"):
         make_method("ssan", tiny_model, "cuda:99", quiet)
     assert METHODS[0] == "ssan"

@@ -115,6 +115,35 @@ def test_later_changes_of_the_network_do_not_reach_the_runner():
     assert torch.equal(runner.synthesize(*pair), before)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 64, 64), (2, 1, 64, 128)])
+def test_views_are_mirrored_turned_put_back_and_averaged(shape):
+    network, pair = trained_alike(SSANConfig(**SMALL)), sections(*shape)
+    position = torch.full(shape[:1], 0.25)
+    alone = Runner(network, CPU, "float32")
+    views = [(turns, mirrored) for turns in range(4) for mirrored in (False, True)]
+    made = []
+    for turns, mirrored in views:
+        seen = [x.flip(-1) if mirrored else x for x in pair]
+        seen = [torch.rot90(x, turns, (2, 3)) for x in seen]
+        back = torch.rot90(alone.synthesize(*seen, position), -turns, (2, 3))
+        made.append(back.flip(-1) if mirrored else back)
+    for count in (1, 2, 4, 8):
+        found = Runner(network, CPU, "float32", views=count).synthesize(*pair, position)
+        expected = torch.stack(made[:count]).mean(0)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    assert (made[1] - made[0]).abs().max() > 1e-3
+
+
+def test_with_all_views_a_turned_section_is_synthesized_turned():
+    runner = Runner(trained_alike(SSANConfig(**SMALL)), CPU, "float32", views=8)
+    pair = sections(1, 1, 64, 64)
+    upright = runner.synthesis(*pair)
+    turned = runner.synthesis(*(torch.rot90(x, 1, (2, 3)) for x in pair))
+    for name in ("image", "warp0", "warp1", "mask"):
+        expected = torch.rot90(getattr(upright, name), 1, (2, 3))
+        torch.testing.assert_close(getattr(turned, name), expected, atol=1e-5, rtol=0)
+
+
 def test_inputs_are_spared_and_repetition_changes_nothing():
     runner = Runner(trained_alike(SSANConfig(**SMALL)), CPU, "float32")
     pair = sections(1, 1, 64, 64)

@@ -66,6 +66,13 @@ def repair(
             "whole histogram (histogram: stronger contrast, a lower PSNR); auto is the model's own."
         ),
     ] = "auto",
+    views: Annotated[
+        int | None,
+        typer.Option(
+            help="Average over 1, 2, 4 or 8 mirrored and turned views: closer to the real "
+            "section, smoother, and as many times slower; the model's own if unset."
+        ),
+    ] = None,
     mask: Annotated[
         bool, typer.Option(help="Also write the mask of synthetic pixels, beside OUTPUT.")
     ] = False,
@@ -102,6 +109,7 @@ def repair(
             show.engine,
             method=method,
             match=match,
+            views=views,
             scratch=Path(scratch),
         )
         save_stack(

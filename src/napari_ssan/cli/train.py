@@ -92,6 +92,10 @@ def train(
     match: Annotated[
         str, typer.Option(help="How grey values are made alike: mean or histogram.")
     ] = "mean",
+    views: Annotated[
+        int,
+        typer.Option(help="Mirrored and turned views that the model averages over: 1, 2, 4 or 8."),
+    ] = 1,
     zoom: Annotated[
         float, typer.Option(help="Crops are magnified or reduced by up to this factor.")
     ] = 1.6,
@@ -122,6 +126,7 @@ def train(
             "schedule": schedule,
             "augmentation": {"zoom": zoom},
             "match": match,
+            "views": views,
             "select": select,
             "seed": seed,
             "loss": {

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 METHODS = ("ssan", "copy", "average", "registered", "ilk", "tvl1")
 #: Ways to fit grey values to the neighbours'.
 MATCHES = ("auto", "mean", "histogram")
+#: Numbers of views that the network may average over.
+VIEWS = (1, 2, 4, 8)
 #: Pixels that adjacent tiles of the network share; keeps their origins on its lattice.
 OVERLAP = 64
 
@@ -125,6 +127,9 @@ class Network:
         ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     report : callable
         Where notices go.
+    views : int, optional
+        One of :data:`VIEWS`, see :class:`~napari_ssan.network.inference.Runner`;
+        default is what the model's card says.
 
     Raises
     ------
@@ -132,7 +137,7 @@ class Network:
         If the model or the device is not to be had.
     """
 
-    def __init__(self, model: str, device: str, report: Report) -> None:
+    def __init__(self, model: str, device: str, report: Report, views: int | None = None) -> None:
         from napari_ssan.network.device import choose_device
         from napari_ssan.network.model_file import load_model
 
@@ -145,6 +150,7 @@ class Network:
         self.tile = loaded.tile
         self.overlap = min(OVERLAP, self.tile // 2)
         self.match = str(loaded.info.card.get("match", "mean"))
+        self.views = views or views_of(loaded.info)
         self.batch = 8 if self._device.type != "cpu" else 1
         self._start()
 
@@ -152,7 +158,7 @@ class Network:
         from napari_ssan.engine.confidence import ErrorEstimator
         from napari_ssan.network.inference import Runner
 
-        self._runner = Runner(self._network, self._device)
+        self._runner = Runner(self._network, self._device, views=self.views)
         self.estimator = ErrorEstimator(self._device)
 
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
@@ -215,7 +221,14 @@ class Network:
         torch.cuda.empty_cache()
 
 
-def make_method(name: str, model: str, device: str, report: Report, match: str = "auto") -> Method:
+def make_method(
+    name: str,
+    model: str,
+    device: str,
+    report: Report,
+    match: str = "auto",
+    views: int | None = None,
+) -> Method:
     """A method by its name.
 
     Parameters
@@ -228,18 +241,22 @@ def make_method(name: str, model: str, device: str, report: Report, match: str =
         Where notices go.
     match : {"auto", "mean", "histogram"}
         How grey values are fitted to the neighbours'; ``auto`` is the method's own way.
+    views : int, optional
+        One of :data:`VIEWS`, for the network; default is the model's own.
 
     Raises
     ------
     BadInput
-        If there is no such method, model, device or match.
+        If there is no such method, model, device, match or number of views.
     """
     if name not in METHODS:
         raise BadInput(f"There is no method {name!r}; choose one of {', '.join(METHODS)}.")
     if match not in MATCHES:
         raise BadInput(f"Grey values are matched by one of {', '.join(MATCHES)}, not by {match!r}.")
+    if views is not None and views not in VIEWS:
+        raise BadInput(f"The network averages over 1, 2, 4 or 8 views, not over {views}.")
     if name == "ssan":
-        method: Method = Network(model, device, report)
+        method: Method = Network(model, device, report, views)
     elif device not in ("auto", "cpu"):
         raise BadInput(f"The method {name!r} runs on the CPU only; leave the device at auto.")
     else:
@@ -247,6 +264,12 @@ def make_method(name: str, model: str, device: str, report: Report, match: str =
     if match != "auto":
         method.match = match
     return method
+
+
+def views_of(info: ModelInfo) -> int:
+    """How many views a model averages over by its card; 1 where that makes no sense."""
+    views = info.card.get("views")
+    return views if views in VIEWS else 1
 
 
 def copy(previous: Float, following: Float, position: float) -> Float:

@@ -33,6 +33,7 @@ def repair(
     *,
     method: str = "ssan",
     match: str = "auto",
+    views: int | None = None,
     z_axis: int | None = None,
     scratch: Path | None = None,
 ) -> RepairedStack:
@@ -62,6 +63,9 @@ def repair(
     match : {"auto", "mean", "histogram"}
         Fit the result to mean and contrast of the neighbours, or by histogram
         specification to their whole distribution; ``auto`` is the model's own way.
+    views : {1, 2, 4, 8}, optional
+        How many mirrored and turned views the network averages over: closer to the
+        real section, smoother, and as many times slower. Default is the model's own.
     z_axis : int, optional
         Along which axis the sections lie; default the third from last.
     scratch : Path, optional
@@ -83,7 +87,7 @@ def repair(
     """
     report: Report = progress or (lambda event: None)
     source = stack if isinstance(stack, SliceStack) else SliceStack(stack, z_axis)
-    how = make_method(method, str(model), device, report, match)
+    how = make_method(method, str(model), device, report, match, views)
     repaired = RepairedStack(source)
     for patch in patches(
         source, as_defects(defects, source.shape[1:]), how, report, cancel, scratch, with_error=True

@@ -37,6 +37,9 @@ class Runner:
     precision : {"auto", "float32"}
         ``auto`` computes features in bfloat16 where the device does so in
         hardware. Sections, warps and mask stay in float32 in any case.
+    views : {1, 2, 4, 8}
+        Average over so many mirrored and turned views of the sections (self-ensemble),
+        which takes so many times as long. Swapping the sections would change nothing.
     """
 
     def __init__(
@@ -44,7 +47,9 @@ class Runner:
         network: SSAN,
         device: torch.device,
         precision: Literal["auto", "float32"] = "auto",
+        views: int = 1,
     ) -> None:
+        self.views = views
         reduced = precision == "auto" and has_fast_bfloat16(device)
         self.device = device
         self.dtype = torch.bfloat16 if reduced else torch.float32
@@ -92,17 +97,26 @@ class Runner:
         home = previous.device
         if position is not None:
             position = position.to(self.device, torch.float32)
-        result: Synthesis = self._network(
-            previous.to(self.device, torch.float32),
-            following.to(self.device, torch.float32),
-            position,
-        )
-        return Synthesis(
-            result.image.to(home),
-            result.warp0.to(home),
-            result.warp1.to(home),
-            result.mask.to(home),
-        )
+        pair = [x.to(self.device, torch.float32) for x in (previous, following)]
+        sums: list[Tensor] = []
+        for number in range(self.views):
+            made: Synthesis = self._network(*(_view(x, number) for x in pair), position)
+            parts = [
+                _view_undone(x, number) for x in (made.image, made.warp0, made.warp1, made.mask)
+            ]
+            sums = [a + b for a, b in zip(sums, parts, strict=True)] if sums else parts
+        image, warp0, warp1, mask = ((x / self.views).to(home) for x in sums)
+        return Synthesis(image, warp0, warp1, mask)
+
+
+def _view(x: Tensor, number: int) -> Tensor:
+    """(..., H, W) mirrored if `number` is odd, then turned by quarters."""
+    return torch.rot90(x.flip(-1) if number % 2 else x, number // 2, (-2, -1))
+
+
+def _view_undone(x: Tensor, number: int) -> Tensor:
+    x = torch.rot90(x, -(number // 2), (-2, -1))
+    return x.flip(-1) if number % 2 else x
 
 
 class _FastExtractor(nn.Module):

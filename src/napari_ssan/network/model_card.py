@@ -17,6 +17,7 @@ _LABELS = {
     "base": "Started from",
     "loss": "Loss",
     "match": "Grey values fitted by",
+    "views": "Views averaged",
     "tile": "Tile (pixels)",
     "training": "Training",
     "curve": "Curve ends at",

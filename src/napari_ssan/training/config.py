@@ -53,6 +53,9 @@ class TrainingConfig(BaseModel):
     match : {"mean", "histogram"}
         How sections of a triplet, and later the model's results, are made alike
         in their grey values.
+    views : {1, 2, 4, 8}
+        Mirrored and turned views that the model's results will be averages of;
+        validations look at one.
     select : bool
         Leave out triplets whose sections do not belong together or are blurred.
     seed : int
@@ -86,6 +89,7 @@ class TrainingConfig(BaseModel):
     average: float = Field(0.999, ge=0, lt=1)
     augmentation: Augmentation = Augmentation()
     match: Literal["mean", "histogram"] = "mean"
+    views: Literal[1, 2, 4, 8] = 1
     select: bool = True
     seed: int = Field(0, ge=0)
     loss: LossConfig = LossConfig()

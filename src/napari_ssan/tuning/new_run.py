@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event as Flag
 from uuid import uuid4
 
+from napari_ssan.engine.methods import views_of
 from napari_ssan.errors import BadInput
 from napari_ssan.network.model_file import read_info
 from napari_ssan.training.events import Report
@@ -70,6 +71,7 @@ def new_run(
         len(division.held),
         "histogram" if base.card.get("match") == "histogram" else "mean",
         (threads or spare_threads()) if on_cpu else None,
+        views_of(base),
     )
     record = Record(
         title=title,
