@@ -27,6 +27,7 @@ def figures(z: int, psnr: float, hf: float, dice: float | None = None) -> dict[s
         "ssim": 0.5,
         "ie": 20.0,
         "psnr_lowpass": psnr + 3,
+        "ssim_lowpass": 0.7,
         "hf_ratio": hf,
         "bands": [1.0, None, 0.5, 0.25],
         "mean_distance": 1.0,

@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_ssan.evaluation.metrics import psnr
+from napari_ssan.evaluation.metrics import psnr, ssim
 from napari_ssan.evaluation.style import (
     band_ratios,
     grain,
     hf_ratio,
     mean_distance,
     psnr_lowpass,
+    ssim_lowpass,
     std_distance,
 )
 
@@ -49,6 +50,9 @@ def test_grain_does_not_count_in_the_structure(real):
     random = np.random.default_rng(3)
     grainy = gaussian_filter(real, 2) + random.normal(0, 12, real.shape)
     assert psnr_lowpass(real, grainy) > psnr(real, grainy) + 8
+    assert ssim_lowpass(real, grainy) > ssim(real, grainy) + 0.1
+    assert ssim_lowpass(real, real) == pytest.approx(1)
+    assert ssim_lowpass(real, gaussian_filter(real, 8)) < ssim_lowpass(real, grainy)
 
 
 def test_bands_are_equally_wide_and_white_noise_fills_them_alike():

@@ -16,6 +16,7 @@ from napari_ssan.evaluation.style import (
     hf_ratio,
     mean_distance,
     psnr_lowpass,
+    ssim_lowpass,
     std_distance,
 )
 from napari_ssan.stack.defects import Defects
@@ -27,6 +28,7 @@ METRICS: dict[str, Callable[[Array, Array], Any]] = {
     "ssim": ssim,
     "ie": interpolation_error,
     "psnr_lowpass": psnr_lowpass,
+    "ssim_lowpass": ssim_lowpass,
     "hf_ratio": hf_ratio,
     "bands": band_ratios,
     "mean_distance": mean_distance,

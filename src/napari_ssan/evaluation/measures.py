@@ -69,6 +69,14 @@ MEASURES: tuple[Measure, ...] = (
         "PSNR after a Gaussian of 2 pixels on both: structure without grain",
     ),
     Measure(
+        "ssim_lowpass",
+        "low-pass SSIM",
+        "fidelity",
+        "high",
+        3,
+        "structural similarity of the same: structure without grain",
+    ),
+    Measure(
         "hf_ratio",
         "grain (hf)",
         "style",

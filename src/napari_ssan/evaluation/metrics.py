@@ -36,12 +36,16 @@ def decibels(real: Array, synthesized: Array, span: float) -> float:
 
 def ssim(real: Array, synthesized: Array) -> float:
     """Structural similarity of (height, width) sections, 11x11 Gaussian window of sigma 1.5."""
+    return similarity(real.astype(np.float64), synthesized.astype(np.float64), data_range(real))
+
+
+def similarity(real: Array, synthesized: Array, span: float) -> float:
+    """Structural similarity of float64 images on a grey scale of `span`, as :func:`ssim`."""
     # On a scale of 1, where the squares of no dtype's values overflow or vanish.
-    unit = [image.astype(np.float64) / data_range(real) for image in (real, synthesized)]
     return float(
         structural_similarity(
-            unit[0],
-            unit[1],
+            real / span,
+            synthesized / span,
             data_range=1.0,
             gaussian_weights=True,
             sigma=1.5,

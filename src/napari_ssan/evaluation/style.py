@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from napari_ssan.evaluation.metrics import data_range, decibels
+from napari_ssan.evaluation.metrics import data_range, decibels, similarity
 from napari_ssan.stack.sections import Array
 
 #: Standard deviation, in pixels, of the Gaussian that tells grain from structure.
@@ -22,8 +22,12 @@ NOTHING = 1e-12
 
 def psnr_lowpass(real: Array, synthesized: Array) -> float:
     """PSNR in dB of both sections without grain, 100 at most."""
-    smooth = [gaussian_filter(x.astype(np.float64), SIGMA) for x in (real, synthesized)]
-    return decibels(smooth[0], smooth[1], data_range(real))
+    return decibels(_smooth(real), _smooth(synthesized), data_range(real))
+
+
+def ssim_lowpass(real: Array, synthesized: Array) -> float:
+    """Structural similarity of both sections without grain."""
+    return similarity(_smooth(real), _smooth(synthesized), data_range(real))
 
 
 def hf_ratio(real: Array, synthesized: Array) -> float | None:
@@ -37,8 +41,7 @@ def hf_ratio(real: Array, synthesized: Array) -> float | None:
 
 def grain(section: Array) -> float:
     """Standard deviation of what a low-pass takes away, in grey values."""
-    image = section.astype(np.float64)
-    return float((image - gaussian_filter(image, SIGMA)).std())
+    return float((section.astype(np.float64) - _smooth(section)).std())
 
 
 def band_ratios(real: Array, synthesized: Array) -> list[float | None]:
@@ -65,6 +68,11 @@ def std_distance(real: Array, synthesized: Array) -> float:
     """How far the standard deviations of both are apart, on a grey scale of 0 to 255."""
     true, made = (float(x.std(dtype=np.float64)) for x in (real, synthesized))
     return abs(made - true) * 255 / data_range(real)
+
+
+def _smooth(section: Array) -> npt.NDArray[np.float64]:
+    smooth: npt.NDArray[np.float64] = gaussian_filter(section.astype(np.float64), SIGMA)
+    return smooth
 
 
 def _band_power(section: Array) -> npt.NDArray[np.float64]:
