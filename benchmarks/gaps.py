@@ -46,6 +46,7 @@ class Halved:
     def __init__(self, method: Method) -> None:
         self._method = method
         self.name, self.match, self.batch = method.name, method.match, method.batch
+        self.views = method.views
         self.model: ModelInfo | None = method.model
         self.tile, self.overlap = method.tile, method.overlap
 

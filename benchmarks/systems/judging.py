@@ -32,7 +32,7 @@ class SystemMethod:
         self.model: ModelInfo | None = None
         self.tile = int(card["tile"])
         self.overlap = min(OVERLAP, self.tile // 2)
-        self.match = str(card["match"])
+        self.match, self.views = str(card["match"]), 1
         self.batch = 8 if device.type != "cpu" else 1
         self._network, self._device = network.to(device).eval(), device
 

@@ -104,8 +104,9 @@ def test_views_are_those_of_the_card_unless_others_are_asked_for(tiny_model, tmp
     }
     np.testing.assert_array_equal(made[None], made[4])
     assert abs(made[4] - made[1]).max() > 1e-4
-    save_model(path, loaded.network, loaded.info.card | {"views": "many"})
-    assert make_method("ssan", str(path), "cpu", quiet).views == 1
+    for senseless in ("many", 8.0, 3):
+        save_model(path, loaded.network, loaded.info.card | {"views": senseless})
+        assert make_method("ssan", str(path), "cpu", quiet).views == 1
 
 
 def test_unknown_names_are_refused(tiny_model):
@@ -115,6 +116,8 @@ def test_unknown_names_are_refused(tiny_model):
         make_method("ssan", "absent", "auto", quiet)
     with pytest.raises(BadInput, match="1, 2, 4 or 8 views, not over 3"):
         make_method("ssan", tiny_model, "auto", quiet, views=3)
+    with pytest.raises(BadInput, match="'tvl1' has no views"):
+        make_method("tvl1", "", "auto", quiet, views=8)
     with pytest.raises(BadInput, match="device"):
         make_method("ssan", tiny_model, "cuda:99", quiet)
     assert METHODS[0] == "ssan"

@@ -137,6 +137,17 @@ def test_another_run_is_refused_with_what_differs(tmp_path, snapshot):
         load_checkpoint(path, IDENTITY | {"training data": []})
 
 
+def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path, snapshot):
+    path = tmp_path / "a.checkpoint"
+    now = IDENTITY | {"settings": make_config().model_dump(mode="json")}
+    then = json.loads(json.dumps(now))
+    del then["settings"]["views"], then["settings"]["loss"]["scales"]
+    save_checkpoint(path, snapshot, then)
+    assert same(load_checkpoint(path, now), snapshot)
+    with pytest.raises(BadInput, match=r"settings: views \(1 then, 8 now\)"):
+        load_checkpoint(path, now | {"settings": now["settings"] | {"views": 8}})
+
+
 def test_a_failed_write_leaves_the_one_before(tmp_path, snapshot, monkeypatch):
     path = tmp_path / "a.checkpoint"
     save_checkpoint(path, snapshot, IDENTITY)

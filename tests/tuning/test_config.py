@@ -47,11 +47,6 @@ def test_training_gets_what_was_asked_for():
     assert (steps.minutes, steps.steps) == (None, 9)
 
 
-def test_the_bases_views_are_kept_but_for_natural_texture():
-    assert FineTuneConfig(loss="L_1").training(64, 1, "mean", 1, 8).views == 8
-    assert FineTuneConfig(loss="L_s").training(64, 1, "mean", 1, 8).views == 1
-
-
 def test_more_threads_do_more_steps_and_vgg16_does_fewer():
     config = FineTuneConfig(minutes=10)
     assert config.expected_steps(1) < config.expected_steps(2) < 2 * config.expected_steps(1)

@@ -12,7 +12,7 @@ import pytest
 
 from napari_ssan.engine.lock import FileLock
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.network.model_file import read_info
+from napari_ssan.network.model_file import load_model, read_info, save_model
 from napari_ssan.network.model_library import list_models
 from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.region import Region
@@ -105,6 +105,18 @@ def test_a_run_says_what_it_is(begin):
     assert str(run) == "blobs.tif, 10 min faithful, 0 % done, today"
     yesterday = run.record.model_copy(update={"started": datetime.now(UTC) - timedelta(days=1)})
     assert str(Run(run.folder, yesterday)).endswith("yesterday")
+
+
+@pytest.mark.parametrize(("loss", "given", "views"), [("L_1", 0, 4), ("L_s", 1, 1), ("L_s", 0, 4)])
+def test_a_faithful_run_averages_over_as_many_views_as_its_base(
+    stack, config, base, tmp_path, vgg, loss, given, views
+):
+    loaded = load_model(base)
+    path = tmp_path / "averaging.safetensors"
+    save_model(path, loaded.network, loaded.info.card | {"views": 4})
+    config = config.model_copy(update={"base": str(path), "loss": loss})
+    run = new_run(divide(stack, config), config, "a", vgg=vgg if given else None)
+    assert run.record.training.views == views
 
 
 def test_a_run_that_is_worked_on_is_neither_listed_nor_discarded(begin):

@@ -46,6 +46,8 @@ class Method(Protocol):
     match : {"mean", "histogram"}
         Whether the result takes over mean and contrast of the neighbours as the
         method gives them, or their whole distribution.
+    views : int
+        Mirrored and turned views that are averaged over.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Method(Protocol):
     overlap: int
     batch: int
     match: str
+    views: int
 
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
         """(tiles, height, width) of both neighbours, normalized, to the same of the section."""
@@ -70,7 +73,7 @@ class Classical:
     def __init__(self, name: str) -> None:
         self.name = name
         self.model: ModelInfo | None = None
-        self.match = "mean"
+        self.match, self.views = "mean", 1
         self.batch = 1
         # As large as is quick: a flow needs surroundings, and up to here a section is one tile.
         self.tile, self.overlap = 1024, 128
@@ -151,7 +154,8 @@ class Network:
         self.overlap = min(OVERLAP, self.tile // 2)
         self.match = str(loaded.info.card.get("match", "mean"))
         self.views = views or views_of(loaded.info)
-        self.batch = 8 if self._device.type != "cpu" else 1
+        # As much work at a time with many views as with one: a cancel waits for it.
+        self.batch = max(1, 8 // self.views) if self._device.type != "cpu" else 1
         self._start()
 
     def _start(self) -> None:
@@ -257,6 +261,8 @@ def make_method(
         raise BadInput(f"The network averages over 1, 2, 4 or 8 views, not over {views}.")
     if name == "ssan":
         method: Method = Network(model, device, report, views)
+    elif views is not None:
+        raise BadInput(f"The method {name!r} has no views to average over; leave them out.")
     elif device not in ("auto", "cpu"):
         raise BadInput(f"The method {name!r} runs on the CPU only; leave the device at auto.")
     else:
@@ -269,7 +275,7 @@ def make_method(
 def views_of(info: ModelInfo) -> int:
     """How many views a model averages over by its card; 1 where that makes no sense."""
     views = info.card.get("views")
-    return views if views in VIEWS else 1
+    return views if isinstance(views, int) and views in VIEWS else 1
 
 
 def copy(previous: Float, following: Float, position: float) -> Float:

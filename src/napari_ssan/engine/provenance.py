@@ -50,6 +50,10 @@ class SyntheticSection(BaseModel):
         Where it lies between them: 0 at the first, 1 at the second.
     method, model, model_sha256 : str or None
         How it was made, and by which weights.
+    match : {"mean", "histogram"} or None
+        How its grey values were fitted to the neighbours'; None where one was copied.
+    views : int or None
+        Mirrored and turned views that the network averaged over.
     error : ErrorSummary or None
         How wrong it is likely to be; None if that was not estimated.
     """
@@ -64,6 +68,8 @@ class SyntheticSection(BaseModel):
     method: str
     model: str | None = None
     model_sha256: str | None = None
+    match: str | None = None
+    views: int | None = None
     error: ErrorSummary | None = None
 
     def __str__(self) -> str:

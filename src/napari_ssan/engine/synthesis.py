@@ -120,6 +120,8 @@ class JobSynthesis:
             method="copy" if self.copied else self.method.name,
             model=model.name if model else None,
             model_sha256=model.sha256 if model else None,
+            match=None if self.copied else self.method.match,
+            views=self.method.views if model else None,
             error=error,
         )
 

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_ssan.engine.methods import OVERLAP
+from napari_ssan.engine.methods import OVERLAP, views_of
 from napari_ssan.errors import BadInput
 from napari_ssan.export.description import describe_package
 from napari_ssan.export.model_page import licence, page
@@ -158,7 +158,14 @@ def _write_files(model: Model, folder: Path, example: _Example) -> None:
     copyfile(model.info.path, folder / PACKED)
     step = model.network.config.multiple
     overlap = min(OVERLAP, model.tile // 2)  # as in a repair
-    text = page(model.info, span=SPAN, step=step, tile=model.tile, overlap=overlap)
+    text = page(
+        model.info,
+        span=SPAN,
+        step=step,
+        tile=model.tile,
+        overlap=overlap,
+        views=views_of(model.info),
+    )
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 

@@ -44,7 +44,7 @@ Tiles of {tile} × {tile} pixels are what the network was trained on. It takes l
 steps of {step} pixels, but looks at a tile as a whole, so that its result changes with the
 tile's size and place; {tile} is the size to use, with tiles that overlap by {overlap} pixels
 or more.
-
+{views}
 ## Validation
 
 Hide a good section, synthesize it from its two neighbours, and compare: `napari-ssan` repairs it
@@ -62,7 +62,16 @@ They do not show how well it does.
 """
 
 
-def page(info: ModelInfo, *, span: float, step: int, tile: int, overlap: int) -> str:
+_VIEWS = """
+The network in this package synthesizes one view. A repair with napari-ssan averages over
+{views}: the tiles mirrored and turned, and the results put back. Whoever wants that result
+does the same.
+"""
+
+
+def page(
+    info: ModelInfo, *, span: float, step: int, tile: int, overlap: int, views: int = 1
+) -> str:
     """Documentation of a packaged model, in Markdown.
 
     Parameters
@@ -73,6 +82,8 @@ def page(info: ModelInfo, *, span: float, step: int, tile: int, overlap: int) ->
         Standard deviations that make up the network's unit interval.
     step, tile, overlap : int
         Sizes of inputs, in pixels.
+    views : int
+        Mirrored and turned views that a repair with the model averages over.
     """
     return _PAGE.format(
         name=info.name,
@@ -82,6 +93,7 @@ def page(info: ModelInfo, *, span: float, step: int, tile: int, overlap: int) ->
         step=step,
         tile=tile,
         overlap=overlap,
+        views=_VIEWS.format(views=views) if views > 1 else "",
         terms=info.card.get("terms") or "Not stated by whoever trained the model.",
     )
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput
+from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import Checkpointed, Report
 from napari_ssan.training.state import Facts, Snapshot
 
@@ -146,6 +147,7 @@ class Keeper:
 
 def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
     """Refuse to go on with what is not the run that was interrupted."""
+    then = then | {"settings": _completed(then["settings"])}
     differing = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
     if not differing:
         return
@@ -159,6 +161,14 @@ def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
         f"{path.name} is of a run with other {key.replace('_', ' ')}{was}: go on with the same "
         "ones, or start anew (--overwrite)."
     )
+
+
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run that a version began which did not know all of today's."""
+    try:
+        return TrainingConfig.model_validate(settings).model_dump(mode="json")
+    except ValidationError:
+        return settings
 
 
 def _short(value: Any) -> str:

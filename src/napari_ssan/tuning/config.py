@@ -79,9 +79,7 @@ class FineTuneConfig(BaseModel):
     seed: int = Field(0, ge=0)
     steps: int | None = Field(None, ge=1)
 
-    def training(
-        self, crop: int, blocks: int, match: Match, threads: int | None, views: int = 1
-    ) -> TrainingConfig:
+    def training(self, crop: int, blocks: int, match: Match, threads: int | None) -> TrainingConfig:
         """Settings of the training run.
 
         Parameters
@@ -94,9 +92,6 @@ class FineTuneConfig(BaseModel):
             How the base model's results are fitted.
         threads : int or None
             Of the CPU; None on a GPU.
-        views : int
-            That the base model averages over. Natural texture would be lost in an
-            average: with ``L_s`` it is one.
         """
         remembered = max(1.0, MEMORY * self.expected_steps(threads))
         return TrainingConfig(
@@ -110,7 +105,6 @@ class FineTuneConfig(BaseModel):
             # The volume has one voxel size, and resampling would smooth its grain.
             augmentation=Augmentation(zoom=1.0),
             match=match,
-            views=1 if self.loss == "L_s" else views,
             seed=self.seed,
             loss=LossConfig(
                 preset=self.loss,

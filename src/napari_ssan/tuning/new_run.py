@@ -71,13 +71,15 @@ def new_run(
         len(division.held),
         "histogram" if base.card.get("match") == "histogram" else "mean",
         (threads or spare_threads()) if on_cpu else None,
-        views_of(base),
     )
+    training = without_vgg(training, vgg, report)
+    if training.loss.preset != "L_s":  # natural texture would be lost in an average
+        training = training.model_copy(update={"views": views_of(base)})
     record = Record(
         title=title,
         started=datetime.now(UTC),
         config=config,
-        training=without_vgg(training, vgg, report),
+        training=training,
         vgg=str(vgg.absolute()) if vgg else None,
         count=len(source.stack),
         sections=(source.start, source.stop),
