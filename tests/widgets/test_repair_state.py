@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from napari_ssan.engine.marks import Row
@@ -45,16 +47,22 @@ def test_the_device_is_said_without_torch(monkeypatch):
     choice = ModelChoice("Faithful", "", "ssan", "m", 256)
     monkeypatch.setattr(module.sys, "platform", "linux")
     monkeypatch.setattr(module, "has_nvidia", lambda: False)
-    assert device_text(choice, (512, 512), 10.0) == "Runs on CPU: no CUDA GPU · ~6 s a slice"
+    text = device_text(choice, "auto", (512, 512), 10.0)
+    assert text == "Runs on CPU: no CUDA GPU · ~6 s a slice"
     monkeypatch.setattr(module, "has_nvidia", lambda: True)
-    assert device_text(choice, (512, 512), None) == "Runs on the GPU"
-    assert "no model" in device_text(ModelChoice("Average", "", "average"), (512, 512), None)
+    assert device_text(choice, "auto", (512, 512), None) == "Runs on the GPU"
+    text = device_text(choice, "cpu", (512, 512), 10.0)
+    assert text == "Runs on the CPU, as chosen · ~6 s a slice"
+    average = ModelChoice("Average", "", "average")
+    assert "no model" in device_text(average, "auto", (512, 512), None)
 
 
 def test_tiles_overlap_and_so_count_more_than_once():
     choice = ModelChoice("", "", "ssan", "", 256)
     assert slice_megapixels(choice, (256, 256)) == pytest.approx(256**2 / 1e6)
     assert slice_megapixels(choice, (512, 512)) > 512**2 / 1e6
+    often = replace(choice, views=8)
+    assert slice_megapixels(often, (512, 512)) == 8 * slice_megapixels(choice, (512, 512))
 
 
 def test_choices_end_with_what_needs_no_model():

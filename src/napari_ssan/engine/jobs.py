@@ -21,9 +21,11 @@ from napari_ssan.stack.sections import SliceStack
 
 @dataclass(frozen=True)
 class Stage:
-    """What is going on while there is no progress to speak of."""
+    """What is going on, and how far it is; a total of 0 where there is no progress to speak of."""
 
     text: str
+    done: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True)

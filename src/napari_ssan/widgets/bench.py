@@ -46,8 +46,8 @@ class Bench:
     progressed = Signal()
     #: What a repair had to say; all of it so far.
     noted = Signal(str)
-    #: A model, and the seconds that it takes for a megapixel of tiles.
-    timed = Signal(str, float)
+    #: A model and a device, and the seconds that the one takes on the other for a megapixel.
+    timed = Signal(tuple, float)
 
     def __init__(self, viewer: Any, image: Any, stack: SliceStack, quick: Lane, slow: Lane) -> None:
         self.image = image
@@ -136,7 +136,7 @@ class Bench:
             sidecar=self._autosave.sidecar,
         )
         task = self._start(run, "Waiting for its turn…")
-        task.reported.connect(partial(self._on_repair, job, Stopwatch(choice)))
+        task.reported.connect(partial(self._on_repair, job, Stopwatch(choice, device)))
         task.ended.connect(partial(self._on_repaired, job))
 
     def export(self, path: Path, mask: bool, error: bool) -> None:
@@ -148,10 +148,11 @@ class Bench:
         layer = self.results.layer if self.results.layer is not None else self.image
         meta = dict(layer.as_layer_data_tuple()[1])
         sources = source_files(self.image)
+        title = f"Writing {path.name}…"
 
         def work(report: Tell, cancel: Flag) -> list[Path]:
             def tick(done: int, total: int) -> None:
-                report(Progress(done, total, done, None))
+                report(Stage(title, done, total))
 
             check_output(path, sources, overwrite=True, dtype=repaired.dtype)
             for wanted, beside in ((mask, mask_path), (error, error_path)):
@@ -168,7 +169,7 @@ class Bench:
                 cancel=cancel,
             )
 
-        task = self._start(work, f"Writing {path.name}…")
+        task = self._start(work, title)
         task.succeeded.connect(
             lambda written: messages.tell("Exported " + ", ".join(p.name for p in written) + ".")
         )
@@ -306,7 +307,7 @@ class Bench:
 
     def _on_progress(self, event: Any) -> None:
         if isinstance(event, Stage):
-            self.busy, self.done, self.total = event.text, 0, 0
+            self.busy, self.done, self.total = event.text, event.done, event.total
         elif isinstance(event, RunsOn):
             self._device = event.device
         elif isinstance(event, Progress):
@@ -320,7 +321,7 @@ class Bench:
         if isinstance(event, PatchDone):
             self.session.take(event.patch, job)
             if watch.rate is not None:
-                self.timed.emit(watch.choice.model, watch.rate)
+                self.timed.emit((watch.choice.model, watch.device), watch.rate)
         elif isinstance(event, Progress):
             watch.tick(event.done)
         elif isinstance(event, Notice):
@@ -360,10 +361,12 @@ class Stopwatch:
     ----------
     choice : ModelChoice
         The model.
+    device : str
+        What was chosen to run it on.
     """
 
-    def __init__(self, choice: ModelChoice) -> None:
-        self.choice = choice
+    def __init__(self, choice: ModelChoice, device: str) -> None:
+        self.choice, self.device = choice, device
         self.rate: float | None = None
         self._first: tuple[int, float] | None = None
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from psygnal import Signal
 
+from napari_ssan.engine.methods import views_of
 from napari_ssan.errors import BadInput
 from napari_ssan.network.model_file import ModelInfo, read_info
 from napari_ssan.network.model_library import list_models
@@ -107,8 +108,13 @@ def model_choice(info: ModelInfo, bundled: bool = False) -> ModelChoice:
     tooltip = f"Sparse self-attention aggregation network (SSAN), model {info.name}"
     tooltip += f", trained with the loss {loss}" if loss else ""
     tooltip += f". {info.card['summary']}" if info.card.get("summary") else ""
+    views = views_of(info)
+    if views > 1:
+        tooltip += f" Averages over {views} mirrored and turned views, which takes {views} times "
+        tooltip += "as long as one."
     terms = str(info.card.get("terms", ""))
-    return ModelChoice(label, tooltip, "ssan", str(info.path), int(info.card["tile"]), terms)
+    tile = int(info.card["tile"])
+    return ModelChoice(label, tooltip, "ssan", str(info.path), tile, terms, views)
 
 
 def model_from_file(path: str) -> ModelChoice:

@@ -118,6 +118,7 @@ class RepairPanel(Panel):
     cancel_pressed = Signal()
     model_chosen = Signal(int)
     model_file_wanted = Signal()
+    device_chosen = Signal()
 
     def __init__(self, models: list[ModelChoice], devices: list[tuple[str, str]]) -> None:
         super().__init__("2  Repair")
@@ -132,6 +133,7 @@ class RepairPanel(Panel):
         for label, name in devices:
             self.where.addItem(label, name)
         self.where.setVisible(len(devices) > 1)
+        self.where.currentIndexChanged.connect(lambda _: self.device_chosen.emit())
         self.column.addWidget(self.where)
         self.device, self.terms, self.notes = wrapped(), wrapped(), wrapped()
         self.repair = button(

@@ -51,7 +51,7 @@ class RepairController:
         self._layers: list[Any] = []
         self._chosen: Any = None
         self._refusal = EMPTY
-        self._rates: dict[str, float] = {}
+        self._rates: dict[tuple[str, str], float] = {}
         self._closed = False
         self._keys = Keys(viewer)
         self._corner = Corner(viewer)
@@ -287,8 +287,8 @@ class RepairController:
         if bench is not None and not self._closed:
             self.view.repairing.progress.show_progress(bench.busy_text, bench.done, bench.total)
 
-    def _on_timed(self, model: str, rate: float) -> None:
-        self._rates[model] = rate
+    def _on_timed(self, what: tuple[str, str], rate: float) -> None:
+        self._rates[what] = rate
 
     # ---- showing
 
@@ -305,12 +305,10 @@ class RepairController:
         chosen = self._layers.index(layer) if layer in self._layers else -1
         if self.bench is None:
             return DockState(names, chosen, refusal=self._refusal, offer_sample=layer is None)
-        device = device_text(
-            self.models.chosen,
-            self.bench.stack.shape[1:],
-            self._rates.get(self.models.chosen.model),
-        )
-        return state_of(self.viewer, self.bench, names, chosen, device)
+        choice, device = self.models.chosen, self.view.repairing.device_name()
+        rate = self._rates.get((choice.model, device))
+        text = device_text(choice, device, self.bench.stack.shape[1:], rate)
+        return state_of(self.viewer, self.bench, names, chosen, text)
 
     # ---- within
 
@@ -328,6 +326,7 @@ class RepairController:
         repairing.repair_pressed.connect(self.repair)
         repairing.cancel_pressed.connect(lambda: self._with_bench(Bench.cancel))
         repairing.model_chosen.connect(self.models.choose)
+        repairing.device_chosen.connect(self.refresh)
         repairing.model_file_wanted.connect(self.choose_model_file)
         looking = view.looking
         looking.before_toggled.connect(self.show_before)

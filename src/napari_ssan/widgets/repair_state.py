@@ -25,6 +25,8 @@ class ModelChoice:
         As for :func:`napari_ssan.repair`.
     tile : int
         Size of its tiles, in pixels; 0 for those that have no weights.
+    views : int
+        Mirrored and turned views of each that it averages over.
     terms : str
         Under which terms the weights may be used.
     """
@@ -35,6 +37,7 @@ class ModelChoice:
     model: str = ""
     tile: int = 0
     terms: str = ""
+    views: int = 1
 
 
 @dataclass(frozen=True)
@@ -164,11 +167,15 @@ def time_text(seconds: float | None) -> str:
     return f"{round(seconds / 60)} min"
 
 
-def device_text(choice: ModelChoice, shape: tuple[int, int], per_megapixel: float | None) -> str:
+def device_text(
+    choice: ModelChoice, device: str, shape: tuple[int, int], per_megapixel: float | None
+) -> str:
     """Where a model will run, as far as can be told without torch, and about how long."""
     if choice.method != "ssan":
         return "Runs on the CPU; needs no model."
-    if sys.platform == "darwin":
+    if device == "cpu":
+        where, slow = "Runs on the CPU, as chosen", True
+    elif sys.platform == "darwin":
         where, slow = "Runs on the Apple GPU, or the CPU", True
     elif has_nvidia():
         where, slow = "Runs on the GPU", False
@@ -181,15 +188,15 @@ def device_text(choice: ModelChoice, shape: tuple[int, int], per_megapixel: floa
 
 
 def slice_megapixels(choice: ModelChoice, shape: tuple[int, int]) -> float:
-    """Pixels of all tiles of a section, overlaps counted."""
+    """Pixels of all tiles of a section, overlaps and views counted."""
     return tile_megapixels(choice) * len(
         TileGrid(shape, choice.tile, min(OVERLAP, choice.tile // 2))
     )
 
 
 def tile_megapixels(choice: ModelChoice) -> float:
-    """Pixels of a tile."""
-    return max(choice.tile, 1) ** 2 / 1e6
+    """Pixels of a tile, in all its views."""
+    return choice.views * max(choice.tile, 1) ** 2 / 1e6
 
 
 def has_nvidia() -> bool:
