@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from napari_ssan.engine.provenance import Provenance, SyntheticSection
+
 
 @pytest.fixture(scope="session")
 def smooth() -> np.ndarray:
@@ -34,6 +36,28 @@ def circle() -> Callable[..., np.ndarray]:
         return np.stack([np.full(24, z), y + radius * np.sin(angle), x + radius * np.cos(angle)], 1)
 
     return make
+
+
+@pytest.fixture
+def repaired_before() -> Callable[..., dict[str, Any]]:
+    """What a file says of sections that were repaired before, as a layer keeps it."""
+
+    def record(*sections: int) -> dict[str, Any]:
+        made = [
+            SyntheticSection(
+                section=z,
+                kind="whole",
+                share=1.0,
+                neighbours=(z - 1, z + 1),
+                position=0.5,
+                method="ssan",
+                model="ssan-fidelity",
+            )
+            for z in sections
+        ]
+        return Provenance(sections=tuple(made)).model_dump(mode="json")
+
+    return record
 
 
 @pytest.fixture(autouse=True)

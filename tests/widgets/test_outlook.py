@@ -95,6 +95,20 @@ def test_asking_twice_judges_once(controller, held):
     assert len(stopped) == 1
 
 
+def test_what_was_repaired_before_is_no_good_slice(
+    viewer, controller, notifications, repaired_before
+):
+    image = controller.bench.image
+    image.metadata["napari_ssan"] = {"provenance": repaired_before(*range(0, 10, 2))}
+    ask(controller)
+    assert "No good slice was found" in notifications[-1].message
+    viewer.dims.set_current_step(0, 5)
+    assert controller.view.confidence.sentence.text() == "Nothing on this slice is synthetic."
+    viewer.dims.set_current_step(0, 4)
+    said = controller.view.confidence.sentence.text()
+    assert said == "In the file already, slice 4: synthetic, from 3 and 5 (ssan-fidelity)."
+
+
 def test_bad_input_is_a_notification(viewer, controller, notifications):
     controller.bench.session.mark(range(0, 10, 2))
     ask(controller)

@@ -197,7 +197,7 @@ def _marks(
     """What is broken or, by the stack's own record, synthetic."""
     marks = Defects.read(file, stack.shape[1:]) if file else Defects(set(parse_slices(text)))
     if provenance is not None:
-        marks.whole |= {record.section for record in provenance.sections}
+        marks.whole |= provenance.numbers
     return marks
 
 

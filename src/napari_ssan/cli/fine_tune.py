@@ -177,7 +177,7 @@ def _source(file: StackFile, z_range: str, defects: str) -> Source:
     stack = file.stack()
     marks = parse_defects(defects, stack) or Defects()
     if file.provenance is not None:
-        marks.whole |= {record.section for record in file.provenance.sections}
+        marks.whole |= file.provenance.numbers
     start, stop = 0, len(stack)
     if z_range:
         slices = parse_slices(z_range)

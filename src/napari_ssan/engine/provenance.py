@@ -88,3 +88,8 @@ class Provenance(BaseModel):
     software: str = "napari-ssan"
     version: str = __version__
     sections: tuple[SyntheticSection, ...] = Field(default=())
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """Sections that are synthetic, as a whole or in part."""
+        return frozenset(record.section for record in self.sections)

@@ -3,8 +3,9 @@
 from typing import Any
 
 from napari_ssan.engine.expected_error import describe
+from napari_ssan.engine.repaired import Slot
 from napari_ssan.widgets.bench import Bench
-from napari_ssan.widgets.layers import view_objection, voxel_text
+from napari_ssan.widgets.layers import earlier_repairs, view_objection, voxel_text
 from napari_ssan.widgets.repair_state import DockState, Question
 
 
@@ -51,12 +52,20 @@ def state_of(
         showing_before=has_result and not results.shown,
         overlay="synthetic" in results.overlays,
         error_map="error" in results.overlays,
-        confidence=describe(session.repaired, slot) if slot is not None else "",
+        confidence=_confidence(bench, slot) if slot is not None else "",
         accept=state == "synthesized",
         revert=state in ("synthesized", "accepted"),
         can_export=has_result and not bench.busy,
         device=device,
     )
+
+
+def _confidence(bench: Bench, slot: Slot) -> str:
+    """How far the slice on screen can be trusted; empty if all of it is real."""
+    before = [r for r in earlier_repairs(bench.image).sections if slot == (r.section, 0)]
+    said = [f"In the file already, {record}." for record in before]
+    now = describe(bench.session.repaired, slot)
+    return " ".join([*said, now]) if now else " ".join(said)
 
 
 def corner_text(viewer: Any, bench: Bench | None) -> str:

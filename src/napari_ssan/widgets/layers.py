@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image
 
+from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.sections import SliceStack
 
@@ -61,6 +62,14 @@ def source_files(layer: Any) -> list[Path]:
     own = unwrap(layer.metadata).get(METADATA) or {}
     first = source_path(layer)
     return [Path(file) for file in own.get("files", ())] or ([first] if first else [])
+
+
+def earlier_repairs(layer: Any) -> Provenance:
+    """What of a layer was synthetic already when its file was opened."""
+    from napari_ssan.files.provenance_io import from_plain  # brings in what reads files
+
+    known = (unwrap(layer.metadata).get(METADATA) or {}).get("provenance")
+    return (from_plain(known) if known else None) or Provenance()
 
 
 def made_for(image: Any) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Wires the dock "Repair slice": viewer, view, benches and workers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from napari_ssan.widgets.corner import Corner
 from napari_ssan.widgets.dock_state import corner_text, state_of
 from napari_ssan.widgets.keys import Keys
 from napari_ssan.widgets.layers import (
+    earlier_repairs,
     is_image,
     owner_of,
     source_path,
@@ -125,9 +127,11 @@ class RepairController:
         """Have the chosen model judged on good slices near the mark, or the slice on screen."""
         bench = self.bench
         if bench is not None:
+            marks = bench.session.defects
+            synthetic = earlier_repairs(bench.image).numbers
             self._outlook.ask(
                 bench.stack,
-                bench.session.defects,
+                replace(marks, whole=marks.whole | synthetic),
                 self._state().section,
                 self.models.chosen,
                 self.view.repairing.device_name(),

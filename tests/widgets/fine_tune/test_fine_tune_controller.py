@@ -139,6 +139,15 @@ def test_marks_that_were_saved_are_left_out(viewer, image, volume, make_dock, co
     assert core.defects[-1].whole == {6}
 
 
+def test_what_was_repaired_before_is_left_out(dock, image, volume, core, settled, repaired_before):
+    image.metadata["napari_ssan"] = {"provenance": repaired_before(7)}
+    session = RepairSession(SliceStack(volume))
+    SESSIONS.add(image, session)
+    session.mark([3])
+    settled(dock)
+    assert core.defects[-1].whole == {3, 7}
+
+
 def test_a_region_narrows_and_follows_what_is_drawn(viewer, dock, core, settled):
     box = np.array([[0, 40, 80], [0, 40, 200], [0, 160, 200], [0, 160, 80]], float)
     shapes = viewer.add_shapes([box], name="here", units="nm")

@@ -12,6 +12,7 @@ from napari_ssan.widgets.fine_tune.core import Plan
 from napari_ssan.widgets.fine_tune.part import region_layers, window_finder
 from napari_ssan.widgets.fine_tune.state import EMPTY, Settings
 from napari_ssan.widgets.layers import (
+    earlier_repairs,
     go_to,
     is_image,
     owner_of,
@@ -146,6 +147,7 @@ class StackChoice:
             title=str(self.layer.name),
             path=source_path(self.layer),
             defects=defects,
+            synthetic=earlier_repairs(self.layer).numbers,
             first=settings.first,
             last=settings.last,
             window=window_finder(region, self.layer, stack),

@@ -6,7 +6,7 @@ All of it is called in a worker, and imports there what it needs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,8 @@ class Plan:
         Its file.
     defects : Defects or None
         What is marked in it; None if the repair dock is not open: then it is what was saved.
+    synthetic : frozenset of int
+        Sections that were repaired before, by the stack's own record: marked, too.
     first, last : int
         Sections to learn from, both included.
     window : callable
@@ -56,6 +58,7 @@ class Plan:
     title: str
     path: Path | None
     defects: Defects | None
+    synthetic: frozenset[int]
     first: int
     last: int
     window: FindWindow
@@ -73,7 +76,8 @@ class Plan:
         """
         defects = self.defects
         if defects is None:
-            defects = saved_marks(self.stack, self.path)
+            defects = saved_marks(self.stack, self.path) or Defects()
+        defects = replace(defects, whole=defects.whole | self.synthetic)
         return Source(
             self.stack,
             self.first,
