@@ -165,3 +165,41 @@ def test_neither_reader_nor_writer_loads_napari_or_qt():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_a_layer_is_saved_as_its_file_was_stored(tmp_path):
+    from napari.layers import Image
+
+    path = tmp_path / "in.tif"
+    pixels = np.random.default_rng(0).integers(0, 255, (6, 40, 50)).astype(np.uint8)
+    tifffile.imwrite(
+        path,
+        pixels,
+        imagej=True,
+        compression="zlib",
+        resolution=(250, 250),
+        metadata={"axes": "ZYX", "spacing": 0.04, "unit": "um", "Info": "grid 7, knife 2"},
+    )
+    data, meta, _ = _read(path)
+    stack = RepairedStack(SliceStack(data))
+    record = SyntheticSection(
+        section=2, kind="whole", share=1, neighbours=(1, 3), position=0.5, method="average"
+    )
+    stack.add(Patch((2, 0), 0, 0, pixels[1], None, record))
+    layer = Image(stack, **meta)
+    whole, moved = tmp_path / "whole.tif", tmp_path / "moved.tif"
+    write(str(whole), *layer.as_layer_data_tuple()[:2])
+    layer.scale = [1, 2, 2]
+    write(str(moved), *layer.as_layer_data_tuple()[:2])
+    with tifffile.TiffFile(whole) as tiff:
+        assert tiff.is_imagej
+        assert "grid 7" in tiff.imagej_metadata["Info"]
+        assert tiff.imagej_metadata["spacing"] == 0.04
+        assert tiff.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+        np.testing.assert_array_equal(tiff.asarray()[2], pixels[1])
+    assert open_stack(whole).calibration.scale == open_stack(path).calibration.scale
+    assert read_provenance(whole) == stack.provenance
+    np.testing.assert_allclose(open_stack(moved).calibration.scale, (1, 2, 2))
+    path.unlink()
+    write(str(tmp_path / "later.tif"), *Image(stack, **meta).as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(open_stack(tmp_path / "later.tif").calibration.scale, meta["scale"])

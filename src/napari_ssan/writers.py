@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from napari_ssan.errors import BadInput
+
+if TYPE_CHECKING:
+    from napari_ssan.files import Calibration
 
 
 def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
@@ -44,8 +50,12 @@ def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     return [str(one) for one in written]
 
 
-def calibration(data: Any, meta: dict[str, Any]) -> Any:
-    """Derive the calibration of a layer from its data and state."""
+def calibration(data: Any, meta: dict[str, Any]) -> Calibration:
+    """Derive the calibration of a layer from its data and state.
+
+    Where the layer still lies as its file says, what else the file keeps is taken
+    over: flavour, compression, ImageJ's and OME's metadata, rendering settings.
+    """
     from napari_ssan.engine.expected_error import ExpectedError
     from napari_ssan.engine.repaired import RepairedStack
     from napari_ssan.files import Calibration
@@ -65,7 +75,7 @@ def calibration(data: Any, meta: dict[str, Any]) -> Any:
     known = _ours(meta).get("provenance")
     limits = meta.get("contrast_limits")
     units = meta.get("units")
-    return Calibration.of(
+    own = Calibration.of(
         axes,
         meta.get("scale"),
         [str(unit) for unit in units] if units is not None else None,
@@ -74,6 +84,32 @@ def calibration(data: Any, meta: dict[str, Any]) -> Any:
         name=str(meta.get("name") or ""),
         display_range=(float(limits[0]), float(limits[1])) if limits is not None else None,
         provenance=from_plain(known) if known else None,
+    )
+    source = data.stack.source_shape if isinstance(data, RepairedStack) else tuple(data.shape)
+    return _as_stored(own, source, _ours(meta).get("path"))
+
+
+def _as_stored(own: Calibration, shape: tuple[int, ...], path: str | None) -> Calibration:
+    from napari_ssan.files import open_stack
+
+    if not path:
+        return own
+    try:
+        file = open_stack(path)
+    except (BadInput, OSError):  # gone or changed since it was opened
+        return own
+    stored = file.calibration
+    if tuple(file.data.shape) != shape:
+        return own
+    if (stored.z_axis, stored.units) != (own.z_axis, own.units):
+        return own
+    if not np.allclose([stored.scale, stored.translate], [own.scale, own.translate]):
+        return own
+    return replace(
+        stored,
+        name=own.name,
+        display_range=own.display_range,
+        provenance=own.provenance or stored.provenance,
     )
 
 
