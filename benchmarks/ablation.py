@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from systems.options import WEIGHTS
 from systems.study import Study, Variant, options_of
 from systems.study import main as run
 
@@ -24,7 +25,7 @@ VARIANTS = {
     "all": Variant("SSAN", "L_s"),
     "L_1": Variant("SSAN", "L_1"),
     "L_f": Variant("SSAN", "L_f"),
-    "no-balance": Variant("SSAN", "L_s", {"loss": LossConfig(balance=False)}),
+    "no-balance": Variant("SSAN", "L_s", {"loss": LossConfig(balance=False, **WEIGHTS)}),
     "sparse-attention": Variant("SSA", "L_s"),
     "no-attention": Variant("no-attention", "L_s"),
     "mean": Variant("mean", "L_s"),

@@ -27,6 +27,9 @@ VGG = "weights/vgg16_ssd300_features_to_conv3_3_fp32.safetensors"
 FOLDER = "NAPARI_SSAN_DATA"
 #: The U-Net halves the features' resolution so often.
 HALVINGS = 3
+#: Weights of the style and the feature term with which the tables were measured; they
+#: belong to torchvision's VGG16.
+WEIGHTS = {"style": 1e4, "feature": 0.03}
 
 
 def parser(description: str, systems: tuple[str, ...], minutes: float) -> argparse.ArgumentParser:
@@ -107,6 +110,7 @@ def configure(options: argparse.Namespace) -> tuple[SSANConfig, TrainingConfig]:
         training = TrainingConfig.model_validate(
             budget
             | {
+                "loss": WEIGHTS,
                 "crop": options.crop,
                 "batch": options.batch,
                 "seed": options.seed,

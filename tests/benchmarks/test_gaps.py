@@ -8,7 +8,7 @@ from gaps import Both, Halved, compare
 class Blend:
     """Weighs both by the position, and counts how often it is asked."""
 
-    name, match, batch, model, tile, overlap = "ssan", "mean", 1, None, 32, 16
+    name, match, views, batch, model, tile, overlap = "ssan", "mean", 1, 1, None, 32, 16
 
     def __init__(self):
         self.asked = []

@@ -119,7 +119,7 @@ def test_gradients_reach_the_image_only(vgg):
 
 @pytest.mark.parametrize("last", ["relu2_2", "relu3_3", "relu4_3"])
 def test_weights_that_are_not_given_are_the_calibrated_ones(tensors, tmp_path, last):
-    path, weights = tmp_path / "vgg.safetensors", (1e4, 0.03)
+    path, weights = tmp_path / "vgg.safetensors", (6e3, 0.004)
     save_file(tensors(last), path)
     loss = TotalLoss(LossConfig(preset="L_s"), path)
     assert (loss.weights["style"], loss.weights["feature"]) == weights
@@ -134,7 +134,7 @@ def test_weights_of_caffe_have_their_own_calibration(tensors, tmp_path):
     path = tmp_path / "vgg.safetensors"
     save_file(tensors("relu2_2", CAFFE), path)
     loss = TotalLoss(LossConfig(preset="L_s"), path)
-    assert loss.weights == {"pixel": 1.0, "feature": 1.0, "style": 1.5e7}
+    assert loss.weights == {"pixel": 1.0, "feature": 1.0, "style": 1.5e6}
 
 
 def test_weights_that_are_given_are_used_zero_included(vgg):

@@ -43,8 +43,11 @@ def test_training_gets_what_was_asked_for():
     assert (training.minutes, training.steps) == (2, None)
     assert (training.loss.preset, training.loss.style) == ("L_s", 3.0)
     assert training.sections * 3 == 6
+    assert training.loss.scales == (1, 2)
     steps = config.model_copy(update={"steps": 9}).training(64, 1, "mean", 1)
     assert (steps.minutes, steps.steps) == (None, 9)
+    faithful = FineTuneConfig(loss="L_1").training(64, 1, "mean", 1)
+    assert faithful.loss.scales == (1,)
 
 
 def test_more_threads_do_more_steps_and_vgg16_does_fewer():

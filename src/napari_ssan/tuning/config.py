@@ -25,6 +25,8 @@ CROP = 128
 #: Triplets a step.
 BATCH, BATCH_GPU = 4, 16
 LEARNING_RATE = 5e-4
+#: Natural texture is compared on these scales: grain, and the coarse structure of membranes.
+SCALES = (1, 2)
 #: Weight of the structural similarity: it raises SSIM and costs no PSNR.
 STRUCTURE = 0.1
 #: The moving average remembers about this share of the steps: a short run must not lag behind.
@@ -112,6 +114,7 @@ class FineTuneConfig(BaseModel):
                 feature=self.feature,
                 betas=self.balance,
                 structure=STRUCTURE,
+                scales=SCALES if self.loss == "L_s" else (1,),
             ),
             sections=max(1, round(SECTIONS / blocks)),
             checkpoint_every=CHECKPOINT,
