@@ -76,7 +76,7 @@ class Plan:
         """
         defects = self.defects
         if defects is None:
-            defects = saved_marks(self.stack, self.path) or Defects()
+            defects = saved_marks(self.stack, self.path)
         defects = replace(defects, whole=defects.whole | self.synthetic)
         return Source(
             self.stack,
