@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 import tifffile
 from PIL import Image
 
@@ -31,6 +32,12 @@ def test_demo_writes_stacks_and_a_picture(run, tmp_path, tiny_model):
     picture = np.asarray(Image.open(folder / "before-after.png"))
     assert picture.shape[1] == 5 * 384
     assert run("demo", folder, "--model", tiny_model).code == 0
+
+
+@pytest.mark.parametrize("option", ["--model", "--device"])
+def test_a_demo_that_cannot_be_made_leaves_no_folder(run, tmp_path, option):
+    assert "absent" in run("demo", tmp_path / "new", option, "absent").sentence
+    assert not (tmp_path / "new").exists()
 
 
 def test_demo_into_a_file_is_refused(run, tmp_path):

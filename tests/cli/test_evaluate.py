@@ -197,6 +197,7 @@ def test_other_pixels(run, volume, tmp_path, dtype):
         (("--labels", "absent.tif"), "absent.tif"),
         (("--z-axis", "5"), "no axis 5"),
         (("--seed", "-1"), "--seed"),
+        (("--device", "quantum"), "quantum"),
         (("--json", "out.txt"), "must end in .json"),
         (("--html", "absent/out.html"), "does not exist"),
     ],

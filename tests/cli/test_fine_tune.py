@@ -187,6 +187,7 @@ def test_a_run_that_another_program_works_on_is_refused(tune, mine, monkeypatch)
         (("--share", "0.9"), "--share: "),
         (("--model", "nobody"), "There is no model 'nobody'"),
         (("--z-range", "3,9"), "--z-range names adjacent slices of 0 to 23"),
+        (("--z-range", ","), "--z-range names adjacent slices of 0 to 23"),
         (("--z-range", "3-90"), "--z-range names adjacent slices of 0 to 23"),
         (("--z-range", "3-7"), "5 sections are too few"),
         (("--defects", "99"), "Slice 99 is not in the stack"),

@@ -198,10 +198,18 @@ def test_sources_from_text(path, tissue):
 
 def test_defects_from_text(tissue, tmp_path):
     stack = SliceStack(tissue)
-    assert parse_defects("", stack) is None
-    assert parse_defects("3,7-8", stack).whole == {3, 7, 8}
+    assert not parse_defects("", stack, None)
+    assert parse_defects("3,7-8", stack, None).whole == {3, 7, 8}
     (tmp_path / "marks.csv").write_text("slice\n4\n")
-    defects = parse_defects(str(tmp_path / "marks.csv"), stack)
+    defects = parse_defects(str(tmp_path / "marks.csv"), stack, None)
     assert defects.whole == {4}
     with pytest.raises(BadInput, match="cannot be read"):
-        parse_defects(str(tmp_path / "absent.json"), stack)
+        parse_defects(str(tmp_path / "absent.json"), stack, None)
+
+
+def test_synthetic_sections_of_a_source_are_marked(run, path, tmp_path):
+    repaired = tmp_path / "repaired.tif"
+    run("repair", path, repaired, "--defects", "4", "--method", "average")
+    assert parse_source(f"{repaired}[2:9]").defects.whole == {4}
+    assert parse_source(str(repaired), "7").defects.whole == {4, 7}
+    assert parse_source(f"{repaired}@2").defects is None

@@ -8,6 +8,7 @@ import pytest
 from napari_ssan.engine.events import PatchDone
 from napari_ssan.engine.jobs import blank_sections
 from napari_ssan.engine.marks import outline_key, region_key
+from napari_ssan.engine.provenance import percent
 from napari_ssan.engine.session import RepairSession
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.stack.region import Region
@@ -327,3 +328,9 @@ def test_blank_sections_are_found(volume, dtype):
     found = blank_sections(SliceStack(stack), seen.append, threading.Event())
     assert found == expected
     assert (seen[-1].done, seen[-1].total) == (9, 9)
+
+
+def test_a_share_is_not_rounded_up_to_all():
+    assert [percent(share) for share in (0.0123, 0.5, 0.9978, 1)] == [
+        "1.2 %", "50 %", "99.8 %", "100 %"
+    ]  # fmt: skip

@@ -12,6 +12,7 @@ import zarr
 
 from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repaired import Patch, RepairedStack
+from napari_ssan.stack.region import Region, packed
 from napari_ssan.stack.sections import SliceStack
 
 SHAPE = (6, 70, 50)
@@ -137,6 +138,7 @@ def repair() -> Callable[..., RepairedStack]:
         )
         region = whole.model_copy(
             update={"section": 4, "kind": "region", "share": 0.01, "neighbours": (3, 5)}
+            | {"region": packed(Region(10, 20, np.ones((5, 6), bool)))}
         )
         pixels = np.full(stack.shape[1:], 7, stack.dtype)
         repaired.add(Patch((2, 0), 0, 0, pixels, None, whole))

@@ -8,6 +8,8 @@ import pytest
 import tifffile
 import zarr
 
+from napari_ssan.engine.provenance import Provenance
+from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files import (
     Calibration,
@@ -117,7 +119,10 @@ def test_map_of_expected_errors_knows_of_an_earlier_repair(tmp_path, make, repai
     assert [path.name for path in written] == ["b.tif", "b.synthetic.tif", "e.ome.zarr"]
     found = np.asarray(open_image(tmp_path / "e.ome.zarr").data)
     assert (found[2] == 3).all()
-    assert [z for z in range(7) if np.isnan(found[z]).all()] == [4]
+    expected = np.zeros(found.shape[1:], bool)
+    expected[10:15, 20:26] = True
+    assert np.isnan(found[4]).all()
+    np.testing.assert_array_equal(np.isnan(found[5]), expected)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +148,23 @@ def test_mask_knows_of_an_earlier_repair(tmp_path, make, repair):
     save_stack(tmp_path / "a.tif", repair(file.stack(), inserted=True), file)
     again = open_stack(tmp_path / "a.tif")
     save_stack(tmp_path / "b.tif", repair(again.stack()), again, mask=tmp_path / "m.tif")
-    mask = np.asarray(open_image(tmp_path / "m.tif").data)
-    assert [z for z in range(7) if mask[z].all()] == [2, 4]
+    expected = np.zeros((7, 70, 50), np.uint8)
+    expected[[2, 4]] = 255
+    expected[4:6, 10:15, 20:26] = 255  # a region then, and now that of the section before
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "m.tif").data), expected)
+
+
+@pytest.mark.parametrize("region", [None, {"shape": "large"}, {"outline": [[900, 900]] * 3}])
+def test_a_section_with_an_unknown_region_counts_as_synthetic(tmp_path, make, repair, region):
+    file = open_stack(make("tiff"))
+    earlier = repair(file.stack()).provenance
+    unknown = [r.model_copy(update={"region": region}) for r in earlier.sections if r.section == 4]
+    calibration = replace(file.calibration, provenance=Provenance(sections=tuple(unknown)))
+    untouched = RepairedStack(file.stack())
+    save_stack(tmp_path / "b.tif", untouched, calibration, mask=True, error=True)
+    mask, errors = (open_image(name(tmp_path / "b.tif")).data for name in (mask_path, error_path))
+    assert [z for z in range(6) if np.asarray(mask)[z].all()] == [4]
+    assert [z for z in range(6) if np.isnan(np.asarray(errors)[z]).all()] == [4]
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

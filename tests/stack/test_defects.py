@@ -97,6 +97,16 @@ def test_csv_of_a_shapes_layer():
     assert defects.mask(6, ALL)[3, 5]
 
 
+def test_csv_of_a_shapes_layer_with_more_axes():
+    rows = ["index,shape-type,vertex-index,axis-0,axis-1,axis-2,axis-3"]
+    rows += [f"0,polygon,{i},0.0,6.0,{y},{x}" for i, (y, x) in enumerate([(2, 2), (2, 8), (8, 8)])]
+    defects = Defects.from_csv("\n".join(rows), SHAPE)
+    assert list(defects.regions) == [6]
+    assert defects.mask(6, ALL)[3, 5]
+    with pytest.raises(BadInput, match="several places"):
+        Defects.from_csv("\n".join([*rows, "1,polygon,0,1.0,6.0,2,2"]), SHAPE)
+
+
 def test_entries_of_missing_sections_add_up():
     text = '{"missing": [{"after": 5}, {"after": 5, "count": 2}]}'
     assert Defects.from_json(text, SHAPE).missing == {5: 3}
@@ -125,7 +135,9 @@ def test_csv_of_what_encloses_nothing_on_a_slice_is_refused(kind, last):
         Defects.from_csv(shapes_csv(kind, [(6, 2, 2), (6, 2, 8), (last, 8, 8)]), SHAPE)
 
 
-@pytest.mark.parametrize("text", ["", "section\n4\n", "slice\nfour\n", "slice,last\n9,7\n"])
+@pytest.mark.parametrize(
+    "text", ["", "section\n4\n", "slice\nfour\n", "slice,last\n9,7\n", 'slice\n"' + "4" * 200_000]
+)
 def test_bad_csv_is_refused(text):
     with pytest.raises(BadInput):
         Defects.from_csv(text, SHAPE)
@@ -145,7 +157,7 @@ def test_parsing_slices():
     assert parse_slices("") == []
 
 
-@pytest.mark.parametrize("text", ["-1", "4-2", "x", "1.5", "1-", "1-2-3", "0-99999999"])
+@pytest.mark.parametrize("text", ["-1", "4-2", "x", "1.5", "1-", "1-2-3", "0-99999999", "4" * 5000])
 def test_bad_slices_are_refused(text):
     with pytest.raises(BadInput):
         parse_slices(text)

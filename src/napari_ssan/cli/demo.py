@@ -15,7 +15,7 @@ from napari_ssan.engine.repair import repair
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
 from napari_ssan.files import Calibration, save_stack
-from napari_ssan.network.model_file import DEFAULT_MODEL
+from napari_ssan.network.model_file import DEFAULT_MODEL, read_info
 from napari_ssan.stack.phantom import BLANK, DIRTY, SMEARED, Phantom, phantom
 from napari_ssan.stack.sections import SliceStack
 
@@ -37,6 +37,10 @@ def demo(
     Writes the broken and the repaired stack as OME-TIFF and a picture of
     before and after to DIR.
     """
+    from napari_ssan.network.device import choose_device
+
+    read_info(model)
+    choose_device(device)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

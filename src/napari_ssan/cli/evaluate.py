@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from napari_ssan.cli.progress import Bars, bars, console
+from napari_ssan.cli.sources import parse_defects
 from napari_ssan.engine.events import Event, Report
 from napari_ssan.engine.jobs import device_in_words
 from napari_ssan.engine.methods import METHODS, Method, make_method
-from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Chooser
 from napari_ssan.evaluation.evaluate import Membranes
@@ -35,7 +35,7 @@ from napari_ssan.files import open_image, open_stack
 from napari_ssan.files.output import replacing
 from napari_ssan.losses.vgg_weights import find_weights
 from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo, read_info
-from napari_ssan.stack.defects import Defects, parse_slices
+from napari_ssan.stack.defects import parse_slices
 from napari_ssan.stack.sections import Array, SliceStack
 
 #: The baselines, then the network.
@@ -109,6 +109,10 @@ def evaluate(
     rows = _rows(methods, model or [DEFAULT_MODEL])
     if model and NETWORK not in rows:
         raise BadInput(f"--model goes with the method {NETWORK}: add it to --methods.")
+    if NETWORK in rows or device != "auto":
+        from napari_ssan.network.device import choose_device
+
+        choose_device(device)
     marks_path = Path(defects) if Path(defects).suffix.lower() in (".json", ".csv") else None
     file = open_stack(stack_path)
     read = [labels, marks_path, vgg, *(info.path for info in rows.values() if info)]
@@ -116,7 +120,7 @@ def evaluate(
         if path is not None:
             _check_target(path, endings, [*file.files, *(each for each in read if each)], overwrite)
     stack = file.stack() if z_axis is None else SliceStack(file.data, z_axis)
-    marks = _marks(defects, marks_path, file.provenance, stack)
+    marks = parse_defects(defects, stack, file.provenance if z_axis is None else None)
     chooser = Chooser(stack, gap, marks)
     weights = find_weights(vgg)
     truth = read_labels(labels, stack) if labels else None
@@ -189,16 +193,6 @@ def _method(row: str, model: ModelInfo | None, device: str, report: Report) -> M
     if model is None:
         return make_method(row, "", "auto", report)
     return make_method(NETWORK, str(model.path), device, report)
-
-
-def _marks(
-    text: str, file: Path | None, provenance: Provenance | None, stack: SliceStack
-) -> Defects:
-    """What is broken or, by the stack's own record, synthetic."""
-    marks = Defects.read(file, stack.shape[1:]) if file else Defects(set(parse_slices(text)))
-    if provenance is not None:
-        marks.whole |= provenance.numbers
-    return marks
 
 
 def read_labels(path: Path, stack: SliceStack) -> Array:

@@ -19,7 +19,7 @@ from napari_ssan.files import StackFile, open_stack
 from napari_ssan.network.model_file import DEFAULT_MODEL, SUFFIX, find_model
 from napari_ssan.network.model_library import import_model, safe_name
 from napari_ssan.network.writing import new_file
-from napari_ssan.stack.defects import Defects, parse_slices
+from napari_ssan.stack.defects import parse_slices
 from napari_ssan.stack.source import Source
 from napari_ssan.tuning.config import PREFERRED, FineTuneConfig, cores
 from napari_ssan.tuning.division import divide, narrow
@@ -175,18 +175,16 @@ def _config(settings: dict[str, Any]) -> FineTuneConfig:
 def _source(file: StackFile, z_range: str, defects: str) -> Source:
     """What may be used of a stack; what is synthetic in it already counts as marked."""
     stack = file.stack()
-    marks = parse_defects(defects, stack) or Defects()
-    if file.provenance is not None:
-        marks.whole |= file.provenance.numbers
+    marks = parse_defects(defects, stack, file.provenance)
     start, stop = 0, len(stack)
     if z_range:
         slices = parse_slices(z_range)
-        if slices != list(range(slices[0], slices[-1] + 1)) or slices[-1] >= len(stack):
+        start, stop = min(slices, default=0), max(slices, default=-1) + 1
+        if not slices or slices != list(range(start, stop)) or stop > len(stack):
             raise BadInput(
                 f"--z-range names adjacent slices of 0 to {len(stack) - 1}, as in 20-120, "
                 f"not {z_range!r}."
             )
-        start, stop = slices[0], slices[-1] + 1
     return Source(stack, start, stop, defects=marks or None)
 
 

@@ -14,6 +14,7 @@ from napari_ssan.engine.methods import METHODS
 from napari_ssan.engine.repair import repair as repair_stack
 from napari_ssan.errors import BadInput
 from napari_ssan.files import (
+    check_axes,
     check_distinct,
     check_output,
     mask_path,
@@ -93,8 +94,10 @@ def repair(
     given = [path for path in (defects_file, region, Path(model)) if path and path.is_file()]
     for target in (output, mask_path(output)) if mask else (output,):
         check_output(target, [*file.files, *given], overwrite, dtype=stack.dtype)
+        check_axes(target, file)
     if confidence is not None:
         check_output(confidence, [*file.files, *given], overwrite)
+        check_axes(confidence, file)
         check_distinct([output, confidence, *([mask_path(output)] if mask else [])])
     marks = gather(stack, defects, defects_file, region, insert_after)
     marks.check(stack.shape)

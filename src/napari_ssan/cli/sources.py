@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
 from napari_ssan.stack.binned import Binned
@@ -22,18 +23,21 @@ SYNTAX = (
 _SOURCE = re.compile(r"(.*?)(?:\[(\d*):(\d*)(?::(\d+))?\])?(?:@(\d))?(?:~(\d+))?")
 
 
-def parse_source(text: str) -> Source:
+def parse_source(text: str, defects: str = "") -> Source:
     """Sections of a stack from text such as ``stack.tif[0:80]``.
 
     Parameters
     ----------
     text : str
         :data:`SYNTAX` says more.
+    defects : str
+        What else is marked, for :func:`parse_defects`; what is synthetic by the
+        stack's own record always is.
 
     Raises
     ------
     BadInput
-        If the file cannot be read or the sections are not in it.
+        If the file cannot be read, the sections are not in it or the marks do not fit.
     """
     match = _SOURCE.fullmatch(text)
     assert match is not None  # every part is optional
@@ -45,7 +49,10 @@ def parse_source(text: str) -> Source:
     spacing = int(match[4] or 1)
     if not 0 <= start < stop <= len(stack) or spacing < 1:
         raise BadInput(f"{text} names sections that are not there: the stack has {len(stack)}.")
-    return Source(stack, start, stop, spacing)
+    # Cut along another axis, the record's sections are not the stack's.
+    record = file.provenance if match[5] is None else None
+    marks = parse_defects(defects, stack, record)
+    return Source(stack, start, stop, spacing, marks or None)
 
 
 def source_path(text: str) -> Path:
@@ -55,7 +62,7 @@ def source_path(text: str) -> Path:
     return Path(match[1])
 
 
-def parse_defects(text: str, stack: SliceStack) -> Defects | None:
+def parse_defects(text: str, stack: SliceStack, record: Provenance | None) -> Defects:
     """Marks of a stack from a file of them, or from a list such as ``12,47-48``.
 
     Parameters
@@ -64,6 +71,8 @@ def parse_defects(text: str, stack: SliceStack) -> Defects | None:
         Path of a .json or .csv, or slices counted from 0; none if empty.
     stack : SliceStack
         Which the marks must fit.
+    record : Provenance or None
+        The stack's own: what is synthetic already counts as marked.
 
     Raises
     ------
@@ -71,10 +80,13 @@ def parse_defects(text: str, stack: SliceStack) -> Defects | None:
         If the file or the list cannot be read, or a mark lies outside the stack.
     """
     if not text:
-        return None
-    if Path(text).suffix.lower() in (".json", ".csv"):
+        defects = Defects()
+    elif Path(text).suffix.lower() in (".json", ".csv"):
         defects = Defects.read(text, stack.shape[1:])
     else:
         defects = Defects(set(parse_slices(text)))
-    defects.check(stack.shape)
+    if text:
+        defects.check(stack.shape)
+    if record is not None:
+        defects.whole |= record.numbers
     return defects

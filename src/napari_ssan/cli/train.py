@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from napari_ssan.cli.progress import bars, console
-from napari_ssan.cli.sources import SYNTAX, parse_defects, parse_source
+from napari_ssan.cli.sources import SYNTAX, parse_source
 from napari_ssan.cli.training import find_vgg, interruptible, make_config, tell
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.network.model_file import SUFFIX
@@ -141,9 +140,7 @@ def train(
     )
     if defects and len(stacks) > 1:
         raise BadInput("--defects are the marks of one stack: name one to train on, or no marks.")
-    sources = [parse_source(text) for text in stacks]
-    if defects:
-        sources = [replace(sources[0], defects=parse_defects(defects, sources[0].stack))]
+    sources = [parse_source(text, defects) for text in stacks]
     card = {
         "trained_on": stacks,
         "validated_on": val or [],

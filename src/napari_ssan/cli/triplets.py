@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ import typer
 
 from napari_ssan import __version__
 from napari_ssan.cli.progress import bars, console
-from napari_ssan.cli.sources import SYNTAX, parse_defects, parse_source, source_path
+from napari_ssan.cli.sources import SYNTAX, parse_source, source_path
 from napari_ssan.errors import BadInput
 from napari_ssan.files.output import replacing
 from napari_ssan.stack.comparison import MARKED, flaw
@@ -64,8 +64,7 @@ def triplets(
     _check_folder(folder, [path, *([Path(defects)] if defects else [])], overwrite)
     if match not in ("mean", "histogram"):
         raise BadInput(f"--match is histogram or mean, not {match!r}.")
-    source = parse_source(stack)
-    source = replace(source, defects=parse_defects(defects, source.stack))
+    source = parse_source(stack, defects)
     if source.stack.dtype.name not in DTYPES:
         raise BadInput(
             f"The pixels are {source.stack.dtype.name}, which a PNG does not hold; "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,6 +44,8 @@ class SyntheticSection(BaseModel):
         Whether all of it is synthetic, the marked pixels, or it was absent before.
     share : float
         Share of its pixels that is synthetic, 0 to 1.
+    region : dict or None
+        Which pixels of a region are, see :func:`~napari_ssan.stack.region.packed`.
     neighbours : tuple of int
         Sections that it was made from; a single one was copied.
     position : float
@@ -63,6 +65,7 @@ class SyntheticSection(BaseModel):
     section: int
     kind: Literal["whole", "region", "inserted"]
     share: float
+    region: dict[str, Any] | None = None
     neighbours: tuple[int, ...]
     position: float
     method: str
@@ -74,10 +77,15 @@ class SyntheticSection(BaseModel):
 
     def __str__(self) -> str:
         what = {"whole": "synthetic", "inserted": "inserted, synthetic"}.get(self.kind)
-        what = what or f"{100 * self.share:.2g} % synthetic"
+        what = what or f"{percent(self.share)} synthetic"
         origin = " and ".join(str(z) for z in self.neighbours)
         by = self.model or self.method
         return f"slice {self.section}: {what}, from {origin} ({by})"
+
+
+def percent(share: float) -> str:
+    """A share in words: two digits, or three where two would round it up to all."""
+    return f"{100 * share:.{3 if share >= 0.995 else 2}g} %"
 
 
 class Provenance(BaseModel):

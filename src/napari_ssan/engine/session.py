@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_ssan.engine.jobs import RepairJob
 from napari_ssan.engine.marks import Marks, Row, State, mark_of
+from napari_ssan.engine.provenance import percent
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.sidecar import Saved
 from napari_ssan.errors import BadInput
@@ -223,7 +224,7 @@ class RepairSession:
             return ""
         share = min(1.0, sum(record.share for record in records))
         origin = sorted({z for record in records for z in record.neighbours})
-        what = "synthetic" if share == 1 else f"{100 * share:.2g} % synthetic"
+        what = "synthetic" if share == 1 else f"{percent(share)} synthetic"
         z, number = slot
         which = f"missing section {number} after {z}" if number else f"slice {z}"
         return f"{which}: {what}, from {' and '.join(map(str, origin))}"

@@ -28,7 +28,7 @@ from napari_ssan.stack.intensity import (
     specify,
     to_dtype,
 )
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import Region, packed
 from napari_ssan.stack.sections import Array, Window
 
 #: Intensities of float64 may be larger, but a map of errors has float32.
@@ -115,6 +115,7 @@ class JobSynthesis:
             section=job.slot[0],
             kind=job.kind,
             share=marked_share(job, self.grid.shape),
+            region=None if job.region is None else packed(job.region),
             neighbours=job.neighbours,
             position=job.position,
             method="copy" if self.copied else self.method.name,

@@ -26,11 +26,28 @@ from napari_ssan.files.output import (
     replacing,
 )
 from napari_ssan.files.provenance_io import merged
-from napari_ssan.files.write_tiff import choose_flavour, write_tiff
-from napari_ssan.files.write_zarr import write_zarr
-from napari_ssan.stack.sections import DTYPES, Array, ArrayLike
+from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
+from napari_ssan.files.write_zarr import check_zarr, write_zarr
+from napari_ssan.stack.defects import MALFORMED, Defects
+from napari_ssan.stack.region import region_from_entry
+from napari_ssan.stack.sections import DTYPES, Array, ArrayLike, Window
 
 Progress = Callable[[int, int], None]
+
+
+def check_axes(path: Path, file: StackFile) -> None:
+    """See, before any work is done, whether an output can hold the axes of the input.
+
+    Raises
+    ------
+    BadInput
+        If it cannot.
+    """
+    dtype = np.dtype(file.data.dtype)
+    if kind(path) == "zarr":
+        check_zarr(file.calibration)
+    elif choose_flavour(path, file.flavour, dtype) == "ome-tiff":
+        check_ome(tuple(file.data.shape), dtype, file.calibration)
 
 
 def save_stack(
@@ -139,8 +156,7 @@ class SyntheticMask:
     ----------
     repaired : RepairedStack
     provenance : Provenance or None
-        Sections that were synthetic as a whole before this repair count, too;
-        of regions only the share is known, not the pixels.
+        What was synthetic before this repair counts, too; see :class:`_Earlier`.
     """
 
     dtype = np.dtype(np.uint8)
@@ -148,10 +164,10 @@ class SyntheticMask:
     def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
         self._repaired = repaired
         self.shape = repaired.shape
-        self._whole = _whole_sections(repaired, provenance)
+        self._earlier = _Earlier(repaired, provenance)
 
     def __getitem__(self, index: Any) -> Array:
-        synthetic = self._repaired.synthetic(index) | self._whole[index]
+        synthetic = self._repaired.synthetic(index) | self._earlier[index]
         return np.where(synthetic, np.uint8(255), np.uint8(0))
 
 
@@ -162,7 +178,7 @@ class ErrorMap:
     ----------
     repaired : RepairedStack
     provenance : Provenance or None
-        Of sections that were synthetic as a whole before this repair nothing is known: NaN.
+        Of what was synthetic before this repair nothing is known: NaN; see :class:`_Earlier`.
     """
 
     dtype = np.dtype(np.float32)
@@ -170,24 +186,45 @@ class ErrorMap:
     def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
         self._repaired = repaired
         self.shape = repaired.shape
-        self._whole = _whole_sections(repaired, provenance)
+        self._earlier = _Earlier(repaired, provenance)
 
     def __getitem__(self, index: Any) -> Array:
-        earlier = self._whole[index] & ~self._repaired.synthetic(index)
+        earlier = self._earlier[index] & ~self._repaired.synthetic(index)
         return np.where(earlier, np.float32(np.nan), self._repaired.expected_error[index])
 
 
-def _whole_sections(
-    repaired: RepairedStack, provenance: Provenance | None
-) -> npt.NDArray[np.bool_]:
-    """Which sections are synthetic as a whole; indexed like the image, and takes no memory."""
-    whole = np.zeros(len(repaired.slots), bool)
-    for record in provenance.sections if provenance else ():
-        if record.kind != "region" and record.section < len(whole):
-            whole[record.section] = True
-    along = [1] * len(repaired.shape)
-    along[repaired.stack.z_axis] = -1
-    return np.broadcast_to(whole.reshape(along), repaired.shape)
+class _Earlier:
+    """Which pixels a stack's own record calls synthetic; indexed like the repaired stack.
+
+    Of a region that was repaired by a version that did not record its pixels, the
+    whole section counts: they are among them.
+    """
+
+    def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
+        self._repaired, self._marks = repaired, Defects()
+        _, height, width = repaired.stack.shape
+        now = repaired.provenance.sections
+        for record in provenance.sections if provenance else ():
+            if record in now:
+                continue
+            try:
+                if record.kind != "region" or record.region is None:
+                    self._marks.whole.add(record.section)
+                else:
+                    region = region_from_entry(record.region, (height, width))
+                    self._marks.add_region(record.section, region)
+            except (*MALFORMED, BadInput):
+                self._marks.whole.add(record.section)
+
+    def __getitem__(self, index: Any) -> npt.NDArray[np.bool_]:
+        return self._repaired.assemble(index, self._block, np.dtype(bool))
+
+    def _block(self, sections: range, window: Window, out: Array) -> None:
+        bounds = slice(window[0].start, window[0].stop), slice(window[1].start, window[1].stop)
+        steps = slice(None, None, window[0].step), slice(None, None, window[1].step)
+        for place, z in zip(out, sections, strict=True):
+            mask = self._marks.mask(z, bounds)
+            place[...] = False if mask is None else mask[steps]
 
 
 class _Source:

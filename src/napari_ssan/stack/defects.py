@@ -173,37 +173,45 @@ class Defects:
         Either with a column ``slice`` and, if wanted, ``last`` (to mark a
         range), or the outlines of a Shapes layer as napari saves them
         (``index, shape-type, vertex-index, axis-0, axis-1, axis-2``): polygons,
-        rectangles and ellipses, each on one section. Columns may be separated
-        by commas, semicolons or tabs.
+        rectangles and ellipses, each on one section. Of more axes the last three
+        count. Columns may be separated by commas, semicolons or tabs.
 
         Raises
         ------
         BadInput
             If the table has other columns, entries that are no numbers, or shapes
-            that enclose nothing.
+            that enclose nothing or lie at several places of an axis before the last three.
         """
         separator = max(",;\t", key=text.partition("\n")[0].count)
         table = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
-        rows = list(table)
-        columns = set(rows[0]) if rows else set()
         defects = cls()
         try:
+            rows = list(table)
+            columns = set(rows[0]) if rows else set()
+            axes = sorted(int(name[5:]) for name in columns if re.fullmatch(r"axis-\d", name or ""))
             if "slice" in columns:
                 for row in rows:
                     first = integer(row["slice"])
                     defects.whole.update(_range(first, integer(row.get("last") or first)))
-            elif {"index", "axis-0", "axis-1", "axis-2"} <= columns:
+            elif "index" in columns and len(axes) >= 3:
+                if any(len({float(row[f"axis-{axis}"]) for row in rows}) > 1 for axis in axes[:-3]):
+                    raise BadInput(
+                        "The shapes lie at several places of an axis before the slices; save those "
+                        "of one stack alone."
+                    )
                 shapes: dict[str, list[dict[str, str]]] = {}
                 for row in rows:
                     shapes.setdefault(row["index"], []).append(row)
                 for vertices in shapes.values():
-                    z, outline = _outline(vertices)
+                    z, outline = _outline(vertices, axes[-3:])
                     defects.add_region(z, Region.from_outline(outline, shape))
             else:
                 raise BadInput(
                     "The table of marks needs a column 'slice', or the columns of a saved "
                     "napari Shapes layer."
                 )
+        except csv.Error as error:
+            raise BadInput(f"The table of marks cannot be read: {error}.") from None
         except (ValueError, TypeError, OverflowError) as error:
             if isinstance(error, BadInput):
                 raise
@@ -237,7 +245,7 @@ def parse_slices(text: str) -> list[int]:
     """
     slices: list[int] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        match = re.fullmatch(r"(\d+)(?:\s*-\s*(\d+))?", part)
+        match = re.fullmatch(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?", part)
         if match is None:
             raise BadInput(
                 f"{part!r} names no slice; write slices as in 12,47-48, counting from 0."
@@ -299,12 +307,14 @@ def _entries(content: dict[str, Any], name: str) -> list[Any]:
     return entries
 
 
-def _outline(vertices: list[dict[str, str]]) -> tuple[int, list[tuple[float, float]]]:
+def _outline(
+    vertices: list[dict[str, str]], axes: list[int]
+) -> tuple[int, list[tuple[float, float]]]:
     """Section and outline of a shape from the rows that napari saved of it."""
     kind = vertices[0].get("shape-type") or "polygon"
     if kind not in ("polygon", "rectangle", "ellipse"):
         raise BadInput(f"A {kind} encloses nothing; only closed shapes mark a region.")
-    points = np.array([[float(row[f"axis-{axis}"]) for axis in range(3)] for row in vertices])
+    points = np.array([[float(row[f"axis-{axis}"]) for axis in axes] for row in vertices])
     if np.ptp(points[:, 0]) >= 1:
         raise BadInput("A shape spans several slices; draw one on each.")
     z, outline = round(float(points[0, 0])), points[:, 1:]

@@ -104,18 +104,24 @@ def region_to_entry(z: int, region: Region) -> dict[str, Any]:
     """A region of section `z` as JSON: its outline if it was drawn, else its packed mask."""
     if region.outline is not None:
         return {"slice": z, "outline": region.outline}
-    packed = zlib.compress(np.packbits(region.mask).tobytes())
+    return {"slice": z} | packed(region)
+
+
+def packed(region: Region) -> dict[str, Any]:
+    """The pixels of a region as JSON, wherever it lies."""
+    bits = zlib.compress(np.packbits(region.mask).tobytes())
     return {
-        "slice": z,
         "top": region.top,
         "left": region.left,
-        "shape": region.mask.shape,
-        "bits": base64.b64encode(packed).decode("ascii"),
+        "shape": list(region.mask.shape),
+        "bits": base64.b64encode(bits).decode("ascii"),
     }
 
 
 def region_from_entry(entry: dict[str, Any], shape: tuple[int, int]) -> Region:
-    """The inverse of :func:`region_to_entry`, outlines cut to a section of `shape`.
+    """The inverse of :func:`region_to_entry` and :func:`packed`.
+
+    Outlines are cut to a section of `shape`.
 
     Raises
     ------
