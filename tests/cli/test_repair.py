@@ -234,6 +234,31 @@ def test_outputs_that_must_not_be_are_refused(run, stack, tmp_path):
     assert tifffile.imread(existing).shape == (7, 48, 64)
 
 
+def test_axes_that_an_output_has_not_are_refused_before_the_repair(run, volume, tmp_path):
+    # the sentence stands alone: not even a slice was said to be repaired
+    xyz, arguments = tmp_path / "xyz.zarr", ("--defects", "3", *AVERAGE)
+    zarr.create_array(xyz, data=volume.T, dimension_names=["x", "y", "z"])
+    outcome = run("repair", xyz, tmp_path / "out.ome.tif", *arguments)
+    assert "OME-TIFF cannot hold the axes 'xyz'" in outcome.sentence
+    error = ("--confidence", tmp_path / "error.ome.tif")
+    outcome = run("repair", xyz, tmp_path / "out.ome.zarr", *arguments, *error)
+    assert "OME-TIFF cannot hold the axes 'xyz'" in outcome.sentence
+    odd = tmp_path / "odd.tif"
+    tifffile.imwrite(
+        odd, volume[None, None, None], metadata={"axes": "HRTZYX"}, photometric="minisblack"
+    )
+    outcome = run("repair", odd, tmp_path / "out.ome.zarr", *arguments)
+    assert "OME-Zarr cannot hold the axes" in outcome.sentence
+
+
+def test_expected_errors_of_half_floats_fit_ome_tiff(run, volume, tmp_path):
+    half, error = tmp_path / "half.tif", tmp_path / "error.ome.tif"
+    tifffile.imwrite(half, volume.astype(np.float16), photometric="minisblack")
+    arguments = ("--defects", "3", "--confidence", error, *AVERAGE)
+    assert run("repair", half, tmp_path / "out.tif", *arguments).code == 0
+    assert open_stack(error).data.dtype == np.float32
+
+
 def test_nothing_that_is_read_is_overwritten(run, stack, tmp_path, tiny_model):
     mask = np.zeros((48, 64), np.uint8)
     mask[10:20, 10:20] = 1
@@ -298,12 +323,30 @@ def test_a_full_disk_leaves_nothing_behind(run, stack, tmp_path, monkeypatch):
     def full(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_ssan.engine.stored.np.save", full)
+    monkeypatch.setattr("napari_ssan.engine.stored.np.lib.format.write_array_header_1_0", full)
     outcome = run("repair", stack, tmp_path / "out.tif", "--defects", "3", *AVERAGE)
     assert outcome.code == 2
-    assert "No space left" in outcome.err.splitlines()[-1]
+    assert "the disk is full" in outcome.err.splitlines()[-1]
     assert "Traceback" not in outcome.err
     assert leftovers(tmp_path) == []
+
+
+def test_a_slice_that_cannot_be_read_is_repaired(run, volume, tmp_path):
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, volume, photometric="minisblack", compression="zlib")
+    with tifffile.TiffFile(path) as tif:
+        offset = tif.pages[3].dataoffsets[0]
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 100] = bytes(100)
+    path.write_bytes(content)
+    arguments = (path, tmp_path / "out.tif", "--mask", *AVERAGE)
+    refused = run("repair", *arguments, "--defects", "2")
+    assert refused.code == 2
+    assert "stack.tif cannot be read at slice 3" in refused.err
+    assert leftovers(tmp_path) == []
+    assert run("repair", *arguments, "--defects", "3").code == 0
+    out = tifffile.imread(tmp_path / "out.tif")
+    np.testing.assert_array_equal(np.delete(out, 3, 0), np.delete(volume, 3, 0))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

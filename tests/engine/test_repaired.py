@@ -94,9 +94,31 @@ def test_only_what_is_asked_for_is_read():
     repaired = RepairedStack(SliceStack(counting))
     repaired.add(Patch((2, 0), 0, 0, data[0], None, RECORD))
     assert repaired[:, 5].shape == (6, 70)
-    assert counting.largest == 6 * 70
+    assert counting.largest == 3 * 70
     assert repaired[3, 10:20, 30:40].shape == (10, 10)
-    assert counting.largest == 6 * 70
+    assert counting.largest == 3 * 70
+
+
+def test_a_section_that_is_replaced_is_not_read():
+    data = np.random.default_rng(0).integers(0, 255, (6, 9, 7)).astype(np.uint8)
+
+    class Damaged:
+        shape, dtype = data.shape, data.dtype
+
+        def __getitem__(self, index):
+            if 2 in np.atleast_1d(np.arange(6)[index[0]]):
+                raise BadInput("section 2 cannot be read")
+            return data[index]
+
+    repaired = RepairedStack(SliceStack(Damaged()))
+    repaired.add(Patch((2, 0), 0, 0, data[0, :4], None, RECORD))
+    with pytest.raises(BadInput):
+        repaired[2, 5:]
+    repaired.add(Patch((2, 0), 0, 0, data[0], None, RECORD))
+    expected = data.copy()
+    expected[2] = data[0]
+    for index in (2, slice(None), slice(0, 5, 2), slice(None, None, -1), (slice(1, 4), 3)):
+        np.testing.assert_array_equal(repaired[index], expected[index])
 
 
 def test_large_volumes_do_not_become_arrays():

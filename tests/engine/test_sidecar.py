@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_ssan.engine import sidecar as module
+from napari_ssan.engine import stored
 from napari_ssan.engine.events import Notice, PatchDone
 from napari_ssan.engine.session import RepairSession
 from napari_ssan.engine.sidecar import NAME, Saved, Sidecar, fingerprint
@@ -150,7 +151,6 @@ def test_files_that_nobody_refers_to_are_deleted(stack, side):
         "{",
         "[]",
         '{"format": 1}',
-        '{"format": 99}',
         '{"format": 1, "saved": "2026-01-01", "defects": {"slices": [77]}, "states": [], '
         '"patches": []}',
         "\udcff",
@@ -164,6 +164,38 @@ def test_a_damaged_file_is_kept_aside(stack, side, text):
     (aside,) = side.folder.glob("damaged-*.json")
     assert str(aside) in str(caught.value)
     assert side.load(stack) is None
+
+
+def fail(*args, **options):
+    raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("reason", ["read", "pixels", "newer", "rename"])
+def test_what_may_be_good_is_left_alone(stack, side, monkeypatch, reason):
+    repaired(stack, side)
+    path = side.folder / NAME
+    if reason == "read":
+        monkeypatch.setattr(type(path), "read_text", fail)
+    elif reason == "pixels":
+        monkeypatch.setattr(StoredArray, "_open", fail)
+    elif reason == "newer":
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"format": module.FORMAT + 1}))
+    else:
+        path.write_text("{")
+        monkeypatch.setattr(type(path), "replace", fail)
+    before = {file: file.read_bytes() for file in side.folder.iterdir()}
+    other = Sidecar(side.folder)
+    with pytest.raises(BadInput, match="left as they are") as caught:
+        other.load(stack)
+    assert ("newer version" in str(caught.value)) == (reason == "newer")
+    monkeypatch.undo()
+    session = repaired(stack, other)
+    assert session.repaired.patches((2, 0))
+    session.unmark([(2, 0), (5, 0), (6, 1)])
+    other.release()
+    assert {file: file.read_bytes() for file in side.folder.iterdir()} == before
+    if reason in ("read", "pixels"):
+        assert Sidecar(side.folder).load(stack).lost == 0
 
 
 def test_foreign_pixels_are_not_taken(stack, side):
@@ -302,6 +334,31 @@ def test_a_full_disk_costs_no_work(stack, side, monkeypatch):
     notices = [event.text for event in events if isinstance(event, Notice)]
     assert len(notices) == 1
     assert "No space left" in notices[0]
+
+
+def test_a_full_disk_is_said_in_the_words_of_the_command_line(stack, side, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(stored.np.lib.format, "write_array_header_1_0", full)
+    session = RepairSession(stack)
+    session.mark([2])
+    events = []
+    session.claim().run(events.append, threading.Event(), method="average", sidecar=side)
+    (notice,) = [event.text for event in events if isinstance(event, Notice)]
+    assert "cannot be saved (the disk is full)" in notice
+    assert not list(side.folder.iterdir())
+
+
+def test_a_repair_for_which_there_is_no_room_ends_with_a_sentence(stack, monkeypatch):
+    def full(*args):
+        raise OSError(28, "the disk is full", "/scratch")
+
+    monkeypatch.setattr("napari_ssan.engine.synthesis.buffer", full)
+    session = RepairSession(stack)
+    session.mark([2])
+    with pytest.raises(BadInput, match=r"the disk is full \(/scratch\)"):
+        session.claim().run(lambda event: None, threading.Event(), method="average")
 
 
 def test_a_write_that_fails_leaves_the_old_state(stack, side, monkeypatch):

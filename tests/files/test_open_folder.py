@@ -37,6 +37,22 @@ def test_pixel_size_of_the_first(tmp_path, volume):
     assert calibration.units == (None, "micrometer", "micrometer")
 
 
+def test_the_file_that_cannot_be_read_is_named(tmp_path, volume):
+    for z, section in enumerate(volume()):
+        (tmp_path / f"s{z}.png").write_bytes(imagecodecs.png_encode(section))
+    whole = (tmp_path / "s2.png").read_bytes()
+    (tmp_path / "s2.png").write_bytes(whole[:200] + bytes(40) + whole[240:])
+    data = open_stack(tmp_path).data
+    np.testing.assert_array_equal(data[3], volume()[3])
+    with pytest.raises(BadInput, match=r"^s2\.png cannot be read"):
+        data[:4]
+    (tmp_path / "s5.png").unlink()
+    with pytest.raises(BadInput, match=r"^s5\.png cannot be read"):
+        data[5]
+    with pytest.raises(BadInput, match=r"^s2\.png cannot be read"):
+        open_image(tmp_path / "s2.png")
+
+
 def _refusal(path):
     with pytest.raises(BadInput) as caught:
         open_stack(path)

@@ -54,6 +54,38 @@ def test_both_transformations_count(make):
     assert (calibration.scale, calibration.translate) == ((40, 8, 8), (80, 16, 24))
 
 
+@pytest.mark.parametrize(
+    ("steps", "scale", "translate"),
+    [
+        ([{"type": "scale", "scale": ["50", "4", "4"]}], (50, 4, 4), (0, 0, 0)),
+        ([{"type": "scale", "scale": [None, 0, -4]}], (1, 1, -4), (0, 0, 0)),
+        ([{"type": "translation", "translation": ["-5", None, {}]}], (1, 1, 1), (-5, 0, 0)),
+        ([{"type": "scale", "scale": "444"}, "scale", None], (1, 1, 1), (0, 0, 0)),
+        ([{"type": ["scale"]}, {"type": "scale", "scale": [9, 9]}], (1, 1, 1), (0, 0, 0)),
+        ({"type": "scale", "scale": [50, 4, 4]}, (1, 1, 1), (0, 0, 0)),
+        (7, (1, 1, 1), (0, 0, 0)),
+    ],
+)
+def test_transformations_that_make_no_sense_do_not_count(make, steps, scale, translate):
+    path = make("ome-zarr-0.4")
+    group = zarr.open_group(path)
+    multiscales = list(group.attrs["multiscales"])
+    multiscales[0]["datasets"][0]["coordinateTransformations"] = steps
+    multiscales[0]["axes"][0]["unit"] = 5
+    group.attrs["multiscales"] = multiscales
+    calibration = open_stack(path).calibration
+    assert (calibration.scale, calibration.translate) == (scale, translate)
+    assert calibration.units == (None, "nanometer", "nanometer")
+
+
+def test_voxel_size_that_makes_no_sense(make):
+    path = make("zarr")
+    zarr.open_array(path).attrs.update(voxel_size=["40", -4, None], units=["nm", 5, None])
+    calibration = open_stack(path).calibration
+    assert calibration.scale == (40, -4, 1)
+    assert calibration.units == ("nanometer", None, None)
+
+
 def test_big_endian_comes_out_native(tmp_path, volume):
     path = tmp_path / "in.zarr"
     zarr.create_array(path, data=volume("uint16").astype(">u2"), zarr_format=2)

@@ -17,7 +17,7 @@ def test_case_matters_where_symbols_differ_by_it_alone():
 
 
 def test_pixels_and_the_unknown_are_no_unit():
-    assert [unit_name(u) for u in ("pixel", "", None, "furlong")] == [None] * 4
+    assert [unit_name(u) for u in ("pixel", "", None, "furlong", 5)] == [None] * 5
     assert unit_symbol(None) is None
     assert unit_symbol("angstrom") == "Å"
     assert unit_symbol("second") == "s"

@@ -101,6 +101,36 @@ def test_ome_keeps_what_it_says_of_the_image(tmp_path, make, repair):
     assert reference.attrib["ID"] == note.attrib["ID"]
 
 
+def _pixels(path):
+    with tifffile.TiffFile(path) as tiff:
+        root = ElementTree.fromstring(tiff.ome_metadata)
+    return next(e for e in root.iter() if e.tag.endswith("Pixels")).attrib
+
+
+def test_sections_along_time_are_along_z_in_ome(tmp_path, volume, repair):
+    source, path = tmp_path / "in.tif", tmp_path / "out.ome.tif"
+    metadata = {"axes": "TYX", "unit": "micron", "spacing": 0.05, "finterval": 2.0}
+    tifffile.imwrite(source, volume(), imagej=True, metadata=metadata, resolution=(250, 250))
+    _save(path, source, repair, inserted=True)
+    pixels = _pixels(path)
+    assert (pixels["SizeZ"], pixels["SizeT"]) == ("7", "1")
+    assert (pixels["PhysicalSizeZ"], pixels["PhysicalSizeZUnit"]) == ("0.05", "µm")
+    assert "TimeIncrement" not in pixels
+
+
+def test_ome_keeps_its_sections_along_time(tmp_path, volume, repair):
+    source, path = tmp_path / "in.ome.tif", tmp_path / "out.tif"
+    metadata = {"axes": "TYX", "PhysicalSizeZ": 50.0, "PhysicalSizeZUnit": "nm"}
+    metadata |= {"TimeIncrement": 1.5, "TimeIncrementUnit": "s"}
+    tifffile.imwrite(source, volume(), metadata=metadata)
+    file, _ = _save(path, source, repair)
+    again = open_stack(path)
+    assert file.axes == again.axes == "tyx"
+    assert file.calibration.along("t") == again.calibration.along("t") == (50, "nanometer")
+    for key in ("SizeZ", "SizeT", *metadata.keys() - {"axes"}):
+        assert _pixels(path)[key] == _pixels(source)[key]
+
+
 def test_ome_annotations_of_others_stay(tmp_path, make, repair):
     source = tmp_path / "in.ome.tif"
     note = {"Namespace": "lab", "Value": {"operator": "Ann & Bob"}}
@@ -175,6 +205,35 @@ def test_lossless_compression_stays(tmp_path, make, repair, options):
         assert after.pages[0].compression == before.pages[0].compression
         assert after.pages[0].predictor == before.pages[0].predictor
         np.testing.assert_array_equal(after.asarray(), expected)
+
+
+@pytest.mark.parametrize(("dtype", "predictor"), [("float32", 2), ("int32", 3)])
+@pytest.mark.parametrize("name", ["out.tif", "out.ome.tif"])
+def test_predictors_that_do_not_fit_the_pixels_go(tmp_path, volume, name, dtype, predictor):
+    path = tmp_path / name
+    traits = TiffTraits(compression=8, predictor=predictor)
+    save_stack(path, volume(dtype), Calibration.of("zyx", z_axis=0, flavour="tiff", tiff=traits))
+    with tifffile.TiffFile(path) as tiff:
+        assert (tiff.pages[0].compression, tiff.pages[0].predictor) == (8, 1)
+        np.testing.assert_array_equal(tiff.asarray(), volume(dtype))
+
+
+def test_integer_predictor_of_float_pixels(tmp_path, volume, repair):
+    source, path = tmp_path / "in.tif", tmp_path / "out.tif"
+    options = {"compression": "zlib", "predictor": 2, "metadata": None}
+    tifffile.imwrite(source, volume("float32").view("int32"), **options)
+    with tifffile.TiffFile(source, mode="r+b") as tiff:
+        for page in tiff.pages:
+            page.tags["SampleFormat"].overwrite(3)
+    _, expected = _save(path, source, repair)
+    np.testing.assert_array_equal(tifffile.imread(path), expected)
+
+
+def test_predictor_of_float_pixels_stays(tmp_path, make, repair):
+    path = tmp_path / "out.tif"
+    _save(path, make("tiff", "float32", compression="zlib", predictor=3), repair)
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.pages[0].predictor == 3
 
 
 @pytest.mark.parametrize("flavour", ["ome-tiff", "tiff"])

@@ -69,6 +69,31 @@ def test_sections_along_time_are_along_z(tmp_path, volume, repair):
     np.testing.assert_array_equal(again.stack().read(0), volume()[0])
 
 
+@pytest.mark.parametrize(
+    ("size", "along_z"),
+    [({"PhysicalSizeZ": 50.0, "PhysicalSizeZUnit": "nm"}, (50, "nanometer")), ({}, (1, None))],
+)
+def test_time_between_sections_is_no_distance(tmp_path, volume, repair, size, along_z):
+    source = tmp_path / "in.ome.tif"
+    time = {"TimeIncrement": 1.5, "TimeIncrementUnit": "s"}
+    tifffile.imwrite(source, volume(), metadata={"axes": "TYX", **time, **size})
+    file = open_stack(source)
+    save_stack(tmp_path / "out.zarr", repair(file.stack()), file)
+    again = open_stack(tmp_path / "out.zarr")
+    assert again.axes == "zyx"
+    assert again.calibration.along("z") == along_z
+
+
+def test_sections_along_time_have_the_distance_of_the_z_axis(tmp_path, volume):
+    calibration = Calibration.of(
+        "tzyx", (1.5, 50, 4, 4), ("s", "nm", "nm", "nm"), z_axis=0, flavour="tiff"
+    )
+    save_stack(tmp_path / "out.zarr", volume()[:, None], calibration)
+    again = open_stack(tmp_path / "out.zarr").calibration
+    assert again.along("z") == (50, "nanometer")
+    assert again.along("t") == (1.5, "second")
+
+
 def test_z_stays_last(tmp_path, volume, repair):
     source = tmp_path / "in.zarr"
     zarr.create_array(source, data=volume().transpose(2, 1, 0), dimension_names=["x", "y", "z"])
@@ -94,6 +119,8 @@ def test_axes_that_ome_zarr_has_not(tmp_path, volume):
     data = volume()[None, None, None]
     with pytest.raises(BadInput, match="cannot hold the axes"):
         save_stack(tmp_path / "a.zarr", data, Calibration.of("uvtzyx", z_axis=3))
+    with pytest.raises(BadInput, match="cannot hold the axes"):
+        save_stack(tmp_path / "a.zarr", volume(), Calibration.of("zab", z_axis=0))
     assert not list(tmp_path.iterdir())
 
 

@@ -847,6 +847,28 @@ def test_a_damaged_sidecar_is_a_sentence(controller, make_controller, volume, no
     assert second.view.marking.mark.isEnabled()
 
 
+def test_marks_of_a_newer_version_stay_as_they_are(
+    controller, make_controller, volume, notifications
+):
+    controller.bench.session.mark([2])
+    folder = controller.bench._autosave.sidecar.folder
+    repair(controller)
+    crash(controller)
+    (path,) = folder.glob("marks.json")
+    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    again = ViewerModel()
+    again.add_image(volume)
+    second = make_controller(again)
+    second.bench.session.mark([6])
+    repair(second)
+    assert states(second) == {((6, 0),): "synthesized"}
+    second.close()
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+    (told,) = notifications
+    assert "newer version" in told.message
+
+
 def test_a_full_disk_is_told_once(controller, monkeypatch, notifications):
     def full(self, saved):
         raise OSError(28, "No space left on device")

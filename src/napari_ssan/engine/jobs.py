@@ -14,7 +14,7 @@ from napari_ssan.engine.methods import make_method
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.engine.sidecar import Sidecar
-from napari_ssan.errors import Cancelled
+from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.sections import SliceStack
 
@@ -88,7 +88,7 @@ class RepairJob:
         Raises
         ------
         BadInput
-            If the stack cannot be repaired as asked.
+            If the stack cannot be repaired as asked, or there is no room for it.
         Cancelled
             If `cancel` was set.
         """
@@ -120,6 +120,12 @@ class RepairJob:
                         )
                         sidecar = None
                 report(PatchDone(patch))
+        except OSError as error:  # no room for pixels that are too many for memory
+            where = f" ({error.filename})" if error.filename else ""
+            raise BadInput(
+                f"The repair has stopped: {error.strerror or error}{where}; "
+                "see to that, and repair again."
+            ) from error
         finally:
             free_gpu()
 

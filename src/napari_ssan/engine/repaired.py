@@ -197,10 +197,9 @@ class RepairedStack:
 
     def _block(self, sections: range, window: Window, out: Array) -> None:
         for span, start in self._runs(sections):
-            if span is not None:
-                out[start : start + len(range(len(self.stack))[span])] = self.stack.read_block(
-                    span, window
-                )
+            out[start : start + len(range(len(self.stack))[span])] = self.stack.read_block(
+                span, window
+            )
         for number, z in enumerate(sections):
             for patch in self._patches.get(self.slots[z], []):
                 patch.lay(out[number], window)
@@ -211,23 +210,30 @@ class RepairedStack:
             for patch in self._patches.get(self.slots[z], []):
                 patch.lay(out[number], window, np.broadcast_to(True, patch.pixels.shape))
 
-    def _runs(self, sections: range) -> Iterator[tuple[slice | None, int]]:
+    def _runs(self, sections: range) -> Iterator[tuple[slice, int]]:
         """Evenly spaced source sections that can be read at once, and where they go."""
+        slots, step = [self.slots[at] for at in sections], sections.step
         start = 0
-        while start < len(sections):
-            z, inserted = self.slots[sections[start]]
-            stop = start + 1
-            if inserted:
-                yield None, start
-            else:
-                step = sections.step
-                while stop < len(sections) and self.slots[sections[stop]] == (
-                    z + (stop - start) * step,
-                    0,
-                ):
-                    stop += 1
-                yield slice(z, z + (stop - start - 1) * step + 1, step), start
+        while start < len(slots):
+            z, stop = slots[start][0], start + 1
+            if self._replaced(slots[start]):
+                start = stop
+                continue
+            while (
+                stop < len(slots)
+                and slots[stop] == (z + (stop - start) * step, 0)
+                and not self._replaced(slots[stop])
+            ):
+                stop += 1
+            yield slice(z, z + (stop - start - 1) * step + 1, step), start
             start = stop
+
+    def _replaced(self, slot: Slot) -> bool:
+        """Whether nothing of a section is the source's, which perhaps cannot even be read."""
+        return slot[1] > 0 or any(
+            patch.mask is None and patch.pixels.shape == self.stack.shape[1:]
+            for patch in self._patches.get(slot, [])
+        )
 
 
 def _resolve(index: Any, shape: tuple[int, ...]) -> tuple[list[slice], list[bool], list[bool]]:

@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from napari_ssan.engine.lock import FileLock
 from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repaired import Patch, Slot
-from napari_ssan.engine.stored import StoredArray, store
+from napari_ssan.engine.stored import StoredArray, store, worded
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.region import Mask, Region
@@ -84,6 +84,8 @@ class Sidecar:
         self._lock: FileLock | None = None
         # Pixels that what was saved refers to; None while others may be in use.
         self._needed: tuple[Patch, ...] | None = None
+        # What is saved could not be read, though it may be good: nothing is changed then.
+        self._sealed = False
 
     @classmethod
     def of(cls, stack: SliceStack, source: Path | None) -> Sidecar:
@@ -128,43 +130,51 @@ class Sidecar:
         Raises
         ------
         BadInput
-            If the file is damaged. It is kept aside under another name.
+            If the file is damaged: it is kept aside under another name. Or if it cannot be
+            read now, or by this version: it is left alone, and nothing is saved any more.
         """
         path = self.folder / NAME
         try:
-            text = path.read_text(encoding="utf-8")
+            content = json.loads(path.read_text(encoding="utf-8"))
+            saved = None if content["format"] > FORMAT else self._parse(content, stack)
         except FileNotFoundError:
             self._prune(())
             return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise self._put_aside(path, str(error)) from None
-        try:
-            content = json.loads(text)
-            if content["format"] > FORMAT:
-                raise BadInput("a newer version of napari-ssan wrote them")
-            defects = Defects.from_json(json.dumps(content["defects"]), stack.shape[1:])
-            defects.check(stack.shape)
-            states = {_slot(e["slot"]): str(e["state"]) for e in content["states"]}
-            when = datetime.fromisoformat(content["saved"])
-            patches = [self._read_patch(entry, stack) for entry in content["patches"]]
+        except OSError as error:
+            raise self._seal(error.strerror or str(error)) from None
         except (BadInput, ValueError, TypeError, KeyError, AttributeError) as error:
             raise self._put_aside(path, str(error)) from None
+        if saved is None:
+            raise self._seal("a newer version of napari-ssan wrote them: update yours")
+        self._prune(saved.patches)
+        self._needed = saved.patches
+        return saved
+
+    def _parse(self, content: dict[str, Any], stack: SliceStack) -> Saved:
+        defects = Defects.from_json(json.dumps(content["defects"]), stack.shape[1:])
+        defects.check(stack.shape)
+        states = {_slot(e["slot"]): str(e["state"]) for e in content["states"]}
+        when = datetime.fromisoformat(content["saved"])
+        patches = [self._read_patch(entry, stack) for entry in content["patches"]]
         found = tuple(patch for patch in patches if patch is not None)
-        self._prune(found)
-        self._needed = found
         return Saved(defects, states, found, when, len(patches) - len(found))
 
     def save(self, saved: Saved) -> None:
         """Write the state, whole or not at all; without any mark there is none to be kept.
+
+        Does nothing, as does :meth:`keep`, if what is there was left alone by :meth:`load`.
 
         Raises
         ------
         OSError
             If it cannot be written, as when the disk is full.
         """
+        if self._sealed:
+            return
         self._needed = None
         if saved.defects:
-            self._write(saved)
+            with worded(self.folder):
+                self._write(saved)
         else:
             (self.folder / NAME).unlink(missing_ok=True)
             self._remove_if_empty()
@@ -201,8 +211,11 @@ class Sidecar:
         OSError
             If they cannot be written.
         """
+        if self._sealed:
+            return patch
         self._needed = None
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with worded(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         z, number = patch.slot
         name = f"{z}-{number}-{patch.top}-{patch.left}-{os.urandom(4).hex()}.npy"
         pixels = store(self.folder / name, np.asarray(patch.pixels[:]))
@@ -235,7 +248,7 @@ class Sidecar:
             record = SyntheticSection.model_validate(entry["record"])
             pixels = StoredArray(self.folder / Path(entry["file"]).name)
             mask = None if entry["mask"] is None else _mask_from_json(entry["mask"], stack)
-        except (OSError, ValueError, EOFError, BadInput, ValidationError):
+        except (FileNotFoundError, ValueError, EOFError, BadInput, ValidationError):
             return None
         ends = np.add((top, left), pixels.shape)
         fits = len(pixels.shape) == 2 and (ends <= stack.shape[1:]).all() and min(top, left) >= 0
@@ -252,7 +265,7 @@ class Sidecar:
             return None
         try:
             error = StoredArray(self.folder / Path(name).name)
-        except (OSError, ValueError, EOFError):
+        except (FileNotFoundError, ValueError, EOFError):
             return None
         return error if error.shape == shape and error.dtype == np.float32 else None
 
@@ -261,9 +274,16 @@ class Sidecar:
         try:
             path.replace(aside)
         except OSError:
-            aside = path
+            return self._seal(reason)
         return BadInput(
             f"The saved marks of this stack cannot be read ({reason}); they are kept as {aside}."
+        )
+
+    def _seal(self, reason: str) -> BadInput:
+        self._sealed = True
+        return BadInput(
+            f"The saved marks of this stack cannot be read ({reason}); they are left as they are "
+            f"in {self.folder}, and what is done now is not saved: export it to keep it."
         )
 
 

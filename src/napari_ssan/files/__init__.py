@@ -3,11 +3,12 @@
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.open import StackFile, open_image, open_stack, read_provenance
 from napari_ssan.files.output import check_distinct, check_output, error_path, mask_path
-from napari_ssan.files.save import save_stack
+from napari_ssan.files.save import check_axes, save_stack
 
 __all__ = [
     "Calibration",
     "StackFile",
+    "check_axes",
     "check_distinct",
     "check_output",
     "error_path",

@@ -126,17 +126,23 @@ class Calibration:
         return self.axes[:z] + "z" + self.axes[z + 1 :]
 
     def with_z(self) -> Calibration:
-        """Give the same with the axis of the sections called z, even if it was called time."""
+        """Give the same with the axis of the sections called z, even if it was called time.
+
+        A z axis of length 1 changes places with it; without one, a duration is no distance.
+        """
         z = self.z_axis
         if z is None or self.axes[z] in "zyxc":
             return self
-        axes = self.axes.replace("z", self.axes[z])
-        unit = None if self.units[z] in TIMES else self.units[z]
-        return replace(
-            self,
-            axes=axes[:z] + "z" + axes[z + 1 :],
-            units=(*self.units[:z], unit, *self.units[z + 1 :]),
-        )
+        known = list(zip(self.axes, self.scale, self.units, self.translate, strict=True))
+        other = self.axes.find("z")
+        if other >= 0:
+            known[z], known[other] = known[other], known[z]
+        elif self.units[z] in TIMES:
+            known[z] = ("z", 1.0, None, 0.0)
+        else:
+            known[z] = ("z", *known[z][1:])
+        axes, scale, units, translate = zip(*known, strict=True)
+        return replace(self, axes="".join(axes), scale=scale, units=units, translate=translate)
 
     def along(self, axis: str) -> tuple[float, str | None]:
         """Scale and unit of an axis; (1, None) if there is none of that name."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -55,19 +56,37 @@ class LazyArray:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Array:
-        try:
+        with reading(self._name, _place(index, self.shape)):
             # a copy: a view of a mapped file would be read-only and keep the file open
             return np.array(self._source[index], dtype=self.dtype)
-        except (IndexError, MemoryError):
-            raise
-        except Exception as error:
-            raise BadInput(
-                f"{self._name} cannot be read to the end, it may be damaged: {_first_line(error)}."
-            ) from error
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         array = self[(slice(None),) * self.ndim]
         return array if dtype is None else array.astype(dtype, copy=False)
+
+
+@contextlib.contextmanager
+def reading(name: str, place: str = "to the end") -> Iterator[None]:
+    """Have what goes wrong while a file is read be a sentence that names the file."""
+    try:
+        yield
+    except (IndexError, MemoryError, BadInput):
+        raise
+    except Exception as error:
+        raise BadInput(
+            f"{name} cannot be read {place}, it may be damaged: {_first_line(error)}."
+        ) from error
+
+
+def _place(index: Any, shape: tuple[int, ...]) -> str:
+    """Say which slice an index asks for, if that is a single one of a stack (..., y, x)."""
+    parts = index if isinstance(index, tuple) else (index,)
+    long = [axis for axis, length in enumerate(shape[:-2]) if length > 1]
+    if len(long) == 1 and long[0] < len(parts) and not any(part is Ellipsis for part in parts):
+        asked = np.arange(shape[long[0]])[parts[long[0]]]
+        if asked.size == 1:
+            return f"at slice {asked.item()}"
+    return "to the end"
 
 
 def _nothing() -> None:

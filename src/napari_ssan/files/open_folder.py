@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration
-from napari_ssan.files.lazy import LazyArray
+from napari_ssan.files.lazy import LazyArray, reading
 from napari_ssan.files.open_tiff import open_tiff
 from napari_ssan.stack.sections import Array
 
@@ -95,12 +95,13 @@ def look(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
 
 def read_image(file: Path) -> Array:
     """Pixels of a single-section image, (height, width)."""
-    if file.suffix.lower() == ".png":
-        return np.asarray(imagecodecs.png_decode(file.read_bytes()))
-    data = open_tiff(file).data
-    pixels = data[(0,) * (data.ndim - 2)]
-    data.close()
-    return pixels
+    with reading(file.name):
+        if file.suffix.lower() == ".png":
+            return np.asarray(imagecodecs.png_decode(file.read_bytes()))
+        data = open_tiff(file).data
+        pixels = data[(0,) * (data.ndim - 2)]
+        data.close()
+        return pixels
 
 
 class _Files:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
 from typing import Any
 
@@ -113,20 +113,33 @@ def _axis_names(axes: Any, ndim: int) -> str:
 def _transform(multiscale: dict[str, Any], ndim: int) -> tuple[list[float], list[float]]:
     """Scale and translation of the full resolution: the dataset's, then the image's."""
     scale, translate = np.ones(ndim), np.zeros(ndim)
-    steps = [
-        *(multiscale["datasets"][0].get("coordinateTransformations") or []),
-        *(multiscale.get("coordinateTransformations") or []),
-    ]
-    for step in steps:
-        kind = step.get("type")
-        values = step.get(kind)
-        if not isinstance(values, Sequence) or len(values) != ndim:
-            continue
-        if kind == "scale":
-            scale, translate = scale * values, translate * values
-        elif kind == "translation":
-            translate = translate + values
+    for holder in (multiscale["datasets"][0], multiscale):
+        steps = holder.get("coordinateTransformations")
+        for step in steps if isinstance(steps, list) else ():
+            kind = step.get("type") if isinstance(step, dict) else None
+            values = step.get(kind) if kind in ("scale", "translation") else None
+            if not isinstance(values, list) or len(values) != ndim:
+                continue
+            if kind == "scale":
+                factors = [_size(value) for value in values]
+                scale, translate = scale * factors, translate * factors
+            else:
+                translate = translate + [_number(value, 0.0) for value in values]
     return scale.tolist(), translate.tolist()
+
+
+def _number(value: Any, default: float) -> float:
+    """Read a finite number, else the default."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return default
+    return number if math.isfinite(number) else default
+
+
+def _size(value: Any) -> float:
+    """Read the size of a pixel; 1, as if it were not given, where it makes no sense."""
+    return _number(value, 1.0) or 1.0
 
 
 def _window(omero: Any) -> tuple[float, float] | None:
@@ -150,15 +163,12 @@ def _bare(path: Path, array: zarr.Array) -> Calibration:
     size = attributes.get("voxel_size", attributes.get("resolution"))
     units = attributes.get("units")
     given = isinstance(size, list) and len(size) == array.ndim
-    try:
-        scale = [float(s) for s in size] if given and size else None
-    except (TypeError, ValueError):
-        scale = None
+    scale = [_size(s) for s in size] if given and size else None
     named = isinstance(units, list) and len(units) == array.ndim
     return Calibration.of(
         axes,
         scale,
-        [unit_name(str(unit)) for unit in units] if named and units else None,
+        [unit_name(unit) for unit in units] if named and units else None,
         flavour="zarr",
         name=path.name.split(".")[0],
         provenance=from_plain(attributes.get(KEY)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -14,20 +13,12 @@ from uuid import uuid4
 import numpy as np
 import numpy.typing as npt
 
+from napari_ssan.engine.stored import REASONS
 from napari_ssan.errors import BadInput
 from napari_ssan.files.open_zarr import is_zarr
 
 #: What an output may be called, the longest ending first.
 ENDINGS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr")
-
-_REASONS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file system allows no file that large",
-    errno.EACCES: "permission is denied",
-    errno.EPERM: "permission is denied",
-    errno.EROFS: "the disk is read-only",
-}
 
 
 def ending(path: Path) -> str:
@@ -221,5 +212,5 @@ def _remove(path: Path) -> None:
 
 
 def _failure(path: Path, error: OSError) -> str:
-    reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
     return f"The output {path} could not be written: {reason}; nothing of it was left behind."

@@ -43,11 +43,10 @@ def check_axes(path: Path, file: StackFile) -> None:
     BadInput
         If it cannot.
     """
-    dtype = np.dtype(file.data.dtype)
     if kind(path) == "zarr":
         check_zarr(file.calibration)
-    elif choose_flavour(path, file.flavour, dtype) == "ome-tiff":
-        check_ome(tuple(file.data.shape), dtype, file.calibration)
+    elif choose_flavour(path, file.flavour, np.dtype(file.data.dtype)) == "ome-tiff":
+        check_ome(tuple(file.data.shape), file.calibration)
 
 
 def save_stack(

@@ -196,6 +196,9 @@ def _ome(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -> 
         if name in ome:
             scale[axis] = _number(ome[name], 1.0)
             units[axis] = unit_name(ome.get(f"{name}Unit", "s" if axis == "t" else "µm"))
+    if "z" in scale and "z" not in axes:
+        # the sections lie along time: their distance counts, not a duration
+        scale["t"], units["t"] = scale["z"], units["z"]
     return Calibration.of(
         axes,
         [scale.get(axis, 1.0) for axis in axes],

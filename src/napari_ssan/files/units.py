@@ -53,13 +53,15 @@ _ALIASES = (
 )
 
 
-def unit_name(unit: str | None) -> str | None:
+def unit_name(unit: object) -> str | None:
     """Name of a unit as OME-Zarr and pint spell it, or None if it is unknown or none.
 
     >>> unit_name("µm"), unit_name("microns"), unit_name("pixel")
     ('micrometer', 'micrometer', None)
     """
-    unit = (unit or "").strip()
+    if not isinstance(unit, str):
+        return None
+    unit = unit.strip()
     if unit in _ALIASES:
         return _ALIASES[unit]
     lower = unit.lower()

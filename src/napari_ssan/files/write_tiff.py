@@ -18,6 +18,9 @@ from napari_ssan.files.tiff_calibration import NAMESPACE, plain_metadata
 from napari_ssan.files.units import in_unit, unit_symbol
 from napari_ssan.stack.sections import BAND_PIXELS, ArrayLike
 
+#: Pixels that each predictor is for; a file may combine them as tifffile doesn't.
+PREDICTED = {2: "iu", 3: "f"}
+
 TiffFlavour = Literal["tiff", "imagej", "ome-tiff"]
 
 #: Bytes of pixels up to which a classic TIFF is written; offsets have 32 bits.
@@ -85,7 +88,9 @@ def write_tiff(
         else traits.photometric % 3,
         "colormap": traits.colormap if dtype.kind == "u" else None,
         "compression": None if traits.compression == 1 else traits.compression,
-        "predictor": None if traits.predictor == 1 else traits.predictor,
+        "predictor": traits.predictor
+        if dtype.kind in PREDICTED.get(traits.predictor, "")
+        else None,
         "software": "napari-ssan",
     }
     writer: dict[str, Any] = {"bigtiff": big, "ome": False}
@@ -109,6 +114,9 @@ def write_tiff(
             else {"resolution": resolution, "resolutionunit": unit}
         )
     else:
+        if flavour == "ome-tiff":
+            check_ome(shape, calibration)
+            calibration = calibration if same else calibration.with_z()
         shape, axes = _squeezed(shape, calibration.named_axes)
         if flavour == "imagej":
             # ImageJ's own way beyond 4 GB: one page, and the pixels of all in a row after it
@@ -128,8 +136,6 @@ def write_tiff(
                     "resolutionunit": traits.resolution_unit,
                 }
         options["metadata"]["axes"] = axes
-        if flavour == "ome-tiff":
-            _check_ome(shape, dtype, options["metadata"])
     height, width = shape[-2:]
     rows = max(1, BAND_PIXELS // width)
     if options["compression"] is None and rows < height:
@@ -159,15 +165,15 @@ def _pages(
             yield pixels.tobytes() if plain else pixels
 
 
-def _check_ome(shape: tuple[int, ...], dtype: np.dtype[Any], metadata: dict[str, Any]) -> None:
+def check_ome(shape: tuple[int, ...], calibration: Calibration) -> None:
     """Refuse axes that OME has not; tifffile would only do so after all is written."""
+    shape, axes = _squeezed(shape, calibration.with_z().axes)
     stored = (int(np.prod(shape[:-2], dtype=int)), 1, 1, *shape[-2:], 1)
     try:
-        tifffile.OmeXml().addimage(dtype, shape, stored, **metadata)
+        tifffile.OmeXml().addimage("uint8", shape, stored, axes=axes)
     except tifffile.OmeXmlError as error:
-        axes = metadata["axes"].lower()
         raise BadInput(
-            f"OME-TIFF cannot hold the axes {axes!r}; write .ome.zarr or .tif."
+            f"OME-TIFF cannot hold the axes {axes.lower()!r}; write .ome.zarr or .tif."
         ) from error
 
 

@@ -60,20 +60,13 @@ def write_zarr(
         If OME-Zarr cannot hold the axes.
     """
     shape = tuple(data.shape)
+    check_zarr(calibration)
     calibration = calibration.with_z()
-    axes = calibration.axes
-    # a sort that keeps the order of equals: time first, then channel and others, then space
-    order = sorted(range(len(axes)), key=lambda at: _ORDER.get(_TYPES.get(axes[at], ""), 1))
-    y, x = axes.index("y"), axes.index("x")
+    order = _order(calibration.axes)
+    y, x = calibration.axes.index("y"), calibration.axes.index("x")
     shapes = _level_shapes(shape, y, x)
     attributes = {KEY: to_plain(provenance)} if provenance is not None else None
-    try:
-        image = _image(calibration, order, len(shapes))
-    except ValidationError as error:
-        raise BadInput(
-            f"OME-Zarr cannot hold the axes {calibration.axes!r}; it wants z, y and x, and "
-            "at most one time and one channel axis before them."
-        ) from error
+    image = _image(calibration, order, len(shapes))
     _, arrays = prepare_image(
         path,
         image,
@@ -85,6 +78,23 @@ def write_zarr(
     levels = [arrays[str(number)] for number in range(len(shapes))]
     for place in np.ndindex(*(n for at, n in enumerate(shape) if at not in (y, x))):
         _write_section(data, levels, order, place, (y, x), step)
+
+
+def check_zarr(calibration: Calibration) -> None:
+    """Refuse axes that OME-Zarr has not."""
+    calibration = calibration.with_z()
+    try:
+        _image(calibration, _order(calibration.axes), 1)
+    except ValidationError as error:
+        raise BadInput(
+            f"OME-Zarr cannot hold the axes {calibration.axes!r}; it wants z, y and x, and "
+            "at most one time and one channel axis before them."
+        ) from error
+
+
+def _order(axes: str) -> list[int]:
+    """Order that OME-Zarr wants: time first, then channel and others, then space as it was."""
+    return sorted(range(len(axes)), key=lambda at: _ORDER.get(_TYPES.get(axes[at], ""), 1))
 
 
 def _write_section(

@@ -97,6 +97,10 @@ def test_marks_that_cannot_be_read_are_not_passed_over(volume):
     with pytest.raises(BadInput, match="Repair slice"):
         saved_marks(stack, None)
     assert (folder / "marks.json").exists()
+    (folder / "marks.json").unlink()
+    (folder / "marks.json").mkdir()
+    with pytest.raises(BadInput, match="try again"):
+        saved_marks(stack, None)
 
 
 def test_open_sessions_are_known_by_their_layer(viewer, image, volume):

@@ -87,7 +87,11 @@ def saved_marks(stack: SliceStack, source: Path | None) -> Defects:
         return Defects.from_json(json.dumps(content["defects"]), stack.shape[1:])
     except FileNotFoundError:
         return Defects()
-    except (OSError, BadInput, *MALFORMED):
+    except OSError as error:
+        raise BadInput(
+            f"The saved marks of this stack cannot be read ({error.strerror or error}); try again."
+        ) from None
+    except (BadInput, *MALFORMED):
         raise BadInput(
             "The saved marks of this stack cannot be read: open the dock Repair slice, which puts "
             "them aside, and mark what is broken again."
