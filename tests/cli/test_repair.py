@@ -157,6 +157,16 @@ def test_the_mask_of_synthetic_pixels_on_request(run, stack, tmp_path):
     np.testing.assert_array_equal(np.flatnonzero(mask.any((1, 2))), [3])
 
 
+def test_a_synthetic_neighbour_is_told_of(run, stack, tmp_path):
+    first, second, third = (tmp_path / f"{number}.tif" for number in range(3))
+    assert run("repair", stack, first, "--defects", "3", *AVERAGE).code == 0
+    assert (
+        "slice 3 served as a neighbour"
+        in run("repair", first, second, "--defects", "4", *AVERAGE).err
+    )
+    assert "served" not in run("repair", first, third, "--defects", "3,4", *AVERAGE).err
+
+
 def test_notices_are_said(run, stack, tmp_path):
     outcome = run("repair", stack, tmp_path / "out.tif", "--defects", "6", *AVERAGE)
     assert outcome.code == 0

@@ -12,8 +12,10 @@ import typer
 from napari_ssan.cli.progress import bars
 from napari_ssan.engine.methods import METHODS
 from napari_ssan.engine.repair import repair as repair_stack
+from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
 from napari_ssan.files import (
+    StackFile,
     check_axes,
     check_distinct,
     check_output,
@@ -115,6 +117,11 @@ def repair(
             views=views,
             scratch=Path(scratch),
         )
+        for z in _borrowed(repaired, file):
+            show.say(
+                f"Note: slice {z} served as a neighbour, though the stack's own record calls it "
+                "synthetic; mark it, too, to have real ones used."
+            )
         save_stack(
             output,
             repaired,
@@ -124,6 +131,15 @@ def repair(
             error=confidence or False,
             progress=lambda done, total: show.show("writing", done, total),
         )
+
+
+def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
+    """Slices that were synthetic before, and from which others were made now."""
+    if file.provenance is None:
+        return []
+    records = repaired.provenance.sections
+    used = {repaired.slots[place][0] for record in records for place in record.neighbours}
+    return sorted(used & file.provenance.numbers)
 
 
 def gather(
