@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,14 +11,16 @@ from napari_ssan.engine import stored
 from napari_ssan.engine.stored import REASONS, buffer, store
 
 
-@pytest.fixture
+@contextmanager
 def little_room():
-    """No file may be larger than 8 kB."""
+    """No file may be larger than 8 kB; for no longer than need be: a test's report is a file."""
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2**13, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float16", "float64"])
@@ -29,8 +32,8 @@ def test_round_trip(tmp_path, dtype):
         np.testing.assert_array_equal(np.load(tmp_path / f"{z}.npy"), part)
 
 
-def test_where_there_is_no_room_for_pixels_it_is_said(tmp_path, little_room):
-    with pytest.raises(OSError, match=REASONS[errno.EFBIG]) as caught:
+def test_where_there_is_no_room_for_pixels_it_is_said(tmp_path):
+    with pytest.raises(OSError, match=REASONS[errno.EFBIG]) as caught, little_room():
         store(tmp_path / "a.npy", np.zeros(9000, np.uint8))
     assert caught.value.errno == errno.EFBIG
     assert caught.value.filename == str(tmp_path)
@@ -62,8 +65,8 @@ def test_a_mapped_file_has_its_room_beforehand(tmp_path, mapped, monkeypatch):
     assert not [path for path in tmp_path.iterdir() if os.name != "nt"]
 
 
-def test_where_there_is_no_room_for_a_buffer_it_is_said(tmp_path, mapped, little_room):
-    with pytest.raises(OSError, match=REASONS[errno.EFBIG]) as caught:
+def test_where_there_is_no_room_for_a_buffer_it_is_said(tmp_path, mapped):
+    with pytest.raises(OSError, match=REASONS[errno.EFBIG]) as caught, little_room():
         buffer((100, 100), np.dtype(np.uint8), tmp_path)
     assert caught.value.filename == str(tmp_path)
     assert not list(tmp_path.iterdir())
