@@ -79,13 +79,12 @@ def parse_defects(text: str, stack: SliceStack, record: Provenance | None) -> De
     BadInput
         If the file or the list cannot be read, or a mark lies outside the stack.
     """
-    if not text:
-        defects = Defects()
-    elif Path(text).suffix.lower() in (".json", ".csv"):
-        defects = Defects.read(text, stack.shape[1:])
-    else:
-        defects = Defects(set(parse_slices(text)))
+    defects = Defects()
     if text:
+        if Path(text).suffix.lower() in (".json", ".csv"):
+            defects = Defects.read(text, stack.shape[1:])
+        else:
+            defects = Defects(set(parse_slices(text)))
         defects.check(stack.shape)
     if record is not None:
         defects.whole |= record.numbers

@@ -38,6 +38,13 @@ Progress = Callable[[int, int], None]
 def check_axes(path: Path, file: StackFile) -> None:
     """See, before any work is done, whether an output can hold the axes of the input.
 
+    Parameters
+    ----------
+    path : Path
+        The output; see :func:`save_stack`.
+    file : StackFile
+        The input.
+
     Raises
     ------
     BadInput
@@ -155,7 +162,8 @@ class SyntheticMask:
     ----------
     repaired : RepairedStack
     provenance : Provenance or None
-        What was synthetic before this repair counts, too; see :class:`_Earlier`.
+        What was synthetic before this repair counts, too. Of a region whose pixels it does
+        not tell, the whole section counts: they are among them.
     """
 
     dtype = np.dtype(np.uint8)
@@ -177,7 +185,8 @@ class ErrorMap:
     ----------
     repaired : RepairedStack
     provenance : Provenance or None
-        Of what was synthetic before this repair nothing is known: NaN; see :class:`_Earlier`.
+        Of what was synthetic before this repair nothing is known: NaN. So it is of a whole
+        section with a region whose pixels it does not tell.
     """
 
     dtype = np.dtype(np.float32)
@@ -193,11 +202,7 @@ class ErrorMap:
 
 
 class _Earlier:
-    """Which pixels a stack's own record calls synthetic; indexed like the repaired stack.
-
-    Of a region that was repaired by a version that did not record its pixels, the
-    whole section counts: they are among them.
-    """
+    """Which pixels a stack's own record calls synthetic; indexed like the repaired stack."""
 
     def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
         self._repaired, self._marks = repaired, Defects()

@@ -166,7 +166,13 @@ def _pages(
 
 
 def check_ome(shape: tuple[int, ...], calibration: Calibration) -> None:
-    """Refuse axes that OME has not; tifffile would only do so after all is written."""
+    """Refuse axes that OME has not; tifffile would only do so after all is written.
+
+    Raises
+    ------
+    BadInput
+        If OME-TIFF cannot hold them.
+    """
     shape, axes = _squeezed(shape, calibration.with_z().axes)
     stored = (int(np.prod(shape[:-2], dtype=int)), 1, 1, *shape[-2:], 1)
     try:

@@ -81,7 +81,13 @@ def write_zarr(
 
 
 def check_zarr(calibration: Calibration) -> None:
-    """Refuse axes that OME-Zarr has not."""
+    """Refuse axes that OME-Zarr has not.
+
+    Raises
+    ------
+    BadInput
+        If OME-Zarr cannot hold them.
+    """
     calibration = calibration.with_z()
     try:
         _image(calibration, _order(calibration.axes), 1)

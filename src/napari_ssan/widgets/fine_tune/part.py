@@ -93,8 +93,8 @@ def saved_marks(stack: SliceStack, source: Path | None) -> Defects:
         ) from None
     except (BadInput, *MALFORMED):
         raise BadInput(
-            "The saved marks of this stack cannot be read: open the dock Repair slice, which puts "
-            "them aside, and mark what is broken again."
+            "The saved marks of this stack cannot be read: open the dock Repair slice, which says "
+            "why and what becomes of them."
         ) from None
 
 
