@@ -7,7 +7,10 @@ section is also hidden in turn, synthesized by each method (the network once
 for each ``--model``) and judged the same way. Without ``--labels`` the bundled
 segmenter compares what is synthesized with what it finds in the real section.
 
-``python benchmarks/segmenter.py train STACK LABELS OUT`` trains the bundled one.
+``python benchmarks/segmenter.py train STACK LABELS OUT`` trains the bundled one,
+``python benchmarks/segmenter.py unlabelled OUT STACK:WIDTHS...`` one that has seen no labels,
+on the dark lines of stacks (``vnc.tif[0:20]:3,4`` for lines 3 and 4 pixels wide): for
+``napari-ssan train --segmenter``, which must not learn from what judges it.
 """
 
 from __future__ import annotations
@@ -20,11 +23,13 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import typer
+from lines import find_lines
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from napari_ssan import __version__
+from napari_ssan.cli.sources import parse_source
 from napari_ssan.engine.methods import METHODS, Method, make_method
 from napari_ssan.engine.repair import patches
 from napari_ssan.evaluation.membrane_crops import Jitter, membranes_of
@@ -46,6 +51,8 @@ BUNDLED = SegmenterSettings(
     steps=2400,
     jitter=Jitter(smaller=0.25, larger=1.5, contrast=0.25, noise=0.6),
 )
+#: Of one without labels.
+UNLABELLED = SegmenterSettings(steps=600)
 DATA = "ISBI 2012 challenge, training volume with labels (Drosophila ventral nerve cord, ssTEM)"
 TERMS = "free for non-commercial image segmentation software"
 
@@ -126,6 +133,29 @@ def train(stack: Path, labels: Path, output: Path) -> None:
             lambda done, total: bars.update(task, completed=done, total=total),
         )
     segmenter.card.update({"data": DATA, "terms": TERMS, "version": __version__})
+    save_segmenter(output, segmenter)
+
+
+@app.command()
+def unlabelled(output: Path, stacks: list[str]) -> None:
+    """Train a segmenter on dark lines, in every other section of stacks."""
+    sections: list[Array] = []
+    lines: list[Array] = []
+    for text in stacks:
+        name, _, widths = text.rpartition(":")
+        source = parse_source(name)
+        for z in source.sections[::2]:
+            sections.append(source.stack.read(z))
+            lines.append(find_lines(sections[-1], [float(width) for width in widths.split(",")]))
+    with Progress() as bars:
+        task = bars.add_task("training")
+        segmenter = train_segmenter(
+            sections,
+            lines,
+            UNLABELLED,
+            lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    segmenter.card.update({"lines of": stacks, "version": __version__})
     save_segmenter(output, segmenter)
 
 

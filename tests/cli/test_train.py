@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 
 from napari_ssan.errors import BadInput
+from napari_ssan.evaluation.segmenter import Segmenter, save_segmenter
+from napari_ssan.evaluation.unet import UNet
 from napari_ssan.losses import vgg_weights
 from napari_ssan.network.model_file import load_model, read_info, save_model
 from napari_ssan.network.ssan import SSAN, SSANConfig
@@ -91,6 +93,7 @@ def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path):
     outcome = run(
         "train", blobs, "--output", output, "--defects", "3", "--crop", "64", *SMALL[2:],
         "--match", "histogram", "--views", "2", "--no-select", "--zoom", "2", "--schedule", "warm",
+        "--noise", "0.5", "--blur", "1.5",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert "Held out to validate on: sections 11-13" in outcome.err
@@ -101,8 +104,27 @@ def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path):
     assert info.card["views"] == 2
     assert info.config["scale"] == 2
     settings = info.card["training"]
-    assert settings["augmentation"]["zoom"] == 2
+    vary = settings["augmentation"]
+    assert (vary["zoom"], vary["noise"], vary["blur"]) == (2, 0.5, 1.5)
     assert not settings["select"]
+
+
+@pytest.fixture
+def segmenter(tmp_path) -> Path:
+    network = UNet((4, 4))
+    save_segmenter(tmp_path / "lines.safetensors", Segmenter(network.eval(), {"lines of": ["a"]}))
+    return tmp_path / "lines.safetensors"
+
+
+def test_membranes_are_weighed_as_a_segmenter_finds_them(run, blobs, base, tmp_path, segmenter):
+    output = tmp_path / "mine.safetensors"
+    weight = ("--membrane-weight", "0.5", "--segmenter", segmenter)
+    outcome = run("train", blobs, "--output", output, "--base", base, *SMALL, *weight)
+    assert outcome.code == 0, outcome.err
+    card = read_info(output).card
+    assert card["loss_weights"] == {"pixel": 1.0, "membranes": 0.5}
+    assert card["segmenter"] == {"lines of": ["a"]}
+    assert card["curve"][-1]["membranes"] > 0
 
 
 def test_texture_is_trained_with_weights_of_vgg16(run, blobs, base, tmp_path, vgg):
@@ -185,7 +207,13 @@ def test_a_log_for_tensorboard(run, blobs, base, tmp_path):
         (("--match", "wild"), "--match"),
         (("--views", "3"), "--views"),
         (("--zoom", "3"), "--zoom"),
+        (("--noise", "-1"), "--noise"),
+        (("--blur", "inf"), "--blur"),
         (("--loss", "L_2"), "--loss"),
+        (("--membrane-weight", "1"), "--segmenter"),
+        (("--segmenter", "absent.safetensors"), "--membrane-weight"),
+        (("--membrane-weight", "1", "--segmenter", "absent.safetensors"), "absent.safetensors"),
+        (("--membrane-weight", "-1", "--segmenter", "absent.safetensors"), "--membrane-weight"),
         (("--loss", "L_s", "--style-weight", "-1"), "--style-weight"),
         (("--loss", "L_s", "--vgg", "absent.safetensors"), "absent.safetensors"),
         (("--seed", "-1"), "--seed"),

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from safetensors.torch import save_file
 
 from napari_ssan.losses.config import LossConfig, calibrated
+from napari_ssan.losses.membranes import membrane_loss
 from napari_ssan.losses.perceptual import feature_loss, style_balance, style_loss
 from napari_ssan.losses.pixel import charbonnier
 from napari_ssan.losses.structure import structure_loss
@@ -149,6 +150,7 @@ def test_the_configuration_round_trips_and_refuses_what_it_does_not_know():
     for wrong in (
         {"style": -1.0},
         {"structure": -0.1},
+        {"membranes": -0.1},
         {"preset": "L_2"},
         {"epsilon_squared": 0},
         {"scales": ()},
@@ -156,6 +158,28 @@ def test_the_configuration_round_trips_and_refuses_what_it_does_not_know():
     ):
         with pytest.raises(ValidationError):
             LossConfig.model_validate(wrong)
+
+
+def test_membranes_are_looked_for_once_and_by_a_segmenter_that_stays_as_it_is(full_precision):
+    segmenter = torch.nn.Conv2d(1, 1, 3, padding=1)
+    config = LossConfig(membranes=0.4, scales=(1, 2))
+    loss = TotalLoss(config, segmenter=segmenter)
+    image, *known = sections()
+    total, terms = loss(image.requires_grad_(), *known)
+    assert loss.weights == {"pixel": 1.0, "membranes": 0.4}
+    expected = 0.4 * membrane_loss(image, known[0], segmenter).item()
+    assert terms["membranes"] == pytest.approx(expected, rel=1e-6)
+    assert total.item() == pytest.approx(terms["pixel"] + terms["membranes"], rel=1e-6)
+    total.backward()
+    assert image.grad.abs().sum() > 0
+    assert all(p.grad is None for p in (*segmenter.parameters(), *loss.parameters()))
+    assert all(p.requires_grad for p in segmenter.parameters())
+
+
+def test_membranes_without_a_segmenter_are_an_error_and_a_segmenter_alone_is_not_used():
+    with pytest.raises(ValueError, match="segmenter"):
+        TotalLoss(LossConfig(membranes=0.1))
+    assert TotalLoss(LossConfig(), segmenter=torch.nn.Identity()).segmenter is None
 
 
 def test_style_without_weights_is_an_error():

@@ -69,7 +69,17 @@ def events() -> list[Event]:
 @pytest.fixture
 def trained(tmp_path, source, network, events) -> Run:
     """``trained(steps=20, resume=True)``: settings and options of a run; its events are kept."""
-    options = {"device", "vgg", "stop", "cancel", "resume", "overwrite", "keep_start", "log"}
+    options = {
+        "device",
+        "vgg",
+        "segmenter",
+        "stop",
+        "cancel",
+        "resume",
+        "overwrite",
+        "keep_start",
+        "log",
+    }
 
     def call(
         sources: list[Source] | None = None,

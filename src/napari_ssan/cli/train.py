@@ -81,6 +81,14 @@ def train(
     structure_weight: Annotated[
         float, typer.Option(help="Weight of the structural similarity.")
     ] = 0.0,
+    membrane_weight: Annotated[
+        float,
+        typer.Option(help="Weight of the membranes that a segmenter finds; needs --segmenter."),
+    ] = 0.0,
+    segmenter: Annotated[
+        Path | None,
+        typer.Option(help="What finds membranes for --membrane-weight, a .safetensors."),
+    ] = None,
     epsilon_squared: Annotated[
         float,
         typer.Option(help="Of the pixel term: from about 0.01 on it is the squared error."),
@@ -98,6 +106,14 @@ def train(
     zoom: Annotated[
         float, typer.Option(help="Crops are magnified or reduced by up to this factor.")
     ] = 1.6,
+    noise: Annotated[
+        float,
+        typer.Option(help="Grain added to outer sections, up to this share of their contrast."),
+    ] = 0.0,
+    blur: Annotated[
+        float,
+        typer.Option(help="Outer sections are blurred by a Gaussian of up to so many pixels."),
+    ] = 0.0,
     select: Annotated[
         bool,
         typer.Option(help="Leave out triplets that do not belong together, and align the others."),
@@ -123,7 +139,7 @@ def train(
             "batch": batch,
             "learning_rate": learning_rate,
             "schedule": schedule,
-            "augmentation": {"zoom": zoom},
+            "augmentation": {"zoom": zoom, "noise": noise, "blur": blur},
             "match": match,
             "views": views,
             "select": select,
@@ -133,11 +149,14 @@ def train(
                 "style": style_weight,
                 "feature": feature_weight,
                 "structure": structure_weight,
+                "membranes": membrane_weight,
                 "epsilon_squared": epsilon_squared,
                 "scales": scales.split(","),
             },
         }
     )
+    if bool(membrane_weight) != bool(segmenter):
+        raise BadInput("--membrane-weight and --segmenter belong together: give both, or neither.")
     if defects and len(stacks) > 1:
         raise BadInput("--defects are the marks of one stack: name one to train on, or no marks.")
     sources = [parse_source(text, defects) for text in stacks]
@@ -151,6 +170,7 @@ def train(
 
     import torch
 
+    from napari_ssan.evaluation.segmenter import load_segmenter
     from napari_ssan.network.device import choose_device
     from napari_ssan.network.model_file import load_model
     from napari_ssan.network.ssan import SSAN
@@ -160,6 +180,7 @@ def train(
     from napari_ssan.training.run import run
 
     check_files(output, resume, overwrite)
+    judge = load_segmenter(segmenter) if segmenter else None
     chosen = choose_device(device)
     if threads:
         torch.set_num_threads(threads)
@@ -179,6 +200,7 @@ def train(
                 card,
                 device=chosen,
                 vgg=find_vgg(loss, vgg, show, cancel),
+                segmenter=judge,
                 report=lambda event: tell(event, show),
                 cancel=cancel,
                 resume=resume,

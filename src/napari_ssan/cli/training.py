@@ -31,9 +31,12 @@ OPTIONS = {
     "loss.style": "style-weight",
     "loss.feature": "feature-weight",
     "loss.structure": "structure-weight",
+    "loss.membranes": "membrane-weight",
     "loss.epsilon_squared": "epsilon-squared",
     "loss.scales": "scales",
     "augmentation.zoom": "zoom",
+    "augmentation.noise": "noise",
+    "augmentation.blur": "blur",
 }
 
 

@@ -34,6 +34,8 @@ class LossConfig(BaseModel):
         The paper's alpha_3.
     structure : float
         Weight of one minus the structural similarity, which the paper has not.
+    membranes : float
+        Weight of the membranes that a segmenter finds, which the paper has not either.
     balance : bool
         Style balance; without it plain style reconstruction, for comparison.
     betas : (float, float, float)
@@ -55,6 +57,7 @@ class LossConfig(BaseModel):
     feature: float | None = Field(None, ge=0)
     pixel: float = Field(1.0, ge=0)
     structure: float = Field(0.0, ge=0)
+    membranes: float = Field(0.0, ge=0)
     balance: bool = True
     betas: tuple[Weight, Weight, Weight] = BETAS
     epsilon_squared: float = Field(1e-6, gt=0)

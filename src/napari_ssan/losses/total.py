@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_ssan.losses.config import LossConfig, calibrated
+from napari_ssan.losses.membranes import membrane_loss
 from napari_ssan.losses.perceptual import feature_loss, style_balance, style_loss
 from napari_ssan.losses.pixel import charbonnier
 from napari_ssan.losses.structure import structure_loss
@@ -25,13 +27,17 @@ class TotalLoss(nn.Module):
         Terms and weights.
     vgg : Path or None
         Weights of VGG16; not needed for ``L_1``.
+    segmenter : nn.Module or None
+        What finds membranes, see :func:`~napari_ssan.losses.membranes.membrane_loss`; is
+        copied, and needed only if ``config.membranes`` is not 0.
 
     Attributes
     ----------
     vgg : VGG16 or None
         What the feature and style terms compare; its ``taps`` are those in use.
     weights : dict of str to float
-        Weight of each term that is in use: ``pixel``, ``structure``, ``feature``, ``style``.
+        Weight of each term that is in use: ``pixel``, ``structure``, ``membranes``,
+        ``feature``, ``style``.
 
     Raises
     ------
@@ -39,11 +45,18 @@ class TotalLoss(nn.Module):
         If the file holds no such weights.
     """
 
-    def __init__(self, config: LossConfig, vgg: Path | None = None) -> None:
+    def __init__(
+        self, config: LossConfig, vgg: Path | None = None, segmenter: nn.Module | None = None
+    ) -> None:
         super().__init__()
         if config.preset != "L_1" and vgg is None:
             raise ValueError(f"{config.preset} needs the weights of VGG16")
+        if config.membranes and segmenter is None:
+            raise ValueError("the membrane term needs a segmenter")
         self.config = config
+        self.segmenter = None
+        if segmenter is not None and config.membranes:
+            self.segmenter = copy.deepcopy(segmenter).eval().requires_grad_(False)
         self.vgg = VGG16(vgg) if vgg is not None and config.preset != "L_1" else None
         self.weights = _weights(config, self.vgg)
 
@@ -52,7 +65,8 @@ class TotalLoss(nn.Module):
     ) -> tuple[Tensor, dict[str, float]]:
         """Loss of synthesized sections, (batch, 1, H, W) each, and its terms by name.
 
-        Terms are weighted and summed over the scales as they enter the total. With
+        Terms are weighted and summed over the scales as they enter the total; membranes
+        are looked for in the sections as they are. With
         style balance there are ``style_0``, ``style_1`` and ``style_2`` besides, the
         signed ones of eq. 15.
         """
@@ -63,6 +77,10 @@ class TotalLoss(nn.Module):
             ]
             for name, value in self._terms(*sections).items():
                 terms[name] = terms[name] + value if name in terms else value
+        if self.segmenter is not None:
+            with autocast(image.device, True):
+                found = membrane_loss(image, target, self.segmenter)
+            terms["membranes"] = self.weights["membranes"] * found
         total = torch.stack([terms[name] for name in self.weights]).sum()
         return total, {name: value.item() for name, value in terms.items()}
 
@@ -103,6 +121,8 @@ def _weights(config: LossConfig, vgg: VGG16 | None) -> dict[str, float]:
     weights = {"pixel": config.pixel}
     if config.structure:
         weights["structure"] = config.structure
+    if config.membranes:
+        weights["membranes"] = config.membranes
     if vgg is None:
         return weights
     fitting = calibrated(vgg.convention)

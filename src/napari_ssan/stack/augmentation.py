@@ -40,8 +40,8 @@ class Augmentation(BaseModel):
     turn: bool = True
     zoom: float = Field(1.6, ge=1, le=2)
     intensity: float = Field(0.05, ge=0)
-    noise: float = Field(0.0, ge=0)
-    blur: float = Field(0.0, ge=0)
+    noise: float = Field(0.0, ge=0, allow_inf_nan=False)
+    blur: float = Field(0.0, ge=0, allow_inf_nan=False)
 
     def magnification(self, random: np.random.Generator) -> float:
         """Draw a factor between 1 / `zoom` and `zoom`; half of them are 1."""

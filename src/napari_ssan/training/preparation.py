@@ -79,6 +79,7 @@ def identify(
         "validation data": [describe(source) for source in held],
         "network": digest({"config": start.config.model_dump_json()}, dict(start.state_dict())),
         "VGG16 weights": loss.vgg.taps if loss.vgg is not None else (),
+        "segmenter": digest({}, loss.segmenter.state_dict()) if loss.segmenter else None,
     }
 
 

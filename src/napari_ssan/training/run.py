@@ -12,6 +12,7 @@ import torch
 
 from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.evaluation.segmenter import Segmenter
 from napari_ssan.losses.total import TotalLoss
 from napari_ssan.network.device import describe
 from napari_ssan.network.ssan import SSAN
@@ -41,6 +42,7 @@ def run(
     *,
     device: torch.device,
     vgg: Path | None = None,
+    segmenter: Segmenter | None = None,
     report: Report = lambda event: None,
     stop: Flag | None = None,
     cancel: Flag | None = None,
@@ -74,6 +76,8 @@ def run(
     vgg : Path, optional
         Weights of VGG16. Without them L_1 is trained in the place of L_f and L_s,
         and that is said.
+    segmenter : Segmenter, optional
+        Finds membranes, where the loss weighs them.
     report : callable
         Receives events, in this thread.
     stop : threading.Event, optional
@@ -117,7 +121,7 @@ def run(
     notes = [Notice(f"Training on the {describe(device)}")]
     config = without_vgg(config, vgg, notes.append)
     train, held = divide(sources, validation_sources, config.validation_share, notes.append)
-    loss = TotalLoss(config.loss, vgg).to(device)
+    loss = TotalLoss(config.loss, vgg, segmenter.network if segmenter else None).to(device)
     if loss.vgg is not None:
         notes.append(Notice(f"VGG16 compares {', '.join(loss.vgg.taps)}"))
     identity = identify(config, train, held, start, loss)
@@ -182,6 +186,8 @@ def run(
     if stop.is_set() and not state.facts.step:
         raise Cancelled
     card = card | describe_run(config, state.facts, loss, validation, device)
+    if loss.segmenter is not None and segmenter is not None:
+        card["segmenter"] = segmenter.card
     result = hand_over(state, start, output, card, config.loss.preset, keep_start, reason)
     report(
         Finished(
