@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import subprocess
@@ -125,6 +126,8 @@ def test_membranes_are_weighed_as_a_segmenter_finds_them(run, blobs, base, tmp_p
     assert card["loss_weights"] == {"pixel": 1.0, "membranes": 0.5}
     assert card["segmenter"] == {"lines of": ["a"]}
     assert card["curve"][-1]["membranes"] > 0
+    with output.with_suffix(".training.csv").open(newline="") as table:
+        assert [float(row["membranes"]) > 0 for row in csv.DictReader(table) if row["pixel"]]
 
 
 def test_texture_is_trained_with_weights_of_vgg16(run, blobs, base, tmp_path, vgg):

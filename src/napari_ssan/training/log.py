@@ -16,7 +16,8 @@ from napari_ssan.training.events import Event, Preview, Report, StepDone, Valida
 #: Losses are written as means over so many steps.
 EVERY = 10
 #: What a table has of losses and scores; empty where there is none.
-LOSSES = ("total", "pixel", "structure", "feature", "style", "style_0", "style_1", "style_2")
+TERMS = ("pixel", "structure", "membranes", "feature", "style")
+LOSSES = ("total", *TERMS, "style_0", "style_1", "style_2")
 SCORES = ("psnr", "ssim", "ie", "psnr_lowpass", "hf_ratio")
 
 #: Numbers that belong to a step, by what they are of: ``loss/pixel``, ``validation/psnr`` ...
