@@ -15,6 +15,8 @@ import torch
 
 from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.evaluation.segmenter import Segmenter
+from napari_ssan.evaluation.unet import UNet
 from napari_ssan.network.model_file import load_model, read_info
 from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.sections import SliceStack
@@ -306,6 +308,29 @@ def test_outputs_that_cannot_be_are_refused(trained, name):
 def test_a_crop_off_the_networks_lattice_is_refused(trained):
     with pytest.raises(BadInput, match="multiple of 8"):
         trained(crop=36)
+
+
+def test_a_crop_off_the_segmenters_lattice_is_refused(trained):
+    segmenter = Segmenter(UNet((4, 4, 4, 4, 4)).eval())
+    with pytest.raises(BadInput, match="multiple of 16"):
+        trained(crop=40, segmenter=segmenter, loss={"membranes": 1})
+
+
+def test_a_run_goes_on_with_the_same_segmenter_only(trained):
+    torch.manual_seed(0)
+    one, other = (Segmenter(UNet((4, 4)).eval()) for _ in range(2))
+    stop = threading.Event()
+    weighed = {"loss": {"membranes": 1.0}, "steps": 6}
+
+    def cancel_after_two(event):
+        if isinstance(event, StepDone) and event.step == 2:
+            stop.set()
+
+    with pytest.raises(Cancelled):
+        trained(segmenter=one, listen=cancel_after_two, cancel=stop, **weighed)
+    with pytest.raises(BadInput, match="segmenter"):
+        trained(segmenter=other, resume=True, **weighed)
+    assert trained(segmenter=one, resume=True, **weighed).steps == 6
 
 
 @pytest.mark.parametrize("kind", ["constant", "nan", "short", "small"])

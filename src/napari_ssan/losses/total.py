@@ -66,9 +66,8 @@ class TotalLoss(nn.Module):
         """Loss of synthesized sections, (batch, 1, H, W) each, and its terms by name.
 
         Terms are weighted and summed over the scales as they enter the total; membranes
-        are looked for in the sections as they are. With
-        style balance there are ``style_0``, ``style_1`` and ``style_2`` besides, the
-        signed ones of eq. 15.
+        are looked for in the sections as they are. With style balance there are
+        ``style_0``, ``style_1`` and ``style_2`` besides, the signed ones of eq. 15.
         """
         terms: dict[str, Tensor] = {}
         for scale in self.config.scales:

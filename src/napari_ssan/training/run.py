@@ -117,6 +117,10 @@ def run(
         check_tensorboard()
     if config.crop % start.config.multiple:
         raise BadInput(f"The crop must be a multiple of {start.config.multiple} pixels.")
+    if segmenter and config.crop % segmenter.network.multiple:
+        raise BadInput(
+            f"The segmenter needs crops of a multiple of {segmenter.network.multiple} pixels."
+        )
     # Told when it is known that there will be training: a refusal comes alone.
     notes = [Notice(f"Training on the {describe(device)}")]
     config = without_vgg(config, vgg, notes.append)
