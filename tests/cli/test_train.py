@@ -94,7 +94,7 @@ def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path):
     outcome = run(
         "train", blobs, "--output", output, "--defects", "3", "--crop", "64", *SMALL[2:],
         "--match", "histogram", "--views", "2", "--no-select", "--zoom", "2", "--schedule", "warm",
-        "--noise", "0.5", "--blur", "1.5",
+        "--noise", "0.5", "--blur", "1.5", "--grain", "0.7",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     assert "Held out to validate on: sections 11-13" in outcome.err
@@ -106,7 +106,7 @@ def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path):
     assert info.config["scale"] == 2
     settings = info.card["training"]
     vary = settings["augmentation"]
-    assert (vary["zoom"], vary["noise"], vary["blur"]) == (2, 0.5, 1.5)
+    assert [vary[key] for key in ("zoom", "noise", "blur", "grain")] == [2, 0.5, 1.5, 0.7]
     assert not settings["select"]
 
 
@@ -212,6 +212,7 @@ def test_a_log_for_tensorboard(run, blobs, base, tmp_path):
         (("--zoom", "3"), "--zoom"),
         (("--noise", "-1"), "--noise"),
         (("--blur", "inf"), "--blur"),
+        (("--grain", "-1"), "--grain"),
         (("--loss", "L_2"), "--loss"),
         (("--membrane-weight", "1"), "--segmenter"),
         (("--segmenter", "absent.safetensors"), "--membrane-weight"),

@@ -7,7 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, rotate
 
 import napari_ssan
 from napari_ssan import BadInput, Cancelled, Defects, Region
@@ -187,6 +187,15 @@ def test_shifted_neighbours_are_brought_into_register():
     inner = slice(15, -15), slice(15, -15)
     naive = np.abs((views[0] + views[2]) / 2 - views[1])[inner].mean()
     assert np.abs(out - views[1])[inner].mean() < 0.15 * naive
+
+
+def test_turned_neighbours_are_brought_into_register():
+    noise = np.random.default_rng(0).standard_normal((400, 400))
+    texture = 128 + 300 * gaussian_filter(noise, 4)
+    views = [rotate(texture, angle, reshape=False, mode="reflect") for angle in (-1.5, 0, 1.5)]
+    out = napari_ssan.repair(np.stack(views), [1], method="average")[1]
+    naive = np.abs((views[0] + views[2]) / 2 - views[1]).mean()
+    assert np.abs(out - views[1])[15:-15, 15:-15].mean() < 0.15 * naive
 
 
 def test_seams_cannot_be_measured(tiny_model):

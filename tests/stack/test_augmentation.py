@@ -33,6 +33,8 @@ def test_zoom_has_limits(zoom):
         Augmentation(zoom=zoom)
     with pytest.raises(ValidationError):
         Augmentation(noise=-1)
+    with pytest.raises(ValidationError):
+        Augmentation(grain=-1)
 
 
 def test_half_of_the_triplets_are_zoomed_to_both_sides(random):
@@ -78,6 +80,22 @@ def test_noise_adds_up_to_its_share(crop, random):
     added = [np.std(vary.disturbed(crop, random) - crop) * SPAN for _ in range(200)]
     assert 0.4 < max(added) <= 0.52
     assert np.mean(added) == pytest.approx(0.25, rel=0.2)
+
+
+def test_grain_is_alike_in_all_three_and_not_the_same(crop, random):
+    vary = NONE.model_copy(update={"grain": 1.0})
+    strengths = []
+    for _ in range(50):
+        added = [made - crop for made in vary.grained([crop, crop, crop], random)]
+        assert all(one.dtype == np.float32 for one in added)
+        spread = np.array([one.std() for one in added]) * SPAN
+        np.testing.assert_allclose(spread, spread[0], rtol=1e-3)
+        assert abs(np.corrcoef(added[0].ravel(), added[1].ravel())[0, 1]) < 0.2
+        rough = np.array([np.abs(np.diff(one)).mean() / one.std() for one in added])
+        np.testing.assert_allclose(rough, rough[0], rtol=0.2)
+        strengths.append(spread[0])
+    assert max(strengths) <= 1.001
+    assert np.mean(strengths) == pytest.approx(0.5, rel=0.2)
 
 
 def test_blur_takes_detail(crop, random):

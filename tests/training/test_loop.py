@@ -111,12 +111,12 @@ def test_the_best_is_kept_not_the_last(begin, events, monkeypatch):
 
 
 def test_a_budget_of_minutes_is_one_of_time(begin, events):
-    training = begin(minutes=0.5 / 60, validate_every=1)
+    training = begin(minutes=2 / 60, validate_every=1)
     begun = time.monotonic()
     training.run()
-    assert time.monotonic() - begun >= 0.5
+    assert time.monotonic() - begun >= 2
     assert training.share == 1
-    assert training.state.facts.seconds >= 0.5
+    assert training.state.facts.seconds >= 2
     assert of(events, StepDone)[0].learning_rate > of(events, StepDone)[-1].learning_rate
 
 

@@ -114,6 +114,10 @@ def train(
         float,
         typer.Option(help="Outer sections are blurred by a Gaussian of up to so many pixels."),
     ] = 0.0,
+    grain: Annotated[
+        float,
+        typer.Option(help="Grain added to all three sections, up to this share of their contrast."),
+    ] = 0.0,
     select: Annotated[
         bool,
         typer.Option(help="Leave out triplets that do not belong together, and align the others."),
@@ -139,7 +143,7 @@ def train(
             "batch": batch,
             "learning_rate": learning_rate,
             "schedule": schedule,
-            "augmentation": {"zoom": zoom, "noise": noise, "blur": blur},
+            "augmentation": {"zoom": zoom, "noise": noise, "blur": blur, "grain": grain},
             "match": match,
             "views": views,
             "select": select,

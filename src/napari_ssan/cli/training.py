@@ -37,6 +37,7 @@ OPTIONS = {
     "augmentation.zoom": "zoom",
     "augmentation.noise": "noise",
     "augmentation.blur": "blur",
+    "augmentation.grain": "grain",
 }
 
 

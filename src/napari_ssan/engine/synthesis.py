@@ -18,7 +18,7 @@ from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray, buffer, store
 from napari_ssan.engine.tiles import BandBlender, TileGrid
-from napari_ssan.stack.alignment import NOWHERE, Shift, field_of, find_shift, read_shifted
+from napari_ssan.stack.alignment import field_of, find_shift
 from napari_ssan.stack.intensity import (
     QUANTILES,
     SAMPLE,
@@ -29,6 +29,14 @@ from napari_ssan.stack.intensity import (
     to_dtype,
 )
 from napari_ssan.stack.region import Region, packed
+from napari_ssan.stack.registration import (
+    HERE,
+    Placement,
+    find_placement,
+    halfway,
+    placed,
+    read_placed,
+)
 from napari_ssan.stack.sections import Array, Window
 
 #: Intensities of float64 may be larger, but a map of errors has float32.
@@ -75,7 +83,7 @@ class JobSynthesis:
         self.sections = job.neighbours * 2 if self.copied else job.neighbours
         self.with_error = with_error and not self.copied
         self.intensities = [survey.intensity(z) for z in self.sections]
-        self.shifts = self._shifts()
+        self.placements = self._placements()
 
     def run(self) -> Patch:
         """Synthesize, match, fit, and say where it comes from."""
@@ -134,27 +142,26 @@ class JobSynthesis:
         name = f"{what}{z}-{number}-{top}-{left}-{time.time_ns():x}.npy"
         return store(self.scratch / name, values)
 
-    def _shifts(self) -> tuple[Shift, Shift]:
-        """How both neighbours are shifted to where the section lies or would lie."""
-        field = field_of(self.grid.shape, self.window if self.job.region else None)
-        views = [self.stack.read(z, field) for z in self.sections]
-        valid = [self._unmarked(z, field) for z in self.sections]
+    def _placements(self) -> tuple[Placement, Placement]:
+        """Where both neighbours have what the section has, or would have."""
         if self.job.region is not None:
+            field = field_of(self.grid.shape, self.window)
             own, good = (
                 self.stack.read(self.job.slot[0], field),
                 self._unmarked(self.job.slot[0], field),
             )
             if not np.isfinite(own[good]).all():
-                return NOWHERE, NOWHERE
+                return HERE, HERE
             first, second = (
-                find_shift(own, view, good, seen) for view, seen in zip(views, valid, strict=True)
+                placed(find_shift(own, self.stack.read(z, field), good, self._unmarked(z, field)))
+                for z in self.sections
             )
             return first, second
         if len(self.job.neighbours) == 1:
-            return NOWHERE, NOWHERE
-        rows, columns = find_shift(views[0], views[1], valid[0], valid[1])
-        share = self.job.position
-        return (-share * rows, -share * columns), ((1 - share) * rows, (1 - share) * columns)
+            return HERE, HERE
+        before, after = self.sections
+        placement = find_placement(self.stack, before, after, self._unmarked)
+        return halfway(placement, self.job.position)
 
     def _unmarked(self, z: int, window: Window) -> npt.NDArray[np.bool_]:
         marked = self.survey.defects.mask(z, window)
@@ -170,9 +177,9 @@ class JobSynthesis:
         for top in tops:
             rows = slice(top, min(top + size, self.grid.shape[0]))
             both = [
-                intensity.normalize(read_shifted(self.stack, z, (rows, columns), offset))
-                for z, intensity, offset in zip(
-                    self.sections, self.intensities, self.shifts, strict=True
+                intensity.normalize(read_placed(self.stack, z, (rows, columns), placement))
+                for z, intensity, placement in zip(
+                    self.sections, self.intensities, self.placements, strict=True
                 )
             ]
             for start in range(0, len(lefts), self.method.batch):

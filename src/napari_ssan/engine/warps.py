@@ -8,8 +8,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates, shift
 from skimage.registration import phase_cross_correlation
 
-from napari_ssan.stack.alignment import GRAIN
-from napari_ssan.stack.intensity import Float, Float64
+from napari_ssan.stack.alignment import structure
+from napari_ssan.stack.intensity import Float
 
 #: Two sections and a position to both as they would look there.
 Warp = Callable[[Float, Float, float], tuple[Float, Float]]
@@ -63,7 +63,7 @@ def block_flow(previous: Float, following: Float) -> Float:
     ndarray of float32, (2, height, width)
         Rows and columns from each pixel of `previous` to its place in `following`.
     """
-    flat = [_structure(section) for section in (previous, following)]
+    flat = [structure(section) for section in (previous, following)]
     sides = [min(BLOCK, length) for length in previous.shape]
     starts = [
         np.linspace(0, length - side, -(-(length - side) * 2 // BLOCK) + 1).round().astype(int)
@@ -93,10 +93,3 @@ def block_flow(previous: Float, following: Float) -> Float:
     grid = np.meshgrid(*places, indexing="ij")
     flow = [map_coordinates(part, grid, order=1, mode="nearest") for part in field]
     return np.stack(flow).astype(np.float32)
-
-
-def _structure(section: Float) -> Float64:
-    """What is left of a section without grain and slow shading."""
-    image = section.astype(np.float64)
-    structure: Float64 = gaussian_filter(image, GRAIN) - gaussian_filter(image, 8 * GRAIN)
-    return structure

@@ -27,6 +27,7 @@ SPLINE = 5
 
 Shift = tuple[float, float]
 Mask = npt.NDArray[np.bool_]
+Index = npt.NDArray[np.int_]
 NOWHERE: Shift = (0.0, 0.0)
 
 
@@ -53,7 +54,7 @@ def find_shift(
     (float, float)
         Rows and columns, (0, 0) where no shift is found.
     """
-    flat = [_structure(reference, valid), _structure(moving, valid_moving)]
+    flat = [structure(reference, valid), structure(moving, valid_moving)]
     taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in reference.shape))
     tapered = [image * taper for image in flat]
     if min(np.ptp(image) for image in tapered) == 0:
@@ -70,8 +71,8 @@ def find_shift(
     seen = np.isfinite(moved) if valid is None else np.isfinite(moved) & valid
     if seen.sum() < 0.25 * seen.size:
         return NOWHERE
-    better = _correlation(flat[0][seen], moved[seen])
-    return offset if better > _correlation(flat[0][seen], flat[1][seen]) + GAIN else NOWHERE
+    better = correlation(flat[0][seen], moved[seen])
+    return offset if better > correlation(flat[0][seen], flat[1][seen]) + GAIN else NOWHERE
 
 
 def read_shifted(stack: SliceStack, z: int, window: Window, offset: Shift) -> Array:
@@ -86,17 +87,28 @@ def read_shifted(stack: SliceStack, z: int, window: Window, offset: Shift) -> Ar
     whole = np.floor(offset).astype(int)
     fraction = np.subtract(offset, whole)
     margin = SPLINE if fraction.any() else 0
-    spans, pads = [], []
-    for part, move, length in zip(window, whole, stack.shape[1:], strict=True):
-        low, high = part.start - move - margin, part.stop - move + margin
-        inside = slice(min(max(low, 0), length - 1), max(min(high, length), 1))
-        spans.append(inside)
-        pads.append((max(inside.start - low, 0), max(high - inside.stop, 0)))
-    pixels = np.pad(stack.read(z, (spans[0], spans[1])), pads, mode="symmetric")
+    low, high = (
+        np.array([getattr(part, end) for part in window]) - whole for end in ("start", "stop")
+    )
+    pixels = read_padded(stack, z, low - margin, high + margin)
     if not margin:
-        return pixels[: window[0].stop - window[0].start, : window[1].stop - window[1].start]
+        return pixels
     moved: Array = shift(pixels.astype(np.float64), fraction, order=3, mode="nearest")
     return moved[margin:-margin, margin:-margin]
+
+
+def read_padded(stack: SliceStack, z: int, low: Index, high: Index) -> Array:
+    """Pixels of a section from `low` up to `high`, rows and columns, which may lie beyond it.
+
+    Beyond its border the section is continued by reflection.
+    """
+    spans, pads = [], []
+    for first, end, length in zip(low.tolist(), high.tolist(), stack.shape[1:], strict=True):
+        inside = slice(min(max(first, 0), length - 1), max(min(end, length), 1))
+        spans.append(inside)
+        pads.append((max(inside.start - first, 0), max(end - inside.stop, 0)))
+    pixels = np.pad(stack.read(z, (spans[0], spans[1])), pads, mode="symmetric")
+    return pixels[: high[0] - low[0], : high[1] - low[1]]
 
 
 def field_of(shape: tuple[int, int], window: Window | None) -> Window:
@@ -109,22 +121,25 @@ def field_of(shape: tuple[int, int], window: Window | None) -> Window:
     return spans[0], spans[1]
 
 
-def _structure(pixels: Array, valid: Mask | None) -> npt.NDArray[np.float64]:
+def structure(pixels: Array, valid: Mask | None = None) -> npt.NDArray[np.float64]:
     """What is left of a section without grain and slow shading, zero where it does not count."""
     image = pixels.astype(np.float64)
-    weight = np.ones(image.shape) if valid is None else valid.astype(np.float64)
-    image = np.where(weight > 0, image, 0.0)
+    if valid is None or valid.all():
+        return gaussian_filter(image, GRAIN) - gaussian_filter(image, 8 * GRAIN)  # type: ignore[no-any-return]
+    weight = valid.astype(np.float64)
+    image = np.where(valid, image, 0.0)
 
     def local_mean(scale: float) -> npt.NDArray[np.float64]:
         covered = np.maximum(gaussian_filter(weight, scale), 1e-6)
-        smooth: npt.NDArray[np.float64] = gaussian_filter(image * weight, scale) / covered
+        smooth: npt.NDArray[np.float64] = gaussian_filter(image, scale) / covered
         return smooth
 
     structure: npt.NDArray[np.float64] = (local_mean(GRAIN) - local_mean(8 * GRAIN)) * weight
     return structure
 
 
-def _correlation(a: Array, b: Array) -> float:
+def correlation(a: Array, b: Array) -> float:
+    """Correlation of two arrays' values, 0 if either is constant."""
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
     return float((a * b).sum()) / norm if norm else 0.0

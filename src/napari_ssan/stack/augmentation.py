@@ -9,6 +9,9 @@ from scipy.ndimage import zoom as resample
 
 from napari_ssan.stack.intensity import SPAN, Float
 
+#: Grain is white noise, blurred by a Gaussian of up to so many pixels.
+COARSEST = 1.5
+
 
 class Augmentation(BaseModel):
     """How triplets are varied. All that is drawn is drawn anew for each triplet.
@@ -31,6 +34,9 @@ class Augmentation(BaseModel):
         Grain added to an outer section has up to this share of its contrast.
     blur : float
         An outer section is blurred by a Gaussian of up to so many pixels.
+    grain : float
+        Grain added to all three sections, as strong and as coarse in each, has up to
+        this share of their contrast: texture to be kept, as noise is to be seen through.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,6 +48,7 @@ class Augmentation(BaseModel):
     intensity: float = Field(0.05, ge=0)
     noise: float = Field(0.0, ge=0, allow_inf_nan=False)
     blur: float = Field(0.0, ge=0, allow_inf_nan=False)
+    grain: float = Field(0.0, ge=0, allow_inf_nan=False)
 
     def magnification(self, random: np.random.Generator) -> float:
         """Draw a factor between 1 / `zoom` and `zoom`; half of them are 1."""
@@ -59,6 +66,18 @@ class Augmentation(BaseModel):
         rows, columns = (self.flip and random.random() < 0.5 for _ in range(2))
         step = slice(None, None, -1 if rows else 1), slice(None, None, -1 if columns else 1)
         return [np.ascontiguousarray(np.rot90(crop, turns)[step]) for crop in crops]
+
+    def grained(self, crops: list[Float], random: np.random.Generator) -> list[Float]:
+        """Add grain of one strength and coarseness to all crops of a triplet."""
+        if not self.grain:
+            return crops
+        strength = random.uniform(0, self.grain) / SPAN
+        coarseness = random.uniform(0, COARSEST)
+        grained = []
+        for crop in crops:
+            grain = gaussian_filter(random.standard_normal(crop.shape), coarseness, mode="wrap")
+            grained.append((crop + strength / grain.std() * grain).astype(np.float32))
+        return grained
 
     def disturbed(self, crop: Float, random: np.random.Generator) -> Float:
         """Blur an outer crop, add grain, change gain and offset; the target stays real."""

@@ -168,7 +168,8 @@ class TripletSampler:
     def _augment(self, crops: list[Float], position: float) -> Triplet:
         vary = self.augmentation
         fitted = [fit(crop, self.size) for crop in crops]
-        previous, target, following = vary.turned(fitted, self.random)
+        turned = vary.turned(fitted, self.random)
+        previous, target, following = vary.grained(turned, self.random)
         previous, following = (vary.disturbed(crop, self.random) for crop in (previous, following))
         if vary.swaps(self.random):
             return Triplet(following, target, previous, 1 - position)

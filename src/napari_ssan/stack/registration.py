@@ -1,0 +1,201 @@
+"""Register: how a section lies on another that was turned or stretched, and reading it so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import affine_transform
+from skimage.measure import ransac
+from skimage.registration import phase_cross_correlation
+from skimage.transform import AffineTransform
+
+from napari_ssan.stack.alignment import (
+    GAIN,
+    SMALLEST,
+    SPLINE,
+    Shift,
+    correlation,
+    field_of,
+    find_shift,
+    read_padded,
+    read_shifted,
+    structure,
+)
+from napari_ssan.stack.sections import Array, SliceStack, Window
+
+#: Homogeneous, 3 x 3: from (row, column, 1) of where a section is wanted to its own pixels.
+Placement = npt.NDArray[np.float64]
+#: From a section and a window to the pixels that count there.
+Valid = Callable[[int, Window], npt.NDArray[np.bool_]]
+
+HERE: Placement = np.eye(3)
+
+#: Side of the blocks that are looked for in the other section, in pixels, and their number
+#: along an axis.
+BLOCK, BLOCKS = 256, 5
+#: Blocks are looked for again from where they were found, so often in all.
+ROUNDS = 2
+#: A block agrees with the others if it lies so near to where they have it, in pixels.
+AGREE = 2.0
+#: So large a share of the blocks must agree.
+MAJORITY = 0.6
+#: Sections that are turned or stretched by more than this are not believed.
+LARGEST = 0.15
+
+
+def find_placement(stack: SliceStack, reference: int, moving: int, valid: Valid) -> Placement:
+    """Where in one section lies what is seen in another.
+
+    First as a whole, by a shift (:func:`~napari_ssan.stack.alignment.find_shift`), then block
+    by block, if the blocks agree on an affine transform and correlate better with it: a
+    section may be turned, stretched and sheared against the next. Blocks that are found
+    elsewhere than most are left out (RANSAC).
+
+    Parameters
+    ----------
+    stack : SliceStack
+        The sections; no more is read than the field of the shift and the blocks.
+    reference, moving : int
+        Two sections.
+    valid : callable
+        From a section and a window to a bool array, True for the pixels that count.
+
+    Returns
+    -------
+    ndarray, (3, 3)
+        From pixels of `reference` to those of `moving`. :data:`HERE` if nothing is believed.
+    """
+    field = field_of(stack.shape[1:], None)
+    views = [(stack.read(z, field), valid(z, field)) for z in (reference, moving)]
+    (first, seen_first), (last, seen_last) = views
+    shifted = placed(find_shift(first, last, seen_first, seen_last))
+    blocks = [
+        (window, structure(stack.read(reference, window), seen))
+        for window in _windows(stack.shape[1:])
+        if (seen := valid(reference, window)).mean() > 0.5
+    ]
+    found = shifted
+    for _ in range(ROUNDS):
+        fitted = _fit(stack, moving, found, blocks)
+        if fitted is None or _largest_move(fitted, shifted, stack.shape[1:]) < SMALLEST:
+            return shifted
+        found = fitted
+    before, after = (_likeness(stack, moving, place, blocks) for place in (shifted, found))
+    return found if after > before + GAIN else shifted
+
+
+def placed(shift: Shift) -> Placement:
+    """The placement of a section that is moved by a shift of rows and columns."""
+    placement = HERE.copy()
+    placement[:2, 2] = np.negative(shift)
+    return placement
+
+
+def halfway(placement: Placement, position: float) -> tuple[Placement, Placement]:
+    """Both sections where one between them lies.
+
+    Parameters
+    ----------
+    placement : ndarray, (3, 3)
+        From the one to the other.
+    position : float
+        Of the wanted section: 0 at the one, 1 at the other.
+
+    Returns
+    -------
+    (ndarray, ndarray)
+        From the wanted section to the one and to the other.
+    """
+    move = placement - HERE
+    if not move[:2, :2].any():
+        return HERE - position * move, HERE + (1 - position) * move
+    first: Placement = np.linalg.inv(HERE + position * move).astype(np.float64)
+    return first, placement @ first
+
+
+def read_placed(stack: SliceStack, z: int, window: Window, placement: Placement) -> Array:
+    """The part of a section that lies in `window` once it is placed.
+
+    Where it is only shifted, as :func:`~napari_ssan.stack.alignment.read_shifted` gives it;
+    else interpolated by cubic splines, in float64, and continued by reflection.
+    """
+    linear, offset = placement[:2, :2], placement[:2, 2]
+    if np.array_equal(linear, np.eye(2)):
+        return read_shifted(stack, z, window, (float(-offset[0]), float(-offset[1])))
+    starts = np.array([part.start for part in window], np.float64)
+    shape = tuple(part.stop - part.start for part in window)
+    corners = np.array(
+        [(row, column) for row in (0, shape[0] - 1) for column in (0, shape[1] - 1)], np.float64
+    )
+    seen = (corners + starts) @ linear.T + offset
+    low = np.floor(seen.min(0)).astype(int) - SPLINE
+    high = np.ceil(seen.max(0)).astype(int) + SPLINE + 1
+    pixels = read_padded(stack, z, low, high).astype(np.float64)
+    moved: Array = affine_transform(
+        pixels, linear, linear @ starts + offset - low, shape, order=3, mode="nearest"
+    )
+    return moved
+
+
+def _windows(shape: tuple[int, int]) -> Iterator[Window]:
+    """Blocks all over a section."""
+    sides = [min(max(length // 2, BLOCK // 4), BLOCK, length) for length in shape]
+    starts = [
+        np.unique(np.linspace(0, length - side, BLOCKS).astype(int)).tolist()
+        for length, side in zip(shape, sides, strict=True)
+    ]
+    for top in starts[0]:
+        for left in starts[1]:
+            yield slice(top, top + sides[0]), slice(left, left + sides[1])
+
+
+def _fit(
+    stack: SliceStack, moving: int, placement: Placement, blocks: list[tuple[Window, Array]]
+) -> Placement | None:
+    """The affine transform that most blocks agree on, found from where `placement` has them."""
+    here, there = [], []
+    for window, block in blocks:
+        other = structure(read_placed(stack, moving, window, placement))
+        # Tapering both would draw the shift towards zero.
+        tapered = block * np.outer(*(np.hanning(length + 2)[1:-1] for length in block.shape))
+        if min(np.ptp(tapered), np.ptp(other)) == 0:
+            continue
+        found, _, _ = phase_cross_correlation(
+            tapered, other, upsample_factor=10, normalization=None
+        )
+        if (np.abs(found) > np.array(block.shape) / 4).any():
+            continue
+        centre = np.array([(part.start + part.stop - 1) / 2 for part in window])
+        here.append(centre)
+        there.append((placement @ [*(centre - found), 1])[:2])
+    if len(here) < max(6, MAJORITY * len(blocks)):
+        return None
+    model, agree = ransac(
+        (np.array(here), np.array(there)), AffineTransform, 3, AGREE, max_trials=300, rng=0
+    )
+    if agree is None or agree.sum() < MAJORITY * len(blocks):
+        return None
+    fitted: Placement = np.asarray(model.params, np.float64)
+    return fitted if np.abs(fitted[:2, :2] - np.eye(2)).max() <= LARGEST else None
+
+
+def _largest_move(a: Placement, b: Placement, shape: tuple[int, int]) -> float:
+    """How far apart two placements have a section's corners, in pixels, at most."""
+    corners = np.array([(row, column, 1) for row in (0, shape[0]) for column in (0, shape[1])])
+    return float(np.abs(corners @ (a - b).T).max())
+
+
+def _likeness(
+    stack: SliceStack, moving: int, placement: Placement, blocks: list[tuple[Window, Array]]
+) -> float:
+    """Mean correlation of blocks with what lies there in a section that is placed."""
+    return float(
+        np.mean(
+            [
+                correlation(block, structure(read_placed(stack, moving, window, placement)))
+                for window, block in blocks
+            ]
+        )
+    )
