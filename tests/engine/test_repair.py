@@ -197,6 +197,14 @@ def test_turned_neighbours_are_brought_into_register():
     naive = np.abs((views[0] + views[2]) / 2 - views[1]).mean()
     assert np.abs(out - views[1])[15:-15, 15:-15].mean() < 0.15 * naive
 
+    # A region far off the middle, where a turn moves most, is registered to its own section.
+    mask = np.zeros((400, 400), bool)
+    mask[300:360, 300:380] = True
+    patched = napari_ssan.repair(np.stack(views), {1: mask}, method="average")[1]
+    naive = np.abs((views[0] + views[2]) / 2 - views[1])[mask].mean()
+    assert np.abs(patched - views[1])[mask].mean() < 0.15 * naive
+    np.testing.assert_array_equal(patched[~mask], views[1][~mask])
+
 
 def test_seams_cannot_be_measured(tiny_model):
     random = np.random.default_rng(0)

@@ -99,6 +99,32 @@ def test_marked_blocks_play_no_part(texture):
     np.testing.assert_allclose(corners(found), corners(placement), atol=1)
 
 
+def test_blocks_that_are_not_finite_play_no_part(texture):
+    placement = turned(1.5)
+    moving = seen_from(texture, placement)
+    moving[:40, :40] = np.nan
+
+    def valid(z: int, window: tuple[slice, slice]) -> np.ndarray:
+        return everywhere(z, window) if z == 0 else np.isfinite(moving)[window]
+
+    found = find_placement(SliceStack(np.stack([texture, moving])), 0, 1, valid)
+    np.testing.assert_allclose(corners(found), corners(placement), atol=1)
+
+
+def test_around_a_region_no_more_than_its_field_counts(texture):
+    large = np.tile(texture, (4, 4))
+    field = slice(600, 600 + SHAPE[0]), slice(700, 700 + SHAPE[1])
+    placement = turned(1.5)
+    offset = HERE.copy()
+    offset[:2, 2] = [part.start for part in field]
+    there = offset @ placement @ np.linalg.inv(offset)
+    back = np.linalg.inv(there)
+    moved = affine_transform(large, back[:2, :2], back[:2, 2], order=1, mode="reflect")
+    found = find_placement(SliceStack(np.stack([large, moved])), 0, 1, everywhere, field)
+    points = np.array([(650, 750, 1), (950, 1100, 1)])
+    np.testing.assert_allclose((points @ found.T), points @ there.T, atol=1)
+
+
 @pytest.mark.parametrize("shape", [(40, 40), (64, 300), (130, 130)])
 def test_small_sections_are_no_error(texture, shape):
     small = texture[: shape[0], : shape[1]]

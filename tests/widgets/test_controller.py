@@ -571,7 +571,7 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
         monkeypatch.setattr(owner, name, watched)
 
     watch(engine, "plan")
-    watch(synthesis, "find_shift")
+    watch(synthesis, "find_placement")
     watch(synthesis, "summarize")
     watch(jobs, "make_method")
     watch(jobs, "blank_sections")
@@ -589,7 +589,7 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
     controller.finish()
     viewer.add_image(np.zeros((5, 64, 64), np.uint8))
     controller.finish()
-    expected = {"plan", "find_shift", "make_method", "from_outline", "fingerprint", "store"}
+    expected = {"plan", "find_placement", "make_method", "from_outline", "fingerprint", "store"}
     assert expected | {"summarize", "write_tiff", "fsync"} <= set(threads)
     assert threading.get_ident() not in set().union(*threads.values())
 

@@ -18,7 +18,7 @@ from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray, buffer, store
 from napari_ssan.engine.tiles import BandBlender, TileGrid
-from napari_ssan.stack.alignment import field_of, find_shift
+from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.intensity import (
     QUANTILES,
     SAMPLE,
@@ -34,7 +34,6 @@ from napari_ssan.stack.registration import (
     Placement,
     find_placement,
     halfway,
-    placed,
     read_placed,
 )
 from napari_ssan.stack.sections import Array, Window
@@ -144,22 +143,19 @@ class JobSynthesis:
 
     def _placements(self) -> tuple[Placement, Placement]:
         """Where both neighbours have what the section has, or would have."""
+        before, after = self.sections
         if self.job.region is not None:
+            own = self.job.slot[0]
             field = field_of(self.grid.shape, self.window)
-            own, good = (
-                self.stack.read(self.job.slot[0], field),
-                self._unmarked(self.job.slot[0], field),
-            )
-            if not np.isfinite(own[good]).all():
+            if not np.isfinite(self.stack.read(own, field)[self._unmarked(own, field)]).all():
                 return HERE, HERE
             first, second = (
-                placed(find_shift(own, self.stack.read(z, field), good, self._unmarked(z, field)))
-                for z in self.sections
+                find_placement(self.stack, own, z, self._unmarked, self.window)
+                for z in (before, after)
             )
             return first, second
-        if len(self.job.neighbours) == 1:
+        if self.copied:
             return HERE, HERE
-        before, after = self.sections
         placement = find_placement(self.stack, before, after, self._unmarked)
         return halfway(placement, self.job.position)
 

@@ -13,6 +13,7 @@ from skimage.transform import AffineTransform
 
 from napari_ssan.stack.alignment import (
     GAIN,
+    LONGEST_SHIFT,
     SMALLEST,
     SPLINE,
     Shift,
@@ -45,7 +46,9 @@ MAJORITY = 0.6
 LARGEST = 0.15
 
 
-def find_placement(stack: SliceStack, reference: int, moving: int, valid: Valid) -> Placement:
+def find_placement(
+    stack: SliceStack, reference: int, moving: int, valid: Valid, around: Window | None = None
+) -> Placement:
     """Where in one section lies what is seen in another.
 
     First as a whole, by a shift (:func:`~napari_ssan.stack.alignment.find_shift`), then block
@@ -61,28 +64,37 @@ def find_placement(stack: SliceStack, reference: int, moving: int, valid: Valid)
         Two sections.
     valid : callable
         From a section and a window to a bool array, True for the pixels that count.
+    around : (slice, slice), optional
+        Compare the sections here and around, and believe what makes them correlate better
+        here; default is all over.
 
     Returns
     -------
     ndarray, (3, 3)
         From pixels of `reference` to those of `moving`. :data:`HERE` if nothing is believed.
     """
-    field = field_of(stack.shape[1:], None)
+    field = field_of(stack.shape[1:], around)
+    _, height, width = stack.shape
+    extent = field if around else (slice(0, height), slice(0, width))
     views = [(stack.read(z, field), valid(z, field)) for z in (reference, moving)]
     (first, seen_first), (last, seen_last) = views
     shifted = placed(find_shift(first, last, seen_first, seen_last))
     blocks = [
         (window, structure(stack.read(reference, window), seen))
-        for window in _windows(stack.shape[1:])
+        for window in _windows(extent)
         if (seen := valid(reference, window)).mean() > 0.5
     ]
     found = shifted
     for _ in range(ROUNDS):
         fitted = _fit(stack, moving, found, blocks)
-        if fitted is None or _largest_move(fitted, shifted, stack.shape[1:]) < SMALLEST:
+        if fitted is None or _largest_move(fitted, shifted, extent) < SMALLEST:
             return shifted
         found = fitted
-    before, after = (_likeness(stack, moving, place, blocks) for place in (shifted, found))
+    # Around a region, marks of the other section are looked for so far and no farther.
+    if around and _largest_move(found, HERE, extent) > LONGEST_SHIFT:
+        return shifted
+    near = [block for block in blocks if around is None or _touch(block[0], around)]
+    before, after = (_likeness(stack, moving, place, near) for place in (shifted, found))
     return found if after > before + GAIN else shifted
 
 
@@ -139,12 +151,13 @@ def read_placed(stack: SliceStack, z: int, window: Window, placement: Placement)
     return moved
 
 
-def _windows(shape: tuple[int, int]) -> Iterator[Window]:
-    """Blocks all over a section."""
-    sides = [min(max(length // 2, BLOCK // 4), BLOCK, length) for length in shape]
+def _windows(field: Window) -> Iterator[Window]:
+    """Blocks all over a field."""
+    lengths = [part.stop - part.start for part in field]
+    sides = [min(max(length // 2, BLOCK // 4), BLOCK, length) for length in lengths]
     starts = [
-        np.unique(np.linspace(0, length - side, BLOCKS).astype(int)).tolist()
-        for length, side in zip(shape, sides, strict=True)
+        np.unique(np.linspace(part.start, part.stop - side, BLOCKS).astype(int)).tolist()
+        for part, side in zip(field, sides, strict=True)
     ]
     for top in starts[0]:
         for left in starts[1]:
@@ -157,7 +170,7 @@ def _fit(
     """The affine transform that most blocks agree on, found from where `placement` has them."""
     here, there = [], []
     for window, block in blocks:
-        other = structure(read_placed(stack, moving, window, placement))
+        other = _seen(stack, moving, placement, window)
         # Tapering both would draw the shift towards zero.
         tapered = block * np.outer(*(np.hanning(length + 2)[1:-1] for length in block.shape))
         if min(np.ptp(tapered), np.ptp(other)) == 0:
@@ -181,9 +194,10 @@ def _fit(
     return fitted if np.abs(fitted[:2, :2] - np.eye(2)).max() <= LARGEST else None
 
 
-def _largest_move(a: Placement, b: Placement, shape: tuple[int, int]) -> float:
-    """How far apart two placements have a section's corners, in pixels, at most."""
-    corners = np.array([(row, column, 1) for row in (0, shape[0]) for column in (0, shape[1])])
+def _largest_move(a: Placement, b: Placement, field: Window) -> float:
+    """How far apart two placements have a field's corners, in pixels, at most."""
+    rows, columns = ((part.start, part.stop) for part in field)
+    corners = np.array([(row, column, 1) for row in rows for column in columns])
     return float(np.abs(corners @ (a - b).T).max())
 
 
@@ -191,11 +205,17 @@ def _likeness(
     stack: SliceStack, moving: int, placement: Placement, blocks: list[tuple[Window, Array]]
 ) -> float:
     """Mean correlation of blocks with what lies there in a section that is placed."""
-    return float(
-        np.mean(
-            [
-                correlation(block, structure(read_placed(stack, moving, window, placement)))
-                for window, block in blocks
-            ]
-        )
-    )
+    alike = [
+        correlation(block, _seen(stack, moving, placement, window)) for window, block in blocks
+    ]
+    return float(np.mean(alike)) if alike else 0.0
+
+
+def _touch(a: Window, b: Window) -> bool:
+    return all(p.start < q.stop and q.start < p.stop for p, q in zip(a, b, strict=True))
+
+
+def _seen(stack: SliceStack, moving: int, placement: Placement, window: Window) -> Array:
+    """Structure of a section that is placed; nothing where pixels are not finite."""
+    pixels = read_placed(stack, moving, window, placement)
+    return structure(pixels) if np.isfinite(pixels).all() else np.zeros(pixels.shape)
