@@ -12,7 +12,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.intensity import Intensity, measure
 from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import SliceStack, Window
+from napari_ssan.stack.sections import SliceStack, Window, touch
 
 #: Sections smaller than this along an axis are refused.
 SMALLEST = 32
@@ -84,7 +84,7 @@ class Survey:
         if z in self.defects.whole:
             return "is marked itself"
         for region in self.defects.regions.get(z, []):
-            if window is None or _touch(region.window, window, self.clearance):
+            if window is None or touch(region.window, window, self.clearance):
                 return "is marked at this place"
         intensity = self.intensity(z)
         if not intensity.finite:
@@ -140,7 +140,7 @@ def merge(regions: list[Region]) -> list[Region]:
     """Regions with those that touch, or nearly so, made one."""
     merged: list[Region] = []
     for region in regions:
-        near = [other for other in merged if _touch(other.window, region.window, NEAR)]
+        near = [other for other in merged if touch(other.window, region.window, NEAR)]
         for other in near:
             merged.remove(other)
             region = region.union(other)
@@ -187,12 +187,6 @@ def _job(
             "expect little of what lies between."
         ] = None
     return Job(slot, kind, (found[0], found[1]), (own - first) / (last - first), region)
-
-
-def _touch(a: Window, b: Window, margin: int) -> bool:
-    return all(
-        p.start < q.stop + margin and q.start < p.stop + margin for p, q in zip(a, b, strict=True)
-    )
 
 
 def marked_share(job: Job, shape: tuple[int, int]) -> float:

@@ -24,7 +24,7 @@ from napari_ssan.stack.alignment import (
     read_shifted,
     structure,
 )
-from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.stack.sections import Array, SliceStack, Window, touch
 
 #: Homogeneous, 3 x 3: from (row, column, 1) of where a section is wanted to its own pixels.
 Placement = npt.NDArray[np.float64]
@@ -93,7 +93,7 @@ def find_placement(
     # Around a region, marks of the other section are looked for so far and no farther.
     if around and _largest_move(found, HERE, extent) > LONGEST_SHIFT:
         return shifted
-    near = [block for block in blocks if around is None or _touch(block[0], around)]
+    near = [block for block in blocks if around is None or touch(block[0], around)]
     before, after = (_likeness(stack, moving, place, near) for place in (shifted, found))
     return found if after > before + GAIN else shifted
 
@@ -209,10 +209,6 @@ def _likeness(
         correlation(block, _seen(stack, moving, placement, window)) for window, block in blocks
     ]
     return float(np.mean(alike)) if alike else 0.0
-
-
-def _touch(a: Window, b: Window) -> bool:
-    return all(p.start < q.stop and q.start < p.stop for p, q in zip(a, b, strict=True))
 
 
 def _seen(stack: SliceStack, moving: int, placement: Placement, window: Window) -> Array:

@@ -113,6 +113,13 @@ class SliceStack:
             yield rows, self.read(z, (rows, columns))
 
 
+def touch(a: Window, b: Window, margin: int = 0) -> bool:
+    """Whether two windows have a pixel in common, or come as near as `margin` pixels."""
+    return all(
+        p.start < q.stop + margin and q.start < p.stop + margin for p, q in zip(a, b, strict=True)
+    )
+
+
 def _check(shape: tuple[int, ...], dtype: np.dtype[Any], z_axis: int | None) -> None:
     if len(shape) < 3:
         raise BadInput(
