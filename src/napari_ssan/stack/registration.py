@@ -12,7 +12,6 @@ from skimage.registration import phase_cross_correlation
 from skimage.transform import AffineTransform
 
 from napari_ssan.stack.alignment import (
-    GAIN,
     LONGEST_SHIFT,
     SMALLEST,
     SPLINE,
@@ -24,7 +23,7 @@ from napari_ssan.stack.alignment import (
     read_shifted,
     structure,
 )
-from napari_ssan.stack.sections import Array, SliceStack, Window, touch
+from napari_ssan.stack.sections import Array, SliceStack, Window
 
 #: Homogeneous, 3 x 3: from (row, column, 1) of where a section is wanted to its own pixels.
 Placement = npt.NDArray[np.float64]
@@ -40,8 +39,12 @@ BLOCK, BLOCKS = 256, 5
 ROUNDS = 2
 #: A block agrees with the others if it lies so near to where they have it, in pixels.
 AGREE = 2.0
-#: So large a share of the blocks must agree.
+#: So large a share of the blocks must agree,
 MAJORITY = 0.6
+#: and correlation must rise by this much with it.
+GAIN = 0.02
+#: What lies so near to a region says whether it is in register there, in pixels.
+CLOSE = 48
 #: Sections that are turned or stretched by more than this are not believed.
 LARGEST = 0.15
 
@@ -93,7 +96,10 @@ def find_placement(
     # Around a region, marks of the other section are looked for so far and no farther.
     if around and _largest_move(found, HERE, extent) > LONGEST_SHIFT:
         return shifted
-    near = [block for block in blocks if around is None or touch(block[0], around)]
+    near = blocks
+    if around:
+        close = _widened(around, extent)
+        near = [(close, structure(stack.read(reference, close), valid(reference, close)))]
     before, after = (_likeness(stack, moving, place, near) for place in (shifted, found))
     return found if after > before + GAIN else shifted
 
@@ -162,6 +168,15 @@ def _windows(field: Window) -> Iterator[Window]:
     for top in starts[0]:
         for left in starts[1]:
             yield slice(top, top + sides[0]), slice(left, left + sides[1])
+
+
+def _widened(window: Window, field: Window) -> Window:
+    """A window and what lies close to it, within a field."""
+    rows, columns = (
+        slice(max(part.start - CLOSE, limit.start), min(part.stop + CLOSE, limit.stop))
+        for part, limit in zip(window, field, strict=True)
+    )
+    return rows, columns
 
 
 def _fit(
