@@ -7,7 +7,7 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from napari_ssan.stack.alignment import read_shifted
 from napari_ssan.stack.registration import (
     HERE,
-    LARGEST,
+    MOST_DEFORMED,
     find_placement,
     halfway,
     placed,
@@ -78,7 +78,7 @@ def test_sections_in_register_and_unrelated_ones_stay(texture):
 
 
 def test_more_than_can_be_believed_is_not(texture):
-    stretched = turned(0, LARGEST + 0.1)
+    stretched = turned(0, MOST_DEFORMED + 0.1)
     stack = SliceStack(np.stack([texture, seen_from(texture, stretched)]))
     found = find_placement(stack, 0, 1, everywhere)
     np.testing.assert_array_equal(found[:2, :2], np.eye(2))
@@ -97,6 +97,23 @@ def test_marked_blocks_play_no_part(texture):
 
     found = find_placement(SliceStack(dirty), 0, 1, valid)
     np.testing.assert_allclose(corners(found), corners(placement), atol=1)
+
+
+def test_what_is_marked_in_the_other_section_plays_no_part(texture):
+    placement = turned(1.5)
+
+    def valid(z: int, window: tuple[slice, slice]) -> np.ndarray:
+        seen = np.ones(SHAPE, bool)
+        seen[:60, 400:] = z == 0
+        return seen[window]
+
+    found = []
+    for spread in (1, 1e4):
+        moving = seen_from(texture, placement)
+        moving[:60, 400:] = np.random.default_rng(3).normal(0, spread, (60, 80))
+        found.append(find_placement(SliceStack(np.stack([texture, moving])), 0, 1, valid))
+    np.testing.assert_array_equal(*found)
+    np.testing.assert_allclose(corners(found[0]), corners(placement), atol=1)
 
 
 def test_blocks_that_are_not_finite_play_no_part(texture):

@@ -108,7 +108,7 @@ def train(
     ] = 1.6,
     noise: Annotated[
         float,
-        typer.Option(help="Grain added to outer sections, up to this share of their contrast."),
+        typer.Option(help="Noise added to outer sections, up to this share of their contrast."),
     ] = 0.0,
     blur: Annotated[
         float,
@@ -184,7 +184,7 @@ def train(
     from napari_ssan.training.run import run
 
     check_files(output, resume, overwrite)
-    judge = load_segmenter(segmenter) if segmenter else None
+    finder = load_segmenter(segmenter) if segmenter else None
     chosen = choose_device(device)
     if threads:
         torch.set_num_threads(threads)
@@ -204,7 +204,7 @@ def train(
                 card,
                 device=chosen,
                 vgg=find_vgg(loss, vgg, show, cancel),
-                segmenter=judge,
+                segmenter=finder,
                 report=lambda event: tell(event, show),
                 cancel=cancel,
                 resume=resume,

@@ -102,13 +102,22 @@ def read_padded(stack: SliceStack, z: int, low: Index, high: Index) -> Array:
 
     Beyond its border the section is continued by reflection.
     """
-    spans, pads = [], []
-    for first, end, length in zip(low.tolist(), high.tolist(), stack.shape[1:], strict=True):
-        inside = slice(min(max(first, 0), length - 1), max(min(end, length), 1))
-        spans.append(inside)
-        pads.append((max(inside.start - first, 0), max(end - inside.stop, 0)))
-    pixels = np.pad(stack.read(z, (spans[0], spans[1])), pads, mode="symmetric")
+    window = inside(stack, low, high)
+    pads = [
+        (max(part.start - first, 0), max(end - part.stop, 0))
+        for part, first, end in zip(window, low.tolist(), high.tolist(), strict=True)
+    ]
+    pixels = np.pad(stack.read(z, window), pads, mode="symmetric")
     return pixels[: high[0] - low[0], : high[1] - low[1]]
+
+
+def inside(stack: SliceStack, low: Index, high: Index) -> Window:
+    """What lies in a section from `low` up to `high`, one row and column at least."""
+    rows, columns = (
+        slice(min(max(first, 0), length - 1), max(min(end, length), 1))
+        for first, end, length in zip(low.tolist(), high.tolist(), stack.shape[1:], strict=True)
+    )
+    return rows, columns
 
 
 def field_of(shape: tuple[int, int], window: Window | None) -> Window:
@@ -122,20 +131,24 @@ def field_of(shape: tuple[int, int], window: Window | None) -> Window:
 
 
 def structure(pixels: Array, valid: Mask | None = None) -> npt.NDArray[np.float64]:
-    """What is left of a section without grain and slow shading, zero where it does not count."""
+    """What is left of (height, width) pixels without grain and slow shading.
+
+    Zero where `valid`, (height, width), is False; what lies there plays no part.
+    """
     image = pixels.astype(np.float64)
     if valid is None or valid.all():
-        return gaussian_filter(image, GRAIN) - gaussian_filter(image, 8 * GRAIN)  # type: ignore[no-any-return]
-    weight = valid.astype(np.float64)
-    image = np.where(valid, image, 0.0)
-
-    def local_mean(scale: float) -> npt.NDArray[np.float64]:
-        covered = np.maximum(gaussian_filter(weight, scale), 1e-6)
-        smooth: npt.NDArray[np.float64] = gaussian_filter(image, scale) / covered
-        return smooth
-
-    structure: npt.NDArray[np.float64] = (local_mean(GRAIN) - local_mean(8 * GRAIN)) * weight
-    return structure
+        fine, coarse = (gaussian_filter(image, scale) for scale in (GRAIN, 8 * GRAIN))
+    else:
+        weight = valid.astype(np.float64)
+        image = np.where(valid, image, 0.0)
+        fine, coarse = (
+            weight
+            * gaussian_filter(image, scale)
+            / np.maximum(gaussian_filter(weight, scale), 1e-6)
+            for scale in (GRAIN, 8 * GRAIN)
+        )
+    left: npt.NDArray[np.float64] = fine - coarse
+    return left
 
 
 def correlation(a: Array, b: Array) -> float:

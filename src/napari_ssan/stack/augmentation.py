@@ -31,7 +31,7 @@ class Augmentation(BaseModel):
         Standard deviation of the relative gain and, in tenths of the network's
         scale, of the offset of an outer section.
     noise : float
-        Grain added to an outer section has up to this share of its contrast.
+        Noise added to an outer section has up to this share of its contrast.
     blur : float
         An outer section is blurred by a Gaussian of up to so many pixels.
     grain : float
@@ -80,7 +80,7 @@ class Augmentation(BaseModel):
         return grained
 
     def disturbed(self, crop: Float, random: np.random.Generator) -> Float:
-        """Blur an outer crop, add grain, change gain and offset; the target stays real."""
+        """Blur an outer crop, add noise, change gain and offset; the target stays real."""
         if self.blur:
             crop = gaussian_filter(crop, random.uniform(0, self.blur))
         if self.noise:

@@ -15,10 +15,12 @@ from napari_ssan.stack.alignment import (
     LONGEST_SHIFT,
     SMALLEST,
     SPLINE,
+    Index,
     Shift,
     correlation,
     field_of,
     find_shift,
+    inside,
     read_padded,
     read_shifted,
     structure,
@@ -29,6 +31,9 @@ from napari_ssan.stack.sections import Array, SliceStack, Window
 Placement = npt.NDArray[np.float64]
 #: From a section and a window to the pixels that count there.
 Valid = Callable[[int, Window], npt.NDArray[np.bool_]]
+
+#: From a window and a placement to what is seen there of a section.
+Seen = Callable[[Window, Placement], Array]
 
 HERE: Placement = np.eye(3)
 
@@ -45,8 +50,8 @@ MAJORITY = 0.6
 GAIN = 0.02
 #: What lies so near to a region says whether it is in register there, in pixels.
 CLOSE = 48
-#: Sections that are turned or stretched by more than this are not believed.
-LARGEST = 0.15
+#: More than this is not believed: a share by which a section is stretched, the sine of a turn.
+MOST_DEFORMED = 0.15
 
 
 def find_placement(
@@ -83,13 +88,20 @@ def find_placement(
     (first, seen_first), (last, seen_last) = views
     shifted = placed(find_shift(first, last, seen_first, seen_last))
     blocks = [
-        (window, structure(stack.read(reference, window), seen))
+        (window, structure(stack.read(reference, window), counts))
         for window in _windows(extent)
-        if (seen := valid(reference, window)).mean() > 0.5
+        if (counts := valid(reference, window)).mean() > 0.5
     ]
+
+    def seen(window: Window, placement: Placement) -> Array:
+        """Structure of the other section, placed; nothing where a pixel does not count."""
+        if not valid(moving, inside(stack, *_box(window, placement))).all():
+            return np.zeros([part.stop - part.start for part in window])
+        return structure(read_placed(stack, moving, window, placement))
+
     found = shifted
     for _ in range(ROUNDS):
-        fitted = _fit(stack, moving, found, blocks)
+        fitted = _fit(seen, found, blocks)
         if fitted is None or _largest_move(fitted, shifted, extent) < SMALLEST:
             return shifted
         found = fitted
@@ -100,7 +112,7 @@ def find_placement(
     if around:
         close = _widened(around, extent)
         near = [(close, structure(stack.read(reference, close), valid(reference, close)))]
-    before, after = (_likeness(stack, moving, place, near) for place in (shifted, found))
+    before, after = (_likeness(seen, place, near) for place in (shifted, found))
     return found if after > before + GAIN else shifted
 
 
@@ -136,25 +148,44 @@ def halfway(placement: Placement, position: float) -> tuple[Placement, Placement
 def read_placed(stack: SliceStack, z: int, window: Window, placement: Placement) -> Array:
     """The part of a section that lies in `window` once it is placed.
 
-    Where it is only shifted, as :func:`~napari_ssan.stack.alignment.read_shifted` gives it;
-    else interpolated by cubic splines, in float64, and continued by reflection.
+    Parameters
+    ----------
+    stack : SliceStack
+        The sections.
+    z : int
+        Which one to read.
+    window : (slice, slice)
+        Where the pixels are wanted.
+    placement : ndarray, (3, 3)
+        From there to the section's own pixels.
+
+    Returns
+    -------
+    ndarray, (rows, columns) of `window`
+        Where the section is only shifted, as
+        :func:`~napari_ssan.stack.alignment.read_shifted` gives it; else interpolated by cubic
+        splines, in float64. Beyond the section's border it is continued by reflection.
     """
     linear, offset = placement[:2, :2], placement[:2, 2]
     if np.array_equal(linear, np.eye(2)):
         return read_shifted(stack, z, window, (float(-offset[0]), float(-offset[1])))
-    starts = np.array([part.start for part in window], np.float64)
+    low, high = _box(window, placement)
+    starts = np.array([part.start for part in window])
     shape = tuple(part.stop - part.start for part in window)
-    corners = np.array(
-        [(row, column) for row in (0, shape[0] - 1) for column in (0, shape[1] - 1)], np.float64
-    )
-    seen = (corners + starts) @ linear.T + offset
-    low = np.floor(seen.min(0)).astype(int) - SPLINE
-    high = np.ceil(seen.max(0)).astype(int) + SPLINE + 1
     pixels = read_padded(stack, z, low, high).astype(np.float64)
     moved: Array = affine_transform(
         pixels, linear, linear @ starts + offset - low, shape, order=3, mode="nearest"
     )
     return moved
+
+
+def _box(window: Window, placement: Placement) -> tuple[Index, Index]:
+    """Rows and columns of a section from where and up to where a window is read."""
+    rows, columns = ((part.start, part.stop - 1) for part in window)
+    corners = np.array([(row, column, 1) for row in rows for column in columns])
+    places = (corners @ placement.T)[:, :2]
+    low = np.floor(places.min(0)).astype(int) - SPLINE
+    return low, np.ceil(places.max(0)).astype(int) + SPLINE + 1
 
 
 def _windows(field: Window) -> Iterator[Window]:
@@ -179,13 +210,11 @@ def _widened(window: Window, field: Window) -> Window:
     return rows, columns
 
 
-def _fit(
-    stack: SliceStack, moving: int, placement: Placement, blocks: list[tuple[Window, Array]]
-) -> Placement | None:
+def _fit(seen: Seen, placement: Placement, blocks: list[tuple[Window, Array]]) -> Placement | None:
     """The affine transform that most blocks agree on, found from where `placement` has them."""
     here, there = [], []
     for window, block in blocks:
-        other = _seen(stack, moving, placement, window)
+        other = seen(window, placement)
         # Tapering both would draw the shift towards zero.
         tapered = block * np.outer(*(np.hanning(length + 2)[1:-1] for length in block.shape))
         if min(np.ptp(tapered), np.ptp(other)) == 0:
@@ -206,7 +235,7 @@ def _fit(
     if agree is None or agree.sum() < MAJORITY * len(blocks):
         return None
     fitted: Placement = np.asarray(model.params, np.float64)
-    return fitted if np.abs(fitted[:2, :2] - np.eye(2)).max() <= LARGEST else None
+    return fitted if np.abs(fitted[:2, :2] - np.eye(2)).max() <= MOST_DEFORMED else None
 
 
 def _largest_move(a: Placement, b: Placement, field: Window) -> float:
@@ -216,17 +245,7 @@ def _largest_move(a: Placement, b: Placement, field: Window) -> float:
     return float(np.abs(corners @ (a - b).T).max())
 
 
-def _likeness(
-    stack: SliceStack, moving: int, placement: Placement, blocks: list[tuple[Window, Array]]
-) -> float:
+def _likeness(seen: Seen, placement: Placement, blocks: list[tuple[Window, Array]]) -> float:
     """Mean correlation of blocks with what lies there in a section that is placed."""
-    alike = [
-        correlation(block, _seen(stack, moving, placement, window)) for window, block in blocks
-    ]
+    alike = [correlation(block, seen(window, placement)) for window, block in blocks]
     return float(np.mean(alike)) if alike else 0.0
-
-
-def _seen(stack: SliceStack, moving: int, placement: Placement, window: Window) -> Array:
-    """Structure of a section that is placed; nothing where pixels are not finite."""
-    pixels = read_placed(stack, moving, window, placement)
-    return structure(pixels) if np.isfinite(pixels).all() else np.zeros(pixels.shape)
