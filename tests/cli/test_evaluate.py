@@ -74,6 +74,22 @@ def test_a_second_run_finds_the_same(run, stack, tmp_path):
     assert first == second
 
 
+def test_drift_can_be_left_out(run, volume, tmp_path):
+    drifting = np.stack([np.roll(section, 8 * (z % 2), axis=1) for z, section in enumerate(volume)])
+    tifffile.imwrite(tmp_path / "drifting.tif", drifting)
+    plain, aligned = (
+        evaluate(run, tmp_path / "drifting.tif", tmp_path, *more, name=f"{len(more)}.json")
+        for more in ((), ("--align", "--html", tmp_path / "out.html"))
+    )
+    assert (plain["settings"]["aligned"], aligned["settings"]["aligned"]) == (False, True)
+    gains = [
+        aligned["methods"][name]["psnr"] - plain["methods"][name]["psnr"]
+        for name in ("copy", "average")
+    ]
+    assert min(gains) > 2
+    assert "registered to them before" in (tmp_path / "out.html").read_text()
+
+
 def test_gaps(run, stack, tmp_path):
     result = evaluate(run, stack, tmp_path, "--slices", "1-5", "--gap", "2")
     assert result["slices"] == [1, 2, 3, 4]

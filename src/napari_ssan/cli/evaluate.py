@@ -68,6 +68,13 @@ def evaluate(
     gap: Annotated[
         int, typer.Option(help="Adjacent slices that are hidden together: 1, 2 or 3.")
     ] = 1,
+    align: Annotated[
+        bool,
+        typer.Option(
+            help="Register the neighbours to what is hidden before it is: then the stack's drift "
+            "is not counted as an error."
+        ),
+    ] = False,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -142,6 +149,7 @@ def evaluate(
             "dtype": stack.dtype.name,
             "slices": slices,
             "gap": gap,
+            "aligned": align,
             "methods": list(rows),
             "models": {
                 row: {"name": info.name, "sha256": info.sha256}
@@ -161,7 +169,9 @@ def evaluate(
         built = {row: _method(row, info, device, show.engine) for row, info in rows.items()}
         if settings["models"]:
             settings["device"] = device_in_words(device)
-        evaluation = judge(stack, choice.blocks, built, membranes, weights, report=_reporter(show))
+        evaluation = judge(
+            stack, choice.blocks, built, membranes, weights, align=align, report=_reporter(show)
+        )
     result = to_result(evaluation, settings, seed)
     if json_path is not None:
         _write(json_path, json.dumps(result, indent=1, allow_nan=False), overwrite)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from napari_ssan.engine.events import Event, PatchDone, Progress
 from napari_ssan.engine.methods import Method
+from napari_ssan.evaluation.aligned import aligned
 from napari_ssan.evaluation.choose import Block
 from napari_ssan.evaluation.events import Judging
 from napari_ssan.evaluation.gram import gram_distance
@@ -80,6 +81,7 @@ def evaluate(
     membranes: Membranes | None = None,
     vgg: Path | None = None,
     *,
+    align: bool = False,
     report: Callable[[Event | Judging], object] = lambda event: None,
     cancel: Flag | None = None,
 ) -> Evaluation:
@@ -97,6 +99,9 @@ def evaluate(
         Without it, ``dice`` and ``f1`` are None.
     vgg : Path, optional
         Weights of VGG16. Without them, ``gram`` is None.
+    align : bool
+        Register the neighbours of a block to it first; see
+        :func:`~napari_ssan.evaluation.aligned.aligned`.
     report : callable
         Receives a :class:`Judging` after every tile, and what the engine has to say.
     cancel : threading.Event, optional
@@ -107,16 +112,17 @@ def evaluate(
     Cancelled
         If `cancel` was set.
     """
-    panel = _Panel(stack, membranes, vgg)
+    panel = _Panel(membranes, vgg)
     clock = _Clock(list(methods), len(blocks), report)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
     for block in blocks:
-        panel.open(block)
+        seen = aligned(stack, block) if align else stack
+        panel.open(seen, block)
         for name, method in methods.items():
             clock.begin(name, block[0])
             panel.name = name
             rows[name] += leave_one_out(
-                stack,
+                seen,
                 [block[0]],
                 method,
                 clock.pass_on,
@@ -131,31 +137,31 @@ def evaluate(
 class _Panel:
     """Judges sections, and keeps the middle of each to be shown."""
 
-    def __init__(self, stack: SliceStack, membranes: Membranes | None, vgg: Path | None) -> None:
-        self.stack, self.membranes, self.vgg = stack, membranes, vgg
+    def __init__(self, membranes: Membranes | None, vgg: Path | None) -> None:
+        self.membranes, self.vgg = membranes, vgg
         self.name = ""
         self.real: list[dict[str, Any]] = []
         self.crops: dict[int, dict[str, Array]] = {}
         self._truth: dict[int, Mask] = {}
-        self._window = middle(stack.shape[1:])
 
-    def open(self, block: Block) -> None:
+    def open(self, stack: SliceStack, block: Block) -> None:
         """Look at the real sections of a block."""
         self._truth.clear()
+        window = middle(stack.shape[1:])
         around = {
-            "before": self.stack.read(block[0] - 1, self._window),
-            "after": self.stack.read(block[-1] + 1, self._window),
+            "before": stack.read(block[0] - 1, window),
+            "after": stack.read(block[-1] + 1, window),
         }
         for z in block:
-            real = self.stack.read(z)
-            self.crops[z] = around | {"real": real[self._window].copy()}
+            real = stack.read(z)
+            self.crops[z] = around | {"real": real[window].copy()}
             if self.membranes is not None:
                 self._truth[z] = self.membranes.truth(z, real)
             self.real.append(self._use(z, real))
 
     def judge(self, z: int, real: Array, made: Array) -> dict[str, Any]:
         """All figures of a section."""
-        self.crops[z][self.name] = made[self._window].copy()
+        self.crops[z][self.name] = made[middle(made.shape)].copy()
         distance = None if self.vgg is None else gram_distance(real, made, self.vgg)
         return compare(z, real, made) | {"gram": distance} | self._use(z, made)
 
