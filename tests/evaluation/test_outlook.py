@@ -74,6 +74,23 @@ def test_the_network_is_judged(volume, tiny_model):
     assert shares[-1] == 1
 
 
+def test_for_a_region_neighbours_are_registered_as_in_its_repair(volume):
+    drifting = volume.copy()
+    drifting[1::2] = np.roll(drifting[1::2], 8, axis=2)
+    mask = np.zeros(volume.shape[1:], bool)
+    mask[20:30, 30:40] = True
+    marks = (Defects({10}), Defects(regions={10: [Region.from_mask(mask)]}))
+    whole, region = (
+        judge(Place.of(SliceStack(drifting), defects, 10), method="average").figures
+        for defects in marks
+    )
+    of_whole, of_region = (
+        [float(line.split("PSNR ")[1].split()[0]) for line in figures.splitlines()]
+        for figures in (whole, region)
+    )
+    assert all(b > a + 2 for a, b in zip(of_whole, of_region, strict=True))
+
+
 def test_a_large_section_is_judged_around_the_mark(volume):
     large = np.tile(volume[:7], (1, 20, 1))
     mask = np.zeros(large.shape[1:], bool)

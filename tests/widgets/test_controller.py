@@ -387,7 +387,7 @@ def test_the_network_repairs_and_says_where_it_runs(
     assert controller.view.repairing.model.currentText() == "own"
     assert "CC BY 4.0" in controller.view.repairing.terms.text()
     said = []
-    controller.bench.progressed.connect(lambda: said.append(controller.bench.busy))
+    controller.bench.work.progressed.connect(lambda: said.append(controller.bench.work.text))
     controller.bench.session.mark([2])
     repair(controller)
     assert "Loading the network…" in said
@@ -438,7 +438,7 @@ def test_finished_slices_show_one_by_one_and_cancel_keeps_them(controller, slowl
     assert controller.view.repairing.progress.isVisibleTo(controller.view)
     assert not controller.view.exporting.export.isEnabled()
     controller.view.repairing.progress.cancel.click()
-    assert "Stopping" in controller.bench.busy
+    assert "Stopping" in controller.bench.work.text
     controller.finish()
     assert list(states(controller).values()) == ["synthesized", "marked", "marked"]
     assert controller.view.repairing.repair.text() == "Repair 2 marks"

@@ -84,7 +84,7 @@ class Place:
         model: str = "ssan-fidelity",
         device: str = "auto",
     ) -> Outlook:
-        """Judge a method on up to three good slices nearby.
+        """Judge a method on up to three good slices nearby, by the road of the repair to come.
 
         Parameters
         ----------
@@ -116,9 +116,10 @@ class Place:
                 method: make_method(method, model, device, report),
                 rival: make_method(rival, "", "auto", report),
             }
-            return _say(
-                evaluate(stack, blocks, methods, report=report, cancel=cancel), method, rival
-            )
+            # Neighbours of a region are registered to the slice that holds it.
+            align = self.near in self.defects.regions
+            found = evaluate(stack, blocks, methods, align=align, report=report, cancel=cancel)
+            return _say(found, method, rival)
         finally:
             free_gpu()
 

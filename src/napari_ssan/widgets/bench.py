@@ -1,6 +1,5 @@
 """One image layer on the bench: its session, its layers, its sidecar, and the work on it."""
 
-import time
 from functools import partial
 from pathlib import Path
 from threading import Event as Flag
@@ -9,7 +8,7 @@ from typing import Any
 from psygnal import Signal
 
 from napari_ssan.engine.events import Notice, PatchDone, Progress
-from napari_ssan.engine.jobs import RepairJob, RunsOn, Stage, Tell, blank_sections
+from napari_ssan.engine.jobs import RepairJob, Stage, Tell, blank_sections
 from napari_ssan.engine.session import RepairSession
 from napari_ssan.engine.sidecar import Saved, Sidecar
 from napari_ssan.errors import BadInput
@@ -17,12 +16,13 @@ from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets import messages
 from napari_ssan.widgets.autosave import Autosave
+from napari_ssan.widgets.layer_work import LayerWork, Stopwatch
 from napari_ssan.widgets.layers import source_files, source_path
 from napari_ssan.widgets.marks import DefectsLayer, Outline
-from napari_ssan.widgets.repair_state import ModelChoice, tile_megapixels, time_text
+from napari_ssan.widgets.repair_state import ModelChoice
 from napari_ssan.widgets.result import ResultLayers
 from napari_ssan.widgets.sessions import SESSIONS
-from napari_ssan.workers import Lane, Task
+from napari_ssan.workers import Lane
 
 
 class Bench:
@@ -42,8 +42,6 @@ class Bench:
 
     #: Something that the dock shows has changed.
     changed = Signal()
-    #: Only how far the work is has changed; this comes often.
-    progressed = Signal()
     #: What a repair had to say; all of it so far.
     noted = Signal(str)
     #: A model and a device, and the seconds that the one takes on the other for a megapixel.
@@ -52,7 +50,9 @@ class Bench:
     def __init__(self, viewer: Any, image: Any, stack: SliceStack, quick: Lane, slow: Lane) -> None:
         self.image = image
         self.stack = stack
-        self._quick, self._slow = quick, slow
+        self._quick = quick
+        self.work = LayerWork(slow)
+        self.work.changed.connect(self._on_work)
         self._autosave = Autosave(quick)
         self._autosave.failed.connect(messages.warn)
         self.session = RepairSession(stack, self._autosave.save)
@@ -62,9 +62,6 @@ class Bench:
         self.offer: Saved | None = None
         self.blank: list[int] = []
         self.rows = self.session.rows()
-        self.busy, self.done, self.total = "", 0, 0
-        self._tasks: list[Task] = []
-        self._device = ""
         self._notes: dict[str, None] = {}
         self.closed = self._leaving = False
         self.session.changed.connect(self._on_session)
@@ -98,7 +95,8 @@ class Bench:
         def work(report: Tell, cancel: Flag) -> list[int]:
             return blank_sections(self.stack, report, cancel)
 
-        self._start(work, "Looking for blank slices…").succeeded.connect(self._on_blank)
+        task = self.work.start(work, "Looking for blank slices…")
+        task.succeeded.connect(self._on_blank)
 
     def answer(self, yes: bool) -> None:
         """Restore or discard what was saved, or mark blank slices that were found, or not."""
@@ -135,7 +133,7 @@ class Bench:
             device=device,
             sidecar=self._autosave.sidecar,
         )
-        task = self._start(run, "Waiting for its turn…")
+        task = self.work.start(run, "Waiting for its turn…")
         task.reported.connect(partial(self._on_repair, job, Stopwatch(choice, device)))
         task.ended.connect(partial(self._on_repaired, job))
 
@@ -169,24 +167,14 @@ class Bench:
                 cancel=cancel,
             )
 
-        task = self._start(work, title)
+        task = self.work.start(work, title)
         task.succeeded.connect(
             lambda written: messages.tell("Exported " + ", ".join(p.name for p in written) + ".")
         )
 
     def cancel(self) -> None:
         """Stop what runs for this layer; what is finished stays."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            self.busy = "Stopping at the next tile…"
-            self.changed.emit()
-
-    @property
-    def busy_text(self) -> str:
-        """What is going on, and how many runs wait; empty if nothing is."""
-        waiting = len(self._tasks) - 1
-        return f"{self.busy} ({waiting} queued)" if self.busy and waiting > 0 else self.busy
+        self.work.cancel()
 
     def stop(self) -> None:
         """Stop the work, and touch no layer any more."""
@@ -202,7 +190,7 @@ class Bench:
     def release(self) -> None:
         """Leave the sidecar to others as soon as the work has ended."""
         self._leaving = True
-        if not self._tasks:
+        if self.work.idle:
             self._autosave.release()
 
     # ---- within
@@ -294,30 +282,7 @@ class Bench:
             messages.tell("No blank slice was found that is not marked yet.")
         self.changed.emit()
 
-    def _start(self, work: Any, title: str) -> Task:
-        task = self._slow.submit(work, title)
-        self._tasks.append(task)
-        if len(self._tasks) == 1:
-            self.busy, self.done, self.total = title, 0, 0
-        task.reported.connect(self._on_progress)
-        task.failed.connect(messages.report)
-        task.ended.connect(partial(self._on_ended, task))
-        self.changed.emit()
-        return task
-
-    def _on_progress(self, event: Any) -> None:
-        if isinstance(event, Stage):
-            self.busy, self.done, self.total = event.text, event.done, event.total
-        elif isinstance(event, RunsOn):
-            self._device = event.device
-        elif isinstance(event, Progress):
-            left = "" if event.seconds_left is None else f", {time_text(event.seconds_left)} left"
-            where = f" · {self._device}" if self._device else ""
-            self.busy = f"slice {event.section}{left}{where}"
-            self.done, self.total = event.done, event.total
-        self.progressed.emit()
-
-    def _on_repair(self, job: RepairJob, watch: "Stopwatch", event: Any) -> None:
+    def _on_repair(self, job: RepairJob, watch: Stopwatch, event: Any) -> None:
         if isinstance(event, PatchDone):
             self.session.take(event.patch, job)
             if watch.rate is not None:
@@ -329,7 +294,6 @@ class Bench:
             self.noted.emit("\n".join(self._notes))
 
     def _on_repaired(self, job: RepairJob) -> None:
-        self._device = ""
         self.session.release(job)
         if not self.closed:
             repaired = self.session.repaired
@@ -337,12 +301,9 @@ class Bench:
                 self.results.ensure()  # in case it was deleted meanwhile
             self.results.remove_if_empty()
 
-    def _on_ended(self, task: Task) -> None:
-        self._tasks.remove(task)
+    def _on_work(self) -> None:
         if self._leaving:
             self.release()
-        self.busy = self._tasks[0].title if self._tasks else ""
-        self.done = self.total = 0
         self.changed.emit()
 
     def _on_session(self) -> None:
@@ -352,32 +313,6 @@ class Bench:
     def _on_patched(self, slots: Any) -> None:
         if not self.closed:
             self.results.refresh()
-
-
-class Stopwatch:
-    """Measures how long a model takes.
-
-    Parameters
-    ----------
-    choice : ModelChoice
-        The model.
-    device : str
-        What was chosen to run it on.
-    """
-
-    def __init__(self, choice: ModelChoice, device: str) -> None:
-        self.choice, self.device = choice, device
-        self.rate: float | None = None
-        self._first: tuple[int, float] | None = None
-
-    def tick(self, done: int) -> None:
-        """So many tiles are done; the first one is not counted, since it warms up."""
-        now = time.monotonic()
-        if self._first is None:
-            self._first = done, now
-        elif self.choice.tile and done > self._first[0]:
-            seconds = (now - self._first[1]) / (done - self._first[0])
-            self.rate = seconds / tile_megapixels(self.choice)
 
 
 def _region(outline: Outline, shape: tuple[int, int]) -> Region | BadInput:

@@ -45,9 +45,9 @@ def state_of(
         drawing=bench.marks.drawing,
         rows=tuple(bench.rows),
         pending=len(session.pending),
-        busy=bench.busy_text,
-        done=bench.done,
-        total=bench.total,
+        busy=bench.work.text,
+        done=bench.work.done,
+        total=bench.work.total,
         has_result=has_result,
         showing_before=has_result and not results.shown,
         overlay="synthetic" in results.overlays,
@@ -55,7 +55,7 @@ def state_of(
         confidence=_confidence(bench, slot) if slot is not None else "",
         accept=state == "synthesized",
         revert=state in ("synthesized", "accepted"),
-        can_export=has_result and not bench.busy,
+        can_export=has_result and bench.work.idle,
         device=device,
     )
 

@@ -281,15 +281,15 @@ class RepairController:
                 self.bench = Bench(self.viewer, layer, stack, self.quick, self.slow)
                 self._benches[layer] = self.bench
                 self.bench.changed.connect(self.refresh)
-                self.bench.progressed.connect(self._on_progress)
+                self.bench.work.progressed.connect(self._on_progress)
                 self.bench.noted.connect(self.view.repairing.show_note)
                 self.bench.timed.connect(self._on_timed)
         self.refresh()
 
     def _on_progress(self) -> None:
-        bench = self.bench
-        if bench is not None and not self._closed:
-            self.view.repairing.progress.show_progress(bench.busy_text, bench.done, bench.total)
+        if self.bench is not None and not self._closed:
+            work = self.bench.work
+            self.view.repairing.progress.show_progress(work.text, work.done, work.total)
 
     def _on_timed(self, what: tuple[str, str], rate: float) -> None:
         self._rates[what] = rate
