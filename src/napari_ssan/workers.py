@@ -140,6 +140,8 @@ class Lane(QObject):  # type: ignore[misc]
             self._post(task, "reported", event)
 
         try:
+            if task.flag.is_set():  # before it began
+                raise Cancelled
             result = task.work(report, task.flag)
         except Cancelled:
             self._post(task, "cancelled", None)

@@ -221,6 +221,8 @@ def test_a_log_for_tensorboard(run, blobs, base, tmp_path):
         (("--loss", "L_s", "--style-weight", "-1"), "--style-weight"),
         (("--loss", "L_s", "--vgg", "absent.safetensors"), "absent.safetensors"),
         (("--seed", "-1"), "--seed"),
+        (("--seed", str(2**64)), "--seed"),
+        (("--log", __file__), "--log takes a folder"),
         (("--device", "toaster"), "device"),
         (("--defects", "77"), "not in the stack"),
         (("--defects", "3-"), "names no slice"),

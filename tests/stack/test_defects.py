@@ -207,3 +207,32 @@ def test_mask_of_a_window_is_that_part_of_the_mask(window):
     part = slice(*window[:2]), slice(*window[2:])
     np.testing.assert_array_equal(defects.mask(0, part), defects.mask(0, ALL)[part])
     assert defects.mask(1, part) is None
+
+
+@pytest.mark.parametrize(
+    ("marks", "sentence"),
+    [
+        ({3.9: np.ones((4, 6), bool)}, "whole numbers"),
+        ({"x": np.ones((4, 6), bool)}, "whole numbers"),
+        ({None: np.ones((4, 6), bool)}, "whole numbers"),
+    ],
+)
+def test_masks_of_no_slice_are_refused(marks, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        as_defects(marks, (4, 6))
+
+
+@pytest.mark.parametrize(
+    ("defects", "sentence"),
+    [
+        (Defects({3.5}), "whole numbers"),
+        (Defects({"a"}), "whole numbers"),
+        (Defects(missing={3: 1.5}), "whole numbers"),
+        (Defects(missing={3: 10**9}), "1 to 1000"),
+        (Defects(regions={3: []}), "Nothing is marked"),
+        (Defects(regions={3: [np.ones((4, 6), bool)]}), "mapping of slice to mask"),
+    ],
+)
+def test_marks_that_are_none_are_refused(defects, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        defects.check((9, 4, 6))

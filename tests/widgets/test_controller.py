@@ -458,6 +458,27 @@ def test_a_second_press_queues(controller, slowly, qtbot):
     assert list(states(controller).values()) == ["synthesized", "synthesized"]
 
 
+def test_what_is_cancelled_says_so_to_its_end_and_what_waits_never_begins(
+    controller, slowly, monkeypatch
+):
+    begun = []
+    plain = jobs.make_method
+    monkeypatch.setattr(jobs, "make_method", lambda *how: begun.append(how) or plain(*how))
+    for z in (2, 5, 8):
+        controller.bench.session.mark([z])
+        controller.repair()
+    work, said = controller.bench.work, []
+    controller.bench.cancel()
+    work.changed.connect(lambda: said.append(work.text))
+    work.progressed.connect(lambda: said.append(work.text))
+    controller.finish()
+    assert len(begun) <= 1
+    assert said
+    assert all(text.startswith("Stopping") for text in said[:-1])
+    assert said[-1] == ""
+    assert set(states(controller).values()) == {"marked"}
+
+
 def test_nothing_done_leaves_no_layer(viewer, controller, slowly):
     controller.bench.session.mark([2])
     controller.repair()

@@ -184,6 +184,8 @@ def train(
     from napari_ssan.training.run import run
 
     check_files(output, resume, overwrite)
+    if log is not None and log.exists() and not log.is_dir():
+        raise BadInput(f"--log takes a folder, and {log} is a file.")
     finder = load_segmenter(segmenter) if segmenter else None
     chosen = choose_device(device)
     if threads:

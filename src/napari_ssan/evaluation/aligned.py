@@ -1,4 +1,4 @@
-"""A stack whose neighbours of what is hidden are registered to it, as in the paper's triplets."""
+"""A stack whose neighbours of a hidden section are registered to it, as in the paper's triplets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from napari_ssan.evaluation.choose import Block
 from napari_ssan.stack.intensity import to_dtype
-from napari_ssan.stack.registration import Placement, find_placement, read_placed
+from napari_ssan.stack.registration import HERE, Placement, find_placement, read_placed
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
 
-def aligned(stack: SliceStack, block: Block) -> SliceStack:
-    """Register the two neighbours of a block of sections to the section of it beside them.
+def aligned(stack: SliceStack, block: Block, own: int) -> SliceStack:
+    """Register the two neighbours of a block of sections to one of these.
 
     How far a section has drifted from its neighbours, no synthesis can know, and no repair
     needs to: one that lies between them is as good. With the drift taken out, a comparison
@@ -27,20 +27,27 @@ def aligned(stack: SliceStack, block: Block) -> SliceStack:
         Real sections.
     block : tuple of int
         Adjacent sections that are to be hidden; they stay as they are.
+    own : int
+        The one of them that is to be judged.
 
     Returns
     -------
     SliceStack
         The same sections in the same dtype, read lazily; the one before and the one after the
-        block placed by :func:`~napari_ssan.stack.registration.find_placement`, where that
-        finds anything.
+        block placed by :func:`~napari_ssan.stack.registration.find_placement`, from section to
+        section, where that finds anything. Beyond their border they are continued by reflection.
     """
 
     def finite(z: int, window: Window) -> npt.NDArray[np.bool_]:
         return np.isfinite(stack.read(z, window))
 
-    beside = {block[0] - 1: block[0], block[-1] + 1: block[-1]}
-    placements = {z: find_placement(stack, own, z, finite) for z, own in beside.items()}
+    placements = {}
+    for beside in (block[0] - 1, block[-1] + 1):
+        step = 1 if beside > own else -1
+        placement = HERE
+        for z in range(own, beside, step):
+            placement = find_placement(stack, z, z + step, finite) @ placement
+        placements[beside] = placement
     return SliceStack(_Placed(stack, placements), z_axis=0)
 
 
@@ -60,4 +67,7 @@ class _Placed:
         if z not in self._placements:
             return self._stack.read(z, (rows, columns))
         pixels = read_placed(self._stack, z, (rows, columns), self._placements[z])
+        if np.issubdtype(self.dtype, np.floating):  # splines overshoot
+            limits = np.finfo(self.dtype)
+            pixels = np.clip(pixels, limits.min, limits.max)
         return to_dtype(pixels, self.dtype)

@@ -100,7 +100,7 @@ def evaluate(
     vgg : Path, optional
         Weights of VGG16. Without them, ``gram`` is None.
     align : bool
-        Register the neighbours of a block to it first; see
+        Register the neighbours to each hidden section first; see
         :func:`~napari_ssan.evaluation.aligned.aligned`.
     report : callable
         Receives a :class:`Judging` after every tile, and what the engine has to say.
@@ -113,11 +113,13 @@ def evaluate(
         If `cancel` was set.
     """
     panel = _Panel(membranes, vgg)
-    clock = _Clock(list(methods), len(blocks), report)
+    # Each judged section has the neighbours where it has them: it is synthesized alone then.
+    shown = [(block, own) for block in blocks for own in (block if align else (None,))]
+    clock = _Clock(list(methods), len(shown), report)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
-    for block in blocks:
-        seen = aligned(stack, block) if align else stack
-        panel.open(seen, block)
+    for block, own in shown:
+        seen = stack if own is None else aligned(stack, block, own)
+        panel.open(seen, block, block if own is None else (own,))
         for name, method in methods.items():
             clock.begin(name, block[0])
             panel.name = name
@@ -129,6 +131,7 @@ def evaluate(
                 gap=len(block),
                 cancel=cancel,
                 judge=panel.judge,
+                only=own,
             )
             clock.end()
     return Evaluation(blocks, rows, panel.real, panel.crops)
@@ -144,15 +147,15 @@ class _Panel:
         self.crops: dict[int, dict[str, Array]] = {}
         self._truth: dict[int, Mask] = {}
 
-    def open(self, stack: SliceStack, block: Block) -> None:
-        """Look at the real sections of a block."""
+    def open(self, stack: SliceStack, block: Block, sections: Block) -> None:
+        """Look at those real sections of a block that are judged next."""
         self._truth.clear()
         window = middle(stack.shape[1:])
         around = {
             "before": stack.read(block[0] - 1, window),
             "after": stack.read(block[-1] + 1, window),
         }
-        for z in block:
+        for z in sections:
             real = stack.read(z)
             self.crops[z] = around | {"real": real[window].copy()}
             if self.membranes is not None:

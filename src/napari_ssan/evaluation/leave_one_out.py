@@ -53,6 +53,7 @@ def leave_one_out(
     gap: int = 1,
     cancel: Flag | None = None,
     judge: Judge = compare,
+    only: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Judge a method on whole sections, each hidden in turn.
 
@@ -73,6 +74,8 @@ def leave_one_out(
         Set it to stop at the next tile.
     judge : callable
         What to measure.
+    only : int, optional
+        Of those that are hidden, synthesize and judge this one alone.
 
     Yields
     ------
@@ -87,8 +90,9 @@ def leave_one_out(
     for first in sections:
         begin = time.perf_counter()
         hidden = Defects(set(range(first, first + gap)))
-        made = list(patches(stack, hidden, method, report, cancel))
-        seconds = (time.perf_counter() - begin) / gap
+        wanted = None if only is None else {(only, 0)}
+        made = list(patches(stack, hidden, method, report, cancel, only=wanted))
+        seconds = (time.perf_counter() - begin) / len(made)
         for patch in made:
             z = patch.slot[0]
             figures = judge(z, stack.read(z), patch.pixels[:])

@@ -45,6 +45,10 @@ def summarize(result: Result) -> list[str]:
         sentences += _texture(methods)
         sentences += _membranes(result)
         sentences += _caution(methods[NETWORK], [others[name] for name in rivals])
+    if result["settings"].get("aligned"):
+        sentences.append(
+            "The neighbours were registered to what was hidden: drift is not in these figures."
+        )
     if number < FEW:
         what = "one slice" if number == 1 else f"{number} slices"
         sentences.append(f"Judged on {what} only: take the figures as a hint.")

@@ -20,6 +20,8 @@ from napari_ssan.stack.region import Mask, Region, integer, region_from_entry, r
 from napari_ssan.stack.sections import Window
 
 FORMAT = 1
+#: Sections that can be absent between two, at most: more is a slip of the pen.
+MOST_MISSING = 1000
 #: What goes wrong when text is read that is not of the expected form.
 MALFORMED = (
     AttributeError,
@@ -51,7 +53,7 @@ class Defects:
     missing: dict[int, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.whole or self.regions or self.missing)
+        return bool(self.whole or any(self.regions.values()) or self.missing)
 
     def add_region(self, z: int, region: Region) -> None:
         """Mark a region of section `z`."""
@@ -95,6 +97,7 @@ class Defects:
             raise BadInput("The stack has a single section; a repair needs its neighbours.")
         if not self:
             raise BadInput("Nothing is marked: name the slices or regions to repair.")
+        self._check_kinds()
         for z in sorted({*self.whole, *self.regions}):
             if not 0 <= z < count:
                 raise BadInput(f"Slice {z} is not in the stack: it has slices 0 to {count - 1}.")
@@ -104,8 +107,11 @@ class Defects:
                     f"No section can be inserted after slice {z}: "
                     f"it needs one on both sides, so 0 to {count - 2}."
                 )
-            if number < 1:
-                raise BadInput(f"{number} sections cannot be inserted after slice {z}.")
+            if not 1 <= number <= MOST_MISSING:
+                raise BadInput(
+                    f"{number} sections cannot be inserted after slice {z}; "
+                    f"1 to {MOST_MISSING} can."
+                )
         if len(self.whole) == count:
             raise BadInput("Every slice is marked; at least one good slice is needed.")
         for z, regions in self.regions.items():
@@ -116,6 +122,18 @@ class Defects:
                         f"A region of slice {z} reaches beyond the section "
                         f"of {height} x {width} pixels."
                     )
+
+    def _check_kinds(self) -> None:
+        """Refuse numbers that are not whole, and regions that are none."""
+        try:
+            for number in [*self.whole, *self.regions, *self.missing, *self.missing.values()]:
+                integer(number)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise BadInput(f"Slices and counts must be whole numbers: {error}.") from None
+        if any(not isinstance(r, Region) for regions in self.regions.values() for r in regions):
+            raise BadInput(
+                "A region must be a Region; give masks as a mapping of slice to mask instead."
+            )
 
     def to_json(self) -> str:
         """The marks as JSON; :meth:`from_json` reads it back."""
@@ -282,12 +300,19 @@ def as_defects(
                     f"the sections have {shape}."
                 )
         return Defects(
-            regions={int(z): [Region.from_mask(np.asarray(mask))] for z, mask in marks.items()}
+            regions={
+                number: [Region.from_mask(np.asarray(mask))]
+                for number, mask in zip(_whole(marks), marks.values(), strict=True)
+            }
         )
     if isinstance(marks, str) or not isinstance(marks, Iterable):
         raise BadInput("Name the broken slices as a list such as [12, 47], or give masks by slice.")
+    return Defects(set(_whole(marks)))
+
+
+def _whole(slices: Iterable[Any]) -> list[int]:
     try:
-        return Defects({integer(z) for z in marks})
+        return [integer(z) for z in slices]
     except (ValueError, TypeError, OverflowError) as error:
         raise BadInput(f"The broken slices must be whole numbers: {error}.") from None
 

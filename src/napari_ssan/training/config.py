@@ -91,7 +91,7 @@ class TrainingConfig(BaseModel):
     match: Literal["mean", "histogram"] = "mean"
     views: Literal[1, 2, 4, 8] = 1
     select: bool = True
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     loss: LossConfig = LossConfig()
     validation_share: float = Field(0.15, gt=0, lt=1)
     sections: int = Field(4, ge=1)

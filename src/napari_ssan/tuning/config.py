@@ -78,7 +78,7 @@ class FineTuneConfig(BaseModel):
     style: float | None = Field(None, ge=0)
     feature: float | None = Field(None, ge=0)
     balance: tuple[Weight, Weight, Weight] = BETAS
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     steps: int | None = Field(None, ge=1)
 
     def training(self, crop: int, blocks: int, match: Match, threads: int | None) -> TrainingConfig:

@@ -1,5 +1,7 @@
 """Saving after every change: the latest state, one write at a time, off the GUI thread."""
 
+from functools import partial
+
 from psygnal import Signal
 
 from napari_ssan.engine.sidecar import Saved, Sidecar
@@ -39,7 +41,8 @@ class Autosave:
         self._writing = True
         task = self._lane.submit(lambda report, cancel: sidecar.save(saved))
         task.failed.connect(self._on_failed)
-        task.ended.connect(self._on_ended)
+        # Qt holds methods weakly; the sidecar must be let go even if nobody else knows of it.
+        task.ended.connect(partial(Autosave._on_ended, self))
 
     def release(self) -> None:
         """Leave the sidecar to others as soon as the latest state is written."""

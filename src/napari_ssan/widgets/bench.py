@@ -208,7 +208,8 @@ class Bench:
                 return sidecar, error
 
         task = self._quick.submit(work)
-        task.succeeded.connect(self._on_opened)
+        # Qt holds methods weakly; the sidecar must be let go even if the layer is gone by then.
+        task.succeeded.connect(partial(Bench._on_opened, self))
         task.failed.connect(messages.report)
 
     def _on_opened(self, found: tuple[Sidecar | None, Saved | BadInput | None]) -> None:

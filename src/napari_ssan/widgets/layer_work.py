@@ -12,6 +12,8 @@ from napari_ssan.widgets import messages
 from napari_ssan.widgets.repair_state import ModelChoice, tile_megapixels, time_text
 from napari_ssan.workers import Lane, Task, Work
 
+STOPPING = "Stopping at the next tile…"
+
 
 class LayerWork:
     """Hands work over, follows it, and stops it; what fails is told.
@@ -55,7 +57,7 @@ class LayerWork:
         self._tasks.append(task)
         if len(self._tasks) == 1:
             self._text, self.done, self.total = title, 0, 0
-        task.reported.connect(self._on_reported)
+        task.reported.connect(partial(self._on_reported, task))
         task.failed.connect(messages.report)
         task.ended.connect(partial(self._on_ended, task))
         self.changed.emit()
@@ -66,10 +68,12 @@ class LayerWork:
         for task in self._tasks:
             task.cancel()
         if self._tasks:
-            self._text = "Stopping at the next tile…"
+            self._text = STOPPING
             self.changed.emit()
 
-    def _on_reported(self, event: Any) -> None:
+    def _on_reported(self, task: Task, event: Any) -> None:
+        if task.flag.is_set():
+            return  # it is being stopped, and says so
         if isinstance(event, Stage):
             self._text, self.done, self.total = event.text, event.done, event.total
         elif isinstance(event, RunsOn):
@@ -83,7 +87,8 @@ class LayerWork:
 
     def _on_ended(self, task: Task) -> None:
         self._tasks.remove(task)
-        self._text = self._tasks[0].title if self._tasks else ""
+        stopped = bool(self._tasks) and self._tasks[0].flag.is_set()
+        self._text = STOPPING if stopped else self._tasks[0].title if self._tasks else ""
         self._device = ""
         self.done = self.total = 0
         self.changed.emit()
