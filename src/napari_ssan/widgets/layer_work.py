@@ -48,8 +48,8 @@ class LayerWork:
     @property
     def text(self) -> str:
         """What is going on, and how many runs wait; empty if nothing is."""
-        waiting = len(self._tasks) - 1
-        return f"{self._text} ({waiting} queued)" if self._text and waiting > 0 else self._text
+        waiting = sum(not task.flag.is_set() for task in self._tasks[1:])
+        return f"{self._text} ({waiting} queued)" if self._text and waiting else self._text
 
     def start(self, work: Work, title: str) -> Task:
         """Queue work."""
