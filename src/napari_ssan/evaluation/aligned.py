@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.evaluation.choose import Block
 from napari_ssan.stack.intensity import to_dtype
-from napari_ssan.stack.registration import HERE, Placement, find_placement, read_placed
-from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.stack.registration import HERE, find_placement, read_placed
+from napari_ssan.stack.sections import Array, LazySections, SliceStack, Window
 
 
 def aligned(stack: SliceStack, block: Block, own: int) -> SliceStack:
@@ -48,26 +46,14 @@ def aligned(stack: SliceStack, block: Block, own: int) -> SliceStack:
         for z in range(own, beside, step):
             placement = find_placement(stack, z, z + step, finite) @ placement
         placements[beside] = placement
-    return SliceStack(_Placed(stack, placements), z_axis=0)
 
-
-class _Placed:
-    """Sections of a stack, some of them placed, as an array of (sections, height, width)."""
-
-    def __init__(self, stack: SliceStack, placements: dict[int, Placement]) -> None:
-        self._stack, self._placements = stack, placements
-        self.shape, self.dtype = stack.shape, stack.dtype
-
-    def __getitem__(self, index: Any, /) -> Array:
-        z, *parts = index
-        rows, columns = (
-            slice(*part.indices(length)[:2])
-            for part, length in zip(parts, self.shape[1:], strict=True)
-        )
-        if z not in self._placements:
-            return self._stack.read(z, (rows, columns))
-        pixels = read_placed(self._stack, z, (rows, columns), self._placements[z])
-        if np.issubdtype(self.dtype, np.floating):  # splines overshoot
-            limits = np.finfo(self.dtype)
+    def read(z: int, window: Window) -> Array:
+        if z not in placements:
+            return stack.read(z, window)
+        pixels = read_placed(stack, z, window, placements[z])
+        if np.issubdtype(stack.dtype, np.floating):  # splines overshoot
+            limits = np.finfo(stack.dtype)
             pixels = np.clip(pixels, limits.min, limits.max)
-        return to_dtype(pixels, self.dtype)
+        return to_dtype(pixels, stack.dtype)
+
+    return SliceStack(LazySections(stack.shape, stack.dtype, read), z_axis=0)

@@ -113,15 +113,19 @@ def evaluate(
         If `cancel` was set.
     """
     panel = _Panel(membranes, vgg)
-    # Each judged section has the neighbours where it has them: it is synthesized alone then.
-    shown = [(block, own) for block in blocks for own in (block if align else (None,))]
-    clock = _Clock(list(methods), len(shown), report)
+    # What is synthesized at once: a block, or a section that has the neighbours to itself.
+    rounds = [
+        (block, judged)
+        for block in blocks
+        for judged in ([(z,) for z in block] if align else [block])
+    ]
+    clock = _Clock(list(methods), len(rounds), report)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
-    for block, own in shown:
-        seen = stack if own is None else aligned(stack, block, own)
-        panel.open(seen, block, block if own is None else (own,))
+    for block, judged in rounds:
+        seen = aligned(stack, block, judged[0]) if align else stack
+        panel.open(seen, block, judged)
         for name, method in methods.items():
-            clock.begin(name, block[0])
+            clock.begin(name, judged[0])
             panel.name = name
             rows[name] += leave_one_out(
                 seen,
@@ -131,7 +135,7 @@ def evaluate(
                 gap=len(block),
                 cancel=cancel,
                 judge=panel.judge,
-                only=own,
+                only=judged,
             )
             clock.end()
     return Evaluation(blocks, rows, panel.real, panel.crops)
@@ -147,7 +151,7 @@ class _Panel:
         self.crops: dict[int, dict[str, Array]] = {}
         self._truth: dict[int, Mask] = {}
 
-    def open(self, stack: SliceStack, block: Block, sections: Block) -> None:
+    def open(self, stack: SliceStack, block: Block, judged: Block) -> None:
         """Look at those real sections of a block that are judged next."""
         self._truth.clear()
         window = middle(stack.shape[1:])
@@ -155,7 +159,7 @@ class _Panel:
             "before": stack.read(block[0] - 1, window),
             "after": stack.read(block[-1] + 1, window),
         }
-        for z in sections:
+        for z in judged:
             real = stack.read(z)
             self.crops[z] = around | {"real": real[window].copy()}
             if self.membranes is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from threading import Event as Flag
 from typing import Any
 
@@ -53,7 +53,7 @@ def leave_one_out(
     gap: int = 1,
     cancel: Flag | None = None,
     judge: Judge = compare,
-    only: int | None = None,
+    only: Container[int] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Judge a method on whole sections, each hidden in turn.
 
@@ -74,8 +74,8 @@ def leave_one_out(
         Set it to stop at the next tile.
     judge : callable
         What to measure.
-    only : int, optional
-        Of those that are hidden, synthesize and judge this one alone.
+    only : container of int, optional
+        Of those that are hidden, synthesize and judge these; one at least in each gap.
 
     Yields
     ------
@@ -90,7 +90,7 @@ def leave_one_out(
     for first in sections:
         begin = time.perf_counter()
         hidden = Defects(set(range(first, first + gap)))
-        wanted = None if only is None else {(only, 0)}
+        wanted = {(z, 0) for z in hidden.whole if only is None or z in only}
         made = list(patches(stack, hidden, method, report, cancel, only=wanted))
         seconds = (time.perf_counter() - begin) / len(made)
         for patch in made:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from threading import Event as Flag
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from napari_ssan.evaluation.summary import words
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.stack.sections import Array, LazySections, SliceStack, Window
 
 #: Slices that are judged, at most.
 SLICES = 3
@@ -104,7 +103,7 @@ class Place:
         """
         try:
             report(Stage("Looking for good slices…"))
-            stack = SliceStack(_Cut(self.stack, self.window))
+            stack = _cut(self.stack, self.window)
             # Within the window a section is good or not: regions elsewhere do not matter.
             here = Defects(self._marked(), {}, self.defects.missing)
             blocks = Chooser(stack, 1, here, cancel).nearest(self.near, SLICES).blocks
@@ -129,20 +128,22 @@ class Place:
         return {*self.defects.whole, *regions}
 
 
-class _Cut:
-    """The part of all sections in a window, as an array of (sections, height, width)."""
+def _cut(stack: SliceStack, window: Window) -> SliceStack:
+    """The part of all sections in a window."""
+    top, left = (part.start for part in window)
 
-    def __init__(self, stack: SliceStack, window: Window) -> None:
-        self._stack, self._window = stack, window
-        rows, columns = window
-        self.shape = (len(stack), rows.stop - rows.start, columns.stop - columns.start)
-        self.dtype = stack.dtype
+    def read(z: int, part: Window) -> Array:
+        rows, columns = part
+        return stack.read(
+            z,
+            (
+                slice(top + rows.start, top + rows.stop),
+                slice(left + columns.start, left + columns.stop),
+            ),
+        )
 
-    def __getitem__(self, index: Any, /) -> Array:
-        z, *parts = index
-        spans = [range(w.start, w.stop)[p] for w, p in zip(self._window, parts, strict=True)]
-        rows, columns = (slice(span.start, span.stop) for span in spans)
-        return self._stack.read(z, (rows, columns))
+    height, width = (part.stop - part.start for part in window)
+    return SliceStack(LazySections((len(stack), height, width), stack.dtype, read), z_axis=0)
 
 
 def _say(found: Evaluation, method: str, rival: str) -> Outlook:

@@ -125,11 +125,7 @@ class Defects:
 
     def _check_kinds(self) -> None:
         """Refuse numbers that are not whole, and regions that are none."""
-        try:
-            for number in [*self.whole, *self.regions, *self.missing, *self.missing.values()]:
-                integer(number)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise BadInput(f"Slices and counts must be whole numbers: {error}.") from None
+        _whole([*self.whole, *self.regions, *self.missing, *self.missing.values()])
         if any(not isinstance(r, Region) for regions in self.regions.values() for r in regions):
             raise BadInput(
                 "A region must be a Region; give masks as a mapping of slice to mask instead."
@@ -310,11 +306,11 @@ def as_defects(
     return Defects(set(_whole(marks)))
 
 
-def _whole(slices: Iterable[Any]) -> list[int]:
+def _whole(numbers: Iterable[Any]) -> list[int]:
     try:
-        return [integer(z) for z in slices]
+        return [integer(number) for number in numbers]
     except (ValueError, TypeError, OverflowError) as error:
-        raise BadInput(f"The broken slices must be whole numbers: {error}.") from None
+        raise BadInput(f"Slices, and counts of them, must be whole numbers: {error}.") from None
 
 
 def _range(first: int, last: int) -> Iterator[int]:

@@ -10,6 +10,7 @@ from napari_ssan.evaluation.events import Judging
 from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets import messages
+from napari_ssan.widgets.layer_work import STOPPING
 from napari_ssan.widgets.outlook import OutlookPanel
 from napari_ssan.widgets.repair_state import ModelChoice, time_text
 from napari_ssan.workers import Lane, Task
@@ -69,7 +70,7 @@ class OutlookDesk:
         """Stop what runs."""
         if self._task is not None:
             self._task.cancel()
-            self._panel.show_progress("Stopping at the next tile…", 0, 0)
+            self._panel.show_progress(STOPPING, 0, 0)
 
     def forget(self) -> None:
         """Stop what runs, and take away an answer: it is about another stack or model."""
