@@ -118,11 +118,11 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "slices": arguments.slices,
     }
     for name in ("idle", "first", "repair"):
-        session = controller.bench.session
+        session = controller.current.session
         if name == "idle":
             idle(gaps)
         else:
-            session.unmark([row.marks[0] for row in controller.bench.rows])
+            session.unmark([row.marks[0] for row in controller.current.rows])
             session.mark([2 * n + 2 for n in range(arguments.slices)])
             gaps.reset()
             controller.repair()

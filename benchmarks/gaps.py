@@ -27,8 +27,8 @@ from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Chooser
 from napari_ssan.evaluation.evaluate import evaluate
 from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo
-from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.intensity import Float
+from napari_ssan.stack.marks import Marks
 
 BASELINES = ("average", "tvl1")
 MEASURES = ("psnr", "ssim", "ie")
@@ -87,7 +87,7 @@ def compare(source: str, gap: int, models: list[str], count: int) -> list[dict[s
         means of ``psnr`` (dB), ``ssim`` and ``ie``.
     """
     stack = cut(parse_source(source))
-    blocks = Chooser(stack, gap, Defects()).spread(count * gap).blocks
+    blocks = Chooser(stack, gap, Marks()).spread(count * gap).blocks
     methods: dict[str, Method] = {
         name: make_method(name, "", "auto", lambda event: None) for name in BASELINES
     }

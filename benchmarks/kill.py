@@ -25,19 +25,19 @@ from rich.console import Console
 from rich.table import Table
 from safetensors import safe_open
 
+from napari_ssan.finetune.config import FineTuneConfig
+from napari_ssan.finetune.division import divide
+from napari_ssan.finetune.new_run import new_run
+from napari_ssan.finetune.run_folder import CANDIDATE, CHECKPOINT, MODEL
+from napari_ssan.finetune.runs import Run
+from napari_ssan.finetune.verdict import Verdict
+from napari_ssan.finetune.wire import from_line
 from napari_ssan.network.model_file import load_model
 from napari_ssan.stack.phantom import phantom
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from napari_ssan.training.checkpoint import digest
 from napari_ssan.training.events import Checkpointed, StepDone
-from napari_ssan.tuning.config import FineTuneConfig
-from napari_ssan.tuning.division import divide
-from napari_ssan.tuning.new_run import new_run
-from napari_ssan.tuning.run_folder import CANDIDATE, CHECKPOINT, MODEL
-from napari_ssan.tuning.runs import Run
-from napari_ssan.tuning.verdict import Verdict
-from napari_ssan.tuning.wire import from_line
 
 #: A kill comes up to so many seconds after an event.
 LATER = 2.0
@@ -111,7 +111,7 @@ def work(run: Run, event: int | None, later: float) -> dict[str, Any]:
         If it ended by itself without a verdict.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "napari_ssan.tuning.child", str(run.folder)],
+        [sys.executable, "-m", "napari_ssan.finetune.child", str(run.folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         encoding="utf-8",

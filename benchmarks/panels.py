@@ -29,7 +29,7 @@ from napari_ssan.engine.repair import patches
 from napari_ssan.errors import BadInput
 from napari_ssan.network.device import choose_device
 from napari_ssan.network.writing import new_file
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import Array, SliceStack, Window
 from napari_ssan.stack.source import Source
 
@@ -76,7 +76,7 @@ def method(name: str, device: str) -> Method:
 
 def synthesize(stack: SliceStack, z: int, how: Method) -> Array:
     """The whole section, as if it had been lost."""
-    (patch,) = patches(stack, Defects({z}), how, lambda event: None)
+    (patch,) = patches(stack, Marks({z}), how, lambda event: None)
     return patch.pixels[:]
 
 

@@ -27,16 +27,16 @@ from napari_ssan.engine import synthesis
 from napari_ssan.engine.methods import Method, make_method
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import RepairedStack
-from napari_ssan.evaluation.membrane_crops import membranes_of
-from napari_ssan.evaluation.metrics import data_range, decibels, psnr
-from napari_ssan.evaluation.segmenter import bundled_segmenter
-from napari_ssan.evaluation.segmenter_training import two_fold
 from napari_ssan.evaluation.use import dice
 from napari_ssan.files import open_stack
+from napari_ssan.metrics.fidelity import data_range, decibels, psnr
 from napari_ssan.network.model_file import DEFAULT_MODEL
+from napari_ssan.segmenter.crops import membranes_of
+from napari_ssan.segmenter.segmenter import bundled_segmenter
+from napari_ssan.segmenter.training import two_fold
 from napari_ssan.stack.alignment import field_of, find_shift
-from napari_ssan.stack.defects import Defects, parse_slices
 from napari_ssan.stack.intensity import to_dtype
+from napari_ssan.stack.marks import Marks, parse_slices
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.registration import Placement, Valid, placed
 from napari_ssan.stack.sections import Array, SliceStack, Window
@@ -70,7 +70,7 @@ def only_shifted() -> Iterator[None]:
         yield
 
 
-def repaired(stack: SliceStack, z: int, defects: Defects, method: Method) -> Array:
+def repaired(stack: SliceStack, z: int, defects: Marks, method: Method) -> Array:
     """A section of a stack, repaired."""
     result = RepairedStack(stack)
     for patch in patches(stack, defects, method, lambda event: None, None):
@@ -97,7 +97,7 @@ def figures_of_bent(
     """PSNR and membrane Dice of flow, and of the network only shifted and registered."""
     before, real, after = (stack.read(z + step) for step in (-1, 0, 1))
     sides = bent(before, degrees / 2, stretch / 2), bent(after, -degrees / 2, -stretch / 2)
-    three, whole = SliceStack(np.stack([sides[0], real, sides[1]])), Defects({1})
+    three, whole = SliceStack(np.stack([sides[0], real, sides[1]])), Marks({1})
     with only_shifted():
         made = [repaired(three, 1, whole, method) for method in (flow, network)]
     made.append(repaired(three, 1, whole, network))
@@ -125,7 +125,7 @@ def figures_of_regions(
     mask = regions_of(real.shape)
     halves = [mask.copy(), mask.copy()]
     halves[0][: len(mask) // 2] = halves[1][len(mask) // 2 :] = False
-    marks = Defects(regions={z: [Region.from_mask(half) for half in halves]})
+    marks = Marks(regions={z: [Region.from_mask(half) for half in halves]})
     with only_shifted():
         made = [repaired(stack, z, marks, method) for method in (flow, network)]
     made += [repaired(stack, z, marks, method) for method in (network, flow)]

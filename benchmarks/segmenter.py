@@ -32,18 +32,18 @@ from napari_ssan import __version__
 from napari_ssan.cli.sources import parse_source
 from napari_ssan.engine.methods import METHODS, Method, make_method
 from napari_ssan.engine.repair import patches
-from napari_ssan.evaluation.membrane_crops import Jitter, membranes_of
-from napari_ssan.evaluation.segmenter import bundled_segmenter, save_segmenter
-from napari_ssan.evaluation.segmenter_training import (
+from napari_ssan.evaluation.use import dice, f1
+from napari_ssan.files import open_stack
+from napari_ssan.metrics.texture import hf_ratio
+from napari_ssan.network.model_file import DEFAULT_MODEL
+from napari_ssan.segmenter.crops import Jitter, membranes_of
+from napari_ssan.segmenter.segmenter import bundled_segmenter, save_segmenter
+from napari_ssan.segmenter.training import (
     SegmenterSettings,
     train_segmenter,
     two_fold,
 )
-from napari_ssan.evaluation.style import hf_ratio
-from napari_ssan.evaluation.use import dice, f1
-from napari_ssan.files import open_stack
-from napari_ssan.network.model_file import DEFAULT_MODEL
-from napari_ssan.stack.defects import Defects, parse_slices
+from napari_ssan.stack.marks import Marks, parse_slices
 from napari_ssan.stack.sections import Array, SliceStack
 
 #: Of the bundled one: pixels of .7 to 4 times the size, other stain and grain.
@@ -102,7 +102,7 @@ def judge(
             task = bars.add_task(name, total=len(sections))
             result[name] = []
             for z in sections:
-                (patch,) = patches(source, Defects({z}), method, lambda event: None)
+                (patch,) = patches(source, Marks({z}), method, lambda event: None)
                 result[name].append(_figures(z, find, truth[z], patch.pixels[:], source))
                 bars.advance(task)
     means = {

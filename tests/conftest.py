@@ -6,7 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 SCREEN_FIXTURES = {"qtbot", "qapp", "make_napari_viewer", "make_napari_viewer_proxy"}
 
@@ -30,7 +32,7 @@ def user_folder(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    for module in ("engine.sidecar", "network.model_file", "tuning.run_folder"):
+    for module in ("session.sidecar", "network.model_file", "finetune.run_folder"):
         monkeypatch.setattr(
             f"napari_ssan.{module}.user_data_path", lambda name, *rest: folder / name
         )
@@ -83,3 +85,12 @@ def vgg(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("vgg") / "vgg.safetensors"
     save_file(tensors, path)
     return path
+
+
+@pytest.fixture
+def volume() -> np.ndarray:
+    """(9, 96, 130) uint8: structure that changes slowly from section to section, and grain."""
+    random = np.random.default_rng(0)
+    structure = gaussian_filter(random.standard_normal((9, 96, 130)), (1.5, 4, 4))
+    grain = random.normal(0, 4, structure.shape)
+    return (128 + 40 * structure / structure.std() + grain).clip(1, 254).astype(np.uint8)

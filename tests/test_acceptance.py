@@ -9,7 +9,7 @@ import pytest
 import tifffile
 
 import napari_ssan
-from napari_ssan import Defects, Region
+from napari_ssan import Marks, Region
 from napari_ssan.engine.methods import make_method
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.evaluation.leave_one_out import leave_one_out
@@ -29,7 +29,7 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> Region:
 
 def test_contamination_and_debris_are_replaced_and_nothing_else(kasthuri):
     regions = {60: ellipse((27, 312), (45, 55)), 51: ellipse((30, 5), (16, 16))}
-    defects = Defects(regions={z: [region] for z, region in regions.items()})
+    defects = Marks(regions={z: [region] for z, region in regions.items()})
     repaired = np.asarray(napari_ssan.repair(kasthuri, defects, device="cpu"))
     marked = np.zeros(kasthuri.shape, bool)
     for z, region in regions.items():

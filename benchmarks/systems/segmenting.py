@@ -8,10 +8,10 @@ import numpy as np
 
 from napari_ssan.cli.sources import parse_source
 from napari_ssan.evaluation.evaluate import Membranes
-from napari_ssan.evaluation.membrane_crops import membranes_of
 from napari_ssan.evaluation.membranes import FoundInReal, Labelled
-from napari_ssan.evaluation.segmenter import bundled_segmenter
-from napari_ssan.evaluation.segmenter_training import two_fold
+from napari_ssan.segmenter.crops import membranes_of
+from napari_ssan.segmenter.segmenter import bundled_segmenter
+from napari_ssan.segmenter.training import two_fold
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 

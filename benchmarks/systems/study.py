@@ -19,8 +19,8 @@ from napari_ssan.engine.methods import Method, make_method
 from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Block, Chooser
 from napari_ssan.evaluation.evaluate import evaluate
-from napari_ssan.network.device import choose_device, describe
-from napari_ssan.stack.defects import Defects
+from napari_ssan.network.device import choose_device, device_name
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from systems.judging import SystemMethod
@@ -206,7 +206,7 @@ def run(study: Study, options: argparse.Namespace) -> dict[str, Any]:
 
     ranking = rankings(study.measures, study.paper, here, options.seed)
     said = notes(ranking)
-    title = f"{study.title}: {_budget(options)} each, {describe(device)}"
+    title = f"{study.title}: {_budget(options)} each, {device_name(device)}"
     shown: dict[str, Rows] = {
         name: {**({"real": real[name]} if study.use else {}), **rows} for name, rows in here.items()
     }
@@ -248,7 +248,7 @@ def _tests(options: argparse.Namespace) -> list[Judged]:
     for text in in_folder(options.test, TEST, "--test"):
         source = parse_source(text)
         stack = cut(source)
-        blocks = Chooser(stack, 1, Defects()).spread(options.sections).blocks
+        blocks = Chooser(stack, 1, Marks()).spread(options.sections).blocks
         name = text.replace("\\", "/").rpartition("/")[2].partition(".")[0]
         if any(name == test.name for test in tests):
             raise BadInput(f"Two stacks of --test are called {name}; rename one of them.")
@@ -263,7 +263,7 @@ def _budget(options: argparse.Namespace) -> str:
 
 def _machine(device: torch.device) -> dict[str, Any]:
     return {
-        "device": describe(device),
+        "device": device_name(device),
         "processor": platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

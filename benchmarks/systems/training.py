@@ -17,7 +17,7 @@ from napari_ssan.losses.total import TotalLoss
 from napari_ssan.network.ssan import SSANConfig
 from napari_ssan.stack.triplets import Source, TripletSampler
 from napari_ssan.training.config import TrainingConfig
-from napari_ssan.training.data import describe, hold_out
+from napari_ssan.training.data import hold_out, source_record
 from napari_ssan.training.events import Event, StepDone
 from napari_ssan.training.loop import Training
 from napari_ssan.training.state import TrainingState
@@ -80,7 +80,7 @@ class Trainer:
         self.network, self.training, self.taps = network, training, taps
         self.vgg, self.device, self.folder = vgg, device, folder
         train, held = hold_out(sources, HELD_OUT)
-        self._described = [describe(source) for source in sources]
+        self._described = [source_record(source) for source in sources]
         self._sampler = TripletSampler(
             train, training.crop, training.seed, training.augmentation, training.select,
             match=training.match,

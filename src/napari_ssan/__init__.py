@@ -9,33 +9,36 @@ on the command line loads no torch.
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from napari_ssan.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from napari_ssan.engine.repair import repair
     from napari_ssan.engine.repaired import RepairedStack
     from napari_ssan.errors import BadInput, Cancelled
     from napari_ssan.network.model_file import load_model
-    from napari_ssan.stack.defects import Defects
+    from napari_ssan.stack.marks import Marks
     from napari_ssan.stack.region import Region
-
-__version__ = version("napari-ssan")
 
 _HOMES = {
     "BadInput": "errors",
     "Cancelled": "errors",
-    "Defects": "stack.defects",
+    "Marks": "stack.marks",
     "Region": "stack.region",
     "RepairedStack": "engine.repaired",
     "load_model": "network.model_file",
     "repair": "engine.repair",
 }
-__all__ = ["BadInput", "Cancelled", "Defects", "Region", "RepairedStack", "load_model", "repair"]
+__all__ = ["BadInput", "Cancelled", "Marks", "Region", "RepairedStack", "load_model", "repair"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "Defects":  # its name until 0.1
+        warnings.warn("Defects is called Marks now", DeprecationWarning, stacklevel=2)
+        name = "Marks"
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"napari_ssan.{_HOMES[name]}"), name)

@@ -1,6 +1,6 @@
 """The one place where long work leaves the GUI thread and comes back.
 
-What runs in a lane may read arrays and write files. It may never touch a widget,
+What runs in a queue may read arrays and write files. It may never touch a widget,
 a viewer or a layer: it reports, and its reports arrive in the GUI thread.
 Knows Qt, but no napari.
 """
@@ -55,7 +55,7 @@ class Task(QObject):  # type: ignore[misc]
         self.flag.set()
 
 
-class Lane(QObject):  # type: ignore[misc]
+class TaskQueue(QObject):  # type: ignore[misc]
     """A thread with a queue: one task runs, the others wait.
 
     The thread exists only while there is work. Owned by Python, not by a Qt parent,
@@ -174,7 +174,7 @@ class Lane(QObject):  # type: ignore[misc]
             _emit(self, "changed")
 
 
-def _emit(owner: Task | Lane, signal: str, *content: Any) -> None:
+def _emit(owner: Task | TaskQueue, signal: str, *content: Any) -> None:
     """Emit a signal, unless its owner is gone.
 
     At the end of a program Qt's objects go in any order, and what is to be saved

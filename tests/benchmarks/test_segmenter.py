@@ -8,9 +8,9 @@ from scipy.ndimage import gaussian_filter
 from skimage.measure import label
 from typer.testing import CliRunner
 
-from napari_ssan.evaluation.segmenter import load_segmenter
-from napari_ssan.evaluation.segmenter_training import SegmenterSettings
 from napari_ssan.evaluation.use import dice
+from napari_ssan.segmenter.segmenter import load_segmenter
+from napari_ssan.segmenter.training import SegmenterSettings
 
 
 def cells(seed: int = 0, size: int = 160) -> tuple[np.ndarray, np.ndarray]:

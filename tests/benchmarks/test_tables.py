@@ -10,7 +10,7 @@ import tifffile
 from safetensors.torch import load_file
 from systems.store import read_card
 
-from napari_ssan.evaluation.segmenter_training import (
+from napari_ssan.segmenter.training import (
     SegmenterSettings,
     train_segmenter,
     two_fold,

@@ -15,7 +15,7 @@ import tifffile
 import zarr
 
 from napari_ssan.evaluation.measures import MEASURES
-from napari_ssan.evaluation.segmenter_training import SegmenterSettings, two_fold
+from napari_ssan.segmenter.training import SegmenterSettings, two_fold
 
 FAST = ("--methods", "copy,average")
 KEYS = {measure.key for measure in MEASURES} | {"bands", "seconds"}

@@ -9,10 +9,10 @@ import tifffile
 import torch
 from scipy.ndimage import gaussian_filter
 
+from napari_ssan.finetune.verdict import judge
 from napari_ssan.network.model_file import load_model, save_model
 from napari_ssan.network.model_library import list_models
 from napari_ssan.network.ssan import SSAN, SSANConfig
-from napari_ssan.tuning.verdict import judge
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def refusal(outcome) -> str:
 
 def left_off(monkeypatch, tune, after: int = 3):
     """The command, interrupted after some steps."""
-    from napari_ssan.tuning import work
+    from napari_ssan.finetune import work
 
     real = work.train
     with monkeypatch.context() as broken:
@@ -105,7 +105,7 @@ def test_what_is_not_better_leaves_the_base_unchanged_and_exits_with_0(
         known, tuned = judge(*arguments)
         return known, tuned | {"psnr": known["psnr"] - 0.1}
 
-    monkeypatch.setattr("napari_ssan.tuning.work.judge", worse)
+    monkeypatch.setattr("napari_ssan.finetune.work.judge", worse)
     outcome = tune("--name", "Blob model")
     assert outcome.code == 0
     assert outcome.out.startswith("Not better than the base model on 3 held-out slices (−0.1 dB")
@@ -168,7 +168,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tune, mine):
 
 def test_a_run_that_another_program_works_on_is_refused(tune, mine, monkeypatch):
     from napari_ssan.engine.lock import FileLock
-    from napari_ssan.tuning.run_folder import LOCK
+    from napari_ssan.finetune.run_folder import LOCK
 
     left_off(monkeypatch, tune)
     lock = FileLock(mine.with_suffix(".run") / LOCK)

@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 
 from napari_ssan.errors import BadInput
-from napari_ssan.evaluation.segmenter import Segmenter, save_segmenter
-from napari_ssan.evaluation.unet import UNet
 from napari_ssan.losses import vgg_weights
 from napari_ssan.network.model_file import load_model, read_info, save_model
 from napari_ssan.network.ssan import SSAN, SSANConfig
+from napari_ssan.segmenter.segmenter import Segmenter, save_segmenter
+from napari_ssan.segmenter.unet import UNet
 
 SMALL = ("--crop", "32", "--batch", "1", "--steps", "2", "--device", "cpu")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import napari_ssan
-from napari_ssan import BadInput, Defects, Region
-from napari_ssan.engine.expected_error import describe, summarize
+from napari_ssan import BadInput, Marks, Region
+from napari_ssan.engine.expected_error import error_sentence, summarize
 from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch, RepairedStack
 from napari_ssan.stack.sections import SliceStack
@@ -27,7 +27,7 @@ def record(error: ErrorSummary | None, neighbours=(1, 3), share=1.0) -> Syntheti
 
 @pytest.mark.parametrize("axis", [0, 2])
 def test_it_is_zero_where_a_pixel_is_real(volume, axis):
-    defects = Defects({2}, {5: [disk()]}, {6: 1})
+    defects = Marks({2}, {5: [disk()]}, {6: 1})
     repaired = napari_ssan.repair(
         np.moveaxis(volume, 0, axis), defects, method="average", z_axis=axis
     )
@@ -68,7 +68,7 @@ def test_what_the_network_expects_comes_with_its_pixels(volume, tiny_model):
 def test_a_region_has_the_errors_of_its_section(volume, tiny_model):
     region = disk()
     whole = napari_ssan.repair(volume, [4], tiny_model, "cpu").expected_error[4]
-    part = napari_ssan.repair(volume, Defects(regions={4: [region]}), tiny_model, "cpu")
+    part = napari_ssan.repair(volume, Marks(regions={4: [region]}), tiny_model, "cpu")
     found = part.expected_error[4][region.window]
     np.testing.assert_allclose(found[region.mask], whole[region.window][region.mask], rtol=1e-4)
     assert not found[~region.mask].any()
@@ -78,7 +78,7 @@ def test_nothing_is_known_of_a_copy_from_one_side(volume):
     repaired = napari_ssan.repair(volume, [8], method="average")
     assert np.isnan(repaired.expected_error[8]).all()
     assert not repaired.expected_error[7].any()
-    assert describe(repaired, (8, 0)) == (
+    assert error_sentence(repaired, (8, 0)) == (
         "Slice 8: nothing is known of its error; it is a copy of one slice."
     )
 
@@ -89,7 +89,7 @@ def test_synthesis_is_the_same_with_and_without(volume, tiny_model):
 
     method = make_method("ssan", tiny_model, "cpu", lambda event: None)
     made = [
-        next(patches(SliceStack(volume), Defects({4}), method, print, with_error=on))
+        next(patches(SliceStack(volume), Marks({4}), method, print, with_error=on))
         for on in (False, True)
     ]
     np.testing.assert_array_equal(made[0].pixels, made[1].pixels)
@@ -174,13 +174,13 @@ def test_a_sentence_says_what_to_trust(volume, mean, advice):
     repaired = RepairedStack(SliceStack(volume))
     error = ErrorSummary(mean=mean, highest=41.26, y=27, x=110, contrast=40)
     repaired.add(Patch((2, 0), 0, 0, volume[1], None, record(error)))
-    said = describe(repaired, (2, 0))
+    said = error_sentence(repaired, (2, 0))
     assert said.startswith(
         f"Slice 2: expected error {mean:.0f} grey values on average, highest near y 27, x 110 "
         f"(41.3). That is {100 * mean / 40:.0f} % of the section's contrast: "
     )
     assert said.endswith(advice)
-    assert describe(repaired, (3, 0)) == ""
+    assert error_sentence(repaired, (3, 0)) == ""
 
 
 def test_regions_of_a_section_are_weighed_by_their_size(volume):
@@ -188,7 +188,7 @@ def test_regions_of_a_section_are_weighed_by_their_size(volume):
     for mean, share, x in ((10, 0.3, 5), (30, 0.1, 60)):
         error = ErrorSummary(mean=mean, highest=2 * mean, y=1, x=x, contrast=40)
         repaired.add(Patch((2, 0), 0, 0, volume[1], None, record(error, share=share)))
-    said = describe(repaired, (2, 0))
+    said = error_sentence(repaired, (2, 0))
     assert said.startswith(
         "Slice 2: expected error 15 grey values on average, highest near y 1, x 60"
     )
@@ -199,5 +199,7 @@ def test_inserted_sections_and_old_repairs_have_their_words(volume):
     error = ErrorSummary(mean=1, highest=2, y=1, x=2, contrast=40)
     repaired.add(Patch((4, 1), 0, 0, volume[1], None, record(error)))
     repaired.add(Patch((6, 0), 0, 0, volume[1], None, record(None)))
-    assert describe(repaired, (4, 1)).startswith("Missing section 1 after 4: expected error 1 ")
-    assert describe(repaired, (6, 0)).endswith("repair it again to have it estimated.")
+    assert error_sentence(repaired, (4, 1)).startswith(
+        "Missing section 1 after 4: expected error 1 "
+    )
+    assert error_sentence(repaired, (6, 0)).endswith("repair it again to have it estimated.")

@@ -5,10 +5,10 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter, shift
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.engine.methods import METHODS, Network, make_method
 from napari_ssan.engine.warps import block_flow
 from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice
 from napari_ssan.network.model_file import load_model, save_model
 
 

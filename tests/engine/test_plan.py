@@ -5,12 +5,12 @@ import pytest
 
 from napari_ssan.engine.plan import Survey, merge, plan
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
 
-def planned(volume: np.ndarray, defects: Defects, clearance: int = 16):
+def planned(volume: np.ndarray, defects: Marks, clearance: int = 16):
     return plan(Survey(SliceStack(volume), defects, clearance))
 
 
@@ -19,32 +19,32 @@ def square(top: int, left: int, size: int = 8) -> Region:
 
 
 def test_nearest_good_sections_on_both_sides(volume):
-    jobs, warnings = planned(volume, Defects({4}))
+    jobs, warnings = planned(volume, Marks({4}))
     assert [(job.neighbours, job.position) for job in jobs] == [((3, 5), 0.5)]
     assert warnings == []
 
 
 def test_sections_of_a_gap_lie_at_their_places(volume):
-    jobs, _ = planned(volume, Defects({3, 4, 5}))
+    jobs, _ = planned(volume, Marks({3, 4, 5}))
     assert [job.neighbours for job in jobs] == [(2, 6)] * 3
     assert [job.position for job in jobs] == [0.25, 0.5, 0.75]
 
 
 def test_absent_sections_widen_the_gap(volume):
-    jobs, _ = planned(volume, Defects({4}, missing={4: 1}))
+    jobs, _ = planned(volume, Marks({4}, missing={4: 1}))
     assert [(job.slot, job.kind) for job in jobs] == [((4, 0), "whole"), ((4, 1), "inserted")]
     assert [job.position for job in jobs] == [1 / 3, 2 / 3]
 
 
 def test_several_absent_sections(volume):
-    jobs, _ = planned(volume, Defects(missing={2: 3}))
+    jobs, _ = planned(volume, Marks(missing={2: 3}))
     assert [job.position for job in jobs] == [0.25, 0.5, 0.75]
     assert {job.neighbours for job in jobs} == {(2, 3)}
 
 
 @pytest.mark.parametrize(("marked", "source"), [({0}, 1), ({8}, 7), ({0, 1}, 2)])
 def test_at_the_ends_the_nearest_section_is_copied_and_that_is_said(volume, marked, source):
-    jobs, warnings = planned(volume, Defects(marked))
+    jobs, warnings = planned(volume, Marks(marked))
     assert {job.neighbours for job in jobs} == {(source,)}
     assert all("one side only" in text for text in warnings)
     assert len(warnings) == len(marked)
@@ -56,7 +56,7 @@ def test_at_the_ends_the_nearest_section_is_copied_and_that_is_said(volume, mark
 def test_useless_neighbours_are_passed_over_with_a_warning(volume, value, reason):
     volume = volume.astype(np.float32)
     volume[5] = value
-    jobs, warnings = planned(volume, Defects({4}))
+    jobs, warnings = planned(volume, Marks({4}))
     assert jobs[0].neighbours == (3, 6)
     assert jobs[0].position == pytest.approx(1 / 3)
     assert len(warnings) == 1
@@ -64,18 +64,18 @@ def test_useless_neighbours_are_passed_over_with_a_warning(volume, value, reason
 
 
 def test_a_neighbour_is_passed_over_where_it_is_marked_itself(volume):
-    near, far = Defects(regions={4: [square(10, 10)]}), Defects(regions={4: [square(10, 10)]})
+    near, far = Marks(regions={4: [square(10, 10)]}), Marks(regions={4: [square(10, 10)]})
     near.add_region(5, square(20, 20))
     far.add_region(5, square(80, 100))
     assert planned(volume, near)[0][0].neighbours == (3, 6)
     assert "marked at this place" in planned(volume, near)[1][0]
     assert planned(volume, far)[0][0].neighbours == (3, 5)
-    whole = Defects({4}, {5: [square(80, 100)]})
+    whole = Marks({4}, {5: [square(80, 100)]})
     assert planned(volume, whole)[0][0].neighbours == (3, 6)
 
 
 def test_a_whole_mark_swallows_the_regions_of_its_section(volume):
-    jobs, _ = planned(volume, Defects({4}, {4: [square(10, 10)]}))
+    jobs, _ = planned(volume, Marks({4}, {4: [square(10, 10)]}))
     assert [job.kind for job in jobs] == ["whole"]
 
 
@@ -85,16 +85,16 @@ def test_regions_side_by_side_are_one_job():
 
 
 def test_long_gaps_are_warned_of(volume):
-    assert not planned(volume, Defects({2, 3, 4}))[1]
-    assert "sections apart" in planned(volume, Defects({2, 3, 4, 5}))[1][0]
+    assert not planned(volume, Marks({2, 3, 4}))[1]
+    assert "sections apart" in planned(volume, Marks({2, 3, 4, 5}))[1][0]
 
 
 def test_without_a_good_section_there_is_no_repair(volume):
     volume[:] = 7
     with pytest.raises(BadInput, match="no good slice"):
-        planned(volume, Defects({4}))
+        planned(volume, Marks({4}))
 
 
 def test_tiny_sections_are_refused(volume):
     with pytest.raises(BadInput, match="at least 32 x 32"):
-        planned(volume[:, :31], Defects({4}))
+        planned(volume[:, :31], Marks({4}))

@@ -10,9 +10,10 @@ import zarr
 from scipy.ndimage import gaussian_filter, rotate
 
 import napari_ssan
-from napari_ssan import BadInput, Cancelled, Defects, Region
-from napari_ssan.engine.events import Notice, PatchDone, Progress
+from napari_ssan import BadInput, Cancelled, Marks, Region
 from napari_ssan.engine.methods import Classical
+from napari_ssan.engine.repaired import PatchDone
+from napari_ssan.events import Notice, Progress
 
 DTYPES = ["uint8", "uint16", "int16", "float32", "float64"]
 
@@ -67,7 +68,7 @@ def test_every_kind_of_array_gives_the_same(volume, wrap):
 
 def test_the_source_is_never_changed(volume, tiny_model):
     before = volume.copy()
-    defects = Defects({2}, {6: [spot()]}, {3: 1})
+    defects = Marks({2}, {6: [spot()]}, {3: 1})
     napari_ssan.repair(volume, defects, tiny_model, "cpu")
     np.testing.assert_array_equal(volume, before)
 
@@ -90,7 +91,7 @@ def test_only_the_sections_that_a_repair_needs_are_read(volume):
 def test_a_region_repair_changes_marked_pixels_only(volume, dtype, tiny_model):
     data = as_dtype(volume, dtype)
     region = spot()
-    repaired = napari_ssan.repair(data, Defects(regions={4: [region]}), tiny_model, "cpu")
+    repaired = napari_ssan.repair(data, Marks(regions={4: [region]}), tiny_model, "cpu")
     out = np.asarray(repaired)
     marked = np.zeros(data.shape, bool)
     marked[(4, *region.window)] = region.mask
@@ -102,7 +103,7 @@ def test_a_region_repair_changes_marked_pixels_only(volume, dtype, tiny_model):
 @pytest.mark.parametrize("rubbish", [0, 1e30, np.nan, np.inf])
 def test_no_value_of_a_marked_pixel_enters_the_result(volume, tiny_model, rubbish):
     data = volume.astype("f4")
-    defects = Defects({7}, regions={4: [spot(), spot(60, 90)], 5: [spot(10, 100, 12, 12)]})
+    defects = Marks({7}, regions={4: [spot(), spot(60, 90)], 5: [spot(10, 100, 12, 12)]})
     dirty = data.copy()
     dirty[7] = rubbish
     for z, regions in defects.regions.items():
@@ -116,7 +117,7 @@ def test_a_patch_meets_the_good_pixels_at_its_rim(volume):
     smooth = gaussian_filter(volume.astype("f4"), (0, 2, 2))
     smooth[4] += 30  # the whole section is brighter than its neighbours
     region = spot(30, 40, 30, 40)
-    out = np.asarray(napari_ssan.repair(smooth, Defects(regions={4: [region]}), method="average"))
+    out = np.asarray(napari_ssan.repair(smooth, Marks(regions={4: [region]}), method="average"))
     marked = np.zeros(smooth.shape[1:], bool)
     marked[region.window] = region.mask
     steps = np.abs(np.diff(out[4], axis=0))
@@ -128,7 +129,7 @@ def test_a_patch_meets_the_good_pixels_at_its_rim(volume):
 def test_work_is_local_to_the_tiles_of_the_region(tiny_model):
     large = np.random.default_rng(0).integers(0, 255, (3, 640, 640)).astype(np.uint8)
     events: list[object] = []
-    defects = Defects(regions={1: [spot(300, 300)]})
+    defects = Marks(regions={1: [spot(300, 300)]})
     napari_ssan.repair(large, defects, tiny_model, "cpu", events.append)
     tiles = [event for event in events if isinstance(event, Progress)]
     assert 1 <= tiles[-1].total <= 9 < len(tiles) or len(tiles) == tiles[-1].total
@@ -136,8 +137,8 @@ def test_work_is_local_to_the_tiles_of_the_region(tiny_model):
 
 def test_a_region_is_synthesized_as_part_of_its_section(volume, tiny_model):
     # Same grid of tiles: without a rim to fit to, the same pixels come out.
-    whole = Defects({4})
-    all_marked = Defects(regions={4: [Region(0, 0, np.ones(volume.shape[1:], bool))]})
+    whole = Marks({4})
+    all_marked = Marks(regions={4: [Region(0, 0, np.ones(volume.shape[1:], bool))]})
     made = [
         np.asarray(napari_ssan.repair(volume, d, tiny_model, "cpu")) for d in (whole, all_marked)
     ]
@@ -153,7 +154,7 @@ def test_gaps_are_filled_at_their_places():
 
 
 def test_absent_sections_are_inserted(volume):
-    repaired = napari_ssan.repair(volume, Defects(missing={3: 2}), method="average")
+    repaired = napari_ssan.repair(volume, Marks(missing={3: 2}), method="average")
     assert repaired.shape == (11, *volume.shape[1:])
     out = np.asarray(repaired)
     np.testing.assert_array_equal(np.delete(out, [4, 5], 0), volume)

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter, shift
 from napari_ssan.engine.methods import make_method
 from napari_ssan.evaluation.aligned import aligned
 from napari_ssan.evaluation.evaluate import evaluate
-from napari_ssan.evaluation.metrics import psnr
+from napari_ssan.metrics.fidelity import psnr
 from napari_ssan.stack.sections import SliceStack
 
 DRIFT = (6, -9)

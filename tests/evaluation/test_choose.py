@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.evaluation.choose import Chooser
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
@@ -22,8 +22,8 @@ def clean() -> np.ndarray:
     return (128 + 30 * structure / structure.std() + grain).clip(1, 254).astype(np.uint8)
 
 
-def chooser(volume: np.ndarray, gap: int = 1, defects: Defects | None = None) -> Chooser:
-    return Chooser(SliceStack(volume), gap, defects or Defects())
+def chooser(volume: np.ndarray, gap: int = 1, defects: Marks | None = None) -> Chooser:
+    return Chooser(SliceStack(volume), gap, defects or Marks())
 
 
 def test_sections_are_spread_evenly(clean):
@@ -51,7 +51,7 @@ def test_blocks_hide_no_section_twice(clean, gap, length):
 
 def test_marked_sections_are_no_truth_and_no_neighbours(clean):
     region = Region.from_mask(np.eye(48, 56, dtype=bool))
-    marks = Defects({5}, {20: [region]}, {40: 1})
+    marks = Marks({5}, {20: [region]}, {40: 1})
     sections = set(chooser(clean, 1, marks).spread(58).sections)
     assert not sections & {4, 5, 6, 19, 20, 21, 40, 41}
     assert {3, 7, 18, 22, 39, 42} <= sections
@@ -84,7 +84,7 @@ def test_named_sections_that_tell_nothing_are_left_out_with_the_reason(clean):
     clean[20, 3, 4] = np.nan
     clean[30] = 5
     clean[40] = clean[41]
-    found = chooser(clean, 1, Defects({10})).named(range(60)).left_out
+    found = chooser(clean, 1, Marks({10})).named(range(60)).left_out
     assert found == {
         0: "has no slice on both sides",
         9: "lies beside slice 10, which is marked as broken or synthetic",
@@ -103,20 +103,20 @@ def test_named_sections_that_tell_nothing_are_left_out_with_the_reason(clean):
 
 
 def test_a_missing_section_makes_a_gap_wider_than_it_seems(clean):
-    choice = chooser(clean, 1, Defects(missing={10: 1})).named([9, 10, 11, 12])
+    choice = chooser(clean, 1, Marks(missing={10: 1})).named([9, 10, 11, 12])
     assert choice.sections == [9, 12]
     assert choice.left_out == dict.fromkeys((10, 11), "lies beside a missing section")
 
 
 def test_the_nearest_are_on_both_sides(clean):
-    assert chooser(clean, 1, Defects({30})).nearest(30, 3).sections == [27, 28, 32]
+    assert chooser(clean, 1, Marks({30})).nearest(30, 3).sections == [27, 28, 32]
     assert chooser(clean).nearest(0, 3).sections == [1, 2, 3]
     assert chooser(clean).nearest(59, 2).sections == [57, 58]
 
 
 def test_far_away_is_not_near(clean):
     with pytest.raises(BadInput, match="No good slice was found"):
-        chooser(clean, 1, Defects(set(range(40)))).nearest(10, 3)
+        chooser(clean, 1, Marks(set(range(40)))).nearest(10, 3)
 
 
 @pytest.mark.parametrize(
@@ -151,4 +151,4 @@ def test_it_says_how_far_it_is_and_stops(clean):
     flag = Event()
     flag.set()
     with pytest.raises(Cancelled):
-        Chooser(SliceStack(clean), 1, Defects(), flag).spread()
+        Chooser(SliceStack(clean), 1, Marks(), flag).spread()

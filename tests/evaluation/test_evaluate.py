@@ -11,12 +11,12 @@ from scipy.ndimage import gaussian_filter
 from napari_ssan.engine.methods import make_method
 from napari_ssan.errors import Cancelled
 from napari_ssan.evaluation.evaluate import Evaluation, evaluate
-from napari_ssan.evaluation.events import Judging
+from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.leave_one_out import leave_one_out
 from napari_ssan.evaluation.measures import MEASURES, best_of
-from napari_ssan.evaluation.metrics import psnr
 from napari_ssan.evaluation.result import to_result
 from napari_ssan.evaluation.statistics import interval
+from napari_ssan.metrics.fidelity import psnr
 from napari_ssan.stack.sections import Array, SliceStack
 
 SETTINGS = {"stack": "a.tif", "gap": 1, "labels": None, "left_out": {}}
@@ -186,11 +186,11 @@ def test_it_says_how_far_it_is(volume):
     told: list[object] = []
     methods = {"copy": method("copy"), "average": method("average")}
     evaluate(SliceStack(volume), ((2,), (5,)), methods, report=told.append)
-    shares = [event.share for event in told if isinstance(event, Judging)]
+    shares = [event.share for event in told if isinstance(event, Evaluating)]
     assert shares[0] == 0
     assert shares == sorted(shares)
     assert shares[-1] == 1
-    assert {(e.section, e.method) for e in told if isinstance(e, Judging) and e.method} == {
+    assert {(e.section, e.method) for e in told if isinstance(e, Evaluating) and e.method} == {
         (z, name) for z in (2, 5) for name in methods
     }
     assert told[-1].seconds_left == 0

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_ssan.engine.jobs import RunsOn, Stage
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.evaluation.events import Judging
+from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.leave_one_out import leave_one_out
 from napari_ssan.evaluation.outlook import Place
-from napari_ssan.stack.defects import Defects
+from napari_ssan.events import RunsOn, Stage
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
@@ -30,18 +30,18 @@ def judge(place: Place, *told: list, **options: str):
 def test_the_place_is_the_mark_nearest_to_the_slice_on_screen(volume):
     stack = SliceStack(volume)
     region = Region.from_mask(np.eye(64, 80, dtype=bool))
-    marks = Defects({4}, {12: [region]}, {25: 1})
+    marks = Marks({4}, {12: [region]}, {25: 1})
     assert Place.of(stack, marks, 6).near == 4
     assert Place.of(stack, marks, 10).near == 12
     assert Place.of(stack, marks, 29).near == 25
     assert Place.of(stack, marks, None).near == 12
-    assert Place.of(stack, Defects(), 7).near == 7
-    assert Place.of(stack, Defects(), None).near == 15
+    assert Place.of(stack, Marks(), 7).near == 7
+    assert Place.of(stack, Marks(), None).near == 15
 
 
 def test_it_is_said_in_a_sentence_with_figures(volume):
     stack = SliceStack(volume)
-    outlook = judge(Place.of(stack, Defects({10}), 10), method="copy")
+    outlook = judge(Place.of(stack, Marks({10}), 10), method="copy")
     assert outlook.sentence.startswith(
         "On slices 7, 8, 12 nearby copying the nearest slice comes closer to the real slice than "
         "averaging in 0 of 3 (-"
@@ -56,7 +56,7 @@ def test_it_is_said_in_a_sentence_with_figures(volume):
 
 
 def test_the_average_is_compared_with_a_copy(volume):
-    outlook = judge(Place.of(SliceStack(volume), Defects(), 10), method="average")
+    outlook = judge(Place.of(SliceStack(volume), Marks(), 10), method="average")
     assert (
         "averaging comes closer to the real slice than copying the nearest slice in 3 of 3 (+"
         in (outlook.sentence)
@@ -65,11 +65,11 @@ def test_the_average_is_compared_with_a_copy(volume):
 
 def test_the_network_is_judged(volume, tiny_model):
     told: list[object] = []
-    place = Place.of(SliceStack(volume), Defects(), 10)
+    place = Place.of(SliceStack(volume), Marks(), 10)
     outlook = judge(place, told, method="ssan", model=tiny_model, device="cpu")
     assert "the network comes closer" in outlook.sentence
     assert [type(event) for event in told[:3]] == [Stage, Stage, RunsOn]
-    shares = [event.share for event in told if isinstance(event, Judging)]
+    shares = [event.share for event in told if isinstance(event, Evaluating)]
     assert shares == sorted(shares)
     assert shares[-1] == 1
 
@@ -79,7 +79,7 @@ def test_for_a_region_neighbours_are_registered_as_in_its_repair(volume):
     drifting[1::2] = np.roll(drifting[1::2], 8, axis=2)
     mask = np.zeros(volume.shape[1:], bool)
     mask[20:30, 30:40] = True
-    marks = (Defects({10}), Defects(regions={10: [Region.from_mask(mask)]}))
+    marks = (Marks({10}), Marks(regions={10: [Region.from_mask(mask)]}))
     whole, region = (
         judge(Place.of(SliceStack(drifting), defects, 10), method="average").figures
         for defects in marks
@@ -95,7 +95,7 @@ def test_a_large_section_is_judged_around_the_mark(volume):
     large = np.tile(volume[:7], (1, 20, 1))
     mask = np.zeros(large.shape[1:], bool)
     mask[1200:1210, 20:30] = True
-    marks = Defects(regions={3: [Region.from_mask(mask)]})
+    marks = Marks(regions={3: [Region.from_mask(mask)]})
     place = Place(SliceStack(large), marks, 3)
     rows, columns = place.window
     assert (rows.stop - rows.start, columns) == (1024, slice(0, 80))
@@ -108,18 +108,18 @@ def test_a_large_section_is_judged_around_the_mark(volume):
 
 
 def test_axes_in_another_order_are_no_matter(volume):
-    first = judge(Place.of(SliceStack(volume), Defects(), 10), method="copy")
+    first = judge(Place.of(SliceStack(volume), Marks(), 10), method="copy")
     turned = SliceStack(np.moveaxis(volume, 0, 2), 2)
-    assert judge(Place.of(turned, Defects(), 10), method="copy") == first
+    assert judge(Place.of(turned, Marks(), 10), method="copy") == first
 
 
 def test_where_nothing_is_good_it_says_so(volume):
     with pytest.raises(BadInput, match="No good slice"):
-        judge(Place.of(SliceStack(volume[:3]), Defects({1}), 1), method="average")
+        judge(Place.of(SliceStack(volume[:3]), Marks({1}), 1), method="average")
 
 
 def test_it_stops(volume):
     flag = Event()
     flag.set()
     with pytest.raises(Cancelled):
-        Place.of(SliceStack(volume), Defects(), 5).judge(lambda event: None, flag, "average")
+        Place.of(SliceStack(volume), Marks(), 5).judge(lambda event: None, flag, "average")

@@ -3,7 +3,7 @@ import torch
 
 from napari_ssan.errors import BadInput
 from napari_ssan.network import device as module
-from napari_ssan.network.device import autocast, choose_device, describe, has_fast_bfloat16
+from napari_ssan.network.device import autocast, choose_device, device_name, has_fast_bfloat16
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def test_unknown_names_are_refused(machine, name):
 
 def test_devices_are_described_in_words(machine):
     machine(cuda=2)
-    assert describe(torch.device("cpu")) == "CPU"
-    assert describe(torch.device("mps")) == "Apple GPU"
-    assert describe(torch.device("cuda:1")) == "GPU Card 1"
+    assert device_name(torch.device("cpu")) == "CPU"
+    assert device_name(torch.device("mps")) == "Apple GPU"
+    assert device_name(torch.device("cuda:1")) == "GPU Card 1"
 
 
 @pytest.mark.parametrize("fast", [True, False])

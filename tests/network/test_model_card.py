@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_ssan.network.model_card import describe
+from napari_ssan.network.model_card import card_text
 from napari_ssan.network.model_file import ModelInfo
 from napari_ssan.network.model_library import list_models
 
 
 def told(**card) -> list[str]:
-    return describe(ModelInfo("mine", Path("mine.safetensors"), {}, card, "abc")).splitlines()
+    return card_text(ModelInfo("mine", Path("mine.safetensors"), {}, card, "abc")).splitlines()
 
 
 def test_a_card_is_told_in_lines():
@@ -50,6 +50,6 @@ def test_a_bare_card_is_told_too():
 
 def test_the_bundled_models_name_their_terms_and_data():
     for info in list_models():
-        text = describe(info)
+        text = card_text(info)
         assert "- Terms: CC BY-NC-SA 3.0" in text
         assert "- Trained on: 2 × vnc_stack2_raw.tif" in text

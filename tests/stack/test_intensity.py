@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.intensity import QUANTILES, measure, specify, to_dtype
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
@@ -27,7 +27,7 @@ def test_marked_pixels_do_not_count(noise):
     marked = np.zeros(noise.shape[1:], bool)
     marked[:, :40] = True
     noise[0][marked] = 1e9
-    defects = Defects(regions={0: [Region.from_mask(marked)]})
+    defects = Marks(regions={0: [Region.from_mask(marked)]})
     assert measure(SliceStack(noise), 0, defects).maximum < 2000
 
 

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_ssan.errors import Cancelled
 from napari_ssan.stack.comparison import flaw
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.phantom import BLANK, SMEARED, phantom
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
@@ -17,7 +17,7 @@ from napari_ssan.stack.selection import SPANS, Selection, select
 from napari_ssan.stack.source import Source
 
 
-def chosen(volume: np.ndarray, defects: Defects | None = None, **options) -> Selection:
+def chosen(volume: np.ndarray, defects: Marks | None = None, **options) -> Selection:
     size = options.pop("size", 32)
     return select(Source(SliceStack(volume), defects=defects, **options), size=size)
 
@@ -60,7 +60,7 @@ def test_wider_triplets_lie_across_good_neighbours(tissue):
 
 def test_marked_sections_are_left_out_and_not_read(tissue, counting):
     volume = counting(tissue())
-    selection = chosen(volume, Defects({3}, missing={7: 1}))
+    selection = chosen(volume, Marks({3}, missing={7: 1}))
     assert left_out(selection, "marked") == [2, 3, 4, 7, 8]
     assert volume.reads[3].sum() == 0
     assert str(selection) == "5 triplets, 5 left out: 5 marked"
@@ -69,19 +69,19 @@ def test_marked_sections_are_left_out_and_not_read(tissue, counting):
 
 def test_a_small_region_leaves_a_triplet_in_use_and_a_large_one_does_not(tissue):
     regions = {4: [square(0, 0, 20, 20)], 8: [square(0, 0, 90, 110)]}
-    assert left_out(chosen(tissue(), Defects(regions=regions)), "marked") == [7, 8, 9]
+    assert left_out(chosen(tissue(), Marks(regions=regions)), "marked") == [7, 8, 9]
 
 
 def test_regions_that_together_leave_no_room(tissue):
     halves = {4: [square(0, 0, 96, 60)], 5: [square(0, 50, 96, 60)]}
-    assert left_out(chosen(tissue(), Defects(regions=halves)), "marked") == [4, 5]
+    assert left_out(chosen(tissue(), Marks(regions=halves)), "marked") == [4, 5]
 
 
 def test_marked_pixels_do_not_count(tissue):
     volume = tissue()
     volume[4, :40, :50] = 0
     assert 4 in left_out(chosen(volume), "damaged")
-    marked = chosen(volume, Defects(regions={4: [square(0, 0, 40, 50)]}))
+    marked = chosen(volume, Marks(regions={4: [square(0, 0, 40, 50)]}))
     assert str(marked) == "10 triplets, none left out"
     assert marked.intensities[4].mean == pytest.approx(marked.intensities[3].mean, abs=5)
 

@@ -7,17 +7,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput
-from napari_ssan.training import checkpoint
+from napari_ssan.events import Notice
+from napari_ssan.training import checkpoint as module
 from napari_ssan.training.checkpoint import (
-    Keeper,
+    CheckpointWriter,
     checkpoint_path,
     load_checkpoint,
     save_checkpoint,
 )
 from napari_ssan.training.events import Checkpointed
-from napari_ssan.training.state import Snapshot, TrainingState
+from napari_ssan.training.state import Checkpoint, TrainingState
 
 from .conftest import CPU, make_config, make_network
 
@@ -39,69 +39,69 @@ def state() -> TrainingState:
 
 
 @pytest.fixture
-def snapshot(state) -> Snapshot:
-    return state.snapshot({"random": {"state": 2**127 + 1}})
+def checkpoint(state) -> Checkpoint:
+    return state.checkpoint({"random": {"state": 2**127 + 1}})
 
 
-def same(a: Snapshot, b: Snapshot) -> bool:
+def same(a: Checkpoint, b: Checkpoint) -> bool:
     assert a.facts == b.facts
     assert a.tensors.keys() == b.tensors.keys()
     return all(torch.equal(a.tensors[name], b.tensors[name]) for name in a.tensors)
 
 
-def test_what_is_saved_is_loaded_to_the_last_bit(tmp_path, state, snapshot):
+def test_what_is_saved_is_loaded_to_the_last_bit(tmp_path, state, checkpoint):
     path = checkpoint_path(tmp_path / "mine.safetensors")
-    save_checkpoint(path, snapshot, IDENTITY)
+    save_checkpoint(path, checkpoint, IDENTITY)
     assert path.name == "mine.checkpoint"
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
     loaded = load_checkpoint(path, IDENTITY)
-    assert same(loaded, snapshot)
+    assert same(loaded, checkpoint)
     assert {name.split(".")[0] for name in loaded.tensors} == {
         "network", "average", "best", "steps", "first", "second", "random",
     }  # fmt: skip
     fresh = TrainingState(make_network(7), make_config(), CPU)
     fresh.restore(loaded)
-    assert same(fresh.snapshot(loaded.facts.sampler), snapshot)
+    assert same(fresh.checkpoint(loaded.facts.sampler), checkpoint)
     for ours, theirs in zip(fresh.network.parameters(), state.network.parameters(), strict=True):
         assert ours.stride() == theirs.stride()
 
 
-def test_nothing_is_pickled(tmp_path, snapshot):
-    save_checkpoint(tmp_path / "a.checkpoint", snapshot, IDENTITY)
-    assert load_file(tmp_path / "a.checkpoint").keys() == snapshot.tensors.keys()
+def test_nothing_is_pickled(tmp_path, checkpoint):
+    save_checkpoint(tmp_path / "a.checkpoint", checkpoint, IDENTITY)
+    assert load_file(tmp_path / "a.checkpoint").keys() == checkpoint.tensors.keys()
 
 
-def test_a_snapshot_stays_as_it_is(state, snapshot):
-    before = {name: tensor.clone() for name, tensor in snapshot.tensors.items()}
+def test_a_snapshot_stays_as_it_is(state, checkpoint):
+    before = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
     with torch.no_grad():
         for parameter in [*state.network.parameters(), *state.average.parameters()]:
             parameter.add_(1)
     state.keep_best({"psnr": 5.0})
     state.facts.curve[0]["step"] = 99
-    assert all(torch.equal(before[name], tensor) for name, tensor in snapshot.tensors.items())
-    assert snapshot.facts.curve[0]["step"] == 1
-    assert snapshot.facts.best_scores == {"psnr": 1 / 3}
+    assert all(torch.equal(before[name], tensor) for name, tensor in checkpoint.tensors.items())
+    assert checkpoint.facts.curve[0]["step"] == 1
+    assert checkpoint.facts.best_scores == {"psnr": 1 / 3}
 
 
-def test_rewinding_keeps_the_count_and_the_best(state, snapshot):
+def test_rewinding_keeps_the_count_and_the_best(state, checkpoint):
     state.facts.step = 50
     state.keep_best({"psnr": 5.0})
     with torch.no_grad():
         for parameter in state.network.parameters():
             parameter.fill_(torch.nan)
     state.optimizer.state.clear()
-    state.rewind(snapshot)
-    again = state.snapshot({})
+    state.rewind(checkpoint)
+    again = state.checkpoint({})
     moved = [n for n in again.tensors if not n.startswith(("best.", "random."))]
-    assert all(torch.equal(again.tensors[name], snapshot.tensors[name]) for name in moved)
+    assert all(torch.equal(again.tensors[name], checkpoint.tensors[name]) for name in moved)
     assert state.facts.step == 50
     assert state.facts.best_scores == {"psnr": 5.0}
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "altered", "text", "record", "tensors"])
-def test_damaged_files_are_refused(tmp_path, snapshot, damage):
+def test_damaged_files_are_refused(tmp_path, checkpoint, damage):
     path = tmp_path / "a.checkpoint"
-    save_checkpoint(path, snapshot, IDENTITY)
+    save_checkpoint(path, checkpoint, IDENTITY)
     content = bytearray(path.read_bytes())
     if damage == "altered":
         content[-9] ^= 0x10
@@ -116,19 +116,19 @@ def test_damaged_files_are_refused(tmp_path, snapshot, damage):
         load_checkpoint(path, IDENTITY)
 
 
-def test_models_and_newer_checkpoints_are_refused(tmp_path, snapshot, tiny_model, monkeypatch):
+def test_models_and_newer_checkpoints_are_refused(tmp_path, checkpoint, tiny_model, monkeypatch):
     with pytest.raises(BadInput, match="no checkpoint of napari-ssan"):
         load_checkpoint(tmp_path / tiny_model, IDENTITY)
-    monkeypatch.setattr(checkpoint, "FORMAT", 2)
-    save_checkpoint(tmp_path / "a.checkpoint", snapshot, IDENTITY)
-    monkeypatch.setattr(checkpoint, "FORMAT", 1)
+    monkeypatch.setattr(module, "FORMAT", 2)
+    save_checkpoint(tmp_path / "a.checkpoint", checkpoint, IDENTITY)
+    monkeypatch.setattr(module, "FORMAT", 1)
     with pytest.raises(BadInput, match="newer version"):
         load_checkpoint(tmp_path / "a.checkpoint", IDENTITY)
 
 
-def test_another_run_is_refused_with_what_differs(tmp_path, snapshot):
+def test_another_run_is_refused_with_what_differs(tmp_path, checkpoint):
     path = tmp_path / "a.checkpoint"
-    save_checkpoint(path, snapshot, IDENTITY)
+    save_checkpoint(path, checkpoint, IDENTITY)
     other = json.loads(json.dumps(IDENTITY))
     other["settings"]["batch"] = 3
     with pytest.raises(BadInput, match=r"settings: batch \(4 then, 3 now\)"):
@@ -137,42 +137,42 @@ def test_another_run_is_refused_with_what_differs(tmp_path, snapshot):
         load_checkpoint(path, IDENTITY | {"training data": []})
 
 
-def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path, snapshot):
+def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path, checkpoint):
     path = tmp_path / "a.checkpoint"
     now = IDENTITY | {"settings": make_config().model_dump(mode="json")}
     then = json.loads(json.dumps(now))
     del then["settings"]["views"], then["settings"]["loss"]["scales"]
-    save_checkpoint(path, snapshot, then)
-    assert same(load_checkpoint(path, now), snapshot)
+    save_checkpoint(path, checkpoint, then)
+    assert same(load_checkpoint(path, now), checkpoint)
     with pytest.raises(BadInput, match=r"settings: views \(1 then, 8 now\)"):
         load_checkpoint(path, now | {"settings": now["settings"] | {"views": 8}})
 
 
-def test_a_failed_write_leaves_the_one_before(tmp_path, snapshot, monkeypatch):
+def test_a_failed_write_leaves_the_one_before(tmp_path, checkpoint, monkeypatch):
     path = tmp_path / "a.checkpoint"
-    save_checkpoint(path, snapshot, IDENTITY)
+    save_checkpoint(path, checkpoint, IDENTITY)
 
     def full(file: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        save_checkpoint(path, Snapshot({}, snapshot.facts), IDENTITY)
+        save_checkpoint(path, Checkpoint({}, checkpoint.facts), IDENTITY)
     assert [each.name for each in tmp_path.iterdir()] == ["a.checkpoint"]
-    assert same(load_checkpoint(path, IDENTITY), snapshot)
+    assert same(load_checkpoint(path, IDENTITY), checkpoint)
 
 
-def test_a_full_disk_is_told_once_and_does_not_end_training(tmp_path, snapshot, monkeypatch):
+def test_a_full_disk_is_told_once_and_does_not_end_training(tmp_path, checkpoint, monkeypatch):
     events: list[object] = []
-    keeper = Keeper(tmp_path / "a.checkpoint", IDENTITY, events.append)
-    keeper.begin(snapshot)
+    keeper = CheckpointWriter(tmp_path / "a.checkpoint", IDENTITY, events.append)
+    keeper.begin(checkpoint)
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "serialize", lambda *rest: b"")
+        patch.setattr(module, "serialize", lambda *rest: b"")
         patch.setattr(os, "replace", lambda *rest: (_ for _ in ()).throw(OSError(28, "full")))
-        keeper.keep(snapshot)
-        keeper.keep(snapshot)
+        keeper.keep(checkpoint)
+        keeper.keep(checkpoint)
         with pytest.raises(BadInput, match="cannot be written"):
-            keeper.begin(snapshot)
-    keeper.keep(snapshot)
+            keeper.begin(checkpoint)
+    keeper.keep(checkpoint)
     assert [type(event) for event in events] == [Notice, Checkpointed]
     assert "full" in str(events[0])

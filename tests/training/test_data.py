@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.triplets import TripletSampler
-from napari_ssan.training.data import check_apart, crops_of, describe, hold_out
+from napari_ssan.training.data import check_apart, crops_of, hold_out, source_record
 
 from .conftest import make_volume
 
@@ -36,16 +36,16 @@ def test_sections_on_both_sides_are_refused():
 
 def test_a_description_tells_sources_apart(source):
     volume = make_volume()
-    assert describe(source) == describe(Source(SliceStack(volume.copy())))
+    assert source_record(source) == source_record(Source(SliceStack(volume.copy())))
     others = [
         Source(SliceStack(make_volume(seed=1))),
         Source(SliceStack(volume), 1),
         Source(SliceStack(volume), spacing=2),
-        Source(SliceStack(volume), defects=Defects({3})),
+        Source(SliceStack(volume), defects=Marks({3})),
         Source(SliceStack(volume), window=(slice(0, 48), slice(None))),
         Source(SliceStack(volume.astype(np.float32))),
     ]
-    known = [str(describe(each)) for each in (source, *others)]
+    known = [str(source_record(each)) for each in (source, *others)]
     assert len(set(known)) == len(known)
 
 

@@ -6,8 +6,8 @@ import importlib.util
 import numpy as np
 import pytest
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice
 from napari_ssan.training.events import Preview, StepDone, Validated
 from napari_ssan.training.log import Log, Table, TensorBoard, check_tensorboard, table_path
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import nn
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import Cancelled
+from napari_ssan.events import Notice
 from napari_ssan.losses.total import TotalLoss
 from napari_ssan.stack.triplets import TripletSampler
 from napari_ssan.training import loop
 from napari_ssan.training.events import Event, Preview, RolledBack, StepDone, Validated
 from napari_ssan.training.loop import ROLLBACKS, Training
-from napari_ssan.training.state import Snapshot, TrainingState
+from napari_ssan.training.state import Checkpoint, TrainingState
 from napari_ssan.training.validation import Validation
 
 from .conftest import CPU, make_config, make_network
@@ -150,7 +150,7 @@ def test_time_of_an_earlier_part_counts(begin, events):
 @pytest.mark.parametrize("where", ["draw", "network", "loss"])
 def test_cancel_works_within_a_step(begin, events, where, monkeypatch):
     training = begin(steps=100)
-    kept: list[Snapshot] = []
+    kept: list[Checkpoint] = []
     training.keep = kept.append
 
     def set_at_step_13(part):
@@ -250,11 +250,11 @@ def test_training_goes_back_from_what_is_no_number(begin, events, how):
     good: list[dict[str, torch.Tensor]] = []
     rewind = training.state.rewind
 
-    def watched(snapshot: Snapshot) -> None:
-        rewind(snapshot)
+    def watched(checkpoint: Checkpoint) -> None:
+        rewind(checkpoint)
         good.append({k: v.clone() for k, v in training.state.network.state_dict().items()})
-        assert snapshot.facts.step == 10
-        assert all(torch.equal(v, snapshot.tensors[f"network.{k}"]) for k, v in good[0].items())
+        assert checkpoint.facts.step == 10
+        assert all(torch.equal(v, checkpoint.tensors[f"network.{k}"]) for k, v in good[0].items())
 
     training.state.rewind = watched
     assert training.run() == ""
@@ -307,12 +307,12 @@ def test_other_errors_are_not_hidden(begin, monkeypatch):
 def test_checkpoints_are_due_by_time_and_at_the_end(begin):
     steps: list[int] = []
     training = begin(steps=35, checkpoint_every=1e-9)
-    training.keep = lambda snapshot: steps.append(snapshot.facts.step)
+    training.keep = lambda checkpoint: steps.append(checkpoint.facts.step)
     training.run()
     assert steps == [10, 20, 30, 35]
     steps.clear()
     training = begin(steps=35, checkpoint_every=1e9)
-    training.keep = lambda snapshot: steps.append(snapshot.facts.step)
+    training.keep = lambda checkpoint: steps.append(checkpoint.facts.step)
     training.run()
     assert steps == [35]
 

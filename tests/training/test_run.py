@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 import torch
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.evaluation.segmenter import Segmenter
-from napari_ssan.evaluation.unet import UNet
+from napari_ssan.events import Notice
 from napari_ssan.network.model_file import load_model, read_info
-from napari_ssan.stack.defects import Defects
+from napari_ssan.segmenter.segmenter import Segmenter
+from napari_ssan.segmenter.unet import UNet
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from napari_ssan.training import result as result_module
@@ -132,7 +132,7 @@ def test_own_validation_sources_are_used(trained, tmp_path):
 
 
 def test_marked_sections_are_left_out_and_counted(trained, events):
-    source = Source(SliceStack(make_volume()), defects=Defects({4}))
+    source = Source(SliceStack(make_volume()), defects=Marks({4}))
     trained([source])
     assert any("left out: 3 marked" in str(event) for event in of(events, Notice))
 

@@ -7,9 +7,9 @@ from torch import nn
 
 from napari_ssan.engine.methods import average
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.evaluation.metrics import interpolation_error, psnr, ssim
+from napari_ssan.metrics.fidelity import interpolation_error, psnr, ssim
 from napari_ssan.network.ssan import Synthesis
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
@@ -73,7 +73,7 @@ def test_marked_and_damaged_sections_are_not_looked_at():
     volume = make_volume()
     volume[9] = 0
     region = Region.from_mask(np.eye(64, dtype=bool))
-    source = Source(SliceStack(volume), defects=Defects({3}, {13: [region]}))
+    source = Source(SliceStack(volume), defects=Marks({3}, {13: [region]}))
     sections = {each.section for each in Validation([source], 8, sections=99).held_out}
     assert sections <= {1, 5, 6, 7, 11}
     assert sections

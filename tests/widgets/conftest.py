@@ -97,7 +97,7 @@ def notifications(monkeypatch) -> list[Any]:
 @pytest.fixture
 def make_controller(qapp) -> Iterator[Callable[..., Any]]:
     """Makes a controller in a viewer model, with the average as its model."""
-    from napari_ssan.widgets.repair_controller import RepairController
+    from napari_ssan.widgets.repair.controller import RepairController
 
     made = []
 

@@ -15,27 +15,27 @@ from rich.table import Table
 
 from napari_ssan.cli.progress import Bars, bars, console
 from napari_ssan.cli.sources import parse_defects
-from napari_ssan.engine.events import Event, Report
-from napari_ssan.engine.jobs import device_in_words
+from napari_ssan.engine.device import device_in_words
 from napari_ssan.engine.methods import METHODS, Method, make_method
 from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Chooser
 from napari_ssan.evaluation.evaluate import Membranes
 from napari_ssan.evaluation.evaluate import evaluate as judge
-from napari_ssan.evaluation.events import Judging
+from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.measures import BANDS, GROUPS, measured
-from napari_ssan.evaluation.membrane_crops import membranes_of
 from napari_ssan.evaluation.membranes import FoundInReal, Labelled
 from napari_ssan.evaluation.report_html import to_html
 from napari_ssan.evaluation.result import NETWORK, Result, to_result
-from napari_ssan.evaluation.segmenter import bundled_segmenter
-from napari_ssan.evaluation.segmenter_training import two_fold
 from napari_ssan.evaluation.summary import summarize
+from napari_ssan.events import Event, Report
 from napari_ssan.files import open_image, open_stack
 from napari_ssan.files.output import replacing
 from napari_ssan.losses.vgg_weights import find_weights
 from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo, read_info
-from napari_ssan.stack.defects import parse_slices
+from napari_ssan.segmenter.crops import membranes_of
+from napari_ssan.segmenter.segmenter import bundled_segmenter
+from napari_ssan.segmenter.training import two_fold
+from napari_ssan.stack.marks import parse_slices
 from napari_ssan.stack.sections import Array, SliceStack
 
 #: The baselines, then the network.
@@ -248,9 +248,9 @@ def _membranes(labelled: Labelled | None, sections: list[int]) -> Membranes:
     return labelled
 
 
-def _reporter(show: Bars) -> Callable[[Event | Judging], object]:
-    def report(event: Event | Judging) -> None:
-        if isinstance(event, Judging):
+def _reporter(show: Bars) -> Callable[[Event | Evaluating], object]:
+    def report(event: Event | Evaluating) -> None:
+        if isinstance(event, Evaluating):
             show.show("evaluating", round(1000 * event.share), 1000)
         else:
             show.engine(event)

@@ -16,21 +16,21 @@ from napari_ssan.cli.sources import parse_defects
 from napari_ssan.cli.training import find_vgg, interruptible, tell
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files import StackFile, open_stack
+from napari_ssan.finetune.config import PREFERRED, FineTuneConfig, cores
+from napari_ssan.finetune.division import divide, narrow
+from napari_ssan.finetune.events import FineTuneEvent, Judging, MemoryUsed
+from napari_ssan.finetune.forecast import forecast
+from napari_ssan.finetune.new_run import new_run
+from napari_ssan.finetune.process import run_here
+from napari_ssan.finetune.run_folder import LOCK, RECORD, sweep
+from napari_ssan.finetune.runs import Run, open_run
+from napari_ssan.finetune.section_copy import cut_marks
+from napari_ssan.finetune.verdict import Verdict
 from napari_ssan.network.model_file import DEFAULT_MODEL, SUFFIX, find_model
 from napari_ssan.network.model_library import import_model, safe_name
 from napari_ssan.network.writing import new_file
-from napari_ssan.stack.defects import parse_slices
+from napari_ssan.stack.marks import parse_slices
 from napari_ssan.stack.source import Source
-from napari_ssan.tuning.config import PREFERRED, FineTuneConfig, cores
-from napari_ssan.tuning.division import divide, narrow
-from napari_ssan.tuning.events import Judging, MemoryUsed, TuningEvent
-from napari_ssan.tuning.new_run import new_run
-from napari_ssan.tuning.outlook import outlook
-from napari_ssan.tuning.process import run_here
-from napari_ssan.tuning.run_folder import LOCK, RECORD, sweep
-from napari_ssan.tuning.runs import Run, open_run
-from napari_ssan.tuning.snapshot import cut_marks
-from napari_ssan.tuning.verdict import Verdict
 
 #: Ending of the folder beside OUTPUT in which a run lives.
 RUN = ".run"
@@ -247,7 +247,7 @@ def _begun(
 ) -> Run:
     """A run that is new, told what it will do."""
     division = divide(source, config, lambda event: tell(event, show), cancel)
-    plan = outlook(division, config, vgg, threads or cores())
+    plan = forecast(division, config, vgg, threads or cores())
     if division.note:
         show.say(f"Note: {division.note}")
     show.say(division.text[0].upper() + division.text[1:])
@@ -265,7 +265,7 @@ def _begun(
     )
 
 
-def _tell(event: TuningEvent, show: Bars) -> None:
+def _tell(event: FineTuneEvent, show: Bars) -> None:
     if isinstance(event, Judging):
         show.show("comparing", event.done, event.total)
     elif not isinstance(event, MemoryUsed):

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from napari_ssan import __version__
 from napari_ssan.cli.models import known
+from napari_ssan.version import __version__
 
 PACKAGES = ("torch", "numpy", "scikit-image", "tifffile", "zarr", "napari")
 
@@ -43,7 +43,7 @@ def gather() -> dict[str, Any]:
     """Versions, devices and models; JSON-serializable."""
     import torch
 
-    from napari_ssan.network.device import describe, has_fast_bfloat16
+    from napari_ssan.network.device import device_name, has_fast_bfloat16
 
     names = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
@@ -51,7 +51,7 @@ def gather() -> dict[str, Any]:
     devices = [
         {
             "name": name,
-            "description": describe(torch.device(name)),
+            "description": device_name(torch.device(name)),
             "bfloat16": has_fast_bfloat16(torch.device(name)),
         }
         for name in names

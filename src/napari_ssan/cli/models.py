@@ -14,7 +14,7 @@ from rich.text import Text
 from napari_ssan.cli.progress import console
 from napari_ssan.errors import BadInput
 from napari_ssan.network import model_library as library
-from napari_ssan.network.model_card import describe
+from napari_ssan.network.model_card import card_text
 from napari_ssan.network.model_file import SUFFIX, ModelInfo, read_info
 
 models = typer.Typer(
@@ -66,7 +66,7 @@ def list_(
 @models.command()
 def show(model: Model) -> None:
     """Show what a model's card says."""
-    typer.echo(describe(read_info(model)))
+    typer.echo(card_text(read_info(model)))
 
 
 @models.command("import")

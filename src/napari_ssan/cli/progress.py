@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from napari_ssan.engine.events import Event, Notice, PatchDone
-from napari_ssan.engine.events import Progress as Tile
+from napari_ssan.engine.repaired import PatchDone
+from napari_ssan.events import Event, Notice
+from napari_ssan.events import Progress as Tile
 
 console = Console(stderr=True, highlight=False)
 
@@ -28,7 +29,7 @@ class Bars:
             self._tasks[what] = self._progress.add_task(what, total=total)
         self._progress.update(self._tasks[what], completed=done, total=total)
 
-    def engine(self, event: Event) -> None:
+    def engine(self, event: Event | PatchDone) -> None:
         """Show an event of the engine: a bar for tiles, lines for the rest."""
         if isinstance(event, Tile):
             self.show("repairing", event.done, event.total)

@@ -25,7 +25,7 @@ from napari_ssan.files import (
     save_stack,
 )
 from napari_ssan.network.model_file import DEFAULT_MODEL
-from napari_ssan.stack.defects import Defects, parse_slices
+from napari_ssan.stack.marks import Marks, parse_slices
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
@@ -144,7 +144,7 @@ def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
 
 def gather(
     stack: SliceStack, slices: str, file: Path | None, region: Path | None, insert_after: str
-) -> Defects:
+) -> Marks:
     """Marks from the options of the command line.
 
     Raises
@@ -153,7 +153,7 @@ def gather(
         If an option names no mark that fits the stack.
     """
     shape = stack.shape[1:]
-    marks = Defects.read(file, shape) if file else Defects()
+    marks = Marks.read(file, shape) if file else Marks()
     named = parse_slices(slices)
     if region is None:
         marks.whole.update(named)

@@ -9,7 +9,7 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
 from napari_ssan.stack.binned import Binned
-from napari_ssan.stack.defects import Defects, parse_slices
+from napari_ssan.stack.marks import Marks, parse_slices
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 
@@ -62,7 +62,7 @@ def source_path(text: str) -> Path:
     return Path(match[1])
 
 
-def parse_defects(text: str, stack: SliceStack, record: Provenance | None) -> Defects:
+def parse_defects(text: str, stack: SliceStack, record: Provenance | None) -> Marks:
     """Marks of a stack from a file of them, or from a list such as ``12,47-48``.
 
     Parameters
@@ -79,12 +79,12 @@ def parse_defects(text: str, stack: SliceStack, record: Provenance | None) -> De
     BadInput
         If the file or the list cannot be read, or a mark lies outside the stack.
     """
-    defects = Defects()
+    defects = Marks()
     if text:
         if Path(text).suffix.lower() in (".json", ".csv"):
-            defects = Defects.read(text, stack.shape[1:])
+            defects = Marks.read(text, stack.shape[1:])
         else:
-            defects = Defects(set(parse_slices(text)))
+            defects = Marks(set(parse_slices(text)))
         defects.check(stack.shape)
     if record is not None:
         defects.whole |= record.numbers

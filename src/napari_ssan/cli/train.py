@@ -174,11 +174,11 @@ def train(
 
     import torch
 
-    from napari_ssan.evaluation.segmenter import load_segmenter
     from napari_ssan.network.device import choose_device
     from napari_ssan.network.model_file import load_model
     from napari_ssan.network.ssan import SSAN
     from napari_ssan.network.ssan import preset as find_preset
+    from napari_ssan.segmenter.segmenter import load_segmenter
     from napari_ssan.training.checkpoint import checkpoint_path
     from napari_ssan.training.preparation import check_files
     from napari_ssan.training.run import run

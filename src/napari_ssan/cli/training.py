@@ -12,8 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from napari_ssan.cli.progress import Bars
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.events import Notice
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import (
     Compared,

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import imagecodecs
 import typer
 
-from napari_ssan import __version__
 from napari_ssan.cli.progress import bars, console
 from napari_ssan.cli.sources import SYNTAX, parse_source, source_path
 from napari_ssan.errors import BadInput
@@ -24,6 +23,7 @@ from napari_ssan.stack.selection import Selection, TripletSections, select
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.split import split_source
 from napari_ssan.stack.triplets import Match, cut, is_marked, overlap
+from napari_ssan.version import __version__
 
 #: What is written beside the images; it tells a folder of triplets from any other.
 LIST = "triplets.json"
@@ -76,7 +76,7 @@ def triplets(
             f"A section of {height} x {width} pixels holds no tile of {size}; lower --size."
         )
     tiles = Tiles(size, stride, "mean" if match == "mean" else "histogram")
-    parts = divide(source, val_share, test_share)
+    parts = split_parts(source, val_share, test_share)
     with bars() as show:
         selection = select(source, lambda n, all_: show.show("looking", n, all_), size=size)
         with replacing(folder, overwrite) as temporary:
@@ -118,7 +118,7 @@ class Tiles:
         return [(row, column) for row in rows for column in columns]
 
 
-def divide(source: Source, val_share: float, test_share: float) -> dict[str, list[Source]]:
+def split_parts(source: Source, val_share: float, test_share: float) -> dict[str, list[Source]]:
     """Parts of a source that share no section, by name.
 
     Raises

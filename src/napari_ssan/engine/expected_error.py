@@ -1,19 +1,13 @@
-"""The expected error of a repaired stack: read like an array, and said in a sentence."""
+"""The expected error of a repaired section: summed up in figures, and said in a sentence."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.provenance import ErrorSummary
-from napari_ssan.engine.stored import LARGEST_ARRAY
-from napari_ssan.errors import BadInput
-from napari_ssan.stack.sections import Array, Window
-
-if TYPE_CHECKING:
-    from napari_ssan.engine.repaired import RepairedStack, Slot
+from napari_ssan.engine.repaired import RepairedStack, Slot
+from napari_ssan.stack.sections import Array
 
 #: Side of the squares whose means are compared, in pixels.
 SQUARE = 16
@@ -21,66 +15,6 @@ SQUARE = 16
 SAMPLE = 2**21
 #: Mean error over the section's contrast: up to here structures can be trusted, or their course.
 STRUCTURES, COURSE = 0.5, 0.8
-
-
-class ExpectedError:
-    """Expected absolute error of every pixel of a repaired stack.
-
-    In grey values of the stack, float32: 0 where a pixel is real, NaN where it
-    is synthetic and nothing is known. Indexed as the repaired stack itself.
-
-    Parameters
-    ----------
-    repaired : RepairedStack
-        What is laid over it later is seen, too.
-    """
-
-    dtype = np.dtype(np.float32)
-
-    def __init__(self, repaired: RepairedStack) -> None:
-        self.repaired = repaired
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The repaired stack's."""
-        return self.repaired.shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.repaired.ndim
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return self.repaired.size
-
-    @property
-    def nbytes(self) -> int:
-        """What it would take in memory."""
-        return self.size * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return len(self.repaired)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[np.float32]:
-        return self.repaired.assemble(index, self._block, self.dtype)
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
-        if self.nbytes > LARGEST_ARRAY:
-            raise BadInput(
-                f"The expected error takes {self.nbytes / 2**30:.1f} GiB as an array, more than "
-                "1 GiB: index a part of it, or write it to a file."
-            )
-        array = self[()]
-        return array if dtype is None else array.astype(dtype, copy=False)
-
-    def _block(self, sections: range, window: Window, out: Array) -> None:
-        out[...] = 0
-        for number, z in enumerate(sections):
-            for patch in self.repaired.patches(self.repaired.slots[z]):
-                unknown = np.broadcast_to(np.float32(np.nan), patch.pixels.shape)
-                patch.lay(out[number], window, unknown if patch.error is None else patch.error)
 
 
 def summarize(
@@ -117,7 +51,7 @@ def summarize(
     return ErrorSummary(mean=mean, highest=float(means.max()), y=y, x=x, contrast=contrast)
 
 
-def describe(repaired: RepairedStack, slot: Slot) -> str:
+def error_sentence(repaired: RepairedStack, slot: Slot) -> str:
     """Say how far a section can be trusted; empty if all of it is real."""
     records = [patch.record for patch in repaired.patches(slot)]
     if not records:

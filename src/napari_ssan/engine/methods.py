@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
-from napari_ssan.engine.events import Notice, Report
 from napari_ssan.engine.warps import Warp, block_flow, unmoved, warp_halfway
 from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice, Report
 from napari_ssan.stack.intensity import Float
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_ssan.engine.confidence import ErrorEstimator
+    from napari_ssan.engine.error_network import ErrorEstimator
     from napari_ssan.network.model_file import ModelInfo
 
 #: Names of the methods, the network first.
@@ -97,7 +97,7 @@ class Classical:
         """See :meth:`Method.with_error`."""
         import torch
 
-        from napari_ssan.engine.confidence import ErrorEstimator
+        from napari_ssan.engine.error_network import ErrorEstimator
         from napari_ssan.network.ssan import Synthesis
 
         warp0, warp1 = self._warps(previous, following, position)
@@ -159,7 +159,7 @@ class Network:
         self._start()
 
     def _start(self) -> None:
-        from napari_ssan.engine.confidence import ErrorEstimator
+        from napari_ssan.engine.error_network import ErrorEstimator
         from napari_ssan.network.inference import Runner
 
         self._runner = Runner(self._network, self._device, views=self.views)

@@ -9,8 +9,8 @@ import numpy as np
 
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.intensity import Intensity, measure
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack, Window, touch
 
@@ -60,14 +60,14 @@ class Survey:
     ----------
     stack : SliceStack
         The stack.
-    defects : Defects
+    defects : Marks
         Its marks.
     clearance : int
         How far around a region its neighbours must be free of marks, in
         pixels: a tile sees so far.
     """
 
-    def __init__(self, stack: SliceStack, defects: Defects, clearance: int) -> None:
+    def __init__(self, stack: SliceStack, defects: Marks, clearance: int) -> None:
         self.stack = stack
         self.defects = defects
         self.clearance = clearance

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from napari_ssan import __version__
+from napari_ssan.version import __version__
 
 
 class ErrorSummary(BaseModel):

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
 import numpy.typing as npt
 
-from napari_ssan.engine.events import Notice, PatchDone, Progress, Report
 from napari_ssan.engine.methods import Classical, Method, make_method
 from napari_ssan.engine.plan import Job, Survey, plan
-from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
+from napari_ssan.engine.repaired import Patch, PatchDone, RepairedStack, Slot
 from napari_ssan.engine.synthesis import JobSynthesis, with_rim
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.errors import Cancelled
+from napari_ssan.events import Event, Notice, Progress
 from napari_ssan.stack.alignment import LONGEST_SHIFT, SPLINE
-from napari_ssan.stack.defects import Defects, as_defects
+from napari_ssan.stack.marks import Marks, as_marks
 from napari_ssan.stack.sections import SliceStack
+
+Report = Callable[[Event | PatchDone], object]
 
 
 def repair(
     stack: SliceStack | Any,
-    defects: Defects | Iterable[int] | Mapping[int, npt.NDArray[Any]],
+    defects: Marks | Iterable[int] | Mapping[int, npt.NDArray[Any]],
     model: str | Path = "ssan-fidelity",
     device: str = "auto",
     progress: Report | None = None,
@@ -44,16 +46,16 @@ def repair(
     stack : array-like or SliceStack
         Three axes, grey; numpy, dask or zarr, or a multiscale list of them.
         Never changed.
-    defects : Defects, iterable of int, or mapping of int to mask
+    defects : Marks, iterable of int, or mapping of int to mask
         What is broken: sections counting from 0, or masks (height, width) of
         the broken pixels by section, or both and insertions as
-        :class:`Defects`.
+        :class:`Marks`.
     model : str or Path
         Name of a bundled model or of one of the user's own, or a ``.safetensors`` file.
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     progress : callable, optional
-        Called with a :class:`~napari_ssan.engine.events.Progress` after every
+        Called with a :class:`~napari_ssan.events.Progress` after every
         tile, a ``PatchDone`` after every repair, and a ``Notice`` where there is
         something to know.
     cancel : threading.Event, optional
@@ -90,7 +92,7 @@ def repair(
     how = make_method(method, str(model), device, report, match, views)
     repaired = RepairedStack(source)
     for patch in patches(
-        source, as_defects(defects, source.shape[1:]), how, report, cancel, scratch, with_error=True
+        source, as_marks(defects, source.shape[1:]), how, report, cancel, scratch, with_error=True
     ):
         repaired.add(patch)
     return repaired
@@ -98,7 +100,7 @@ def repair(
 
 def patches(
     stack: SliceStack,
-    defects: Defects,
+    defects: Marks,
     method: Method,
     report: Report,
     cancel: Flag | None = None,

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.engine.expected_error import ExpectedError
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
 from napari_ssan.engine.stored import LARGEST_ARRAY, StoredArray
 from napari_ssan.errors import BadInput
@@ -73,6 +72,21 @@ class Patch:
             view[...] = values
         else:
             np.copyto(view, values, where=self.mask[tuple(source)])
+
+
+@dataclass(frozen=True)
+class PatchDone:
+    """A section, or a region of one, is synthesized."""
+
+    patch: Patch
+
+    def __str__(self) -> str:
+        record = self.patch.record
+        if self.patch.slot[1]:
+            return f"inserted a section after slice {record.section}, from " + " and ".join(
+                str(z) for z in record.neighbours
+            )
+        return f"repaired {record}"
 
 
 class RepairedStack:
@@ -234,6 +248,66 @@ class RepairedStack:
             patch.mask is None and patch.pixels.shape == self.stack.shape[1:]
             for patch in self._patches.get(slot, [])
         )
+
+
+class ExpectedError:
+    """Expected absolute error of every pixel of a repaired stack.
+
+    In grey values of the stack, float32: 0 where a pixel is real, NaN where it
+    is synthetic and nothing is known. Indexed as the repaired stack itself.
+
+    Parameters
+    ----------
+    repaired : RepairedStack
+        What is laid over it later is seen, too.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, repaired: RepairedStack) -> None:
+        self.repaired = repaired
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The repaired stack's."""
+        return self.repaired.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.repaired.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return self.repaired.size
+
+    @property
+    def nbytes(self) -> int:
+        """What it would take in memory."""
+        return self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self.repaired)
+
+    def __getitem__(self, index: Any) -> npt.NDArray[np.float32]:
+        return self.repaired.assemble(index, self._block, self.dtype)
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if self.nbytes > LARGEST_ARRAY:
+            raise BadInput(
+                f"The expected error takes {self.nbytes / 2**30:.1f} GiB as an array, more than "
+                "1 GiB: index a part of it, or write it to a file."
+            )
+        array = self[()]
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+    def _block(self, sections: range, window: Window, out: Array) -> None:
+        out[...] = 0
+        for number, z in enumerate(sections):
+            for patch in self.repaired.patches(self.repaired.slots[z]):
+                unknown = np.broadcast_to(np.float32(np.nan), patch.pixels.shape)
+                patch.lay(out[number], window, unknown if patch.error is None else patch.error)
 
 
 def _resolve(index: Any, shape: tuple[int, ...]) -> tuple[list[slice], list[bool], list[bool]]:

@@ -12,11 +12,11 @@ import numpy as np
 
 from napari_ssan.engine.plan import SMALLEST
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.evaluation.style import grain
+from napari_ssan.metrics.texture import grain
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.comparison import ENOUGH, outliers
-from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.intensity import Intensity, measure
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import Array, SliceStack
 
 #: How many sections are judged if none are named.
@@ -65,7 +65,7 @@ class Chooser:
         The stack.
     gap : int
         How many adjacent sections are hidden together.
-    defects : Defects
+    defects : Marks
         Marks: no marked section is judged on, or serves as a neighbour.
     cancel : threading.Event, optional
         Set it to stop at the next section.
@@ -77,7 +77,7 @@ class Chooser:
     """
 
     def __init__(
-        self, stack: SliceStack, gap: int, defects: Defects, cancel: Flag | None = None
+        self, stack: SliceStack, gap: int, defects: Marks, cancel: Flag | None = None
     ) -> None:
         if gap not in GAPS:
             raise BadInput(f"A gap has 1, 2 or 3 sections, not {gap}.")

@@ -12,14 +12,15 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.engine.events import Event, PatchDone, Progress
 from napari_ssan.engine.methods import Method
+from napari_ssan.engine.repaired import PatchDone
 from napari_ssan.evaluation.aligned import aligned
 from napari_ssan.evaluation.choose import Block
-from napari_ssan.evaluation.events import Judging
+from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.gram import gram_distance
 from napari_ssan.evaluation.leave_one_out import compare, leave_one_out
 from napari_ssan.evaluation.use import dice, f1
+from napari_ssan.events import Event, Progress
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
 #: Side of the part of a section that is kept to be shown, in pixels.
@@ -82,7 +83,7 @@ def evaluate(
     vgg: Path | None = None,
     *,
     align: bool = False,
-    report: Callable[[Event | Judging], object] = lambda event: None,
+    report: Callable[[Event | Evaluating], object] = lambda event: None,
     cancel: Flag | None = None,
 ) -> Evaluation:
     """Hide blocks of real sections in turn, synthesize them by each method, and compare.
@@ -103,7 +104,7 @@ def evaluate(
         Register the neighbours to each hidden section first; see
         :func:`~napari_ssan.evaluation.aligned.aligned`.
     report : callable
-        Receives a :class:`Judging` after every tile, and what the engine has to say.
+        Receives a :class:`Evaluating` after every tile, and what the engine has to say.
     cancel : threading.Event, optional
         Set it to stop at the next tile.
 
@@ -183,7 +184,7 @@ class _Clock:
     """How far an evaluation is, by the time that each method was seen to take."""
 
     def __init__(
-        self, names: list[str], blocks: int, report: Callable[[Event | Judging], object]
+        self, names: list[str], blocks: int, report: Callable[[Event | Evaluating], object]
     ) -> None:
         self._report = report
         self._left = dict.fromkeys(names, blocks)
@@ -204,7 +205,7 @@ class _Clock:
         self._name = ""
         self._tell(0.0)
 
-    def pass_on(self, event: Event) -> None:
+    def pass_on(self, event: Event | PatchDone) -> None:
         """What the engine says, but for what only a repair has to say."""
         if isinstance(event, Progress):
             self._tell(event.done / event.total)
@@ -224,7 +225,7 @@ class _Clock:
             left -= means.get(self._name, 0.0) * done
             passed = now - self._start
             self._share = max(self._share, passed / (passed + left) if passed else 0.0)
-        self._report(Judging(self._share, self._section, self._name, left))
+        self._report(Evaluating(self._share, self._section, self._name, left))
 
 
 def middle(shape: tuple[int, int]) -> Window:

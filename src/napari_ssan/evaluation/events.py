@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Judging:
+class Evaluating:
     """How far an evaluation is.
 
     Attributes

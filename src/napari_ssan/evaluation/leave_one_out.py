@@ -7,11 +7,10 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from threading import Event as Flag
 from typing import Any
 
-from napari_ssan.engine.events import Report
 from napari_ssan.engine.methods import Method
-from napari_ssan.engine.repair import patches
-from napari_ssan.evaluation.metrics import interpolation_error, psnr, ssim
-from napari_ssan.evaluation.style import (
+from napari_ssan.engine.repair import Report, patches
+from napari_ssan.metrics.fidelity import interpolation_error, psnr, ssim
+from napari_ssan.metrics.texture import (
     band_ratios,
     hf_ratio,
     mean_distance,
@@ -19,7 +18,7 @@ from napari_ssan.evaluation.style import (
     ssim_lowpass,
     std_distance,
 )
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import Array, SliceStack
 
 #: What is measured on any section, by name.
@@ -89,7 +88,7 @@ def leave_one_out(
     """
     for first in sections:
         begin = time.perf_counter()
-        hidden = Defects(set(range(first, first + gap)))
+        hidden = Marks(set(range(first, first + gap)))
         wanted = {(z, 0) for z in hidden.whole if only is None or z in only}
         made = list(patches(stack, hidden, method, report, cancel, only=wanted))
         seconds = (time.perf_counter() - begin) / len(made)

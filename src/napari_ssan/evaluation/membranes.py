@@ -10,7 +10,7 @@ from napari_ssan.evaluation.use import Mask
 from napari_ssan.stack.sections import Array
 
 if TYPE_CHECKING:
-    from napari_ssan.evaluation.segmenter import Segmenter
+    from napari_ssan.segmenter.segmenter import Segmenter
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,22 +9,22 @@ from threading import Event as Flag
 
 import numpy as np
 
-from napari_ssan.engine.events import Event
-from napari_ssan.engine.jobs import RunsOn, Stage, device_in_words, free_gpu
+from napari_ssan.engine.device import device_in_words, free_gpu
 from napari_ssan.engine.methods import make_method
 from napari_ssan.evaluation.choose import Chooser
 from napari_ssan.evaluation.evaluate import Evaluation, evaluate
-from napari_ssan.evaluation.events import Judging
+from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.summary import words
+from napari_ssan.events import Event, RunsOn, Stage
 from napari_ssan.stack.alignment import field_of
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import Array, LazySections, SliceStack, Window
 
 #: Slices that are judged, at most.
 SLICES = 3
 
-Tell = Callable[[Event | Judging | Stage | RunsOn], object]
+Tell = Callable[[Event | Evaluating | Stage | RunsOn], object]
 
 
 @dataclass(frozen=True)
@@ -51,18 +51,18 @@ class Place:
     ----------
     stack : SliceStack
         The stack.
-    defects : Defects
+    defects : Marks
         Its marks: what is marked is not judged on.
     near : int
         Section that is to be repaired.
     """
 
     stack: SliceStack
-    defects: Defects
+    defects: Marks
     near: int
 
     @classmethod
-    def of(cls, stack: SliceStack, defects: Defects, section: int | None) -> Place:
+    def of(cls, stack: SliceStack, defects: Marks, section: int | None) -> Place:
         """The mark nearest to the section on screen, or that section if nothing is marked."""
         here = len(stack) // 2 if section is None else section
         marked = {*defects.whole, *defects.regions, *defects.missing}
@@ -88,7 +88,7 @@ class Place:
         Parameters
         ----------
         report : callable
-            Receives a :class:`Judging` after every tile, and what else goes on.
+            Receives a :class:`Evaluating` after every tile, and what else goes on.
         cancel : threading.Event
             Set it to stop at the next tile.
         method, model, device : str
@@ -105,7 +105,7 @@ class Place:
             report(Stage("Looking for good slices…"))
             stack = _cut(self.stack, self.window)
             # Within the window a section is good or not: regions elsewhere do not matter.
-            here = Defects(self._marked(), {}, self.defects.missing)
+            here = Marks(self._marked(), {}, self.defects.missing)
             blocks = Chooser(stack, 1, here, cancel).nearest(self.near, SLICES).blocks
             if method == "ssan":
                 report(Stage("Loading the network…"))

@@ -10,7 +10,7 @@ from typing import Any
 from napari_ssan.evaluation.evaluate import Evaluation
 from napari_ssan.evaluation.measures import BANDS, MEASURES, Measure
 from napari_ssan.evaluation.statistics import block_means, interval, mean
-from napari_ssan.evaluation.style import BANDS as NUMBER_OF_BANDS
+from napari_ssan.metrics.texture import BANDS as NUMBER_OF_BANDS
 
 #: Layout of the JSON.
 FORMAT = 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from napari_ssan.network.model_card import describe
+from napari_ssan.network.model_card import card_text
 from napari_ssan.network.model_file import ModelInfo
 
 REPOSITORY = "https://github.com/napari-ssan/napari-ssan"
@@ -87,7 +87,7 @@ def page(
     """
     return _PAGE.format(
         name=info.name,
-        card=describe(info),
+        card=card_text(info),
         repository=REPOSITORY,
         span=span,
         step=step,

@@ -28,7 +28,7 @@ from napari_ssan.files.output import (
 from napari_ssan.files.provenance_io import merged
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
 from napari_ssan.files.write_zarr import check_zarr, write_zarr
-from napari_ssan.stack.defects import MALFORMED, Defects
+from napari_ssan.stack.marks import MALFORMED, Marks
 from napari_ssan.stack.region import region_from_entry
 from napari_ssan.stack.sections import DTYPES, Array, ArrayLike, Window
 
@@ -205,7 +205,7 @@ class _Earlier:
     """Which pixels a stack's own record calls synthetic; indexed like the repaired stack."""
 
     def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
-        self._repaired, self._marks = repaired, Defects()
+        self._repaired, self._marks = repaired, Marks()
         _, height, width = repaired.stack.shape
         now = repaired.provenance.sections
         for record in provenance.sections if provenance else ():

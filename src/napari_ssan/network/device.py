@@ -37,7 +37,7 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def describe(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """Name a device in a user's words."""
     if device.type == "cuda":
         return f"GPU {torch.cuda.get_device_name(device)}"

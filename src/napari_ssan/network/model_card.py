@@ -25,7 +25,7 @@ _LABELS = {
 }
 
 
-def describe(info: ModelInfo) -> str:
+def card_text(info: ModelInfo) -> str:
     """Tell of a model in lines: its name, what it is for, and an item for each entry.
 
     Whatever a card holds is told, also what this version has no word for. Of a curve

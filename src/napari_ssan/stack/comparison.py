@@ -11,8 +11,8 @@ from skimage.feature import match_template
 from skimage.filters import difference_of_gaussians
 
 from napari_ssan.stack.alignment import GAIN, GRAIN, field_of
-from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.intensity import QUANTILES, SPAN, Float, Intensity, measure
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack, Window
 from napari_ssan.stack.source import Source
@@ -100,7 +100,7 @@ def look(source: Source, z: int, closely: bool) -> Look:
     marked = source.defects.mask(z, window) if source.defects else None
     marks = None
     if marked is not None and marked.any():
-        marks = Defects(regions={0: [Region.from_mask(marked)]})
+        marks = Marks(regions={0: [Region.from_mask(marked)]})
     intensity = measure(SliceStack(pixels[None]), 0, marks)
     if not closely or not intensity.usable:
         return Look(intensity)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import Array, SliceStack
 
 #: The network's unit interval spans this many standard deviations of a section.
@@ -77,7 +77,7 @@ class Intensity:
 UNKNOWN = Intensity(np.nan, np.nan, np.nan, np.nan, np.full_like(QUANTILES, np.nan), False)
 
 
-def measure(stack: SliceStack, z: int, defects: Defects | None = None) -> Intensity:
+def measure(stack: SliceStack, z: int, defects: Marks | None = None) -> Intensity:
     """Distribution of a section's grey values, reading it band by band.
 
     Parameters
@@ -86,7 +86,7 @@ def measure(stack: SliceStack, z: int, defects: Defects | None = None) -> Intens
         Where to read.
     z : int
         Which section.
-    defects : Defects, optional
+    defects : Marks, optional
         Marks; marked pixels do not count.
     """
     count, total, square = 0, 0.0, 0.0

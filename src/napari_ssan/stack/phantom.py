@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter, zoom
 from scipy.spatial import cKDTree
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.defects import Defects
 from napari_ssan.stack.intensity import to_dtype
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 
 Float64 = npt.NDArray[np.float64]
@@ -28,7 +28,7 @@ class Phantom:
     ----------
     clean, broken : ndarray of uint8, (sections, height, width)
         As it was, and as it came from the microscope.
-    defects : Defects
+    defects : Marks
         What is broken in it.
     scale : (float, float, float)
         Voxel size in nm: z, y, x.
@@ -36,7 +36,7 @@ class Phantom:
 
     clean: npt.NDArray[np.uint8]
     broken: npt.NDArray[np.uint8]
-    defects: Defects
+    defects: Marks
     scale: tuple[float, float, float] = (50.0, 8.0, 8.0)
 
 
@@ -75,7 +75,7 @@ def phantom(shape: tuple[int, int, int] = (20, 384, 384), seed: int = 0) -> Phan
     soft[soft < 0.01] = 0
     broken[DIRTY] = to_dtype(stained * (1 - soft) + stain * soft, clean.dtype)
     region = Region.from_mask(soft)
-    return Phantom(clean, broken, Defects({BLANK, SMEARED}, {DIRTY: [region]}))
+    return Phantom(clean, broken, Marks({BLANK, SMEARED}, {DIRTY: [region]}))
 
 
 class _Tissue:

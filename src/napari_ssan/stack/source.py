@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack, Window
 
 
@@ -21,7 +21,7 @@ class Source:
     spacing : int
         Distance of sections that count as adjacent: 4 or 5 makes an isotropic
         stack look like a serial one.
-    defects : Defects, optional
+    defects : Marks, optional
         Marks; what is marked is never drawn.
     window : (slice, slice), optional
         Part of the sections that may be used, rows and columns.
@@ -31,7 +31,7 @@ class Source:
     start: int = 0
     stop: int = 0
     spacing: int = 1
-    defects: Defects | None = None
+    defects: Marks | None = None
     window: Window | None = None
 
     def __post_init__(self) -> None:

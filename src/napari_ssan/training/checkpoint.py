@@ -15,11 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import Checkpointed, Report
-from napari_ssan.training.state import Facts, Snapshot
+from napari_ssan.training.state import Checkpoint, Facts
 
 #: Layout of the metadata; a file with a higher one is refused.
 FORMAT = 1
@@ -32,14 +32,14 @@ def checkpoint_path(output: Path) -> Path:
     return output.with_suffix(SUFFIX)
 
 
-def save_checkpoint(path: Path, snapshot: Snapshot, identity: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, checkpoint: Checkpoint, identity: dict[str, Any]) -> None:
     """Write a checkpoint; the one that is there survives until the new one is complete.
 
     Parameters
     ----------
     path : Path
         Where.
-    snapshot : Snapshot
+    checkpoint : Checkpoint
         The run at one moment.
     identity : dict
         What must be the same when it goes on: settings, data, the network at the
@@ -50,8 +50,8 @@ def save_checkpoint(path: Path, snapshot: Snapshot, identity: dict[str, Any]) ->
     OSError
         If it cannot be written; nothing is left of it then.
     """
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in snapshot.tensors.items()}
-    text = {"facts": _dump(snapshot.facts.model_dump()), "identity": _dump(identity)}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    text = {"facts": _dump(checkpoint.facts.model_dump()), "identity": _dump(identity)}
     metadata = {"kind": KIND, "format": str(FORMAT), **text, "sha256": digest(text, tensors)}
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -65,7 +65,7 @@ def save_checkpoint(path: Path, snapshot: Snapshot, identity: dict[str, Any]) ->
     _sync_folder(path.parent)
 
 
-def load_checkpoint(path: Path, identity: dict[str, Any]) -> Snapshot:
+def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
     """Read a checkpoint of a run with the same settings, data and start.
 
     Raises
@@ -91,10 +91,10 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Snapshot:
     except ValidationError as error:
         raise _refuse(path, f"its record cannot be read ({error.errors()[0]['msg']})") from None
     _compare(path, json.loads(text["identity"]), json.loads(_dump(identity)))
-    return Snapshot(tensors, facts)
+    return Checkpoint(tensors, facts)
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes checkpoints while a run goes on; that the disk is full then does not end it.
 
     Parameters
@@ -111,7 +111,7 @@ class Keeper:
         self.path, self.identity, self.report = path, identity, report
         self._failed = False
 
-    def begin(self, snapshot: Snapshot) -> None:
+    def begin(self, checkpoint: Checkpoint) -> None:
         """Write the first checkpoint.
 
         Raises
@@ -120,17 +120,17 @@ class Keeper:
             If there can be none.
         """
         try:
-            save_checkpoint(self.path, snapshot, self.identity)
+            save_checkpoint(self.path, checkpoint, self.identity)
         except OSError as error:
             raise BadInput(
                 f"The checkpoint {self.path} cannot be written ({error.strerror or error}): "
                 "choose another place for the output, or make room."
             ) from None
 
-    def keep(self, snapshot: Snapshot) -> None:
+    def keep(self, checkpoint: Checkpoint) -> None:
         """Write a checkpoint, or say once that it cannot be."""
         try:
-            save_checkpoint(self.path, snapshot, self.identity)
+            save_checkpoint(self.path, checkpoint, self.identity)
         except OSError as error:
             if not self._failed:
                 self.report(
@@ -142,7 +142,7 @@ class Keeper:
             self._failed = True
         else:
             self._failed = False
-            self.report(Checkpointed(snapshot.facts.step, self.path))
+            self.report(Checkpointed(checkpoint.facts.step, self.path))
 
 
 def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.split import split_source
 from napari_ssan.stack.triplets import TripletSampler
@@ -17,7 +17,7 @@ from napari_ssan.training.events import Note
 FINGERPRINT = 256
 
 
-def describe(source: Source) -> dict[str, Any]:
+def source_record(source: Source) -> dict[str, Any]:
     """What a source is, JSON-serializable: equal for equal sections of equal stacks."""
     rows, columns = source.area
     marks = source.defects.to_json() if source.defects else ""
@@ -46,7 +46,7 @@ def hold_out(sources: Sequence[Source], share: float) -> tuple[list[Source], lis
     for source in sources:
         learned, held = split_source(source, share)
         train += learned
-        validation |= {str(describe(block)): block for block in held}
+        validation |= {str(source_record(block)): block for block in held}
     return train, list(validation.values())
 
 
@@ -69,7 +69,7 @@ def check_apart(train: Sequence[Source], validation: Sequence[Source]) -> None:
                 )
 
 
-def divide(
+def split_sources(
     sources: Sequence[Source], validation: Sequence[Source], share: float, note: Note
 ) -> tuple[list[Source], list[Source]]:
     """What is trained on and what is judged by, apart from each other."""

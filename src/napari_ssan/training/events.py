@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_ssan.engine.events import Notice
+from napari_ssan.events import Notice
 from napari_ssan.stack.intensity import Float
 
 #: Means over the held-out sections, by name of the metric.

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice
 from napari_ssan.training.events import Event, Preview, Report, StepDone, Validated
 
 #: Losses are written as means over so many steps.

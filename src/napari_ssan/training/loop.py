@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import Cancelled
+from napari_ssan.events import Notice
 from napari_ssan.losses.total import TotalLoss
-from napari_ssan.network.device import autocast, describe
+from napari_ssan.network.device import autocast, device_name
 from napari_ssan.stack.intensity import Float
 from napari_ssan.stack.triplets import Triplet, TripletSampler
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import Event, Preview, Report, RolledBack, StepDone, Validated
 from napari_ssan.training.memory import is_out_of_memory
-from napari_ssan.training.state import Snapshot, TrainingState
+from napari_ssan.training.state import Checkpoint, TrainingState
 from napari_ssan.training.validation import Check, Validation, merit
 
 #: Steps after which the state counts as good: training goes back to it, and goes on from it.
@@ -86,13 +86,13 @@ class Training:
     validation: Validation
     before: Float
     report: Report = _nothing
-    keep: Callable[[Snapshot], object] = _nothing  # type: ignore[assignment]
+    keep: Callable[[Checkpoint], object] = _nothing  # type: ignore[assignment]
     stop: Flag = field(default_factory=Flag)
     cancel: Flag = field(default_factory=Flag)
 
     def __post_init__(self) -> None:
         self._triplets = iter(self.sampler)
-        self._good = self.state.snapshot(self.sampler.state())
+        self._good = self.state.checkpoint(self.sampler.state())
 
     @property
     def share(self) -> float:
@@ -135,14 +135,14 @@ class Training:
         return reason
 
     def _look_after(self, before: float) -> None:
-        """What is due between two steps: validation, snapshot, checkpoint, preview."""
+        """What is due between two steps: validation, checkpoint, checkpoint, preview."""
         share, config = self.share, self.config
         self._due |= _crosses(before, share, config.validate_every)
         # With a budget of steps, time must decide nothing.
         if self._due and (self.steps or share >= 1 or time.monotonic() > self._rested):
             self._validate(self._check)
         if self.state.facts.step % GOOD_AFTER == 0 or share >= 1:
-            self._good = self.state.snapshot(self.sampler.state())
+            self._good = self.state.checkpoint(self.sampler.state())
             if share >= 1 or time.monotonic() - self._kept > config.checkpoint_every:
                 self.keep(self._good)
                 self._kept = time.monotonic()
@@ -249,7 +249,7 @@ class Training:
         state.optimizer.zero_grad()
         if state.device.type == "cuda":
             torch.cuda.empty_cache()
-        memory = f"The memory of the {describe(state.device)} is full"
+        memory = f"The memory of the {device_name(state.device)} is full"
         if facts.batch == 1:
             return (
                 f"{memory} even for one triplet of {self.config.crop} pixels: choose a smaller "

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice
 from napari_ssan.losses.total import TotalLoss
 from napari_ssan.network.model_file import SUFFIX
 from napari_ssan.network.ssan import SSAN
 from napari_ssan.stack.source import Source
 from napari_ssan.training.checkpoint import checkpoint_path, digest, load_checkpoint
 from napari_ssan.training.config import TrainingConfig
-from napari_ssan.training.data import describe
+from napari_ssan.training.data import source_record
 from napari_ssan.training.events import Note
 from napari_ssan.training.log import table_path
-from napari_ssan.training.state import Snapshot
+from napari_ssan.training.state import Checkpoint
 
 
 def check_files(output: Path, resume: bool, overwrite: bool) -> None:
@@ -75,15 +75,15 @@ def identify(
     """What must be the same for a run to go on."""
     return {
         "settings": config.model_dump(mode="json"),
-        "training data": [describe(source) for source in train],
-        "validation data": [describe(source) for source in held],
+        "training data": [source_record(source) for source in train],
+        "validation data": [source_record(source) for source in held],
         "network": digest({"config": start.config.model_dump_json()}, dict(start.state_dict())),
         "VGG16 weights": loss.vgg.taps if loss.vgg is not None else (),
         "segmenter": digest({}, loss.segmenter.state_dict()) if loss.segmenter else None,
     }
 
 
-def find_checkpoint(output: Path, identity: dict[str, Any], note: Note) -> Snapshot | None:
+def find_checkpoint(output: Path, identity: dict[str, Any], note: Note) -> Checkpoint | None:
     """What a run that was interrupted goes on from; None if nothing is there, which is noted.
 
     Raises

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from napari_ssan import __version__
 from napari_ssan.errors import BadInput
 from napari_ssan.losses.total import TotalLoss
-from napari_ssan.network.device import describe as describe_device
+from napari_ssan.network.device import device_name
 from napari_ssan.network.model_file import ModelInfo, save_model
 from napari_ssan.network.ssan import SSAN
 from napari_ssan.training.checkpoint import checkpoint_path
@@ -19,6 +18,7 @@ from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.log import table_path
 from napari_ssan.training.state import Facts, TrainingState
 from napari_ssan.training.validation import Validation, is_better
+from napari_ssan.version import __version__
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def describe_run(
         "vgg_taps": loss.vgg.taps if loss.vgg is not None else (),
         "training": config.model_dump(mode="json"),
         "version": __version__,
-        "device": describe_device(device),
+        "device": device_name(device),
         "steps": facts.step,
         "minutes": facts.seconds / 60,
         "curve": facts.curve,

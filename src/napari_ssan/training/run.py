@@ -10,17 +10,17 @@ from typing import Any
 
 import torch
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.evaluation.segmenter import Segmenter
+from napari_ssan.events import Notice
 from napari_ssan.losses.total import TotalLoss
-from napari_ssan.network.device import describe
+from napari_ssan.network.device import device_name
 from napari_ssan.network.ssan import SSAN
+from napari_ssan.segmenter.segmenter import Segmenter
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.triplets import TripletSampler
-from napari_ssan.training.checkpoint import Keeper, checkpoint_path
+from napari_ssan.training.checkpoint import CheckpointWriter, checkpoint_path
 from napari_ssan.training.config import TrainingConfig
-from napari_ssan.training.data import crops_of, divide
+from napari_ssan.training.data import crops_of, split_sources
 from napari_ssan.training.events import Compared, Finished, Preparing, Report, Validated
 from napari_ssan.training.log import Log, Sink, Table, TensorBoard, check_tensorboard, table_path
 from napari_ssan.training.loop import Training
@@ -122,14 +122,14 @@ def run(
             f"The segmenter needs crops of a multiple of {segmenter.network.multiple} pixels."
         )
     # Told when it is known that there will be training: a refusal comes alone.
-    notes = [Notice(f"Training on the {describe(device)}")]
+    notes = [Notice(f"Training on the {device_name(device)}")]
     config = without_vgg(config, vgg, notes.append)
-    train, held = divide(sources, validation_sources, config.validation_share, notes.append)
+    train, held = split_sources(sources, validation_sources, config.validation_share, notes.append)
     loss = TotalLoss(config.loss, vgg, segmenter.network if segmenter else None).to(device)
     if loss.vgg is not None:
         notes.append(Notice(f"VGG16 compares {', '.join(loss.vgg.taps)}"))
     identity = identify(config, train, held, start, loss)
-    snapshot = find_checkpoint(output, identity, notes.append) if resume else None
+    checkpoint = find_checkpoint(output, identity, notes.append) if resume else None
     sampler = TripletSampler(
         train,
         config.crop,
@@ -155,17 +155,17 @@ def run(
     )
     state = TrainingState(start, config, device)
     _, before = validation.preview(state.average)
-    if snapshot is None:
+    if checkpoint is None:
         torch.manual_seed(config.seed)
         _judge_start(state, validation, report, check)
     else:
-        state.restore(snapshot)
-        sampler.restore(snapshot.facts.sampler)
+        state.restore(checkpoint)
+        sampler.restore(checkpoint.facts.sampler)
     report(Compared(state.facts.baselines))
     check()
     step = state.facts.step
-    keeper = Keeper(checkpoint_path(output), identity, report)
-    keeper.begin(state.snapshot(sampler.state()))
+    keeper = CheckpointWriter(checkpoint_path(output), identity, report)
+    keeper.begin(state.checkpoint(sampler.state()))
     sinks: list[Sink] = [Table(table_path(output), len(state.gammas()), step)]
     if log is not None:
         sinks.append(TensorBoard(log, step))

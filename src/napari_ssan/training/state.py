@@ -65,7 +65,7 @@ class Facts(BaseModel):
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Checkpoint:
     """A run at one moment: what a checkpoint holds."""
 
     tensors: dict[str, Tensor]
@@ -131,7 +131,7 @@ class TrainingState:
         self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
         self.facts.best_scores, self.facts.best_step = scores, self.facts.step
 
-    def snapshot(self, sampler: dict[str, Any]) -> Snapshot:
+    def checkpoint(self, sampler: dict[str, Any]) -> Checkpoint:
         """The run as it stands, with the stream of triplets at `sampler`."""
         self.facts.sampler = sampler
         tensors = {name: tensor.detach().clone() for name, tensor in self._tensors()}
@@ -140,24 +140,24 @@ class TrainingState:
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
-        return Snapshot(tensors, self.facts.model_copy(deep=True))
+        return Checkpoint(tensors, self.facts.model_copy(deep=True))
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Be in the state of a snapshot that was taken of the same network."""
-        self.rewind(snapshot)
-        self.facts = snapshot.facts.model_copy(deep=True)
-        best = {k: v for k, v in snapshot.tensors.items() if k.startswith("best.")}
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Be in the state of a checkpoint that was taken of the same network."""
+        self.rewind(checkpoint)
+        self.facts = checkpoint.facts.model_copy(deep=True)
+        best = {k: v for k, v in checkpoint.tensors.items() if k.startswith("best.")}
         self.best = {key.removeprefix("best."): value for key, value in best.items()}
-        torch.set_rng_state(snapshot.tensors["random.cpu"])
-        if self.device.type == "cuda" and "random.cuda" in snapshot.tensors:
-            torch.cuda.set_rng_state(snapshot.tensors["random.cuda"], self.device)
+        torch.set_rng_state(checkpoint.tensors["random.cpu"])
+        if self.device.type == "cuda" and "random.cuda" in checkpoint.tensors:
+            torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"], self.device)
 
     @torch.no_grad()
-    def rewind(self, snapshot: Snapshot) -> None:
+    def rewind(self, checkpoint: Checkpoint) -> None:
         """Take back weights, average and optimizer alone: steps, triplets and best go on."""
         self.optimizer.state.clear()
         for number, parameter in enumerate(self.network.parameters()):
-            if f"steps.{number}" in snapshot.tensors:
+            if f"steps.{number}" in checkpoint.tensors:
                 self.optimizer.state[parameter] = {
                     "step": torch.zeros(()),
                     "exp_avg": torch.zeros_like(parameter),
@@ -165,7 +165,7 @@ class TrainingState:
                 }
         # Copied in place: memory layouts stay, and with them every bit of what follows.
         for name, tensor in self._tensors():
-            tensor.copy_(snapshot.tensors[name])
+            tensor.copy_(checkpoint.tensors[name])
 
     def _tensors(self) -> Iterator[tuple[str, Tensor]]:
         for key, value in self.network.state_dict().items():

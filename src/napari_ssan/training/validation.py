@@ -13,8 +13,8 @@ from torch import nn
 
 from napari_ssan.engine.methods import Classical
 from napari_ssan.errors import BadInput
-from napari_ssan.evaluation.metrics import DECISIVE, interpolation_error, psnr, ssim
-from napari_ssan.evaluation.style import hf_ratio, psnr_lowpass
+from napari_ssan.metrics.fidelity import DECISIVE, interpolation_error, psnr, ssim
+from napari_ssan.metrics.texture import hf_ratio, psnr_lowpass
 from napari_ssan.network.device import autocast
 from napari_ssan.stack.alignment import field_of, find_shift, read_shifted
 from napari_ssan.stack.intensity import (

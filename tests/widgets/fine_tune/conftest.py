@@ -14,11 +14,11 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.finetune.config import FineTuneConfig, aim_of
+from napari_ssan.finetune.verdict import Verdict
 from napari_ssan.network.model_file import ModelInfo, model_folders, own_folder
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.training.events import Compared, Preparing, Preview, StepDone, Validated
-from napari_ssan.tuning.config import FineTuneConfig, aim_of
-from napari_ssan.tuning.verdict import Verdict
 from napari_ssan.widgets.fine_tune import controller as module
 from napari_ssan.widgets.fine_tune.controller import FineTuneController
 from napari_ssan.widgets.fine_tune.core import Core, Offer
@@ -118,7 +118,7 @@ class FakeCore(Core):
             left_out=(((1, 2, 3), "marked"), ((2, 3, 4), "marked"), ((7, 8, 9), "blurred")),
         )
         self.plans: list[Any] = []
-        self.defects: list[Defects | None] = []
+        self.defects: list[Marks | None] = []
         self.windows: list[Any] = []
         self.found: list[FakeRun] = []
         self.own: list[ModelInfo] = []
@@ -136,7 +136,7 @@ class FakeCore(Core):
             raise self.division
         return self.division
 
-    def outlook(self, division, plan):
+    def forecast(self, division, plan):
         return SimpleNamespace(
             cost=f"about {plan.config.minutes:g} min on this CPU (1 thread)",
             loss=plan.config.loss if self.vgg() else "L_1: there are no weights of VGG16",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_ssan.errors import BadInput
-from napari_ssan.tuning.config import AIMS, FineTuneConfig, cores
+from napari_ssan.finetune.config import AIMS, FineTuneConfig, cores
 from napari_ssan.widgets.fine_tune.core import Plan
 from napari_ssan.widgets.fine_tune.part import region_layers, window_finder
 from napari_ssan.widgets.fine_tune.state import EMPTY, Settings
-from napari_ssan.widgets.layers import (
+from napari_ssan.widgets.shared.layers import (
     earlier_repairs,
     go_to,
     is_image,
@@ -20,7 +20,7 @@ from napari_ssan.widgets.layers import (
     stack_of,
     voxel_text,
 )
-from napari_ssan.widgets.sessions import SESSIONS
+from napari_ssan.widgets.shared.sessions import SESSIONS
 
 if TYPE_CHECKING:
     from napari_ssan.stack.sections import SliceStack

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 
 from napari_ssan.errors import BadInput
-from napari_ssan.tuning.config import default_minutes
-from napari_ssan.widgets import messages
+from napari_ssan.finetune.config import default_minutes
 from napari_ssan.widgets.fine_tune.choice import StackChoice
 from napari_ssan.widgets.fine_tune.core import Offer
-from napari_ssan.widgets.fine_tune.models import ModelsDesk
+from napari_ssan.widgets.fine_tune.models import ModelsController
 from napari_ssan.widgets.fine_tune.panels import settings
 from napari_ssan.widgets.fine_tune.state import Base, FineTuneState
 from napari_ssan.widgets.fine_tune.trainer import Trainer
-from napari_ssan.widgets.fine_tune.uses import UsesDesk
-from napari_ssan.widgets.fine_tune.vgg import VggDesk
+from napari_ssan.widgets.fine_tune.uses import UsesController
+from napari_ssan.widgets.fine_tune.vgg import VggController
 from napari_ssan.widgets.fine_tune.view import FineTuneView
-from napari_ssan.widgets.model_list import model_choice
-from napari_ssan.widgets.repair_state import Question, device_choices, has_nvidia
+from napari_ssan.widgets.repair.model_list import model_choice
+from napari_ssan.widgets.repair.state import Question, device_choices, has_nvidia
+from napari_ssan.widgets.shared import messages
 
 if TYPE_CHECKING:
     from napari_ssan.network.model_file import ModelInfo
@@ -47,9 +47,9 @@ class FineTuneController:
         self._where, self._where_why, kind = _where()
         self.view = FineTuneView(device_choices(), default_minutes(kind))
         self.choice = StackChoice(viewer)
-        self.uses = UsesDesk(trainer.core, trainer.errands)
-        self.vgg = VggDesk(trainer.core, trainer.fetching, self.view.vgg)
-        self.models = ModelsDesk(trainer.core, trainer.errands, self.view.models)
+        self.uses = UsesController(trainer.core, trainer.errands)
+        self.vgg = VggController(trainer.core, trainer.fetching, self.view.vgg)
+        self.models = ModelsController(trainer.core, trainer.errands, self.view.models)
         self._offers: list[Offer] = []
         self._bases: tuple[Base, ...] = ()
         self._closed = False
@@ -124,10 +124,10 @@ class FineTuneController:
 
     def finish(self) -> None:
         """Wait until all work has ended; meant for scripts, since the GUI stands still."""
-        lanes = (self.trainer.errands, self.trainer.fetching, self.trainer.training)
-        while any(lane.current is not None for lane in lanes):
-            for lane in lanes:
-                lane.finish()
+        queues = (self.trainer.errands, self.trainer.fetching, self.trainer.training)
+        while any(queue.current is not None for queue in queues):
+            for queue in queues:
+                queue.finish()
 
     def close(self) -> None:
         """Let go of the viewer; training goes on. Can be called twice."""
@@ -238,9 +238,11 @@ class FineTuneController:
 
     def _connect_view(self) -> None:
         view = self.view
-        view.head.stack_chosen.connect(self.choice.choose)
-        view.head.answered.connect(self.answer)
-        view.head.sample_wanted.connect(lambda: self.viewer.open_sample("napari-ssan", "synthetic"))
+        view.header.stack_chosen.connect(self.choice.choose)
+        view.header.answered.connect(self.answer)
+        view.header.sample_wanted.connect(
+            lambda: self.viewer.open_sample("napari-ssan", "synthetic")
+        )
         view.changed.connect(self._on_change)
         view.uses.wanted.connect(lambda: self.look(anyway=True))
         view.uses.cancel_pressed.connect(self.uses.cancel)

@@ -12,17 +12,17 @@ from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
 
 from napari_ssan.network.model_file import ModelInfo
-from napari_ssan.stack.defects import Defects
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from napari_ssan.widgets.fine_tune.part import FindWindow, saved_marks
 
 if TYPE_CHECKING:
-    from napari_ssan.tuning.config import FineTuneConfig
-    from napari_ssan.tuning.division import Division
-    from napari_ssan.tuning.outlook import Outlook
-    from napari_ssan.tuning.runs import Run
-    from napari_ssan.tuning.verdict import Verdict
+    from napari_ssan.finetune.config import FineTuneConfig
+    from napari_ssan.finetune.division import Division
+    from napari_ssan.finetune.forecast import Forecast
+    from napari_ssan.finetune.runs import Run
+    from napari_ssan.finetune.verdict import Verdict
 
 Tell = Callable[[Any], object]
 
@@ -41,7 +41,7 @@ class Plan:
         Its name.
     path : Path or None
         Its file.
-    defects : Defects or None
+    defects : Marks or None
         What is marked in it; None if the repair dock is not open: then it is what was saved.
     synthetic : frozenset of int
         Sections that were repaired before, by the stack's own record: marked, too.
@@ -57,7 +57,7 @@ class Plan:
     stack: SliceStack
     title: str
     path: Path | None
-    defects: Defects | None
+    defects: Marks | None
     synthetic: frozenset[int]
     first: int
     last: int
@@ -113,34 +113,34 @@ class Core:
         self._vgg: Path | None = None
 
     def divide(self, plan: Plan, report: Tell, cancel: Flag) -> Division:
-        """Find what can be used; see :func:`napari_ssan.tuning.division.divide`."""
-        from napari_ssan.tuning.division import divide
+        """Find what can be used; see :func:`napari_ssan.finetune.division.divide`."""
+        from napari_ssan.finetune.division import divide
 
         return divide(plan.source(cancel), plan.config, report, cancel)
 
-    def outlook(self, division: Division, plan: Plan) -> Outlook:
-        """Tell what it will cost; see :func:`napari_ssan.tuning.outlook.outlook`."""
-        from napari_ssan.tuning.outlook import outlook
+    def forecast(self, division: Division, plan: Plan) -> Forecast:
+        """Tell what it will cost; see :func:`napari_ssan.finetune.forecast.forecast`."""
+        from napari_ssan.finetune.forecast import forecast
 
-        return outlook(division, plan.config, self.vgg(), plan.threads)
+        return forecast(division, plan.config, self.vgg(), plan.threads)
 
     def begin(self, division: Division, plan: Plan, report: Tell, cancel: Flag) -> Run:
         """Copy what is used to a run of its own."""
-        from napari_ssan.tuning.new_run import new_run
+        from napari_ssan.finetune.new_run import new_run
 
         return new_run(
             division, plan.config, plan.title, self.vgg(), report, cancel, threads=plan.threads
         )
 
     def train(self, run: Run, apart: bool, report: Tell, cancel: Flag, stop: Flag) -> Verdict:
-        """Work on a run until it is over; see :func:`napari_ssan.tuning.process.run_in_child`."""
-        from napari_ssan.tuning.process import run_here, run_in_child
+        """Work on a run until it is over; see :func:`napari_ssan.finetune.process.run_in_child`."""
+        from napari_ssan.finetune.process import run_here, run_in_child
 
         return (run_in_child if apart else run_here)(run, report, cancel, stop)
 
     def offers(self) -> list[Offer]:
         """List runs that are unfinished or not decided on, the newest first."""
-        from napari_ssan.tuning.runs import runs
+        from napari_ssan.finetune.runs import runs
 
         return [Offer(run, str(run), run.verdict is not None) for run in runs()]
 

@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_ssan.widgets.fine_tune.history import Curve, History
-from napari_ssan.widgets.parts import wrapped
+from napari_ssan.widgets.shared.parts import wrapped
 
 #: Colours that can be told apart on light and dark, also by most who are colour-blind.
 BLUE, ORANGE, GREEN, PINK, SKY = "#3b8eea", "#e69f00", "#1fa97c", "#d06bb0", "#7cc7f2"

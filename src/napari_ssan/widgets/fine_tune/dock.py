@@ -6,11 +6,11 @@ from weakref import WeakKeyDictionary
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QMainWindow
 
-from napari_ssan.widgets.dock import Dock
 from napari_ssan.widgets.fine_tune.controller import FineTuneController
 from napari_ssan.widgets.fine_tune.core import Core
 from napari_ssan.widgets.fine_tune.trainer import Trainer
-from napari_ssan.widgets.layers import unwrap
+from napari_ssan.widgets.shared.dock import Dock
+from napari_ssan.widgets.shared.layers import unwrap
 
 if TYPE_CHECKING:
     import napari

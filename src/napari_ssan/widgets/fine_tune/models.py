@@ -10,13 +10,13 @@ import psygnal
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QProgressBar
 
-from napari_ssan.network.model_card import describe
+from napari_ssan.network.model_card import card_text
 from napari_ssan.network.model_file import SUFFIX, ModelInfo
-from napari_ssan.widgets import messages
 from napari_ssan.widgets.fine_tune.core import Core
-from napari_ssan.widgets.library import LIBRARY
-from napari_ssan.widgets.parts import Fold, button, enable, narrow_list, pairs, say, wrapped
-from napari_ssan.workers import Lane
+from napari_ssan.widgets.shared import messages
+from napari_ssan.widgets.shared.library import LIBRARY
+from napari_ssan.widgets.shared.parts import Fold, button, enable, narrow_list, pairs, say, wrapped
+from napari_ssan.workers import TaskQueue
 
 MODEL_FILE, PACKAGE = f"Model file (*{SUFFIX})", "bioimage.io package (*.zip)"
 
@@ -71,8 +71,8 @@ class ModelsPanel(Fold):
     def show_models(self, infos: list[ModelInfo], chosen: str) -> None:
         """List the user's models, and choose one if it is there."""
         kept = chosen or self.chosen
-        self._cards = [card_text(info) for info in infos]
-        self._whole = [describe(info) for info in infos]
+        self._cards = [card_line(info) for info in infos]
+        self._whole = [card_text(info) for info in infos]
         self.models.clear()
         self.models.addItems([info.name for info in infos])
         self.models.setCurrentIndex(max(self.models.findText(kept), 0) if infos else -1)
@@ -128,14 +128,14 @@ class ModelsPanel(Fold):
         self.card.setToolTip(self._whole[index] if known else "")
 
 
-class ModelsDesk:
+class ModelsController:
     """Renames, exports, imports and deletes the user's models.
 
     Parameters
     ----------
     core : Core
         What does it.
-    lane : Lane
+    queue : TaskQueue
         Where.
     panel : ModelsPanel
         Where the user asks for it.
@@ -144,8 +144,8 @@ class ModelsDesk:
     #: The models are listed anew.
     changed = psygnal.Signal()
 
-    def __init__(self, core: Core, lane: Lane, panel: ModelsPanel) -> None:
-        self._core, self._lane, self._panel = core, lane, panel
+    def __init__(self, core: Core, queue: TaskQueue, panel: ModelsPanel) -> None:
+        self._core, self._queue, self._panel = core, queue, panel
         self.models: list[ModelInfo] = []
         self._chosen = ""
         self._open = True
@@ -160,7 +160,7 @@ class ModelsDesk:
     def read(self) -> None:
         """Read the list anew."""
         notices: list[str] = []
-        task = self._lane.submit(lambda report, cancel: self._core.models(notices.append))
+        task = self._queue.submit(lambda report, cancel: self._core.models(notices.append))
         task.succeeded.connect(partial(self._on_read, notices))
         task.failed.connect(messages.report)
 
@@ -204,7 +204,7 @@ class ModelsDesk:
     def _do(
         self, work: Callable[[], object], busy: str, done: str, *, changes: bool = True
     ) -> None:
-        task = self._lane.submit(lambda report, cancel: work(), busy)
+        task = self._queue.submit(lambda report, cancel: work(), busy)
         self._panel.show_busy(busy)
         task.succeeded.connect(partial(self._on_done, done, changes))
         task.failed.connect(messages.report)
@@ -236,7 +236,7 @@ class ModelsDesk:
             self.changed.emit()
 
 
-def card_text(info: ModelInfo) -> str:
+def card_line(info: ModelInfo) -> str:
     """What matters of a model's card, in a line or two."""
     card = info.card
     said = str(card.get("verdict") or card.get("summary") or "")

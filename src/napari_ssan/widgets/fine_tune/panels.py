@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_ssan.errors import BadInput
+from napari_ssan.finetune.config import AIMS as LOSSES
+from napari_ssan.finetune.config import PREFERRED
 from napari_ssan.losses.config import BETAS
-from napari_ssan.tuning.config import AIMS as LOSSES
-from napari_ssan.tuning.config import PREFERRED
 from napari_ssan.widgets.fine_tune.state import (
     ADVICE,
     AIMS,
@@ -29,7 +29,7 @@ from napari_ssan.widgets.fine_tune.state import (
     FineTuneState,
     Settings,
 )
-from napari_ssan.widgets.parts import Fold, narrow_list, wrapped
+from napari_ssan.widgets.shared.parts import Fold, narrow_list, wrapped
 
 WHOLE = "whole sections"
 FITTING = "fitted"

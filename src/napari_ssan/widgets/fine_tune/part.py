@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels, Shapes
 
-from napari_ssan.engine.sidecar import NAME, Sidecar
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.stack.defects import MALFORMED, Defects
+from napari_ssan.session.sidecar import NAME, Sidecar
+from napari_ssan.stack.marks import MALFORMED, Marks
 from napari_ssan.stack.sections import SliceStack, Window
-from napari_ssan.widgets.layers import owner_of, to_data_of, unwrap
+from napari_ssan.widgets.shared.layers import owner_of, to_data_of, unwrap
 
 #: Finds a window in a worker, where the layer may not be touched; None is the whole section.
 FindWindow = Callable[[Flag], Window | None]
@@ -73,7 +73,7 @@ def window_finder(region: Any, image: Any, stack: SliceStack) -> FindWindow:
     return find
 
 
-def saved_marks(stack: SliceStack, source: Path | None) -> Defects:
+def saved_marks(stack: SliceStack, source: Path | None) -> Marks:
     """Return the marks that the repair dock has saved for a stack; none if it has not.
 
     Raises
@@ -84,9 +84,9 @@ def saved_marks(stack: SliceStack, source: Path | None) -> Defects:
     path = Sidecar.of(stack, source).folder / NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Defects.from_json(json.dumps(content["defects"]), stack.shape[1:])
+        return Marks.from_json(json.dumps(content["defects"]), stack.shape[1:])
     except FileNotFoundError:
-        return Defects()
+        return Marks()
     except OSError as error:
         raise BadInput(
             f"The saved marks of this stack cannot be read ({error.strerror or error}); try again."

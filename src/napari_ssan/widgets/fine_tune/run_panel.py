@@ -7,7 +7,7 @@ from napari_ssan.widgets.fine_tune.curves import LossPlots, ScorePlots
 from napari_ssan.widgets.fine_tune.history import History
 from napari_ssan.widgets.fine_tune.preview import PreviewImages
 from napari_ssan.widgets.fine_tune.state import FineTuneState
-from napari_ssan.widgets.parts import Fold, button, enable, heading, pairs, say, wrapped
+from napari_ssan.widgets.shared.parts import Fold, button, enable, heading, pairs, say, wrapped
 
 #: Steps of the bar.
 STEPS = 1000

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from napari_ssan.widgets.repair_state import HeadState, time_text
+from napari_ssan.widgets.repair.state import HeaderState, time_text
 
 Aim = Literal["natural", "faithful"]
 Phase = Literal["idle", "running", "judged"]
@@ -162,7 +162,7 @@ class RunState:
 
 
 @dataclass(frozen=True)
-class FineTuneState(HeadState):
+class FineTuneState(HeaderState):
     """All that the view needs beside its head; rendering it twice changes nothing.
 
     The question of the head is whether to go on with a run that was interrupted.

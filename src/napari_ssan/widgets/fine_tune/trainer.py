@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication
 
-from napari_ssan.engine.events import Notice
 from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice
+from napari_ssan.finetune.events import Judging, MemoryUsed
 from napari_ssan.training.events import Preparing, RolledBack, StepDone
-from napari_ssan.tuning.events import Judging, MemoryUsed
-from napari_ssan.widgets import messages
 from napari_ssan.widgets.fine_tune.core import Core, Plan
 from napari_ssan.widgets.fine_tune.history import History
 from napari_ssan.widgets.fine_tune.state import (
@@ -23,14 +22,15 @@ from napari_ssan.widgets.fine_tune.state import (
     share_text,
     step_text,
 )
-from napari_ssan.widgets.library import LIBRARY
-from napari_ssan.workers import Lane, Task
+from napari_ssan.widgets.shared import messages
+from napari_ssan.widgets.shared.library import LIBRARY
+from napari_ssan.workers import Task, TaskQueue
 
 if TYPE_CHECKING:
+    from napari_ssan.finetune.division import Division
+    from napari_ssan.finetune.runs import Run
+    from napari_ssan.finetune.verdict import Verdict
     from napari_ssan.network.model_file import ModelInfo
-    from napari_ssan.tuning.division import Division
-    from napari_ssan.tuning.runs import Run
-    from napari_ssan.tuning.verdict import Verdict
 
 BUSY = "A training runs already: stop or discard it first."
 UNDECIDED = "Decide on the last result first: use it, or keep the base."
@@ -76,7 +76,7 @@ class Trainer:
         if application is not None:
             application.aboutToQuit.connect(self.close)
         #: For training, for what takes seconds, and for downloads, which may take long.
-        self.training, self.errands, self.fetching = Lane(), Lane(), Lane()
+        self.training, self.errands, self.fetching = TaskQueue(), TaskQueue(), TaskQueue()
 
     @property
     def state(self) -> RunState:
@@ -181,8 +181,8 @@ class Trainer:
         if self.closed:
             return
         self.closed = True
-        for lane in (self.training, self.fetching, self.errands):
-            lane.close()
+        for queue in (self.training, self.fetching, self.errands):
+            queue.close()
 
     # ---- within
 

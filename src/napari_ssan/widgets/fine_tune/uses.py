@@ -23,11 +23,11 @@ from qtpy.QtWidgets import (
 
 from napari_ssan.errors import BadInput
 from napari_ssan.training.events import Preparing
-from napari_ssan.widgets import messages
 from napari_ssan.widgets.fine_tune.core import Core, Plan
 from napari_ssan.widgets.fine_tune.state import LeftOut, Uses, ranges_text, share_text
-from napari_ssan.widgets.parts import Fold, button, say, wrapped
-from napari_ssan.workers import Lane, Task
+from napari_ssan.widgets.shared import messages
+from napari_ssan.widgets.shared.parts import Fold, button, say, wrapped
+from napari_ssan.workers import Task, TaskQueue
 
 #: Height of a line of the table in pixels, and how many are seen at once.
 ROW, LINES = 22, 5
@@ -124,14 +124,14 @@ class UsesPanel(QWidget):  # type: ignore[misc]
             self.chosen.emit(sections[len(sections) // 2])
 
 
-class UsesDesk:
+class UsesController:
     """Finds what can be used of a stack; the answer is kept as long as it is valid.
 
     Parameters
     ----------
     core : Core
         What finds it.
-    lane : Lane
+    queue : TaskQueue
         Where.
 
     Attributes
@@ -147,8 +147,8 @@ class UsesDesk:
     #: What is known is not what it was.
     changed = psygnal.Signal()
 
-    def __init__(self, core: Core, lane: Lane) -> None:
-        self._core, self._lane = core, lane
+    def __init__(self, core: Core, queue: TaskQueue) -> None:
+        self._core, self._queue = core, queue
         self._task: Task | None = None
         self.key: object = None
         self.division: Any = None
@@ -170,11 +170,11 @@ class UsesDesk:
 
         def work(report: Callable[[Any], None], cancel: Flag) -> tuple[Any, Any]:
             division = known or self._core.divide(plan, report, cancel)
-            return division, self._core.outlook(division, plan)
+            return division, self._core.forecast(division, plan)
 
         if known is None:
             self.uses = Uses("Looking what can be used…", busy=True)
-        self._task = task = self._lane.submit(work, "Looking what can be used")
+        self._task = task = self._queue.submit(work, "Looking what can be used")
         task.reported.connect(partial(self._on_report, task))
         task.succeeded.connect(partial(self._on_found, task))
         task.failed.connect(partial(self._on_failed, task))
@@ -219,12 +219,12 @@ class UsesDesk:
         if task is not self._task:
             return
         self._task = None
-        self.division, outlook = found
+        self.division, forecast = found
         note = f" {self.division.note}" if self.division.note else ""
         number = len(self.division.held_out)
         held = f"{number} slice{' is' if number == 1 else 's are'} held out to judge by."
         text = f"Uses {self.division.text}. {held}{note}"
-        cost = f"{outlook.cost[:1].upper()}{outlook.cost[1:]}; learns by {outlook.loss}."
+        cost = f"{forecast.cost[:1].upper()}{forecast.cost[1:]}; learns by {forecast.loss}."
         self.uses = Uses(text, cost, left_out(self.division.left_out))
         self.changed.emit()
 

@@ -13,11 +13,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_ssan.losses.vgg_weights import SOURCE
-from napari_ssan.widgets import messages
 from napari_ssan.widgets.fine_tune.core import Core
 from napari_ssan.widgets.fine_tune.state import megabytes_text
-from napari_ssan.widgets.parts import button, pairs, say, wrapped
-from napari_ssan.workers import Lane, Task
+from napari_ssan.widgets.shared import messages
+from napari_ssan.widgets.shared.parts import button, pairs, say, wrapped
+from napari_ssan.workers import Task, TaskQueue
 
 WANTED = (
     f"Natural texture is learned with VGG16, a network that is not here yet: {SOURCE}, "
@@ -91,14 +91,14 @@ class VggPanel(QWidget):  # type: ignore[misc]
         self.cancel.setVisible(on)
 
 
-class VggDesk:
+class VggController:
     """Gets VGG16 from where the user says.
 
     Parameters
     ----------
     core : Core
         What gets it.
-    lane : Lane
+    queue : TaskQueue
         Where.
     panel : VggPanel
         Where the user says so.
@@ -107,8 +107,8 @@ class VggDesk:
     #: It came, or the user has taken to go without.
     changed = psygnal.Signal()
 
-    def __init__(self, core: Core, lane: Lane, panel: VggPanel) -> None:
-        self._core, self._lane, self._panel = core, lane, panel
+    def __init__(self, core: Core, queue: TaskQueue, panel: VggPanel) -> None:
+        self._core, self._queue, self._panel = core, queue, panel
         self._task: Task | None = None
         self.without = False
         panel.download_pressed.connect(self.download)
@@ -163,7 +163,7 @@ class VggDesk:
     def _begin(self, work: Any, title: str) -> None:
         if self._task is not None:
             return
-        self._task = task = self._lane.submit(work, title)
+        self._task = task = self._queue.submit(work, title)
         task.reported.connect(partial(self._on_report, task))
         task.failed.connect(messages.report)
         task.ended.connect(partial(self._on_ended, task))

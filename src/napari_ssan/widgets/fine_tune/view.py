@@ -9,8 +9,8 @@ from napari_ssan.widgets.fine_tune.run_panel import LivePanel, RunPanel, Verdict
 from napari_ssan.widgets.fine_tune.state import WITHOUT, FineTuneState
 from napari_ssan.widgets.fine_tune.uses import UsesPanel
 from napari_ssan.widgets.fine_tune.vgg import VggPanel
-from napari_ssan.widgets.head import Head
-from napari_ssan.widgets.parts import heading
+from napari_ssan.widgets.shared.header import HeaderView
+from napari_ssan.widgets.shared.parts import heading
 
 
 class FineTuneView(QWidget):  # type: ignore[misc]
@@ -35,15 +35,15 @@ class FineTuneView(QWidget):  # type: ignore[misc]
         layout = QVBoxLayout(self)
         layout.setContentsMargins(8, 4, 8, 4)
         layout.setSpacing(5)
-        self.head = Head(
+        self.header = HeaderView(
             "The stack to learn from. It is only read, never changed. What is marked in the dock "
             "Repair slice is left out by itself"
         )
-        self.head.yes.setToolTip(
+        self.header.yes.setToolTip(
             "Take up the training where it was left; it has a copy of its slices"
         )
-        self.head.no.setToolTip("Delete what was trained, and the copy of the slices")
-        layout.addWidget(self.head)
+        self.header.no.setToolTip("Delete what was trained, and the copy of the slices")
+        layout.addWidget(self.header)
         self.how = HowPanel(devices, minutes)
         self.part = PartPanel()
         self.vgg = VggPanel()
@@ -52,8 +52,8 @@ class FineTuneView(QWidget):  # type: ignore[misc]
         self.models = ModelsPanel()
         self.learning = group(heading("1  What it should learn"), self.how, self.part)
         self.training = heading("2  Train")
-        self.outlook = group(self.vgg, self.uses)
-        for widget in (self.learning, self.training, self.outlook):
+        self.forecast = group(self.vgg, self.uses)
+        for widget in (self.learning, self.training, self.forecast):
             layout.addWidget(widget)
         for panel in (self.run, self.verdict, self.live, self.models):
             layout.addWidget(panel)
@@ -64,14 +64,14 @@ class FineTuneView(QWidget):  # type: ignore[misc]
 
     def render_state(self, state: FineTuneState) -> None:
         """Show a state."""
-        self.head.show_stacks(state.layers, state.chosen, state.info)
+        self.header.show_stacks(state.layers, state.chosen, state.info)
         idle = state.run.phase == "idle"
         question = state.question if idle else None
         refusal = state.refusal if idle else ""
         said = [question.text] if question else []
         text = "\n".join([*said, *([refusal] if refusal else [])])
-        self.head.show_message(text, question, bool(refusal) and state.offer_sample)
-        for part in (self.learning, self.outlook):
+        self.header.show_message(text, question, bool(refusal) and state.offer_sample)
+        for part in (self.learning, self.forecast):
             part.setVisible(idle)
             part.setEnabled(not refusal)
         self.training.setVisible(state.run.phase != "judged")

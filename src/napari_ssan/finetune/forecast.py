@@ -1,0 +1,92 @@
+"""What a fine-tuning will cost and compare, told before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_ssan.finetune.config import GROWTH, FineTuneConfig, spare_threads
+from napari_ssan.finetune.division import Division
+from napari_ssan.finetune.verdict import judged_pixels
+
+#: Seconds in which a thread synthesizes and judges a million pixels, about.
+SECONDS_A_MEGAPIXEL = 10.0
+#: A GPU does it so many times faster.
+GPU_FACTOR = 50.0
+#: Minutes of validation before the first step, about.
+PREPARATION = 0.5
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What to expect of a fine-tuning.
+
+    Attributes
+    ----------
+    device : str
+        Where it runs, such as "CPU (1 thread)".
+    cost : str
+        Such as "about 11 min on this CPU (1 thread), about 650 steps".
+    loss : str
+        What is made small, and what VGG16 compares.
+    """
+
+    device: str
+    cost: str
+    loss: str
+
+
+def forecast(
+    division: Division, config: FineTuneConfig, vgg: Path | None, threads: int | None = None
+) -> Forecast:
+    """Tell what a fine-tuning will cost.
+
+    Parameters
+    ----------
+    division : Division
+        The stack, divided.
+    config : FineTuneConfig
+        Settings.
+    vgg : Path or None
+        Weights of VGG16.
+    threads : int, optional
+        Of the CPU; default are those of a run in a process of its own.
+
+    Raises
+    ------
+    BadInput
+        If the device or the base model is not there, or the weights cannot be used.
+    """
+    from napari_ssan.network.device import choose_device, device_name
+
+    device = choose_device(config.device)
+    count = (threads or spare_threads()) if device.type == "cpu" else None
+    name = device_name(device)
+    if count is not None:
+        name += f" ({count} thread{'' if count == 1 else 's'})"
+    if vgg is None and config.loss != "L_1":
+        config = config.model_copy(update={"loss": "L_1"})
+        loss = "L_1: there are no weights of VGG16"
+    else:
+        loss = config.loss if vgg is None or config.loss == "L_1" else _compared(config, vgg)
+    cost = f"on this {name}, about {_rounded(config.expected_steps(count))} steps"
+    if not config.steps:
+        speed = count**GROWTH if count else GPU_FACTOR
+        judging = 2 * judged_pixels(division) / 1e6 * SECONDS_A_MEGAPIXEL / speed / 60
+        cost = f"about {_minutes(config.minutes + judging + PREPARATION)} {cost}"
+    return Forecast(name, cost, loss)
+
+
+def _compared(config: FineTuneConfig, vgg: Path) -> str:
+    from napari_ssan.losses.vgg_file import read_weights
+
+    return f"{config.loss}, VGG16 compares {', '.join(read_weights(vgg).blocks)}"
+
+
+def _minutes(minutes: float) -> str:
+    return f"{minutes:.0f} min" if minutes >= 3 else f"{minutes:.1f} min"
+
+
+def _rounded(count: int) -> int:
+    """Two figures of a number."""
+    return round(count, min(0, 2 - len(str(count))))

@@ -1,0 +1,107 @@
+"""Beginning a fine-tuning: everything that it needs is copied to its folder."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event as Flag
+from uuid import uuid4
+
+from napari_ssan.engine.methods import views_of
+from napari_ssan.errors import BadInput
+from napari_ssan.finetune.config import FineTuneConfig, spare_threads
+from napari_ssan.finetune.division import Division
+from napari_ssan.finetune.run_folder import BASE, RECORD, SECTIONS, held, runs_folder, write_text
+from napari_ssan.finetune.runs import Record, Run
+from napari_ssan.finetune.section_copy import copy_sections, cut_marks
+from napari_ssan.network.model_file import read_info
+from napari_ssan.training.events import Report
+
+
+def new_run(
+    division: Division,
+    config: FineTuneConfig,
+    title: str,
+    vgg: Path | None = None,
+    report: Report = lambda event: None,
+    cancel: Flag | None = None,
+    folder: Path | None = None,
+    threads: int | None = None,
+) -> Run:
+    """Begin a run: copy sections, marks and base model; afterwards the stack may be closed.
+
+    Parameters
+    ----------
+    division : Division
+        The stack, divided.
+    config : FineTuneConfig
+        What is asked for.
+    title : str
+        Name of the stack, in the user's words.
+    vgg : Path, optional
+        Weights of VGG16; without them L_1 is trained.
+    report : callable
+        Receives :class:`~napari_ssan.training.events.Preparing`, and a notice without VGG16.
+    cancel : threading.Event, optional
+        Set to stop at the next section; nothing is left then.
+    folder : Path, optional
+        Where; it must not exist. Default is a new one in the user's data folder.
+    threads : int, optional
+        Of the CPU that training will have; default as in a process of its own.
+
+    Raises
+    ------
+    BadInput
+        If the base model or the device is not there, or the disk is full or not to be written to.
+    Cancelled
+        If `cancel` was set.
+    """
+    from napari_ssan.network.device import choose_device
+    from napari_ssan.training.preparation import without_vgg
+
+    base = read_info(config.base)
+    device = choose_device(config.device)
+    on_cpu = device.type == "cpu"
+    source = division.source
+    folder = folder or runs_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
+    marks = cut_marks(source)
+    training = config.training(
+        division.crop,
+        len(division.held),
+        "histogram" if base.card.get("match") == "histogram" else "mean",
+        (threads or spare_threads()) if on_cpu else None,
+    )
+    training = without_vgg(training, vgg, report)
+    if training.loss.preset != "L_s":  # natural texture would be lost in an average
+        training = training.model_copy(update={"views": views_of(base)})
+    record = Record(
+        title=title,
+        started=datetime.now(UTC),
+        config=config,
+        training=training,
+        vgg=str(vgg.absolute()) if vgg else None,
+        count=len(source.stack),
+        sections=(source.start, source.stop),
+        marks=marks.to_json() if marks else "",
+        train=division.train,
+        held=division.held,
+        held_out=division.held_out,
+        summary=division.text,
+    )
+    try:
+        folder.mkdir(parents=True)
+        try:
+            with held(folder, "The run"):
+                copy_sections(source, folder / SECTIONS, report, cancel)
+                shutil.copyfile(base.path, folder / BASE)
+                write_text(folder / RECORD, record.model_dump_json(indent=1))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    except OSError as error:
+        raise BadInput(
+            f"The run cannot be written to {folder} ({error.strerror or error}): "
+            "make that folder writable, or make room on the disk."
+        ) from None
+    return Run(folder, record)

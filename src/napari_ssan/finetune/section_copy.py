@@ -1,0 +1,138 @@
+"""A copy of the sections that are learned from, so that the stack may be closed or changed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+import numpy as np
+
+from napari_ssan.engine.stored import StoredArray
+from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.region import Region
+from napari_ssan.stack.sections import Array
+from napari_ssan.stack.source import Source
+from napari_ssan.training.events import Preparing, Report
+
+#: Bytes that must stay free on the disk: checkpoints and models come on top.
+MARGIN = 2**27
+
+
+class SectionCopy:
+    """Sections in a file, under the numbers that they have in their stack.
+
+    An array of (sections, height, width). It holds neither memory nor a file
+    handle between reads; sections of the stack that were not copied are zero.
+
+    Parameters
+    ----------
+    path : Path
+        The ``.npy`` file.
+    start : int
+        Number of the first section in it.
+    count : int
+        Sections of the stack.
+    """
+
+    def __init__(self, path: Path, start: int, count: int) -> None:
+        self._stored, self._start = StoredArray(path), start
+        self.shape = (count, *self._stored.shape[1:])
+        self.dtype = self._stored.dtype
+
+    def __getitem__(self, index: Any, /) -> Array:
+        z, *window = index
+        inside = z - self._start
+        if 0 <= inside < self._stored.shape[0]:
+            return self._stored[inside, *window]
+        blank: Array = np.zeros(self.shape[1:], self.dtype)[tuple(window)]
+        return blank
+
+
+def copy_sections(
+    source: Source,
+    path: Path,
+    report: Report = lambda event: None,
+    cancel: Flag | None = None,
+) -> None:
+    """Copy the part of the sections of a source that may be used.
+
+    Parameters
+    ----------
+    source : Source
+        What to copy.
+    path : Path
+        The ``.npy`` file to write, whole or not at all.
+    report : callable
+        Receives :class:`Preparing`.
+    cancel : threading.Event, optional
+        Set to stop at the next section.
+
+    Raises
+    ------
+    BadInput
+        If there is no room for it.
+    Cancelled
+        If `cancel` was set.
+    OSError
+        If it cannot be written for another reason.
+    """
+    rows, columns = source.area
+    dtype = source.stack.dtype
+    shape = (len(source.sections), rows.stop - rows.start, columns.stop - columns.start)
+    size = int(np.prod(shape)) * dtype.itemsize
+    if shutil.disk_usage(path.parent).free < size + MARGIN:
+        raise no_room(path.parent, size)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    header = {
+        "descr": np.lib.format.dtype_to_descr(dtype),
+        "fortran_order": False,
+        "shape": shape,
+    }
+    try:
+        # Written, not mapped: on a full disk a mapped file ends the process.
+        with temporary.open("wb") as file:
+            np.lib.format.write_array_header_2_0(file, header)
+            for done, z in enumerate(source.sections):
+                if cancel is not None and cancel.is_set():
+                    raise Cancelled
+                report(Preparing("copying sections", done, shape[0]))
+                file.write(np.ascontiguousarray(source.stack.read(z, source.area)).data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise no_room(path.parent, size) from None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+    report(Preparing("copying sections", shape[0], shape[0]))
+
+
+def cut_marks(source: Source) -> Marks | None:
+    """Marks of a source as they lie in its snapshot."""
+    defects = source.defects
+    if not defects:
+        return None
+    cut = Marks({z for z in defects.whole if z in source.sections})
+    for z in set(defects.regions) & set(source.sections):
+        mask = Marks(regions={z: defects.regions[z]}).mask(z, source.area)
+        if mask is not None and mask.any():
+            cut.add_region(z, Region.from_mask(mask))
+    for z, count in defects.missing.items():
+        if z in source.sections:
+            cut.add_missing(z, count)
+    return cut
+
+
+def no_room(folder: Path, size: int) -> BadInput:
+    """What is said when the disk is full."""
+    return BadInput(
+        f"The disk has no room for a copy of the slices to learn from ({size / 2**20:.0f} MB in "
+        f"{folder}): make room, or choose fewer slices or a smaller region."
+    )

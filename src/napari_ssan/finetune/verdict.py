@@ -1,0 +1,253 @@
+"""Whether fine-tuning helped: both models on the same whole held-out sections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from threading import Event as Flag
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from napari_ssan.engine.methods import OVERLAP, make_method
+from napari_ssan.evaluation.leave_one_out import leave_one_out
+from napari_ssan.evaluation.use import dice, f1
+from napari_ssan.events import Event, Notice, Progress
+from napari_ssan.finetune.division import Division
+from napari_ssan.finetune.events import FineTuneReport, Judging
+from napari_ssan.metrics.fidelity import DECISIVE, interpolation_error, psnr, ssim
+from napari_ssan.metrics.texture import hf_ratio, psnr_lowpass
+from napari_ssan.segmenter.segmenter import Mask, Segmenter
+from napari_ssan.stack.alignment import field_of
+from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.stack.source import Source
+
+#: What is measured, by name.
+FIGURES: dict[str, Callable[[Array, Array], float | None]] = {
+    "psnr": psnr,
+    "ssim": ssim,
+    "ie": interpolation_error,
+    "psnr_lowpass": psnr_lowpass,
+    "hf_ratio": hf_ratio,
+}
+
+MEASURED = (*FIGURES, "dice", "f1")
+
+Figures = dict[str, float | None]
+#: Figures by model (0, 1) and section, as in "1:17".
+Known = dict[str, Figures]
+
+
+class Verdict(BaseModel):
+    """What came of a fine-tuning.
+
+    Attributes
+    ----------
+    better : bool
+        Whether the trained model is handed over: PSNR, SSIM and IE are each no
+        worse than the base's, and one of them is better. Else the base's weights are.
+    base, tuned : dict of str to float or None
+        Means over the sections: ``psnr`` (dB), ``ssim``, ``ie``, ``psnr_lowpass``
+        (dB), ``hf_ratio`` (None where the sections have no grain), ``dice`` and ``f1``
+        (None where no membranes were sought).
+    sections : tuple of int
+        What was judged on.
+    text : str
+        In words.
+    reason : str
+        Why training ended before its budget, a sentence; else empty.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    better: bool
+    base: Figures
+    tuned: Figures
+    sections: tuple[int, ...]
+    text: str
+    reason: str = ""
+
+
+def decide(
+    base: Figures, tuned: Figures, sections: Sequence[int], loss: str, reason: str = ""
+) -> Verdict:
+    """Compare figures, and say in words which model is better.
+
+    Parameters
+    ----------
+    base, tuned : dict of str to float or None
+        Figures of both, as :class:`Verdict` has them.
+    sections : sequence of int
+        What they were judged on.
+    loss : {"L_1", "L_f", "L_s"}
+        What was trained, for the advice where it did not help.
+    reason : str
+        Why training ended before its budget; else empty.
+    """
+    gains = {
+        name: sign * (_known(tuned, name) - _known(base, name)) for name, sign in DECISIVE.items()
+    }
+    better = min(gains.values()) >= 0 and max(gains.values()) > 0
+    count = len(sections)
+    on = f"on {count} held-out slice{'' if count == 1 else 's'}"
+    said = (
+        f"{_signed(gains['psnr'], 'dB')}, SSIM {_percent(base, tuned, 'ssim')}, "
+        f"error {_percent(base, tuned, 'ie')}"
+    )
+    if base["dice"] is not None and tuned["dice"] is not None:
+        said += f", membranes {_signed(tuned['dice'] - base['dice'], 'Dice')}"
+    if better:
+        text = f"better than the base model {on}: {said}"
+    elif base == tuned:
+        text = f"no better than the base model {on}: the base stays chosen. {_advice(loss)}"
+    else:
+        text = (
+            f"not better than the base model {on} ({said}): the base stays chosen. {_advice(loss)}"
+        )
+    return Verdict(
+        better=better, base=base, tuned=tuned, sections=tuple(sections), text=text, reason=reason
+    )
+
+
+def judge(
+    source: Source,
+    sections: Sequence[int],
+    base: Path,
+    tuned: Path | None,
+    device: str,
+    report: FineTuneReport = lambda event: None,
+    cancel: Flag | None = None,
+    segmenter: Segmenter | None = None,
+    known: Known | None = None,
+    keep: Callable[[Known], object] = lambda known: None,
+) -> tuple[Figures, Figures]:
+    """Means of both models' figures on sections that are hidden in turn, by the road of a repair.
+
+    Of large sections it is a field in the middle that is judged.
+
+    Parameters
+    ----------
+    source : Source
+        The stack; both neighbours of each section must be in it.
+    sections : sequence of int
+        What to judge on.
+    base, tuned : Path
+        The models, which are used with the base's tile. Without the latter it is the base.
+    device : str
+        Where to synthesize.
+    report : callable
+        Receives :class:`Judging`, and notices.
+    cancel : threading.Event, optional
+        Set to stop at the next tile.
+    segmenter : Segmenter, optional
+        Finds membranes in real and synthesized sections.
+    known : dict of str to Figures, optional
+        What an earlier call came to with the same models before it was interrupted.
+    keep : callable
+        Is given all that is known after each section.
+
+    Raises
+    ------
+    BadInput
+        If a model or the device is not to be had.
+    Cancelled
+        If `cancel` was set.
+    """
+
+    def note(event: Event) -> None:
+        if isinstance(event, Notice):
+            report(event)
+
+    # One view of each is as fair as many, and many times quicker.
+    methods = [
+        make_method("ssan", str(path), device, note, views=1) for path in (base, tuned) if path
+    ]
+    for method in methods:
+        method.tile = methods[0].tile
+        method.overlap = min(OVERLAP, method.tile // 2)
+    window = _field(source)
+    rows: list[list[Figures]] = [[] for _ in methods]
+    known = {} if known is None else known
+    steps = len(sections) * len(methods)
+    for number, z in enumerate(sections):
+        stack = SliceStack(np.stack([source.stack.read(at, window) for at in (z - 1, z, z + 1)]))
+        truth = segmenter.membranes(stack.read(1)) if segmenter else None
+        measure = partial(_measure, segmenter, truth)
+        for which, method in enumerate(methods):
+            key = f"{which}:{z}"
+            if key not in known:
+                tell = partial(_tell, report, number * len(methods) + which, steps)
+                (row,) = leave_one_out(stack, [1], method, tell, cancel=cancel, judge=measure)
+                known[key] = {name: row[name] for name in MEASURED}
+                keep(known)
+            rows[which].append(known[key])
+    means = [_means(each) for each in rows]
+    return means[0], means[-1]
+
+
+def judged_pixels(division: Division) -> int:
+    """How many pixels one model synthesizes for a verdict."""
+    rows, columns = _field(division.source)
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    return len(division.held_out) * int(height) * int(width)
+
+
+def _tell(report: FineTuneReport, done: int, total: int, event: Event) -> None:
+    if isinstance(event, Progress):
+        report(Judging(done * event.total + event.done, total * event.total))
+
+
+def _measure(
+    segmenter: Segmenter | None, truth: Mask | None, z: int, real: Array, made: Array
+) -> Figures:
+    """All figures of a section."""
+    figures: Figures = {name: figure(real, made) for name, figure in FIGURES.items()}
+    if segmenter is None or truth is None:
+        return figures | {"dice": None, "f1": None}
+    found = segmenter.membranes(made)
+    return figures | {"dice": dice(found, truth), "f1": f1(found, truth)}
+
+
+def _field(source: Source) -> Window:
+    rows, columns = source.area
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    inner = field_of((height, width), None)
+    top, left = rows.start, columns.start
+    return (
+        slice(top + inner[0].start, top + inner[0].stop),
+        slice(left + inner[1].start, left + inner[1].stop),
+    )
+
+
+def _means(rows: list[Figures]) -> Figures:
+    means: Figures = {}
+    for name in MEASURED:
+        known = [value for row in rows if (value := row[name]) is not None]
+        means[name] = float(np.mean(known)) if known else None
+    return means
+
+
+def _known(figures: Figures, name: str) -> float:
+    value = figures[name]
+    assert value is not None  # only grain may be unknown
+    return value
+
+
+def _signed(value: float, unit: str) -> str:
+    digits = 1 if abs(value) >= 0.1 else 2
+    return f"{value:+.{digits}f} {unit}".replace("-", "−")
+
+
+def _percent(base: Figures, tuned: Figures, name: str) -> str:
+    before, after = _known(base, name), _known(tuned, name)
+    change = 100 * (after - before) / abs(before) if before else 0.0
+    return f"{change:+.{0 if abs(change) >= 1 else 1}f} %".replace("-", "−")
+
+
+def _advice(loss: str) -> str:
+    if loss == "L_s":
+        return (
+            "A longer time may help; natural texture costs fidelity: the aim “faithful” may, too."
+        )
+    return "A longer time, or more slices to learn from, may help."

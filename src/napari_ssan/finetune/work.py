@@ -1,0 +1,197 @@
+"""The work of a fine-tuning: train, compare with the base model, hand over what is better."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from functools import partial
+from threading import Event as Flag
+from typing import Any
+
+import psutil
+import torch
+
+from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice
+from napari_ssan.finetune.events import FineTuneReport, MemoryUsed
+from napari_ssan.finetune.run_folder import CANDIDATE, JUDGED, VERDICT, write_text
+from napari_ssan.finetune.runs import Run
+from napari_ssan.finetune.verdict import Known, Verdict, decide, judge
+from napari_ssan.network.device import choose_device
+from napari_ssan.network.model_file import Model, load_model, save_model
+from napari_ssan.segmenter.segmenter import bundled_segmenter
+from napari_ssan.training.checkpoint import checkpoint_path
+from napari_ssan.training.events import Event
+from napari_ssan.training.memory import gives_memory_back
+from napari_ssan.training.run import run as train
+
+#: Seconds between two looks at the memory.
+LOOK_EVERY = 3.0
+
+
+@gives_memory_back
+def tune(
+    run: Run,
+    report: FineTuneReport = lambda event: None,
+    stop: Flag | None = None,
+    cancel: Flag | None = None,
+) -> Verdict:
+    """Do what is left to do of a run, in this process.
+
+    However it is interrupted, it can be called again and goes on.
+
+    Parameters
+    ----------
+    run : Run
+        What to do.
+    report : callable
+        Receives events, in this thread.
+    stop : threading.Event, optional
+        Set it to end training within a step; the best network so far is judged.
+        Before the first step it is as if `cancel` was set.
+    cancel : threading.Event, optional
+        Set it to leave off within a step or tile.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be done, or somebody else works on the run.
+    Cancelled
+        If `cancel` was set; the run can be gone on with.
+    """
+    with run.working():
+        verdict = run.verdict
+        if verdict is None:
+            reason = _train(run, report, stop, cancel)
+            verdict = _judge(run, reason, report, cancel)
+        return verdict
+
+
+def _train(run: Run, report: FineTuneReport, stop: Flag | None, cancel: Flag | None) -> str:
+    """Write the candidate, unless it is there; returns why training ended early."""
+    candidate = run.folder / CANDIDATE
+    if candidate.exists():  # interrupted while it was judged
+        return str(load_model(candidate).info.card.get("ended", ""))
+    train_sources, held_sources = run.blocks()
+    base = load_model(run.base)
+    device = choose_device(run.config.device)
+    report(Notice(f"Learning from {run.record.summary}"))
+    resume = checkpoint_path(candidate).exists()
+    result = train(
+        run.record.training,
+        train_sources,
+        held_sources,
+        base.network,
+        candidate,
+        _card(run, base),
+        device=device,
+        vgg=run.vgg,
+        report=_Watch(report, device),
+        stop=stop,
+        cancel=cancel,
+        resume=resume,
+        overwrite=not resume,
+        keep_start=True,
+    )
+    return result.reason
+
+
+def _judge(run: Run, reason: str, report: FineTuneReport, cancel: Flag | None) -> Verdict:
+    """Compare candidate and base, and write what is handed over, with the verdict."""
+    record = run.record
+    base, candidate = load_model(run.base), load_model(run.folder / CANDIDATE)
+    trained = not candidate.info.card["unchanged"]
+    figures = judge(
+        run.source(),
+        record.held_out,
+        run.base,
+        candidate.info.path if trained else None,
+        record.config.device,
+        report,
+        cancel,
+        bundled_segmenter(),
+        _judged(run),
+        partial(_keep_judged, run),
+    )
+    verdict = decide(*figures, record.held_out, record.training.loss.preset, reason)
+    try:
+        _write(run, base, candidate, verdict)
+    except OSError as error:
+        raise BadInput(
+            f"The model could not be written to {run.folder} ({error.strerror or error}): make "
+            "room there and go on with the run; the training is kept."
+        ) from None
+    return verdict
+
+
+def _judged(run: Run) -> Known:
+    """What was judged before an interruption."""
+    try:
+        known: Known = json.loads((run.folder / JUDGED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known
+
+
+def _keep_judged(run: Run, known: Known) -> None:
+    with suppress(OSError):  # it would only be done again
+        write_text(run.folder / JUDGED, json.dumps(known))
+
+
+def _write(run: Run, base: Model, candidate: Model, verdict: Verdict) -> None:
+    said = {
+        "verdict": verdict.text,
+        "metrics": {"base": verdict.base, "fine-tuned": verdict.tuned},
+        "judged_on": list(verdict.sections),
+    }
+    if verdict.better:
+        # The base's tile: with it the figures were measured.
+        card = candidate.info.card | {"unchanged": False, "tile": base.tile} | said
+        save_model(run.model, candidate.network, card)
+    else:
+        tried = {"fine_tuning": {"stack": run.title, **run.config.model_dump(mode="json")}}
+        card = base.info.card | {"base": run.config.base, "unchanged": True} | tried | said
+        save_model(run.model, base.network, card)
+    write_text(run.folder / VERDICT, verdict.model_dump_json())
+    candidate.info.path.unlink()
+    (run.folder / JUDGED).unlink(missing_ok=True)
+
+
+def _card(run: Run, base: Model) -> dict[str, Any]:
+    """What the card says of the data and of the base model."""
+    known, record = base.info.card, run.record
+
+    def of(blocks: tuple[tuple[int, int], ...]) -> str:
+        return f"{run.title}, slices " + ", ".join(f"{a}-{b - 1}" for a, b in blocks)
+
+    return {
+        "summary": f"Fine-tuned from {run.config.base} on {run.title}: {run.aim}.",
+        "base": run.config.base,
+        "base_sha256": base.info.sha256,
+        "trained_on": [*known.get("trained_on", []), of(record.train)],
+        "validated_on": [of(record.held)],
+        "triplets": record.summary,
+        "terms": known.get("terms", ""),
+        "fine_tuning": record.config.model_dump(mode="json")
+        | {"loss": record.training.loss.preset},
+    }
+
+
+class _Watch:
+    """Passes events on, and tells how much memory is in use every few seconds."""
+
+    def __init__(self, report: FineTuneReport, device: torch.device) -> None:
+        self._report, self._device = report, device
+        self._looked = 0.0
+
+    def __call__(self, event: Event) -> None:
+        self._report(event)
+        if time.monotonic() - self._looked > LOOK_EVERY:
+            self._looked = time.monotonic()
+            self._report(self._memory())
+
+    def _memory(self) -> MemoryUsed:
+        if self._device.type == "cuda":
+            return MemoryUsed(torch.cuda.memory_reserved(self._device), "GPU")
+        return MemoryUsed(psutil.Process().memory_info().rss, "CPU")

@@ -1,0 +1,1 @@
+"""How near a section is to the real one: fidelity, texture. Plain functions of two arrays."""

@@ -1,0 +1,1 @@
+"""What napari calls besides the docks: reader, writers, sample data."""

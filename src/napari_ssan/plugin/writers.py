@@ -1,0 +1,45 @@
+"""What napari calls to save an image layer: streamed, with voxel size and provenance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from napari_ssan.errors import BadInput
+
+
+def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
+    """Save an image layer as `.tif`, `.ome.tif`, `.ome.zarr` or `.zarr`.
+
+    Parameters
+    ----------
+    path : str
+    data : RepairedStack, array-like, or sequence of array-like
+        The layer's data; of a pyramid, the full resolution is saved, and a new
+        pyramid with it in a zarr store. It is read section by section.
+    meta : dict
+        The layer's state: scale, translate, units, axis labels, name, metadata.
+
+    Returns
+    -------
+    list of str
+        What was written.
+
+    Raises
+    ------
+    BadInput
+        If it is in colour, or cannot be written.
+    """
+    from napari_ssan.files import check_output, save_stack
+    from napari_ssan.files.layer_calibration import file_record, layer_calibration
+
+    if meta.get("rgb"):
+        raise BadInput("This layer is in colour (RGB); convert it to grey, or save it as .png.")
+    # napari's pyramids have a dtype, too
+    if meta.get("multiscale") or not hasattr(data, "dtype"):
+        data = data[0]
+    # napari has asked whether a file that exists may be replaced, but not the one that is shown
+    ours = file_record(meta)
+    check_output(path, ours.get("files") or ours.get("path"), overwrite=True)
+    written = save_stack(Path(path), data, layer_calibration(data, meta), overwrite=True)
+    return [str(one) for one in written]

@@ -1,0 +1,1 @@
+"""The membrane segmenter: its network, its training, what it finds. A tool, no judge."""

@@ -1,0 +1,116 @@
+"""A repair as a piece of work that is handed over: what is to be repaired, as it stood then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from threading import Event as Flag
+
+from napari_ssan.engine.device import device_in_words, free_gpu
+from napari_ssan.engine.methods import make_method
+from napari_ssan.engine.repair import patches
+from napari_ssan.engine.repaired import PatchDone, Slot
+from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.events import Event, Notice, RunsOn, Stage
+from napari_ssan.session.sidecar import Sidecar
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.sections import SliceStack
+
+#: Receives what a job says.
+Tell = Callable[[Event | PatchDone], object]
+
+
+@dataclass(frozen=True, eq=False)
+class RepairJob:
+    """What is to be repaired, as it stood when it was asked for.
+
+    Attributes
+    ----------
+    stack : SliceStack
+        The stack.
+    defects : Marks
+        All marks, also those whose repair is not asked for.
+    only : frozenset of (int, int)
+        Sections to synthesize.
+    revisions : mapping of (int, int) to int
+        By mark: the state of the marks that this job knows.
+    begun : set of (int, int)
+        Sections of which patches have been taken.
+    """
+
+    stack: SliceStack
+    defects: Marks
+    only: frozenset[Slot]
+    revisions: Mapping[Slot, int]
+    begun: set[Slot] = field(default_factory=set)
+
+    def run(
+        self,
+        report: Tell,
+        cancel: Flag,
+        method: str = "ssan",
+        model: str = "ssan-fidelity",
+        device: str = "auto",
+        sidecar: Sidecar | None = None,
+    ) -> None:
+        """Synthesize; every patch is reported as a ``PatchDone``, kept in the sidecar if it can be.
+
+        Parameters
+        ----------
+        report : callable
+            Receives the events of the engine, :class:`Stage` and :class:`RunsOn`.
+        cancel : threading.Event
+            Set it to stop at the next tile.
+        method, model, device : str
+            As for :func:`napari_ssan.repair`.
+        sidecar : Sidecar, optional
+            Where pixels are kept; without it they stay in memory.
+
+        Raises
+        ------
+        BadInput
+            If the stack cannot be repaired as asked, or there is no room for it.
+        Cancelled
+            If `cancel` was set.
+        """
+
+        def pass_on(event: Event | PatchDone) -> None:
+            if not isinstance(event, PatchDone):  # reported below, when its pixels are kept
+                report(event)
+
+        try:
+            if method == "ssan":
+                report(Stage("Loading the network…"))
+                report(RunsOn(device_in_words(device)))
+            how = make_method(method, model, device, report)
+            _stop_if(cancel)
+            report(Stage("Looking at the neighbours…"))
+            made = patches(
+                self.stack, self.defects, how, pass_on, cancel, None, self.only, with_error=True
+            )
+            for patch in made:
+                if sidecar is not None:
+                    try:
+                        patch = sidecar.keep(patch)
+                    except OSError as error:
+                        report(
+                            Notice(
+                                f"Repaired pixels cannot be saved ({error.strerror or error}): "
+                                "they stay in memory only; export the stack to keep them."
+                            )
+                        )
+                        sidecar = None
+                report(PatchDone(patch))
+        except OSError as error:  # no room for pixels that are too many for memory
+            where = f" ({error.filename})" if error.filename else ""
+            raise BadInput(
+                f"The repair has stopped: {error.strerror or error}{where}; "
+                "see to that, and repair again."
+            ) from error
+        finally:
+            free_gpu()
+
+
+def _stop_if(cancel: Flag) -> None:
+    if cancel.is_set():
+        raise Cancelled

@@ -1,0 +1,67 @@
+"""Saving after every change: the latest state, one write at a time, off the GUI thread."""
+
+from functools import partial
+
+from psygnal import Signal
+
+from napari_ssan.session.sidecar import Saved, Sidecar
+from napari_ssan.workers import TaskQueue
+
+
+class Autosave:
+    """Writes a session's state to its sidecar.
+
+    Parameters
+    ----------
+    queue : TaskQueue
+        Where it is written.
+    """
+
+    #: A sentence, the first time that it cannot be written.
+    failed = Signal(str)
+
+    def __init__(self, queue: TaskQueue) -> None:
+        self.sidecar: Sidecar | None = None
+        #: While this holds, what is in the sidecar is not replaced.
+        self.held = True
+        self._queue = queue
+        self._latest: Saved | None = None
+        self._writing = self._complained = self._leaving = False
+
+    def save(self, saved: Saved) -> None:
+        """Take note of a state; it is written as soon as may be."""
+        self._latest = saved
+        self.write()
+
+    def write(self) -> None:
+        """Write the latest state, unless there is a reason to wait."""
+        if self.sidecar is None or self.held or self._writing or self._latest is None:
+            return
+        sidecar, saved, self._latest = self.sidecar, self._latest, None
+        self._writing = True
+        task = self._queue.submit(lambda report, cancel: sidecar.save(saved))
+        task.failed.connect(self._on_failed)
+        # Qt holds methods weakly; the sidecar must be let go even if nobody else knows of it.
+        task.ended.connect(partial(Autosave._on_ended, self))
+
+    def release(self) -> None:
+        """Leave the sidecar to others as soon as the latest state is written."""
+        self._leaving = True
+        if self.sidecar is not None and not self._writing:
+            sidecar, self.sidecar = self.sidecar, None
+            self._queue.submit(lambda report, cancel: sidecar.release())
+
+    def _on_ended(self) -> None:
+        self._writing = False
+        self.write()
+        if self._leaving:
+            self.release()
+
+    def _on_failed(self, error: Exception) -> None:
+        if not self._complained:
+            self._complained = True
+            reason = getattr(error, "strerror", None) or error
+            self.failed.emit(
+                f"The marks cannot be saved ({reason}): work goes on in memory; "
+                "export the stack to keep it."
+            )

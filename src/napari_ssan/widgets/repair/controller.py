@@ -1,0 +1,382 @@
+"""Wires the dock "Repair slice": viewer, view, opened and workers."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari_ssan.errors import BadInput
+from napari_ssan.widgets.repair.keys import Keys
+from napari_ssan.widgets.repair.model_list import ModelList
+from napari_ssan.widgets.repair.outlook_controller import OutlookController
+from napari_ssan.widgets.repair.presenter import caption_text, state_of
+from napari_ssan.widgets.repair.result_layers import Overlay
+from napari_ssan.widgets.repair.stack_controller import StackController
+from napari_ssan.widgets.repair.state import (
+    DockState,
+    device_choices,
+    device_text,
+)
+from napari_ssan.widgets.repair.view import RepairView
+from napari_ssan.widgets.shared import messages
+from napari_ssan.widgets.shared.caption import Caption
+from napari_ssan.widgets.shared.layers import (
+    earlier_repairs,
+    is_image,
+    owner_of,
+    source_path,
+    stack_of,
+)
+from napari_ssan.workers import TaskQueue
+
+EMPTY = "Open a stack, or try the sample."
+
+
+class RepairController:
+    """Follows the viewer and the view, and keeps each informed of the other.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        What is worked in.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self.viewer = viewer
+        self.quick, self.slow = TaskQueue(), TaskQueue()
+        self.models = ModelList()
+        self.view = RepairView(self.models.entries, device_choices())
+        self._outlook = OutlookController(self.view.outlook, self.slow)
+        self.current: StackController | None = None
+        self._opened: dict[Any, StackController] = {}
+        self._layers: list[Any] = []
+        self._chosen: Any = None
+        self._refusal = EMPTY
+        self._rates: dict[tuple[str, str], float] = {}
+        self._closed = False
+        self._keys = Keys(viewer)
+        self._caption = Caption(viewer)
+        self.models.changed.connect(self._on_models)
+        self.view.show_keys(
+            {
+                "mark": self._keys.bind("mark", self.toggle_mark),
+                "lasso": self._keys.bind("lasso", self.toggle_lasso),
+                "before": self._keys.bind_held("before", self.show_before),
+            }
+        )
+        self._connect_view()
+        layers, dims = viewer.layers, viewer.dims
+        self._events = [
+            (layers.events.inserted, self._on_layers),
+            (layers.events.removed, self._on_removed),
+            (layers.selection.events.active, self._on_active),
+            (dims.events.point, self._on_dims),
+            (dims.events.order, self._on_dims),
+            (dims.events.ndisplay, self._on_ndisplay),
+        ]
+        for event, callback in self._events:
+            event.connect(callback)
+        self._on_layers()
+        self._on_active()
+
+    # ---- what keys and buttons do
+
+    def toggle_mark(self) -> None:
+        """Mark the slice on screen as a whole, or unmark it."""
+        current, state = self.current, self._state()
+        if current is None or not state.can_mark or state.section is None:
+            messages.warn(state.refusal or state.hint or "Answer the question in the dock first.")
+            return
+        if state.whole:
+            current.unmark(((state.section, 0),))
+        else:
+            self._try(lambda: current.session.mark([state.section or 0]))
+
+    def toggle_lasso(self, on: bool | None = None) -> None:
+        """Take up the lasso, or put it down."""
+        current, state = self.current, self._state()
+        on = not state.drawing if on is None else on
+        if current is None or (on and not state.can_draw):
+            messages.warn(state.refusal or state.hint or "Answer the question in the dock first.")
+            self.refresh()
+            return
+        current.draw(on)
+
+    def show_before(self, on: bool) -> None:
+        """Show the original, or the repaired stack."""
+        if self.current is not None:
+            self.current.results.before(on)
+
+    def ask_missing(self) -> None:
+        """Ask how many sections are missing after the one on screen, and mark them."""
+        current, z = self.current, self._state().section
+        if current is None or z is None:
+            return
+        number = self.view.ask_missing(z, current.session.marks.missing.get(z, 0))
+        if number is not None:
+            self._try(lambda: current.session.set_missing(z, number))
+
+    def repair(self) -> None:
+        """Repair what is marked, or queue it."""
+        current = self.current
+        if current is not None:
+            self._try(lambda: current.repair(self.models.chosen, self.view.repairing.device_name()))
+
+    def ask_outlook(self) -> None:
+        """Have the chosen model judged on good slices near the mark, or the slice on screen."""
+        current = self.current
+        if current is not None:
+            marks = current.session.defects
+            synthetic = earlier_repairs(current.image).numbers
+            self._outlook.ask(
+                current.stack,
+                replace(marks, whole=marks.whole | synthetic),
+                self._state().section,
+                self.models.chosen,
+                self.view.repairing.device_name(),
+            )
+
+    def accept(self) -> None:
+        """Keep the repair of the slice on screen."""
+        slot = None if self.current is None else self.current.results.slot_on_screen()
+        if self.current is not None and slot is not None:
+            self.current.session.accept([slot])
+
+    def revert(self) -> None:
+        """Take the repair of the slice on screen away."""
+        slot = None if self.current is None else self.current.results.slot_on_screen()
+        if self.current is not None and slot is not None:
+            self.current.session.revert([slot])
+
+    def export(self, suffix: str, mask: bool, error: bool) -> None:
+        """Ask where to, and whether to replace what is there, and write."""
+        from napari_ssan.files import error_path, mask_path
+
+        current = self.current
+        if current is None:
+            return
+        source = source_path(current.image)
+        folder = source.parent if source is not None and source.exists() else Path.home()
+        name = f"{current.image.name.split('.')[0]}_repaired"
+        target = self.view.ask_target(folder, name, suffix)
+        if target is None:
+            return
+        try:
+            outputs = [target]
+            outputs += [mask_path(target)] if mask else []
+            outputs += [error_path(target)] if error else []
+        except BadInput as refusal:
+            messages.report(refusal)
+            return
+        existing = [path for path in outputs if path.exists() or path.is_symlink()]
+        if not existing or self.view.ask_replace(existing):
+            current.export(target, mask, error)
+
+    def open_sample(self) -> None:
+        """Open the generated stack."""
+        self.viewer.open_sample("napari-ssan", "synthetic")
+
+    def choose_model_file(self) -> None:
+        """Ask for a model file and add it to the list."""
+        path = self.view.ask_model()
+        if path:
+            self.models.take(path)
+        else:
+            self._on_models()
+
+    def _on_models(self) -> None:
+        self._outlook.forget()
+        self.view.repairing.show_models(self.models.entries, self.models.index)
+        self.refresh()
+
+    def finish(self) -> None:
+        """Wait until all work has ended; meant for scripts, since the GUI stands still."""
+        while self.quick.current is not None or self.slow.current is not None:
+            self.quick.finish()
+            self.slow.finish()
+
+    def close(self) -> None:
+        """Let go of the viewer and stop. Can be called twice."""
+        if self._closed:
+            return
+        self._keys.unbind()
+        for event, callback in self._events:
+            event.disconnect(callback)
+        for current in self._opened.values():
+            current.close()
+        self._caption.say("")
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop all work, wait for it and save; the viewer may be gone already."""
+        if self._closed:
+            return
+        self._closed = True
+        self.models.close()
+        self._outlook.close()
+        for current in self._opened.values():
+            current.stop()
+        self.slow.close()
+        self.quick.finish()
+        for current in self._opened.values():
+            current.release()
+        self.quick.finish()
+        self.quick.close()
+
+    # ---- following the viewer
+
+    def _on_layers(self, event: Any = None) -> None:
+        ids = {layer.unique_id for layer in self.viewer.layers}
+        self._layers = [
+            layer for layer in self.viewer.layers if is_image(layer) and owner_of(layer) not in ids
+        ]
+        if self._chosen not in self._layers:
+            self._choose(self._layers[-1] if self._layers else None)
+        self.refresh()
+
+    def _on_removed(self, event: Any) -> None:
+        removed = event.value
+        for image, current in list(self._opened.items()):
+            if removed == image:
+                current.close()
+                current.release()
+                del self._opened[image]
+            elif removed == current.marks.layer:
+                current.marks.forget_layer()
+            elif removed in current.results.layers:
+                current.results.forget(removed)
+        self._on_layers()
+
+    def _on_active(self, event: Any = None) -> None:
+        active = self.viewer.layers.selection.active
+        if active in self._layers and active != self._chosen:
+            self._choose(active)
+        self.refresh()
+
+    def _on_dims(self, event: Any = None) -> None:
+        self.refresh()
+
+    def _on_ndisplay(self, event: Any = None) -> None:
+        for current in self._opened.values():
+            sentence = current.results.guard_3d()
+            if sentence:
+                messages.warn(sentence)
+        self.refresh()
+
+    def _choose(self, layer: Any) -> None:
+        self._chosen, self.current, self._refusal = layer, None, ""
+        self.view.repairing.show_note("")
+        self._outlook.forget()
+        if layer is None:
+            self._refusal = EMPTY
+        elif layer in self._opened:
+            self.current = self._opened[layer]
+        else:
+            try:
+                stack = stack_of(layer)
+            except BadInput as error:
+                self._refusal = str(error)
+            else:
+                self.current = StackController(self.viewer, layer, stack, self.quick, self.slow)
+                self._opened[layer] = self.current
+                self.current.changed.connect(self.refresh)
+                self.current.work.progressed.connect(self._on_progress)
+                self.current.noted.connect(self.view.repairing.show_note)
+                self.current.timed.connect(self._on_timed)
+        self.refresh()
+
+    def _on_progress(self) -> None:
+        if self.current is not None and not self._closed:
+            work = self.current.work
+            self.view.repairing.progress.show_progress(work.text, work.done, work.total)
+
+    def _on_timed(self, what: tuple[str, str], rate: float) -> None:
+        self._rates[what] = rate
+
+    # ---- showing
+
+    def refresh(self) -> None:
+        """Show the present state in dock and corner."""
+        if self._closed:
+            return
+        self.view.render_state(self._state())
+        self._caption.say(caption_text(self.viewer, self.current))
+
+    def _state(self) -> DockState:
+        layer = self._chosen
+        names = tuple(str(each.name) for each in self._layers)
+        chosen = self._layers.index(layer) if layer in self._layers else -1
+        if self.current is None:
+            return DockState(names, chosen, refusal=self._refusal, offer_sample=layer is None)
+        choice, device = self.models.chosen, self.view.repairing.device_name()
+        rate = self._rates.get((choice.model, device))
+        text = device_text(choice, device, self.current.stack.shape[1:], rate)
+        return state_of(self.viewer, self.current, names, chosen, text)
+
+    # ---- within
+
+    def _connect_view(self) -> None:
+        view = self.view
+        view.header.stack_chosen.connect(lambda index: self._activate(self._layers[index]))
+        view.header.answered.connect(
+            lambda yes: self._with_current(lambda current: current.answer(yes))
+        )
+        view.header.sample_wanted.connect(self.open_sample)
+        marking = view.marking
+        marking.mark_pressed.connect(self.toggle_mark)
+        marking.lasso_toggled.connect(self.toggle_lasso)
+        marking.missing_pressed.connect(self.ask_missing)
+        marking.blank_pressed.connect(lambda: self._with_current(StackController.find_blank))
+        repairing = view.repairing
+        repairing.repair_pressed.connect(self.repair)
+        repairing.cancel_pressed.connect(lambda: self._with_current(StackController.cancel))
+        repairing.model_chosen.connect(self.models.choose)
+        repairing.device_chosen.connect(self.refresh)
+        repairing.model_file_wanted.connect(self.choose_model_file)
+        looking = view.looking
+        looking.before_toggled.connect(self.show_before)
+        looking.accept_pressed.connect(self.accept)
+        looking.revert_pressed.connect(self.revert)
+        looking.overlay_toggled.connect(partial(self._show_overlay, "synthetic"))
+        view.expected_error.map_toggled.connect(partial(self._show_overlay, "error"))
+        view.outlook.asked.connect(self.ask_outlook)
+        view.exporting.export_pressed.connect(self.export)
+        table = marking.table
+        table.chosen.connect(lambda row: self._on_row(row, "go"))
+        table.revert.connect(lambda row: self._on_row(row, "revert"))
+        table.again.connect(lambda row: self._on_row(row, "redo"))
+        table.unmark.connect(lambda row: self._on_row(row, "unmark"))
+
+    def _activate(self, layer: Any) -> None:
+        self.viewer.layers.selection.active = layer
+        self._choose(layer)
+
+    def _show_overlay(self, what: Overlay, on: bool) -> None:
+        if self.current is not None:
+            self.current.results.show_overlay(what, on)
+            self.refresh()
+
+    def _on_row(self, number: int, action: str) -> None:
+        current = self.current
+        if current is None or number >= len(current.rows):
+            return
+        marks = current.rows[number].marks
+        if action == "go":
+            current.results.go_to(marks[0])
+        elif action == "unmark":
+            current.unmark(marks)
+        elif action == "revert":
+            current.session.revert(marks)
+        else:
+            current.session.redo(marks)
+
+    def _with_current(self, action: Callable[[StackController], object]) -> None:
+        if self.current is not None:
+            action(self.current)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except BadInput as error:
+            messages.report(error)

@@ -1,0 +1,119 @@
+"""The long work for one image layer: what runs, what waits, and how far it is."""
+
+import time
+from functools import partial
+from typing import Any
+
+from psygnal import Signal
+
+from napari_ssan.events import Progress, RunsOn, Stage
+from napari_ssan.widgets.repair.state import ModelChoice, tile_megapixels, time_text
+from napari_ssan.widgets.shared import messages
+from napari_ssan.workers import Task, TaskQueue, Work
+
+STOPPING = "Stopping at the next tile…"
+
+
+class LayerWork:
+    """Hands work over, follows it, and stops it; what fails is told.
+
+    Parameters
+    ----------
+    queue : TaskQueue
+        Where it is done, after what others handed over before.
+
+    Attributes
+    ----------
+    done, total : int
+        How far what runs is; 0 of 0 where that is not known.
+    """
+
+    #: Work began, ended, or is being stopped.
+    changed = Signal()
+    #: Only how far it is has changed; this comes often.
+    progressed = Signal()
+
+    def __init__(self, queue: TaskQueue) -> None:
+        self._queue = queue
+        self._tasks: list[Task] = []
+        self._text = self._device = ""
+        self.done = self.total = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits."""
+        return not self._tasks
+
+    @property
+    def text(self) -> str:
+        """What is going on, and how many runs wait; empty if nothing is."""
+        waiting = sum(not task.flag.is_set() for task in self._tasks[1:])
+        return f"{self._text} ({waiting} queued)" if self._text and waiting else self._text
+
+    def start(self, work: Work, title: str) -> Task:
+        """Queue work."""
+        task = self._queue.submit(work, title)
+        self._tasks.append(task)
+        if len(self._tasks) == 1:
+            self._text, self.done, self.total = title, 0, 0
+        task.reported.connect(partial(self._on_reported, task))
+        task.failed.connect(messages.report)
+        task.ended.connect(partial(self._on_ended, task))
+        self.changed.emit()
+        return task
+
+    def cancel(self) -> None:
+        """Stop it; what is finished stays."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            self._text = STOPPING
+            self.changed.emit()
+
+    def _on_reported(self, task: Task, event: Any) -> None:
+        if task.flag.is_set():
+            return  # it is being stopped, and says so
+        if isinstance(event, Stage):
+            self._text, self.done, self.total = event.text, event.done, event.total
+        elif isinstance(event, RunsOn):
+            self._device = event.device
+        elif isinstance(event, Progress):
+            left = "" if event.seconds_left is None else f", {time_text(event.seconds_left)} left"
+            where = f" · {self._device}" if self._device else ""
+            self._text = f"slice {event.section}{left}{where}"
+            self.done, self.total = event.done, event.total
+        self.progressed.emit()
+
+    def _on_ended(self, task: Task) -> None:
+        self._tasks.remove(task)
+        stopped = bool(self._tasks) and self._tasks[0].flag.is_set()
+        self._text = STOPPING if stopped else self._tasks[0].title if self._tasks else ""
+        self._device = ""
+        self.done = self.total = 0
+        self.changed.emit()
+
+
+class Stopwatch:
+    """Measures how long a model takes.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+        The model.
+    device : str
+        What was chosen to run it on.
+    """
+
+    def __init__(self, choice: ModelChoice, device: str) -> None:
+        self.choice, self.device = choice, device
+        self.rate: float | None = None
+        self._first: tuple[int, float] | None = None
+
+    def tick(self, done: int) -> None:
+        """So many tiles are done; the first one is not counted, since it warms up."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first = done, now
+        elif self.choice.tile and done > self._first[0]:
+            seconds = (now - self._first[1]) / (done - self._first[0])
+            self.rate = seconds / tile_megapixels(self.choice)

@@ -1,0 +1,98 @@
+"""From viewer and current to what the dock shows."""
+
+from typing import Any
+
+from napari_ssan.engine.expected_error import error_sentence
+from napari_ssan.engine.repaired import Slot
+from napari_ssan.widgets.repair.stack_controller import StackController
+from napari_ssan.widgets.repair.state import DockState, Question
+from napari_ssan.widgets.shared.layers import earlier_repairs, view_objection, voxel_text
+
+
+def state_of(
+    viewer: Any,
+    current: StackController,
+    layers: tuple[str, ...],
+    chosen: int,
+    device: str,
+) -> DockState:
+    """Gather what the dock shows for a stack.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        What is looked at.
+    current : StackController
+        The chosen stack.
+    layers, chosen, device : tuple of str, int, str
+        As in :class:`DockState`.
+    """
+    session, results = current.session, current.results
+    hint = view_objection(viewer, current.image, current.stack)
+    slot = None if hint else results.slot_on_screen()
+    section = slot[0] if slot is not None and slot[1] == 0 else None
+    state = session.state(slot) if slot is not None else None
+    free = current.offer is None and section is not None
+    has_result = results.layer is not None
+    return DockState(
+        layers=layers,
+        chosen=chosen,
+        info=f"shape {' × '.join(map(str, current.stack.source_shape))}\n"
+        f"voxel {voxel_text(current.image)}\n{current.stack.dtype}",
+        question=_question(current),
+        hint="This section was inserted." if slot and slot[1] else hint,
+        section=section,
+        whole=section in session.marks.whole,
+        can_mark=free,
+        can_draw=free,
+        can_insert=free and section is not None and section < len(current.stack) - 1,
+        drawing=current.marks.drawing,
+        rows=tuple(current.rows),
+        pending=len(session.pending),
+        busy=current.work.text,
+        done=current.work.done,
+        total=current.work.total,
+        has_result=has_result,
+        showing_before=has_result and not results.shown,
+        overlay="synthetic" in results.overlays,
+        error_map="error" in results.overlays,
+        expected_error=_expected_error(current, slot) if slot is not None else "",
+        accept=state == "synthesized",
+        revert=state in ("synthesized", "accepted"),
+        can_export=has_result and current.work.idle,
+        device=device,
+    )
+
+
+def _expected_error(current: StackController, slot: Slot) -> str:
+    """How far the slice on screen can be trusted; empty if all of it is real."""
+    before = [r for r in earlier_repairs(current.image).sections if slot == (r.section, 0)]
+    said = [f"In the file already, {record}." for record in before]
+    now = error_sentence(current.session.repaired, slot)
+    return " ".join([*said, now]) if now else " ".join(said)
+
+
+def caption_text(viewer: Any, current: StackController | None) -> str:
+    """Say what there is to say about the slice on screen; empty if all of it is original."""
+    if current is None or current.results.layer is None:
+        return ""
+    if view_objection(viewer, current.image, current.stack):
+        return ""
+    slot = current.results.slot_on_screen()
+    text = "" if slot is None else current.session.caption(slot)
+    if slot is not None and text and not current.results.shown:
+        return f"slice {slot[0]}: the original"
+    return text
+
+
+def _question(current: StackController) -> Question | None:
+    if current.offer is not None:
+        return Question(f"Found {current.offer}.", "Restore", "Discard")
+    if current.blank:
+        found = ", ".join(map(str, current.blank[:8])) + (", …" if len(current.blank) > 8 else "")
+        if len(current.blank) == 1:
+            return Question(f"Slice {found} is blank.", "Mark it", "Leave it")
+        return Question(
+            f"{len(current.blank)} slices are blank: {found}.", "Mark them", "Leave them"
+        )
+    return None

@@ -1,0 +1,267 @@
+"""The result in the viewer: the repaired layer over the original, and what of it is synthetic."""
+
+from typing import Any, Literal
+
+from napari.layers import Image
+from psygnal import Signal
+
+from napari_ssan.engine.repaired import RepairedStack, Slot
+from napari_ssan.engine.stored import LARGEST_ARRAY
+from napari_ssan.session.session import RepairSession
+from napari_ssan.widgets.repair.shown import Shown, ShownError, SyntheticPixels
+from napari_ssan.widgets.shared.layers import (
+    METADATA,
+    go_to,
+    look,
+    made_for,
+    owner_of,
+    placement,
+    section_on_screen,
+    unwrap,
+)
+
+#: Nothing, and a colour that no micrograph has.
+TINT = {"colors": [[0, 0, 0, 0], [1, 0, 0.8, 1]], "name": "synthetic"}
+#: What may be shown over the result: which pixels are synthetic, how wrong they are likely to be.
+Overlay = Literal["synthetic", "error"]
+
+
+class ResultLayers:
+    """Layer of the repaired stack, and overlays that tell about its pixels.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where they are shown.
+    image : Image layer
+        The original, which is not touched.
+    session : RepairSession
+        The repair.
+    """
+
+    #: What is shown has changed: a layer came or went, before or after.
+    changed = Signal()
+
+    def __init__(self, viewer: Any, image: Any, session: RepairSession) -> None:
+        self.viewer = viewer
+        self.image = image
+        self.session = session
+        self._shown = Shown(session.repaired, lambda: bool(viewer.dims.ndisplay == 3))
+        self.layer: Any = None
+        self.overlays: dict[Overlay, Any] = {}
+        self._hidden_in_3d = False
+
+    @property
+    def shown(self) -> bool:
+        """Whether the repaired stack is on screen, rather than the original."""
+        return self.layer is not None and bool(self.layer.visible)
+
+    @property
+    def longer(self) -> bool:
+        """Whether it has sections that the original has not."""
+        return len(self.session.repaired.slots) != len(self.session.stack)
+
+    @property
+    def layers(self) -> list[Any]:
+        """Those that are in the viewer: the result, and what lies over it."""
+        return [*([] if self.layer is None else [self.layer]), *self.overlays.values()]
+
+    def adopt(self) -> bool:
+        """Take over a result that an earlier dock left in the viewer; whether there is one."""
+        for layer in self.viewer.layers:
+            data = unwrap(layer).data
+            if isinstance(data, RepairedStack) and owner_of(layer) == self.image.unique_id:
+                layer.data = self._shown
+                self._own(layer)
+                return True
+        return False
+
+    def ensure(self) -> None:
+        """Add the layer above the original; what is selected stays selected."""
+        if self.layer is not None:
+            return
+        layer = self._insert(
+            Image(
+                self._shown,
+                name=f"{self.image.name} [repaired]",
+                multiscale=False,
+                metadata=self._metadata(),
+                **look(self.image),
+                **placement(self.image),
+            ),
+            above=self.image,
+        )
+        self._own(layer)
+
+    def _own(self, layer: Any) -> None:
+        self.layer = layer
+        layer.events.visible.connect(self._on_visible)
+        self.guard_3d()
+        self.changed.emit()
+
+    def show_overlay(self, what: Overlay, on: bool) -> None:
+        """Add an overlay, or take it away."""
+        if on and what not in self.overlays:
+            self.ensure()
+            made = self._tint() if what == "synthetic" else self._glow()
+            self.overlays[what] = self._insert(made, above=self.layer)
+            self.overlays[what].visible = self.shown
+            self.guard_3d()
+        elif not on and what in self.overlays:
+            overlay = self.overlays.pop(what)
+            if overlay in self.viewer.layers:
+                self.viewer.layers.remove(overlay)
+
+    def before(self, on: bool) -> None:
+        """Show the original in place of the repaired stack, at the same section."""
+        if self.layer is None or self.shown != on:
+            return
+        slot = self.slot_on_screen()
+        self.layer.visible = not on
+        if slot is not None and self.longer:
+            self.go_to(slot)
+
+    def slot_on_screen(self) -> Slot | None:
+        """Give the section that is shown: of the repaired stack if it is on screen."""
+        axis = self.session.stack.z_axis
+        if not self.shown:
+            z = section_on_screen(self.viewer, self.image, axis, len(self.session.stack))
+            return None if z is None else (z, 0)
+        slots = self.session.repaired.slots
+        z = section_on_screen(self.viewer, self.layer, axis, len(slots))
+        return None if z is None else slots[z]
+
+    def go_to(self, slot: Slot) -> None:
+        """Move the slider to a section."""
+        axis = self.session.stack.z_axis
+        slots = self.session.repaired.slots
+        if self.shown and slot in slots:
+            go_to(self.viewer, self.layer, axis, slots.index(slot))
+        else:
+            go_to(self.viewer, self.image, axis, slot[0])
+
+    def refresh(self) -> None:
+        """Read again what is on screen, after the repaired stack has changed."""
+        for layer in self.layers:
+            data = unwrap(layer.data)
+            if tuple(layer.extent.data[1] - layer.extent.data[0] + 1) != data.shape:
+                layer.data = data  # sections came or went
+            else:
+                layer.refresh(thumbnail=False, extent=False)
+        if "error" in self.overlays:
+            self._fit_glow(self.overlays["error"])
+        if self.layer is not None:
+            self.layer.metadata = self._metadata()
+            self.guard_3d()
+
+    def remove_if_empty(self) -> None:
+        """Take the layer away if nothing in it is synthetic."""
+        repaired = self.session.repaired
+        if self.layer is None or any(repaired.patches(slot) for slot in repaired.slots):
+            return
+        self._drop_overlays()
+        layer, self.layer = self.layer, None
+        if layer in self.viewer.layers:
+            self.viewer.layers.remove(layer)
+        self.changed.emit()
+
+    def forget(self, removed: Any) -> None:
+        """Let go of a layer that the user has deleted."""
+        self.overlays = {what: one for what, one in self.overlays.items() if one != removed}
+        if self.layer is not None and removed == self.layer:
+            self.layer.events.visible.disconnect(self._on_visible)
+            self.layer = None
+            self._drop_overlays()
+        self.changed.emit()
+
+    def guard_3d(self) -> str:
+        """Hide what is too large for a 3-D view; returns a sentence if it did."""
+        if self.layer is None:
+            return ""
+        if self.viewer.dims.ndisplay == 3:
+            if self.session.repaired.nbytes > LARGEST_ARRAY and self.layer.visible:
+                self._hidden_in_3d = True
+                for layer in self.layers:
+                    layer.visible = False
+                return (
+                    "The repaired layer is hidden in 3-D, since all of it would have to be "
+                    "loaded: it comes back in 2-D. Export it to OME-Zarr to see it in 3-D."
+                )
+        elif self._hidden_in_3d:
+            self._hidden_in_3d = False
+            self.layer.visible = True
+        return ""
+
+    def close(self) -> None:
+        """Let go of the layers; the result stays, the overlays go."""
+        self._drop_overlays()
+        if self.layer is not None:
+            self.layer.events.visible.disconnect(self._on_visible)
+
+    def _on_visible(self, event: Any = None) -> None:
+        for overlay in self.overlays.values():
+            overlay.visible = self.layer.visible
+        self.changed.emit()
+
+    def _drop_overlays(self) -> None:
+        for what in tuple(self.overlays):
+            self.show_overlay(what, False)
+
+    def _tint(self) -> Image:
+        """Overlay of what is synthetic."""
+        from napari.utils import Colormap
+
+        return Image(
+            SyntheticPixels(self._shown),
+            name=f"{self.image.name} [synthetic pixels]",
+            multiscale=False,
+            contrast_limits=(0, 1),
+            colormap=Colormap(**TINT),
+            blending="translucent_no_depth",
+            interpolation2d="nearest",
+            opacity=0.35,
+            metadata=made_for(self.image),
+            **placement(self.image),
+        )
+
+    def _glow(self) -> Image:
+        """Overlay of the expected error: black, which adds nothing, where a pixel is real."""
+        layer = Image(
+            ShownError(self._shown),
+            name=f"{self.image.name} [expected error]",
+            multiscale=False,
+            contrast_limits=(0, 1),
+            colormap="inferno",
+            blending="additive",
+            interpolation2d="nearest",
+            opacity=0.7,
+            metadata=made_for(self.image),
+            **placement(self.image),
+        )
+        self._fit_glow(layer)
+        return layer
+
+    def _fit_glow(self, layer: Any) -> None:
+        """Have the highest expected error of all sections shown brightest."""
+        records = self.session.repaired.provenance.sections
+        top = max((record.error.highest for record in records if record.error), default=1.0)
+        if layer.contrast_limits_range[1] != top and top > 0:
+            layer.contrast_limits_range = (0, top)
+            layer.contrast_limits = (0, top)
+
+    def _insert(self, layer: Any, above: Any) -> Any:
+        layers = self.viewer.layers
+        active = layers.selection.active
+        at = layers.index(above) + 1 if above in layers else len(layers)
+        layers.insert(at, layer)
+        if active is not None:
+            layers.selection.active = active
+        return layers[layers.index(layer)]
+
+    def _metadata(self) -> dict[str, Any]:
+        """Give the original's, and what is synthetic now, which the writers know by themselves."""
+        metadata = dict(unwrap(self.image.metadata))
+        synthetic = self.session.repaired.provenance.model_dump(mode="json")
+        ours = {**(metadata.get(METADATA) or {}), **made_for(self.image)[METADATA]}
+        metadata[METADATA] = {**ours, "synthetic": synthetic}
+        return metadata

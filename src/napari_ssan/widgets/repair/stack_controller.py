@@ -1,0 +1,327 @@
+"""One open stack: its session, its layers, its sidecar, and the work on it."""
+
+from functools import partial
+from pathlib import Path
+from threading import Event as Flag
+from typing import Any
+
+from psygnal import Signal
+
+from napari_ssan.engine.repaired import PatchDone
+from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice, Progress, Stage
+from napari_ssan.inspection.blank import blank_sections
+from napari_ssan.session.jobs import RepairJob, Tell
+from napari_ssan.session.session import RepairSession
+from napari_ssan.session.sidecar import Saved, Sidecar
+from napari_ssan.stack.region import Region
+from napari_ssan.stack.sections import SliceStack
+from napari_ssan.widgets.repair.autosave import Autosave
+from napari_ssan.widgets.repair.layer_work import LayerWork, Stopwatch
+from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline
+from napari_ssan.widgets.repair.result_layers import ResultLayers
+from napari_ssan.widgets.repair.state import ModelChoice
+from napari_ssan.widgets.shared import messages
+from napari_ssan.widgets.shared.layers import source_files, source_path
+from napari_ssan.widgets.shared.sessions import SESSIONS
+from napari_ssan.workers import TaskQueue
+
+
+class StackController:
+    """Brings the session, the layers of the viewer and the workers together.
+
+    Parameters
+    ----------
+    viewer : napari viewer
+        Where the layers are.
+    image : Image layer
+        What is repaired.
+    stack : SliceStack
+        Its stack.
+    quick, slow : TaskQueue
+        Where small work is done (outlines, saving), and where long work is (repair, export).
+    """
+
+    #: Something that the dock shows has changed.
+    changed = Signal()
+    #: What a repair had to say; all of it so far.
+    noted = Signal(str)
+    #: A model and a device, and the seconds that the one takes on the other for a megapixel.
+    timed = Signal(tuple, float)
+
+    def __init__(
+        self, viewer: Any, image: Any, stack: SliceStack, quick: TaskQueue, slow: TaskQueue
+    ) -> None:
+        self.image = image
+        self.stack = stack
+        self._quick = quick
+        self.work = LayerWork(slow)
+        self.work.changed.connect(self._on_work)
+        self._autosave = Autosave(quick)
+        self._autosave.failed.connect(messages.warn)
+        self.session = RepairSession(stack, self._autosave.save)
+        SESSIONS.add(image, self.session)
+        self.marks = MarksLayer(viewer, image, stack)
+        self.results = ResultLayers(viewer, image, self.session)
+        self.offer: Saved | None = None
+        self.blank: list[int] = []
+        self.rows = self.session.rows()
+        self._notes: dict[str, None] = {}
+        self.closed = self._leaving = False
+        self.session.changed.connect(self._on_session)
+        self.session.patched.connect(self._on_patched)
+        self.marks.drawn.connect(self._on_drawn)
+        self.marks.erased.connect(self.session.remove_regions)
+        self.marks.refused.connect(messages.warn)
+        self.marks.drawing_changed.connect(self.changed.emit)
+        self.results.changed.connect(self.changed.emit)
+        self._open()
+
+    # ---- marks
+
+    def draw(self, on: bool) -> None:
+        """Take up the lasso, or put it down."""
+        if on and self.results.longer:
+            self.results.before(True)  # what is drawn belongs to sections of the original
+        self.marks.draw(on)
+        if on:
+            self.marks.show(self.session.regions())
+
+    def unmark(self, marks: tuple[tuple[int, int], ...]) -> None:
+        """Forget marks, and the shapes that they were drawn with."""
+        keys = [key for key, (z, _) in self.session.regions().items() if (z, 0) in marks]
+        self.session.unmark(marks)
+        self.marks.erase(keys)
+
+    def find_blank(self) -> None:
+        """Look for lost slices; they are offered when they are found."""
+
+        def work(report: Tell, cancel: Flag) -> list[int]:
+            return blank_sections(self.stack, report, cancel)
+
+        task = self.work.start(work, "Looking for blank slices…")
+        task.succeeded.connect(self._on_blank)
+
+    def answer(self, yes: bool) -> None:
+        """Restore or discard what was saved, or mark blank slices that were found, or not."""
+        if self.offer is not None:
+            offer, self.offer = self.offer, None
+            if yes:
+                self._restore(offer)
+            self._autosave.held = False
+            self._autosave.save(self.session.saved())
+        elif self.blank:
+            blank, self.blank = self.blank, []
+            if yes:
+                self.session.mark(blank)
+        self.changed.emit()
+
+    # ---- work
+
+    def repair(self, choice: ModelChoice, device: str) -> None:
+        """Queue a repair of what is pending.
+
+        Raises
+        ------
+        BadInput
+            If nothing is.
+        """
+        job = self.session.claim()
+        self.results.ensure()
+        self.noted.emit("")
+        self._notes.clear()
+        run = partial(
+            job.run,
+            method=choice.method,
+            model=choice.model,
+            device=device,
+            sidecar=self._autosave.sidecar,
+        )
+        task = self.work.start(run, "Waiting for its turn…")
+        task.reported.connect(partial(self._on_repair, job, Stopwatch(choice, device)))
+        task.ended.connect(partial(self._on_repaired, job))
+
+    def export(self, path: Path, mask: bool, error: bool) -> None:
+        """Queue writing the repaired stack to a file, and what is known of its pixels to others."""
+        from napari_ssan.files import check_output, error_path, mask_path, save_stack
+        from napari_ssan.files.layer_calibration import layer_calibration
+
+        repaired = self.session.snapshot()
+        layer = self.results.layer if self.results.layer is not None else self.image
+        meta = dict(layer.as_layer_data_tuple()[1])
+        sources = source_files(self.image)
+        title = f"Writing {path.name}…"
+
+        def work(report: Tell, cancel: Flag) -> list[Path]:
+            def tick(done: int, total: int) -> None:
+                report(Stage(title, done, total))
+
+            check_output(path, sources, overwrite=True, dtype=repaired.dtype)
+            for wanted, beside in ((mask, mask_path), (error, error_path)):
+                if wanted:
+                    check_output(beside(path), sources, overwrite=True)
+            return save_stack(
+                path,
+                repaired,
+                layer_calibration(repaired, meta),
+                overwrite=True,
+                mask=mask,
+                error=error,
+                progress=tick,
+                cancel=cancel,
+            )
+
+        task = self.work.start(work, title)
+        task.succeeded.connect(
+            lambda written: messages.tell("Exported " + ", ".join(p.name for p in written) + ".")
+        )
+
+    def cancel(self) -> None:
+        """Stop what runs for this layer; what is finished stays."""
+        self.work.cancel()
+
+    def stop(self) -> None:
+        """Stop the work, and touch no layer any more."""
+        self.closed = True
+        self.cancel()
+
+    def close(self) -> None:
+        """Stop the work and let go of the layers, which stay."""
+        self.stop()
+        self.marks.close()
+        self.results.close()
+
+    def release(self) -> None:
+        """Leave the sidecar to others as soon as the work has ended."""
+        self._leaving = True
+        if self.work.idle:
+            self._autosave.release()
+
+    # ---- within
+
+    def _open(self) -> None:
+        source = source_path(self.image)
+
+        def work(report: Any, cancel: Flag) -> tuple[Sidecar | None, Saved | BadInput | None]:
+            sidecar = Sidecar.of(self.stack, source)
+            if not sidecar.acquire():
+                return None, None
+            try:
+                return sidecar, sidecar.load(self.stack)
+            except BadInput as error:
+                return sidecar, error
+
+        task = self._quick.submit(work)
+        # Qt holds methods weakly; the sidecar must be let go even if the layer is gone by then.
+        task.succeeded.connect(partial(StackController._on_opened, self))
+        task.failed.connect(messages.report)
+
+    def _on_opened(self, found: tuple[Sidecar | None, Saved | BadInput | None]) -> None:
+        self._autosave.sidecar, saved = found
+        if self._autosave.sidecar is None:
+            messages.warn(
+                "This stack is being repaired in another layer or window, too: what is done here "
+                "stays in memory only; export it to keep it."
+            )
+        if isinstance(saved, BadInput):
+            messages.report(saved)
+        elif saved is not None:
+            if self.results.adopt():  # left by a dock in this very viewer: nothing to ask
+                self._restore(saved)
+            else:
+                self.offer = saved
+        self._autosave.held = self.offer is not None
+        self._autosave.write()
+        if self._leaving:
+            self.release()
+        self.changed.emit()
+
+    def _restore(self, saved: Saved) -> None:
+        """Take up what was saved, and add what was marked meanwhile."""
+        session = self.session
+        whole, missing, regions = session.marks.whole, session.marks.missing, session.regions()
+        session.restore(saved)
+        try:
+            session.mark(whole)
+        except BadInput as error:
+            messages.report(error)
+        for z, number in missing.items():
+            session.set_missing(z, number)
+        known = session.regions()
+        for key, (z, region) in regions.items():
+            if key not in known:
+                session.set_region(key, z, region)
+        self.marks.show(self.session.regions())
+        if saved.patches:
+            self.results.ensure()
+        if saved.lost:
+            messages.warn(
+                f"The saved pixels of {saved.lost} repairs are missing or damaged: "
+                "repair their marks again."
+            )
+
+    def _on_drawn(self, outlines: dict[str, tuple[int, Outline]]) -> None:
+        shape = self.stack.shape[1:]
+        known = self.session.regions()
+        outlines = {key: found for key, found in outlines.items() if key not in known}
+        if not outlines:
+            return
+
+        def work(report: Any, cancel: Flag) -> list[tuple[str, int, Region | BadInput]]:
+            return [(key, z, _region(outline, shape)) for key, (z, outline) in outlines.items()]
+
+        task = self._quick.submit(work)
+        task.succeeded.connect(self._on_regions)
+        task.failed.connect(messages.report)
+
+    def _on_regions(self, regions: list[tuple[str, int, Region | BadInput]]) -> None:
+        for key, z, region in regions:
+            if isinstance(region, BadInput):
+                messages.report(region)
+            elif self.marks.has(key):
+                self.session.set_region(key, z, region)
+
+    def _on_blank(self, found: list[int]) -> None:
+        self.blank = [z for z in found if z not in self.session.marks.whole]
+        if not self.blank:
+            messages.tell("No blank slice was found that is not marked yet.")
+        self.changed.emit()
+
+    def _on_repair(self, job: RepairJob, watch: Stopwatch, event: Any) -> None:
+        if isinstance(event, PatchDone):
+            self.session.take(event.patch, job)
+            if watch.rate is not None:
+                self.timed.emit((watch.choice.model, watch.device), watch.rate)
+        elif isinstance(event, Progress):
+            watch.tick(event.done)
+        elif isinstance(event, Notice):
+            self._notes[event.text] = None
+            self.noted.emit("\n".join(self._notes))
+
+    def _on_repaired(self, job: RepairJob) -> None:
+        self.session.release(job)
+        if not self.closed:
+            repaired = self.session.repaired
+            if any(repaired.patches(slot) for slot in repaired.slots):
+                self.results.ensure()  # in case it was deleted meanwhile
+            self.results.remove_if_empty()
+
+    def _on_work(self) -> None:
+        if self._leaving:
+            self.release()
+        self.changed.emit()
+
+    def _on_session(self) -> None:
+        self.rows = self.session.rows()
+        self.changed.emit()
+
+    def _on_patched(self, slots: Any) -> None:
+        if not self.closed:
+            self.results.refresh()
+
+
+def _region(outline: Outline, shape: tuple[int, int]) -> Region | BadInput:
+    try:
+        return Region.from_outline(outline, shape)
+    except BadInput as error:
+        return error

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.marks import Marks, as_marks, parse_slices
+from napari_ssan.stack.region import Region
+
+SHAPE = (40, 60)
+ALL = (slice(0, 40), slice(0, 60))
+
+
+def blob() -> np.ndarray:
+    mask = np.zeros(SHAPE, bool)
+    mask[5:9, 10:20] = True
+    mask[6, 12] = False
+    return mask
+
+
+def test_region_of_a_mask_is_its_bounding_box():
+    region = Region.from_mask(blob())
+    assert (region.top, region.left, region.mask.shape) == (5, 10, (4, 10))
+    assert region.pixels == 39
+
+
+def test_region_of_an_outline_holds_the_pixels_inside_and_is_cut_to_the_section():
+    region = Region.from_outline([(-5, -5), (-5, 3), (4, 3), (4, -5)], SHAPE)
+    assert region.window == (slice(0, 5), slice(0, 4))
+    assert region.mask.all()
+
+
+@pytest.mark.parametrize("outline", [[(50, 50), (55, 50), (55, 55)], [(1, 1), (np.nan, 2), (3, 3)]])
+def test_an_outline_without_pixels_is_refused(outline):
+    with pytest.raises(BadInput):
+        Region.from_outline(outline, SHAPE)
+
+
+def test_empty_mask_is_refused():
+    with pytest.raises(BadInput, match="empty"):
+        Region.from_mask(np.zeros(SHAPE))
+
+
+def test_union_covers_both():
+    a, b = Region.from_mask(blob()), Region.from_mask(np.roll(blob(), (3, 15), (0, 1)))
+    joined = Marks(regions={0: [a.union(b)]}).mask(0, ALL)
+    np.testing.assert_array_equal(joined, Marks(regions={0: [a, b]}).mask(0, ALL))
+
+
+def test_json_round_trip():
+    outline = [(1.5, 2.0), (1.5, 9.0), (7.0, 9.0)]
+    defects = Marks(
+        {3, 7},
+        {5: [Region.from_mask(blob()), Region.from_outline(outline, SHAPE)]},
+        {2: 1, 9: 2},
+    )
+    again = Marks.from_json(defects.to_json(), SHAPE)
+    assert (again.whole, again.missing) == (defects.whole, defects.missing)
+    np.testing.assert_array_equal(again.mask(5, ALL), defects.mask(5, ALL))
+    assert again.regions[5][1].outline == tuple(outline)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no json",
+        "[1, 2]",
+        '{"slices": ["a"]}',
+        '{"slices": [1.5]}',
+        '{"regions": [{"slice": 1}]}',
+        '{"regions": [{"slice": 1, "top": 0, "left": 0, "shape": [4, 4], "bits": "AAAA"}]}',
+        '{"regions": [{"slice": 1, "top": 0, "left": 0, "shape": [4000, 4], "bits": ""}]}',
+        '{"format": 99}',
+        '{"slices": [Infinity]}',
+        '{"slices": "12"}',
+        "[" * 100_000,
+    ],
+)
+def test_bad_json_is_refused_in_one_sentence(text):
+    with pytest.raises(BadInput) as error:
+        Marks.from_json(text, SHAPE)
+    assert "\n" not in str(error.value)
+
+
+def test_csv_of_slices_and_ranges():
+    assert Marks.from_csv("slice,last\n4,\n7,9\n", SHAPE).whole == {4, 7, 8, 9}
+    assert Marks.from_csv("slice\n4\n5\n", SHAPE).whole == {4, 5}
+
+
+def test_csv_of_a_shapes_layer():
+    rows = ["index,shape-type,vertex-index,axis-0,axis-1,axis-2"]
+    rows += [f"0,polygon,{i},6.0,{y},{x}" for i, (y, x) in enumerate([(2, 2), (2, 8), (8, 8)])]
+    defects = Marks.from_csv("\n".join(rows), SHAPE)
+    assert list(defects.regions) == [6]
+    assert defects.mask(6, ALL)[3, 5]
+
+
+def test_csv_of_a_shapes_layer_with_more_axes():
+    rows = ["index,shape-type,vertex-index,axis-0,axis-1,axis-2,axis-3"]
+    rows += [f"0,polygon,{i},0.0,6.0,{y},{x}" for i, (y, x) in enumerate([(2, 2), (2, 8), (8, 8)])]
+    defects = Marks.from_csv("\n".join(rows), SHAPE)
+    assert list(defects.regions) == [6]
+    assert defects.mask(6, ALL)[3, 5]
+    with pytest.raises(BadInput, match="several places"):
+        Marks.from_csv("\n".join([*rows, "1,polygon,0,1.0,6.0,2,2"]), SHAPE)
+
+
+def test_entries_of_missing_sections_add_up():
+    text = '{"missing": [{"after": 5}, {"after": 5, "count": 2}]}'
+    assert Marks.from_json(text, SHAPE).missing == {5: 3}
+
+
+def test_csv_from_a_spreadsheet(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfslice;last\r\n4;6\r\n")
+    assert Marks.read(tmp_path / "a.csv", SHAPE).whole == {4, 5, 6}
+
+
+def shapes_csv(kind: str, vertices: list[tuple[float, float, float]]) -> str:
+    rows = ["index,shape-type,vertex-index,axis-0,axis-1,axis-2"]
+    rows += [f"0,{kind},{i},{z},{y},{x}" for i, (z, y, x) in enumerate(vertices)]
+    return "\n".join(rows)
+
+
+def test_csv_of_an_ellipse_is_no_box():
+    corners = [(6, 5, 5), (6, 5, 45), (6, 25, 45), (6, 25, 5)]
+    (region,) = Marks.from_csv(shapes_csv("ellipse", corners), SHAPE).regions[6]
+    assert region.pixels == pytest.approx(np.pi * 10 * 20, rel=0.05)
+
+
+@pytest.mark.parametrize(("kind", "last"), [("path", 6), ("line", 6), ("polygon", 7)])
+def test_csv_of_what_encloses_nothing_on_a_slice_is_refused(kind, last):
+    with pytest.raises(BadInput):
+        Marks.from_csv(shapes_csv(kind, [(6, 2, 2), (6, 2, 8), (last, 8, 8)]), SHAPE)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "section\n4\n", "slice\nfour\n", "slice,last\n9,7\n", 'slice\n"' + "4" * 200_000]
+)
+def test_bad_csv_is_refused(text):
+    with pytest.raises(BadInput):
+        Marks.from_csv(text, SHAPE)
+
+
+def test_reading_by_extension(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"slices": [4]}))
+    (tmp_path / "a.csv").write_text("slice\n5\n")
+    assert Marks.read(tmp_path / "a.json", SHAPE).whole == {4}
+    assert Marks.read(tmp_path / "a.csv", SHAPE).whole == {5}
+    with pytest.raises(BadInput, match="cannot be read"):
+        Marks.read(tmp_path / "absent.json", SHAPE)
+
+
+def test_parsing_slices():
+    assert parse_slices("12, 47-48,12") == [12, 47, 48, 12]
+    assert parse_slices("") == []
+
+
+@pytest.mark.parametrize("text", ["-1", "4-2", "x", "1.5", "1-", "1-2-3", "0-99999999", "4" * 5000])
+def test_bad_slices_are_refused(text):
+    with pytest.raises(BadInput):
+        parse_slices(text)
+
+
+@pytest.mark.parametrize(
+    ("defects", "reason"),
+    [
+        (Marks(), "Nothing is marked"),
+        (Marks({10}), "not in the stack"),
+        (Marks({-1}), "not in the stack"),
+        (Marks(set(range(10))), "Every slice"),
+        (Marks(missing={9: 1}), "No section can be inserted"),
+        (Marks(missing={3: 0}), "cannot be inserted"),
+        (Marks(regions={3: [Region(38, 0, np.ones((4, 4), bool))]}), "reaches beyond"),
+    ],
+)
+def test_marks_that_do_not_fit_are_refused(defects, reason):
+    with pytest.raises(BadInput, match=reason):
+        defects.check((10, *SHAPE))
+
+
+def test_a_single_section_is_refused():
+    with pytest.raises(BadInput, match="single section"):
+        Marks({0}).check((1, *SHAPE))
+
+
+def test_marks_in_easy_forms():
+    assert as_marks([1, np.int64(3)], SHAPE).whole == {1, 3}
+    assert as_marks({4: blob()}, SHAPE).regions[4][0].pixels == 39
+
+
+@pytest.mark.parametrize(
+    "marks", ["45", 4, [1.5], ["1,2"], np.arange(5) == 4, [np.inf], {4: np.ones((20, 20))}]
+)
+def test_marks_that_could_be_misread_are_refused(marks):
+    with pytest.raises(BadInput):
+        as_marks(marks, SHAPE)
+
+
+@pytest.mark.parametrize(
+    "window", [(7, 12, 15, 30), (0, 5, 0, 60), (8, 40, 0, 11), (30, 40, 30, 60)]
+)
+def test_mask_of_a_window_is_that_part_of_the_mask(window):
+    regions = [Region.from_mask(blob()), Region.from_mask(np.roll(blob(), 20))]
+    defects = Marks(regions={0: regions})
+    part = slice(*window[:2]), slice(*window[2:])
+    np.testing.assert_array_equal(defects.mask(0, part), defects.mask(0, ALL)[part])
+    assert defects.mask(1, part) is None
+
+
+@pytest.mark.parametrize(
+    ("marks", "sentence"),
+    [
+        ({3.9: np.ones((4, 6), bool)}, "whole numbers"),
+        ({"x": np.ones((4, 6), bool)}, "whole numbers"),
+        ({None: np.ones((4, 6), bool)}, "whole numbers"),
+    ],
+)
+def test_masks_of_no_slice_are_refused(marks, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        as_marks(marks, (4, 6))
+
+
+@pytest.mark.parametrize(
+    ("defects", "sentence"),
+    [
+        (Marks({3.5}), "whole numbers"),
+        (Marks({"a"}), "whole numbers"),
+        (Marks(missing={3: 1.5}), "whole numbers"),
+        (Marks(missing={3: 10**9}), "1 to 1000"),
+        (Marks(regions={3: []}), "Nothing is marked"),
+        (Marks(regions={3: [np.ones((4, 6), bool)]}), "mapping of slice to mask"),
+    ],
+)
+def test_marks_that_are_none_are_refused(defects, sentence):
+    with pytest.raises(BadInput, match=sentence):
+        defects.check((9, 4, 6))

@@ -1,0 +1,57 @@
+"""A layer that is deleted while its state is read or written leaves its sidecar to others."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Image
+from napari.layers._source import layer_source
+
+from napari_ssan.session.sidecar import Sidecar
+from napari_ssan.stack.sections import SliceStack
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+def open_file(viewer: ViewerModel, volume: np.ndarray, path) -> Image:
+    tifffile.imwrite(path, volume)
+    with layer_source(path=str(path)):
+        image = Image(volume, name="em")
+    viewer.add_layer(image)
+    return image
+
+
+def is_free(volume: np.ndarray, path) -> bool:
+    sidecar = Sidecar.of(SliceStack(volume), path)
+    free = sidecar.acquire()
+    if free:
+        sidecar.release()
+    return free
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_it_is_left_to_others(viewer, volume, make_controller, tmp_path, opened):
+    path = tmp_path / "stack.tif"
+    controller = make_controller(viewer)
+    image = open_file(viewer, volume, path)
+    if opened:
+        controller.finish()
+        controller.current.session.mark([2])  # is being written when the layer goes
+    viewer.layers.remove(image)
+    del image
+    gc.collect()
+    controller.finish()
+    gc.collect()
+    controller.finish()
+    assert is_free(volume, path)
+    open_file(viewer, volume, path)
+    controller.finish()
+    assert controller.current._autosave.sidecar is not None
+    assert (controller.current.offer is not None) == opened

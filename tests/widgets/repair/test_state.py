@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from napari_ssan.network.model_file import own_folder
+from napari_ssan.network.model_library import import_model
+from napari_ssan.session.marks import Row
+from napari_ssan.widgets.repair import state as module
+from napari_ssan.widgets.repair.model_list import model_choices
+from napari_ssan.widgets.repair.state import (
+    ModelChoice,
+    device_text,
+    keyed,
+    repair_text,
+    slice_megapixels,
+    slices_text,
+    time_text,
+    what_text,
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "slices", "what"),
+    [
+        (Row(((60, 0),), "region", 1, 0.061, "marked"), "60", "region 6.1 %"),
+        (Row(((60, 0),), "region", 3, 0.0002, "marked"), "60", "3 regions < 0.1 %"),
+        (Row(((72, 0), (73, 0)), "whole", 2, 1.0, "marked"), "72–73", "whole"),
+        (Row(((12, 1),), "missing", 2, 1.0, "marked"), "after 12", "2 missing"),
+    ],
+)
+def test_rows_in_words(row, slices, what):
+    assert (slices_text(row), what_text(row)) == (slices, what)
+
+
+def test_labels():
+    assert repair_text(0, False) == "Repair"
+    assert repair_text(1, False) == "Repair 1 mark"
+    assert repair_text(2, True) == "Queue 2 marks"
+    assert keyed("Mark", "W") == "Mark (W)"
+    assert keyed("Mark", None) == keyed("Mark", "") == "Mark"
+    assert [time_text(s) for s in (None, 0.2, 20.4, 200)] == ["", "1 s", "20 s", "3 min"]
+
+
+def test_the_device_is_said_without_torch(monkeypatch):
+    choice = ModelChoice("Faithful", "", "ssan", "m", 256)
+    monkeypatch.setattr(module.sys, "platform", "linux")
+    monkeypatch.setattr(module, "has_nvidia", lambda: False)
+    text = device_text(choice, "auto", (512, 512), 10.0)
+    assert text == "Runs on CPU: no CUDA GPU · ~6 s a slice"
+    monkeypatch.setattr(module, "has_nvidia", lambda: True)
+    assert device_text(choice, "auto", (512, 512), None) == "Runs on the GPU"
+    text = device_text(choice, "cpu", (512, 512), 10.0)
+    assert text == "Runs on the CPU, as chosen · ~6 s a slice"
+    average = ModelChoice("Average", "", "average")
+    assert "no model" in device_text(average, "auto", (512, 512), None)
+
+
+def test_tiles_overlap_and_so_count_more_than_once():
+    choice = ModelChoice("", "", "ssan", "", 256)
+    assert slice_megapixels(choice, (256, 256)) == pytest.approx(256**2 / 1e6)
+    assert slice_megapixels(choice, (512, 512)) > 512**2 / 1e6
+    often = replace(choice, views=8)
+    assert slice_megapixels(often, (512, 512)) == 8 * slice_megapixels(choice, (512, 512))
+
+
+def test_choices_end_with_what_needs_no_model():
+    complaints = []
+    choices = model_choices(complaints.append)
+    assert not complaints
+    assert [choice.method for choice in choices[-3:]] == ["average", "copy", "tvl1"]
+    assert all(choice.label and choice.tooltip for choice in choices)
+
+
+def test_own_models_are_offered_and_a_damaged_one_does_not_keep_the_dock_shut(tiny_model):
+    import_model(tiny_model, "Cortex A7")
+    (own_folder() / "broken.safetensors").write_bytes(b"no model")
+    complaints = []
+    choices = model_choices(complaints.append)
+    assert "Cortex A7" in [choice.label for choice in choices]
+    (said,) = complaints
+    assert said.startswith("Your model broken is left out")

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QApplication, QPushButton
+
+from napari_ssan.session.marks import Row
+from napari_ssan.widgets.repair import view as module
+from napari_ssan.widgets.repair.state import DockState, ModelChoice, Question
+from napari_ssan.widgets.repair.view import RepairView
+
+MODELS = [
+    ModelChoice("Faithful (bundled)", "L_1", "ssan", "m", 128, "CC BY-NC 4.0"),
+    ModelChoice("Average of the neighbours", "both", "average"),
+]
+ROWS = (
+    Row(((51, 0),), "region", 1, 0.004, "marked"),
+    Row(((60, 0),), "region", 1, 0.061, "synthesized"),
+    Row(((72, 0), (73, 0)), "whole", 2, 1.0, "reverted"),
+)
+READY = DockState(
+    layers=("a", "b"),
+    chosen=1,
+    info="shape",
+    section=60,
+    can_mark=True,
+    can_draw=True,
+    can_insert=True,
+    rows=ROWS,
+    pending=2,
+    has_result=True,
+    accept=True,
+    revert=True,
+    can_export=True,
+    device="Runs on CPU",
+)
+
+
+@pytest.fixture
+def view(qtbot):
+    view = RepairView(MODELS, [("CPU", "auto")])
+    qtbot.addWidget(view)
+    view.show_keys({"mark": "W", "lasso": "G", "before": "H"})
+    view.resize(320, 800)
+    view.show()
+    return view
+
+
+def test_it_needs_no_napari_and_no_torch():
+    code = (
+        "import sys, napari_ssan.widgets.repair.view, napari_ssan.workers;"
+        "assert not {'napari', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_empty_viewer_offers_the_sample(view, qtbot):
+    view.render_state(DockState(refusal="Open a stack, or try the sample.", offer_sample=True))
+    assert view.header.message.isVisible()
+    assert not any(panel.isEnabled() for panel in view.panels)
+    with qtbot.waitSignal(view.header.sample_wanted):
+        view.header.sample.click()
+
+
+def test_ready(view):
+    view.render_state(READY)
+    assert view.header.stack.currentText() == "b"
+    assert not view.header.banner.isVisible()
+    assert view.marking.mark.text() == "Mark slice 60 (W)"
+    assert "(W)" in view.marking.mark.toolTip()
+    assert "(G)" in view.marking.lasso.toolTip()
+    assert "H" in view.looking.before.toolTip()
+    assert view.repairing.repair.text() == "Repair 2 marks"
+    assert not view.repairing.progress.isVisible()
+    assert not view.repairing.where.isVisible()
+    assert view.looking.accept.text() == "Accept 60"
+
+
+def test_rendering_is_idempotent(view):
+    view.render_state(READY)
+    first = view.grab().toImage()
+    view.render_state(READY)
+    assert view.grab().toImage() == first
+
+
+def test_everything_fits_at_320_pixels(view):
+    view.render_state(replace(READY, section=1060, whole=True, drawing=True))
+    assert view.minimumSizeHint().width() <= 320
+    for button in view.findChildren(QPushButton):
+        needed = button.fontMetrics().horizontalAdvance(button.text())
+        assert button.isHidden() or not button.isVisible() or needed < button.width(), button.text()
+
+
+def test_every_control_says_what_it_does(view):
+    view.render_state(READY)
+    controls = [w for panel in view.panels for w in panel.findChildren(QPushButton)]
+    assert controls
+    assert all(control.toolTip() for control in controls)
+
+
+def test_buttons_emit(view, qtbot):
+    view.render_state(READY)
+    marking, looking = view.marking, view.looking
+    for signal, button in (
+        (marking.mark_pressed, marking.mark),
+        (marking.lasso_toggled, marking.lasso),
+        (marking.missing_pressed, marking.missing),
+        (marking.blank_pressed, marking.blank),
+        (view.repairing.repair_pressed, view.repairing.repair),
+        (looking.before_toggled, looking.before),
+        (looking.accept_pressed, looking.accept),
+        (looking.revert_pressed, looking.revert),
+        (looking.overlay_toggled, looking.overlay),
+        (view.expected_error.map_toggled, view.expected_error.map),
+    ):
+        with qtbot.waitSignal(signal):
+            button.click()
+    view.exporting.format.setCurrentText("TIFF")
+    view.exporting.with_mask.setChecked(True)
+    with qtbot.waitSignal(view.exporting.export_pressed) as exported:
+        view.exporting.export.click()
+    assert exported.args == [".tif", True, False]
+    view.exporting.with_mask.setChecked(False)
+    view.exporting.with_error.setChecked(True)
+    with qtbot.waitSignal(view.exporting.export_pressed) as exported:
+        view.exporting.export.click()
+    assert exported.args == [".tif", False, True]
+
+
+def test_while_busy(view, qtbot):
+    view.render_state(replace(READY, busy="slice 60, 12 s left", done=3, total=9, pending=1))
+    repairing = view.repairing
+    assert repairing.progress.isVisible()
+    assert repairing.progress.busy.text() == "slice 60, 12 s left"
+    assert (repairing.progress.bar.value(), repairing.progress.bar.maximum()) == (3, 9)
+    assert repairing.repair.text() == "Queue 1 mark"
+    with qtbot.waitSignal(repairing.cancel_pressed):
+        repairing.progress.cancel.click()
+    view.render_state(replace(READY, busy="loading", pending=0))
+    assert not repairing.repair.isVisible()
+    assert repairing.progress.bar.maximum() == 0
+
+
+def test_a_question_waits_for_its_answer(view, qtbot):
+    view.render_state(replace(READY, question=Question("Found 3 marks.", "Restore", "Discard")))
+    assert view.header.message.text() == "Found 3 marks."
+    assert not view.repairing.repair.isEnabled()
+    with qtbot.waitSignal(view.header.answered) as answered:
+        view.header.no.click()
+    assert answered.args == [False]
+
+
+def test_rows_can_be_clicked(view, qtbot):
+    view.render_state(READY)
+    table = view.marking.table
+
+    def click(row, column):
+        place = table.visualItemRect(table.item(row, column)).center()
+        qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+
+    for row, column, signal in (
+        (0, 1, table.chosen),
+        (0, 3, table.chosen),
+        (0, 4, table.unmark),
+        (1, 3, table.revert),
+        (2, 3, table.again),
+    ):
+        with qtbot.waitSignal(signal) as caught:
+            click(row, column)
+        assert caught.args == [row]
+
+
+def test_models(view, qtbot):
+    repairing = view.repairing
+    assert "CC BY-NC" in repairing.terms.text()
+    with qtbot.waitSignal(repairing.model_chosen):
+        repairing.model.setCurrentIndex(1)
+        repairing.model.activated.emit(1)
+    assert not repairing.terms.isVisible()
+    with qtbot.waitSignal(repairing.model_file_wanted):
+        repairing.model.activated.emit(2)
+
+
+def test_a_choice_of_devices_is_shown_where_there_is_one(qtbot):
+    view = RepairView(MODELS, [("GPU", "auto"), ("CPU only", "cpu")])
+    qtbot.addWidget(view)
+    view.show()
+    assert view.repairing.where.isVisible()
+    view.repairing.where.setCurrentIndex(1)
+    assert view.repairing.device_name() == "cpu"
+
+
+def test_asking(view, monkeypatch, tmp_path):
+    for end, known, expected in (("accept", 0, 1), ("accept", 3, 3), ("reject", 3, None)):
+        QTimer.singleShot(0, lambda end=end: getattr(QApplication.activeModalWidget(), end)())
+        assert view.ask_missing(5, known) == expected
+    for typed, expected in (
+        ("a", "a.ome.zarr"),
+        ("a.ome.zarr", "a.ome.zarr"),
+        ("a.OME.zarr", "a.OME.zarr"),
+    ):
+        answer = (str(tmp_path / typed), "")
+        monkeypatch.setattr(module.QFileDialog, "getSaveFileName", lambda *rest, a=answer: a)
+        assert view.ask_target(tmp_path, "x", ".ome.zarr") == tmp_path / expected
+    monkeypatch.setattr(module.QFileDialog, "getSaveFileName", lambda *rest: ("", ""))
+    assert view.ask_target(tmp_path, "x", ".tif") is None
+    paths = [tmp_path / "a.tif", tmp_path / "a.synthetic.tif"]
+    for count, end, said in (
+        (1, "Yes", "a.tif exists already"),
+        (2, "No", "a.tif and a.synthetic.tif exist already"),
+    ):
+        asked = []
+
+        def answer(parent, title, text, end=end, asked=asked):
+            asked.append(text)
+            return getattr(module.QMessageBox.StandardButton, end)
+
+        monkeypatch.setattr(module.QMessageBox, "question", answer)
+        assert view.ask_replace(paths[:count]) == (end == "Yes")
+        assert asked[0].startswith(said)
+    monkeypatch.setattr(module.QFileDialog, "getOpenFileName", lambda *rest: ("m", ""))
+    assert view.ask_model() == "m"
