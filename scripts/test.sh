@@ -5,8 +5,13 @@ need_packages xvfb xauth libxcb-icccm4 libxcb-keysyms1 libgl1 libgl1-mesa-dri li
     libegl1 libopengl0 libglib2.0-0 libdbus-1-3 libfontconfig1 libxkbcommon-x11-0 libxcb-cursor0 \
     libxcb-image0 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libxcb-xkb1 \
     fonts-dejavu-core
-set_up "[testing,dev]"
+set_up "[testing,dev,docs]"
 ruff check .
 ruff format --check .
+typos
 mypy
+site=$(mktemp -d)
+# Not with -q: it would hide the warnings from --strict, too.
+NO_MKDOCS_2_WARNING=1 mkdocs build --strict -d "$site"
+rm -rf "$site"
 pytest "$@"

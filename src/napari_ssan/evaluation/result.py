@@ -36,7 +36,7 @@ def to_result(evaluation: Evaluation, settings: dict[str, Any], seed: int) -> Re
     Returns
     -------
     dict
-        JSON-serializable; finite numbers and None. Described in ``docs/evaluate.md``.
+        JSON-serializable; finite numbers and None. Described in ``docs/reference/report.md``.
     """
     ours = evaluation.rows.get(NETWORK)
     methods = {
