@@ -59,6 +59,8 @@ def test_it_is_called_expected_error():
         f"{path.relative_to(PACKAGE)}: {line.strip()}"
         for path in MODULES
         for line in path.read_text(encoding="utf-8").splitlines()
-        if "confidence" in line.lower() and path.relative_to(PACKAGE).parts[0] != "cli"
+        # A confidence interval is another thing, of statistics.
+        if re.search(r"confidence(?![ _]interval)", line, re.IGNORECASE)
+        and path.relative_to(PACKAGE).parts[0] != "cli"
     ]
     assert said == []
