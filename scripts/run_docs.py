@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -79,25 +78,29 @@ def prepare(folder: Path) -> None:
         (folder / name).write_text(text, encoding="utf-8")
 
 
-def commands(page: str) -> list[list[str]]:
+def commands(page: str) -> list[str]:
     """Give the commands of a page that are to be run."""
     found = []
     for passed_over, _, kind, text in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if kind == "sh" and not passed_over:
-            lines = text.replace("\\\n", " ").splitlines()
-            found += [shlex.split(line, comments=True) for line in lines]
-    return [words for words in found if words[:1] == ["napari-ssan"]]
+            found += text.replace("\\\n", " ").splitlines()
+    return [" ".join(line.split()) for line in found if line.startswith("napari-ssan ")]
 
 
-def run(page: str, command: list[str], folder: Path, user: dict[str, str]) -> bool:
+def run(page: str, command: str, folder: Path, user: dict[str, str]) -> bool:
     """Run a command in a folder; what it prints is shown if it fails."""
     begin = time.monotonic()
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | user, check=False, capture_output=True, text=True
+        ["bash", "-c", command],
+        cwd=folder,
+        env=os.environ | user,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     seconds = time.monotonic() - begin
     said = "ok" if done.returncode == 0 else f"FAILED ({done.returncode})"
-    print(f"{page}: {shlex.join(command)}: {said}, {seconds:.0f} s", flush=True)
+    print(f"{page}: {command}: {said}, {seconds:.0f} s", flush=True)
     if done.returncode:
         print(done.stdout + done.stderr, flush=True)
     return done.returncode == 0

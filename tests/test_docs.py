@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import typer
 
 from napari_ssan.cli import UsageError, app
+from napari_ssan.training.config import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -45,7 +47,7 @@ def commands(page: Path) -> tuple[list[list[str]], list[list[str]]]:
     return tuple(  # type: ignore[return-value]
         [
             [word for word in words[1:] if word != "…"]
-            for words in (shlex.split(line, comments=True) for line in some)
+            for words in (shlex.split(line.split(" > ")[0], comments=True) for line in some)
             if words[:1] == ["napari-ssan"]
         ]
         for some in (lines, said)
@@ -86,7 +88,7 @@ def test_a_wrong_option_is_noticed():
     with pytest.raises(UsageError):
         parse(["repair", "in.tif", "out.tif", "--no-such-option", "1"])
     with pytest.raises(UsageError):
-        parse(["models", "exprot", "mine", "mine.zip"])
+        parse(["models", "burn", "mine", "mine.zip"])
 
 
 def test_there_are_commands_to_parse():
@@ -103,6 +105,16 @@ def test_the_python_of_the_docs_runs(tmp_path, monkeypatch):
     for block in code:
         exec(compile(block, "docs/how-to/python.md", "exec"), names)
     assert (tmp_path / "repaired.tif").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_settings_of_a_training_run_are_known(page):
+    """Every TOML on a page is a configuration file of ``train``."""
+    for text in blocks(page, "toml"):
+        settings = tomllib.loads(text)
+        for key in ("segmenter", "summary", "terms"):  # of the command, not of the training
+            settings.pop(key, None)
+        TrainingConfig(**{"steps": 1, **settings})
 
 
 def test_the_marks_of_the_docs_are_read(tmp_path):
