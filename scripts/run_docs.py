@@ -83,8 +83,8 @@ def commands(page: str) -> list[str]:
     found = []
     for passed_over, _, kind, text in BLOCK.findall((DOCS / page).read_text(encoding="utf-8")):
         if kind == "sh" and not passed_over:
-            found += text.replace("\\\n", " ").splitlines()
-    return [" ".join(line.split()) for line in found if line.startswith("napari-ssan ")]
+            found += [" ".join(line.split()) for line in text.replace("\\\n", " ").splitlines()]
+    return [line for line in found if line.startswith("napari-ssan ")]
 
 
 def run(page: str, command: str, folder: Path, user: dict[str, str]) -> bool:
