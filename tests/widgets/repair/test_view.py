@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_ssan.session.marks import Row
 from napari_ssan.widgets.repair import view as module
-from napari_ssan.widgets.repair.state import DockState, ModelChoice, Question
+from napari_ssan.widgets.repair.state import DockState, ModelChoice
 from napari_ssan.widgets.repair.view import RepairView
+from napari_ssan.widgets.shared.state import Question
 
 MODELS = [
     ModelChoice("Faithful (bundled)", "L_1", "ssan", "m", 128, "CC BY-NC 4.0"),
@@ -210,8 +211,8 @@ def test_asking(view, monkeypatch, tmp_path):
     assert view.ask_target(tmp_path, "x", ".tif") is None
     paths = [tmp_path / "a.tif", tmp_path / "a.synthetic.tif"]
     for count, end, said in (
-        (1, "Yes", "a.tif exists already"),
-        (2, "No", "a.tif and a.synthetic.tif exist already"),
+        (1, "Yes", "a.tif already exists"),
+        (2, "No", "a.tif and a.synthetic.tif already exist"),
     ):
         asked = []
 
