@@ -1,4 +1,7 @@
-"""The dock in a viewer model, with a backend that does as the test says."""
+"""The dock in a viewer model, with a backend that does as the test says.
+
+Covers ``controller``, ``choice``, ``trainer``, ``training_data``, ``vgg``, ``models`` and ``dock``.
+"""
 
 from __future__ import annotations
 
@@ -98,6 +101,16 @@ def test_changing_the_time_tells_only_the_cost_anew(dock, backend, settled):
     dock.view.options.share.value = 30
     settled(dock)
     assert len(backend.requests) == 2
+
+
+def test_changes_in_quick_succession_are_checked_once(dock, backend, settled):
+    dock._look_soon.setTimeout(10_000)
+    for share in (20, 25, 30):
+        dock.view.options.share.value = share
+    assert len(backend.requests) == 1
+    settled(dock)
+    assert len(backend.requests) == 2
+    assert backend.requests[-1].config.share == 0.3
 
 
 def test_a_large_stack_is_looked_at_when_that_is_asked_for(
@@ -246,7 +259,7 @@ def test_train_live_figures_stop_and_use_it(training, backend, qtbot, settled, n
     qtbot.waitUntil(lambda: dock.trainer.state.phase == "judged", timeout=5000)
     verdict = dock.view.verdict
     assert verdict.text.text() == (
-        "Better than the base model on 2 held-out slices: +0.8 dB, SSIM +12 %; use it?"
+        "Better than the base model on 2 held-out slices: +0.8 dB, SSIM +12 %. Use it?"
     )
     assert verdict.name.text() == "em natural"
     chosen = []

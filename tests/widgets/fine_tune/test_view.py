@@ -1,4 +1,8 @@
-"""The dock's widgets on their own: what they show, that it fits, and what they emit."""
+"""The dock's widgets on their own: what they show, that it fits, and what they emit.
+
+Covers ``view``, ``panels``, ``run_panel``, ``curves``, ``preview``, and ``parts`` and ``header`` of
+``widgets/shared``.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +67,7 @@ RUNNING = RunState(
 JUDGED = RunState(
     phase="judged",
     about="cortex_A7\nnatural, from ssan-realistic, 10 min",
-    verdict="Better than the base model on 6 held-out slices: +0.8 dB, SSIM +12 %; use it?",
+    verdict="Better than the base model on 6 held-out slices: +0.8 dB, SSIM +12 %. Use it?",
     better=True,
     name="cortex_A7 natural",
 )
@@ -184,7 +188,7 @@ def test_rendering_is_idempotent(view, run, qtbot):
 @pytest.mark.parametrize("wants", [True, False])
 def test_everything_fits_at_320_pixels(view, qtbot, run, wants):
     unfold(view)
-    state = replace(READY, run=run, wants_vgg=wants, question=Question("?", "Go on", "Discard"))
+    state = replace(READY, run=run, wants_vgg=wants, question=Question("?", "Continue", "Discard"))
     view.render_state(state)
     view.show_vgg(state)
     view.live.show_history(history())
@@ -317,7 +321,7 @@ def test_another_run_starts_with_empty_curves(view):
 
 
 def test_an_interrupted_run_is_asked_about(view, qtbot):
-    state = replace(READY, question=Question("Unfinished training: em.", "Go on", "Discard"))
+    state = replace(READY, question=Question("Unfinished training: em.", "Continue", "Discard"))
     view.render_state(state)
     assert view.run.train.isEnabled()
     for button, answer in ((view.header.yes, True), (view.header.no, False)):

@@ -1,3 +1,8 @@
+"""The dock's widgets on their own: what they show, that it fits, and what they emit.
+
+Covers ``view``, ``panels``, ``marks_table``, and ``parts`` and ``header`` of ``widgets/shared``.
+"""
+
 from __future__ import annotations
 
 import subprocess
@@ -196,9 +201,17 @@ def test_a_choice_of_devices_is_shown_where_there_is_one(qtbot):
 
 
 def test_asking(view, monkeypatch, tmp_path):
+    titles = []
     for end, known, expected in (("accept", 0, 1), ("accept", 3, 3), ("reject", 3, None)):
-        QTimer.singleShot(0, lambda end=end: getattr(QApplication.activeModalWidget(), end)())
+
+        def close(end=end):
+            dialog = QApplication.activeModalWidget()
+            titles.append(dialog.windowTitle())
+            getattr(dialog, end)()
+
+        QTimer.singleShot(0, close)
         assert view.ask_missing(5, known) == expected
+    assert titles == ["Missing slices"] * 3
     for typed, expected in (
         ("a", "a.ome.zarr"),
         ("a.ome.zarr", "a.ome.zarr"),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.training.events import Compared, Event, Preview, Scores, StepDone, Validated
+from napari_ssan.training.events import Compared, Preview, Scores, StepDone, Validated
 
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
@@ -45,7 +45,7 @@ class History:
         self._steps: list[int] = []
         self._values: dict[str, list[float]] = {}
 
-    def take(self, event: Event) -> None:
+    def take(self, event: object) -> None:
         """Record an event, if it has something to draw."""
         if isinstance(event, StepDone):
             self._step(event)

@@ -209,7 +209,7 @@ class OptionsPanel(Column):
 
 
 def read_settings(subset: SubsetPanel, options: OptionsPanel) -> Settings:
-    """Return what is set.
+    """Return what the user has set.
 
     Raises
     ------

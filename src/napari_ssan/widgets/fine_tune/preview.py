@@ -3,10 +3,11 @@
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel
 
 from napari_ssan.stack.sections import Array
 from napari_ssan.training.events import Preview
+from napari_ssan.widgets.shared.parts import Column
 
 HEIGHT = 132
 #: Grey values beyond these quantiles of the real slice are black and white.
@@ -16,13 +17,12 @@ WIDTH = 128
 REAL, NONE = "real", "No preview yet."
 
 
-class PreviewImages(QWidget):  # type: ignore[misc]
+class PreviewImages(Column):
     """Three images that are moved and zoomed together."""
 
     def __init__(self) -> None:
-        super().__init__()
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
+        grid = QGridLayout()
+        super().__init__(grid)
         grid.setSpacing(3)
         self.caption = QLabel(NONE)
         grid.addWidget(self.caption, 0, 0, 1, 3)

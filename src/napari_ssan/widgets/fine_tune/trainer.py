@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication
@@ -92,7 +92,7 @@ class Trainer:
                 phase="judged",
                 about=self._about(),
                 notes=self.verdict.reason,
-                verdict=f"{said}; use it?" if self.verdict.better else said,
+                verdict=f"{said}. Use it?" if self.verdict.better else said,
                 better=self.verdict.better,
                 name=model_name(self.run.title, self.run.aim),
             )
@@ -211,7 +211,7 @@ class Trainer:
         task.ended.connect(self._on_ended)
         self.changed.emit()
 
-    def _on_report(self, event: Any) -> None:
+    def _on_report(self, event: object) -> None:
         if isinstance(event, RunStarted):
             self.run = event.run
             self.changed.emit()

@@ -1,7 +1,7 @@
-"""What a training would learn from: the check of the slices, and the table of what is left out.
+"""The slices that a training would use: their check, and the table of those left out.
 
 The check itself is :mod:`napari_ssan.finetune.division`. Its result is kept as long as the
-same key comes back: then only the cost is estimated anew.
+same key comes back; then only the cost is estimated again.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class TrainingDataPanel(Column):
         self.show_data(TrainingData())
 
     def show_data(self, data: TrainingData) -> None:
-        """Show what is known."""
+        """Show the result of a check, or its progress."""
         say(self.text, data.text)
         say(self.cost, data.cost)
         self.progress.show_progress(data.busy, data.done, data.total)
@@ -131,7 +131,7 @@ class TrainingDataController:
         request : TrainingRequest
             What is asked for.
         key : hashable
-            If it is the same as before, only the cost is estimated anew.
+            If it is the same as before, only the cost is estimated again.
         """
         known = self.division if key == self.key else None
         self.forget()

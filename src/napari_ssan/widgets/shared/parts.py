@@ -146,15 +146,14 @@ class Table(QTableWidget):  # type: ignore[misc]
         return item
 
 
-class ProgressRow(QWidget):  # type: ignore[misc]
+class ProgressRow(Column):
     """A line of text, a bar and, if it has a tooltip, a button that cancels."""
 
     cancel_pressed = Signal()
 
     def __init__(self, tooltip: str = "") -> None:
-        super().__init__()
-        box = QGridLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
+        box = QGridLayout()
+        super().__init__(box)
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(12)
