@@ -18,7 +18,7 @@ Phase = Literal["idle", "running", "judged"]
 AIMS: dict[Aim, str] = {"natural": "Natural texture", "faithful": "Faithful"}
 ADVICE: dict[Aim, str] = {
     "natural": "Grain and contrast like the neighbours. For viewing next to real slices.",
-    "faithful": "Closest to the real slice pixel by pixel, but smooth. For segmenting, measuring.",
+    "faithful": "Closest to the real slice in each pixel, but smooth. For segmenting or measuring.",
 }
 #: Endings of file names that a stack may be named after.
 ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|h5|hdf5?)$", re.IGNORECASE)
