@@ -140,14 +140,14 @@ def measure_training(arguments: argparse.Namespace) -> dict[str, Any]:
     _, dock = viewer.window.add_plugin_dock_widget("napari-ssan", "Fine-tune")
     controller, trainer = dock.controller, dock.controller.trainer
     view = controller.view
-    view.how.faithful.click()
-    view.how.minutes.setValue(60)
-    view.how.apart.setChecked(arguments.training == "child")
+    view.options.faithful.click()
+    view.options.minutes.setValue(60)
+    view.options.separate.value = arguments.training == "child"
     for fold in view.live.folds:
         fold.unfold()
     gaps = Gaps()
     results: dict[str, Any] = {"training": arguments.training, "size": arguments.size}
-    wait(lambda: controller.uses.division is not None, 600)
+    wait(lambda: controller.data.division is not None, 600)
     results["opening"] = gaps.summary()
     idle(gaps)
     results["idle"] = gaps.summary()

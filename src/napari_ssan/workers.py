@@ -1,8 +1,7 @@
-"""The one place where long work leaves the GUI thread and comes back.
+"""The one place where long work leaves the GUI thread, and its results come back.
 
-What runs in a queue may read arrays and write files. It may never touch a widget,
-a viewer or a layer: it reports, and its reports arrive in the GUI thread.
-Knows Qt, but no napari.
+Work in a queue may read arrays and write files. It must never touch a widget, a viewer or a
+layer: it reports, and its reports arrive in the GUI thread. Knows Qt, but not napari.
 """
 
 from __future__ import annotations
@@ -11,37 +10,38 @@ from collections import deque
 from collections.abc import Callable
 from threading import Event as Flag
 from threading import Thread
-from typing import Any
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QCoreApplication, QObject, Qt, Signal, Slot
+from qtpy.QtCore import QCoreApplication, QObject, Signal, Slot
 
 from napari_ssan.errors import Cancelled
 
-#: Work is given a function to report with and a flag to stop at, and returns its result.
-Work = Callable[[Callable[[Any], None], Flag], Any]
+#: What work reports with: events of any kind.
+Report = Callable[[object], None]
+#: Work gets a function to report with and a flag that asks it to stop; it returns its result.
+Work = Callable[[Report, Flag], object]
 
 
 class Task(QObject):  # type: ignore[misc]
-    """Work that was handed over. All signals are emitted in the GUI thread.
+    """Work in a queue. All signals are emitted in the GUI thread.
 
     Parameters
     ----------
     work : callable
         ``work(report, cancel)``.
     title : str
-        What it is, in the user's words.
+        What it does, in words for the user.
     """
 
-    #: What the work reported, in order.
+    #: What the work reports, in order.
     reported = Signal(object)
     #: Its result.
     succeeded = Signal(object)
     #: The exception that ended it.
     failed = Signal(object)
-    #: Stopped because it was asked to.
+    #: It stopped because it was asked to.
     cancelled = Signal()
-    #: Last of all, however it ended; also when it never began.
+    #: The last signal, however the work ended, and also if it never began.
     ended = Signal()
 
     def __init__(self, work: Work, title: str = "") -> None:
@@ -51,15 +51,15 @@ class Task(QObject):  # type: ignore[misc]
         self.flag = Flag()
 
     def cancel(self) -> None:
-        """Ask the work to stop; it does at its next look at the flag."""
+        """Ask the work to stop; it does when it next checks the flag."""
         self.flag.set()
 
 
 class TaskQueue(QObject):  # type: ignore[misc]
     """A thread with a queue: one task runs, the others wait.
 
-    The thread exists only while there is work. Owned by Python, not by a Qt parent,
-    since it must outlive its thread.
+    The thread exists only while there is work. The queue has no Qt parent, since it must
+    outlive its thread.
     """
 
     #: A task was queued, began or ended.
@@ -71,9 +71,9 @@ class TaskQueue(QObject):  # type: ignore[misc]
         self._waiting: deque[Task] = deque()
         self._current: Task | None = None
         self._thread: Thread | None = None
-        self._mail: deque[tuple[Task, str, Any]] = deque()
+        self._mail: deque[tuple[Task, str, object]] = deque()
         self._closed = False
-        self._wake.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+        self._wake.connect(self._deliver)  # Qt queues it, since it comes from the thread
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close)
@@ -97,7 +97,7 @@ class TaskQueue(QObject):  # type: ignore[misc]
         return task
 
     def cancel(self) -> None:
-        """Ask what runs to stop, and drop what waits."""
+        """Ask the running task to stop, and drop those that wait."""
         dropped = list(self._waiting)
         self._waiting.clear()
         for task in dropped:
@@ -110,7 +110,7 @@ class TaskQueue(QObject):  # type: ignore[misc]
 
     @Slot()  # type: ignore[untyped-decorator]
     def close(self) -> None:
-        """Cancel, wait for the thread to end, and deliver what it still reported."""
+        """Cancel, wait for the thread to end, and deliver its last reports."""
         if self._closed:
             return
         self._closed = True
@@ -120,7 +120,7 @@ class TaskQueue(QObject):  # type: ignore[misc]
             self._deliver()
 
     def finish(self) -> None:
-        """Wait until all that was submitted has run, and deliver what it reported."""
+        """Wait until all tasks have run, and deliver their reports."""
         while self._thread is not None:
             self._thread.join()
             self._deliver()
@@ -129,14 +129,14 @@ class TaskQueue(QObject):  # type: ignore[misc]
         if self._current is not None or not self._waiting:
             return
         self._current = task = self._waiting.popleft()
-        # A daemon, so that a program that ends without closing anything does end.
+        # A daemon thread does not keep a program alive that ends without closing the queue.
         self._thread = Thread(target=self._run, args=(task,), name="napari-ssan", daemon=True)
         self._thread.start()
 
     def _run(self, task: Task) -> None:
         """In the thread."""
 
-        def report(event: Any) -> None:
+        def report(event: object) -> None:
             self._post(task, "reported", event)
 
         try:
@@ -145,12 +145,12 @@ class TaskQueue(QObject):  # type: ignore[misc]
             result = task.work(report, task.flag)
         except Cancelled:
             self._post(task, "cancelled", None)
-        except Exception as error:  # noqa: BLE001 - it is raised where the user sees it
+        except Exception as error:  # noqa: BLE001 - the task reports it as failed
             self._post(task, "failed", error)
         else:
             self._post(task, "succeeded", result)
 
-    def _post(self, task: Task, kind: str, content: Any) -> None:
+    def _post(self, task: Task, kind: str, content: object) -> None:
         self._mail.append((task, kind, content))
         _emit(self, "_wake")
 
@@ -163,7 +163,7 @@ class TaskQueue(QObject):  # type: ignore[misc]
                 _emit(task, "reported", content)
                 continue
             if self._thread is not None:
-                self._thread.join()  # it has posted its last: no wait
+                self._thread.join()  # it has ended already, so this does not wait
             self._thread = self._current = None
             if kind == "cancelled":
                 _emit(task, "cancelled")
@@ -174,11 +174,11 @@ class TaskQueue(QObject):  # type: ignore[misc]
             _emit(self, "changed")
 
 
-def _emit(owner: Task | TaskQueue, signal: str, *content: Any) -> None:
+def _emit(owner: Task | TaskQueue, signal: str, *content: object) -> None:
     """Emit a signal, unless its owner is gone.
 
-    At the end of a program Qt's objects go in any order, and what is to be saved
-    must be saved all the same.
+    At the end of a program Qt deletes its objects in any order, but work that saves must
+    still be done.
     """
     if isalive(owner):
         getattr(owner, signal).emit(*content)

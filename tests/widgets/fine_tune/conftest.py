@@ -1,4 +1,4 @@
-"""A core that does what a test says, and a dock's controller with it."""
+"""A backend that does what a test says, and a dock's controller with it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from napari_ssan.network.model_file import ModelInfo, model_folders, own_folder
 from napari_ssan.stack.marks import Marks
 from napari_ssan.training.events import Compared, Preparing, Preview, StepDone, Validated
 from napari_ssan.widgets.fine_tune import controller as module
+from napari_ssan.widgets.fine_tune.backend import Backend, PendingRun
 from napari_ssan.widgets.fine_tune.controller import FineTuneController
-from napari_ssan.widgets.fine_tune.core import Core, Offer
 from napari_ssan.widgets.fine_tune.trainer import Trainer
 
 SCORES = {"psnr": 20.0, "ssim": 0.4, "ie": 18.0, "psnr_lowpass": 28.0, "hf_ratio": 0.9}
@@ -94,7 +94,7 @@ EVENTS = (
 )
 
 
-class FakeCore(Core):
+class FakeBackend(Backend):
     """Does nothing by itself; the attributes say what happens.
 
     Attributes
@@ -117,41 +117,41 @@ class FakeCore(Core):
             held_out=(4, 5),
             left_out=(((1, 2, 3), "marked"), ((2, 3, 4), "marked"), ((7, 8, 9), "blurred")),
         )
-        self.plans: list[Any] = []
-        self.defects: list[Marks | None] = []
+        self.requests: list[Any] = []
+        self.marks: list[Marks | None] = []
         self.windows: list[Any] = []
         self.found: list[FakeRun] = []
         self.own: list[ModelInfo] = []
         self.weights: Path | None = folder / "vgg"
         self.asked: list[tuple[Any, ...]] = []
-        self.apart: list[bool] = []
+        self.separate: list[bool] = []
 
-    def divide(self, plan, report, cancel):
+    def divide(self, request, report, cancel):
         report(Preparing("looking for triplets", 3, 10))
-        source = plan.source(cancel)
-        self.plans.append(plan)
-        self.defects.append(source.defects)
+        source = request.source(cancel)
+        self.requests.append(request)
+        self.marks.append(source.defects)
         self.windows.append(source.window)
         if isinstance(self.division, Exception):
             raise self.division
         return self.division
 
-    def forecast(self, division, plan):
+    def forecast(self, division, request):
         return SimpleNamespace(
-            cost=f"about {plan.config.minutes:g} min on this CPU (1 thread)",
-            loss=plan.config.loss if self.vgg() else "L_1: there are no weights of VGG16",
+            cost=f"about {request.config.minutes:g} min on this CPU (1 thread)",
+            loss=request.config.loss if self.vgg() else "L_1: there are no weights of VGG16",
         )
 
-    def begin(self, division, plan, report, cancel):
+    def begin(self, division, request, report, cancel):
         report(Preparing("copying sections", 1, 10))
         if cancel.is_set():
             raise Cancelled
         folder = self.folder / f"run{len(list(self.folder.glob('run*')))}"
         folder.mkdir()
-        return FakeRun(folder, plan.title, plan.config)
+        return FakeRun(folder, request.title, request.config)
 
-    def train(self, run, apart, report, cancel, stop):
-        self.apart.append(apart)
+    def train(self, run, separate, report, cancel, stop):
+        self.separate.append(separate)
         for event in self.events:
             report(event)
         self.begun.set()
@@ -165,9 +165,9 @@ class FakeCore(Core):
         run.verdict = self.end
         return self.end
 
-    def offers(self):
+    def pending(self):
         left = [run for run in self.found if run.folder.exists()]
-        return [Offer(run, str(run), run.verdict is not None) for run in left]
+        return [PendingRun(run, str(run), run.verdict is not None) for run in left]
 
     def vgg(self):
         return self.weights
@@ -206,10 +206,10 @@ class FakeCore(Core):
 
 
 @pytest.fixture
-def core(tmp_path) -> FakeCore:
+def backend(tmp_path) -> FakeBackend:
     folder = tmp_path / "runs"
     folder.mkdir()
-    return FakeCore(folder)
+    return FakeBackend(folder)
 
 
 @pytest.fixture
@@ -225,10 +225,10 @@ def image(viewer, volume):
 
 
 @pytest.fixture
-def trainer(qapp, core) -> Iterator[Trainer]:
-    made = Trainer(core)
+def trainer(qapp, backend) -> Iterator[Trainer]:
+    made = Trainer(backend)
     yield made
-    core.gate.set()
+    backend.gate.set()
     made.close()
 
 
@@ -258,19 +258,13 @@ def dock(image, make_dock) -> FineTuneController:
 
 def settle(qtbot, dock) -> None:
     """Wait until all small work is done."""
+
+    def idle() -> bool:
+        dock._look_soon.flush()
+        return not (dock.trainer.quick.current or dock.trainer.downloads.current)
+
     qtbot.wait(5)
-    qtbot.waitUntil(
-        lambda: (
-            not any(
-                (
-                    dock.trainer.errands.current,
-                    dock.trainer.fetching.current,
-                    dock._look_soon.isActive(),
-                )
-            )
-        ),
-        timeout=5000,
-    )
+    qtbot.waitUntil(idle, timeout=5000)
 
 
 @pytest.fixture
@@ -279,7 +273,7 @@ def settled(qtbot) -> Callable[[FineTuneController], None]:
 
 
 @pytest.fixture
-def training(dock, core, qtbot) -> FineTuneController:
+def training(dock, backend, qtbot) -> FineTuneController:
     """A dock with a run that has said all of its events, and waits."""
     dock.view.run.train.click()
     qtbot.waitUntil(lambda: dock.trainer.history.preview is not None, timeout=5000)
@@ -287,11 +281,11 @@ def training(dock, core, qtbot) -> FineTuneController:
 
 
 @pytest.fixture
-def finish(core, qtbot) -> Callable[..., None]:
+def finish(backend, qtbot) -> Callable[..., None]:
     """Lets training end."""
 
     def end(dock: FineTuneController, phase: str = "judged") -> None:
-        core.gate.set()
+        backend.gate.set()
         qtbot.waitUntil(lambda: dock.trainer.state.phase == phase, timeout=5000)
         settle(qtbot, dock)
 

@@ -1,4 +1,7 @@
-"""The dock in a viewer model, with a core that does as the test says."""
+"""The dock in a viewer model, with a backend that does as the test says.
+
+Covers ``controller``, ``choice``, ``trainer``, ``training_data``, ``vgg``, ``models`` and ``dock``.
+"""
 
 from __future__ import annotations
 
@@ -39,25 +42,27 @@ def test_an_empty_viewer_offers_the_sample(viewer, make_dock, monkeypatch):
     assert opened == [("napari-ssan", "synthetic")]
 
 
-def test_it_says_what_will_be_used_and_what_it_costs(dock, core):
-    assert dock.view.uses.text.text() == (
-        "Uses 8 triplets, 3 left out: 2 marked, 1 blurred. 2 slices are held out to judge by."
+def test_it_says_what_will_be_used_and_what_it_costs(dock, backend):
+    assert dock.view.data.text.text() == (
+        "Uses 8 triplets, 3 left out: 2 marked, 1 blurred. 2 slices are held out for validation."
     )
-    assert dock.view.uses.cost.text() == "About 10 min on this CPU (1 thread); learns by L_s."
-    assert dock.view.uses.table.rowCount() == 2
-    assert core.plans[0].config.base == "ssan-realistic"
+    assert dock.view.data.cost.text() == (
+        "About 10 min on this CPU (1 thread). Trains with the loss L_s."
+    )
+    assert dock.view.data.table.rowCount() == 2
+    assert backend.requests[0].config.base == "ssan-realistic"
 
 
-def test_it_follows_the_active_layer(viewer, image, dock, volume, settled, core):
+def test_it_follows_the_active_layer(viewer, image, dock, volume, settled, backend):
     viewer.add_image(volume[:6], name="other")
     settled(dock)
     assert dock.view.header.stack.currentText() == "other"
-    assert dock.view.part.last.value() == 5
-    assert core.plans[-1].title == "other"
+    assert dock.view.subset.last.value() == 5
+    assert backend.requests[-1].title == "other"
     viewer.layers.selection.active = image
     settled(dock)
     assert dock.view.header.stack.currentText() == "em"
-    assert dock.view.part.last.value() == 9
+    assert dock.view.subset.last.value() == 9
 
 
 @pytest.mark.parametrize(
@@ -76,100 +81,112 @@ def test_what_is_no_stack_is_refused_in_a_sentence(viewer, make_dock, data, sent
 
 
 @pytest.mark.parametrize("sentence", ["too little to learn from", "all slices are constant"])
-def test_what_cannot_be_learned_from_is_said_beforehand(dock, core, settled, sentence):
-    core.division = BadInput(f"There is nothing: {sentence}; choose another range of slices.")
-    dock.view.part.first.setValue(2)
+def test_what_cannot_be_learned_from_is_said_beforehand(dock, backend, settled, sentence):
+    backend.division = BadInput(f"There is nothing: {sentence}; choose another range of slices.")
+    dock.view.subset.first.setValue(2)
     settled(dock)
-    assert sentence in dock.view.uses.text.text()
+    assert sentence in dock.view.data.text.text()
     assert not dock.view.run.train.isEnabled()
     dock.train()
-    core.gate.set()
+    backend.gate.set()
     settled(dock)
     assert dock.trainer.state.phase == "idle"
 
 
-def test_changing_the_time_tells_only_the_cost_anew(dock, core, settled):
-    dock.view.how.minutes.setValue(3)
+def test_changing_the_time_tells_only_the_cost_anew(dock, backend, settled):
+    dock.view.options.minutes.setValue(3)
     settled(dock)
-    assert "3 min" in dock.view.uses.cost.text()
-    assert len(core.plans) == 1
-    dock.view.how.share.setValue(30)
+    assert "3 min" in dock.view.data.cost.text()
+    assert len(backend.requests) == 1
+    dock.view.options.share.value = 30
     settled(dock)
-    assert len(core.plans) == 2
+    assert len(backend.requests) == 2
+
+
+def test_changes_in_quick_succession_are_checked_once(dock, backend, settled):
+    dock._look_soon.setTimeout(10_000)
+    for share in (20, 25, 30):
+        dock.view.options.share.value = share
+    assert len(backend.requests) == 1
+    settled(dock)
+    assert len(backend.requests) == 2
+    assert backend.requests[-1].config.share == 0.3
 
 
 def test_a_large_stack_is_looked_at_when_that_is_asked_for(
-    viewer, image, make_dock, core, settled, monkeypatch
+    viewer, image, make_dock, backend, settled, monkeypatch
 ):
     monkeypatch.setattr(module, "AUTOMATIC", 5)
     dock = make_dock()
-    assert core.plans == []
-    assert not dock.view.uses.look.isHidden()
+    assert backend.requests == []
+    assert not dock.view.data.check.isHidden()
     assert dock.view.run.train.isEnabled()
-    dock.view.uses.look.click()
+    dock.view.data.check.click()
     settled(dock)
-    assert "8 triplets" in dock.view.uses.text.text()
-    assert dock.view.uses.look.isHidden()
+    assert "8 triplets" in dock.view.data.text.text()
+    assert dock.view.data.check.isHidden()
 
 
 def test_a_click_on_what_is_left_out_goes_there(viewer, dock):
-    dock.view.uses.table.cellClicked.emit(1, 0)
+    dock.view.data.table.cellClicked.emit(1, 0)
     assert viewer.dims.point[0] == 8 * 30
 
 
 # ---- marks and region
 
 
-def test_marks_of_the_open_repair_dock_are_left_out(dock, image, volume, core, settled):
+def test_marks_of_the_open_repair_dock_are_left_out(dock, image, volume, backend, settled):
     session = RepairSession(SliceStack(volume))
     SESSIONS.add(image, session)
     session.mark([3])
     settled(dock)
-    assert core.defects[-1].whole == {3}
+    assert backend.marks[-1].whole == {3}
     session.mark([4])
     settled(dock)
-    assert core.defects[-1].whole == {3, 4}
+    assert backend.marks[-1].whole == {3, 4}
 
 
-def test_marks_that_were_saved_are_left_out(viewer, image, volume, make_dock, core):
+def test_marks_that_were_saved_are_left_out(viewer, image, volume, make_dock, backend):
     session = RepairSession(SliceStack(volume))
     session.mark([6])
     Sidecar.of(session.stack, None).save(session.saved())
     make_dock()
-    assert core.defects[-1].whole == {6}
+    assert backend.marks[-1].whole == {6}
 
 
-def test_what_was_repaired_before_is_left_out(dock, image, volume, core, settled, repaired_before):
+def test_what_was_repaired_before_is_left_out(
+    dock, image, volume, backend, settled, repaired_before
+):
     image.metadata["napari_ssan"] = {"provenance": repaired_before(7)}
     session = RepairSession(SliceStack(volume))
     SESSIONS.add(image, session)
     session.mark([3])
     settled(dock)
-    assert core.defects[-1].whole == {3, 7}
+    assert backend.marks[-1].whole == {3, 7}
 
 
-def test_a_region_narrows_and_follows_what_is_drawn(viewer, dock, core, settled):
+def test_a_region_narrows_and_follows_what_is_drawn(viewer, dock, backend, settled):
     box = np.array([[0, 40, 80], [0, 40, 200], [0, 160, 200], [0, 160, 80]], float)
     shapes = viewer.add_shapes([box], name="here", units="nm")
-    part = dock.view.part
+    part = dock.view.subset
     part.region.setCurrentIndex(1)
     part.region.activated.emit(1)
     settled(dock)
-    assert core.windows[-1] == (slice(10, 40), slice(20, 50))
+    assert backend.windows[-1] == (slice(10, 40), slice(20, 50))
     shapes.data = [box + np.array([0, 20, 0])]
     settled(dock)
-    assert core.windows[-1] == (slice(15, 45), slice(20, 50))
+    assert backend.windows[-1] == (slice(15, 45), slice(20, 50))
     viewer.layers.remove(shapes)
     settled(dock)
-    assert core.windows[-1] is None
+    assert backend.windows[-1] is None
 
 
 # ---- VGG16
 
 
 @pytest.fixture
-def without_vgg(core, image, make_dock):
-    core.weights = None
+def without_vgg(backend, image, make_dock):
+    backend.weights = None
     return make_dock()
 
 
@@ -179,24 +196,24 @@ def test_absent_weights_are_asked_for(without_vgg, notifications):
     assert not dock.view.run.train.isEnabled()
     dock.train()
     assert "VGG16" in said(notifications)[-1]
-    dock.view.how.faithful.click()
+    dock.view.options.faithful.click()
     assert dock.view.vgg.isHidden()
     assert dock.view.run.train.isEnabled()
 
 
-def test_they_can_be_fetched_and_that_can_be_stopped(without_vgg, core, qtbot, settled):
+def test_they_can_be_fetched_and_that_can_be_stopped(without_vgg, backend, qtbot, settled):
     dock = without_vgg
     dock.view.vgg.download.click()
-    qtbot.waitUntil(lambda: "12 of 528 MB" in dock.view.vgg.text.text(), timeout=5000)
-    dock.view.vgg.cancel.click()
+    qtbot.waitUntil(lambda: "12 of 528 MB" in dock.view.vgg.progress.busy.text(), timeout=5000)
+    dock.view.vgg.progress.cancel.click()
     settled(dock)
     assert not dock.view.vgg.answers.isHidden()
-    core.gate.set()
+    backend.gate.set()
     dock.view.vgg.download.click()
     settled(dock)
     assert dock.view.vgg.isHidden()
     assert dock.view.run.train.isEnabled()
-    assert dock.view.uses.cost.text().endswith("learns by L_s.")
+    assert dock.view.data.cost.text().endswith("Trains with the loss L_s.")
 
 
 def test_they_can_be_a_file(without_vgg, tmp_path, settled, notifications):
@@ -219,9 +236,9 @@ def test_or_go_without(without_vgg, settled):
     settled(dock)
     assert dock.view.run.train.isEnabled()
     assert "smoother" in dock.view.vgg.text.text()
-    assert "no weights" in dock.view.uses.cost.text()
-    dock.view.how.faithful.click()
-    dock.view.how.natural.click()
+    assert "no weights" in dock.view.data.cost.text()
+    dock.view.options.faithful.click()
+    dock.view.options.natural.click()
     settled(dock)
     assert dock.view.vgg.answers.isVisibleTo(dock.view)  # asked again
 
@@ -229,20 +246,20 @@ def test_or_go_without(without_vgg, settled):
 # ---- training
 
 
-def test_train_live_figures_stop_and_use_it(training, core, qtbot, settled, notifications):
+def test_train_live_figures_stop_and_use_it(training, backend, qtbot, settled, notifications):
     dock, run = training, training.view.run
     qtbot.waitUntil(lambda: run.stop.isEnabled(), timeout=5000)
     assert dock.view.learning.isHidden()
     assert run.about.text() == "em\nnatural, from ssan-realistic, 10 min"
-    assert "step 2" in run.busy.text()
+    assert "step 2" in run.progress.busy.text()
     assert len(dock.view.live.scores.plots["psnr"].graph.listDataItems()) == 3
     run.stop.click()
-    assert run.busy.text() == "Stopping after this step…"
+    assert run.progress.busy.text() == "Stopping after this step…"
     assert not run.stop.isEnabled()
     qtbot.waitUntil(lambda: dock.trainer.state.phase == "judged", timeout=5000)
     verdict = dock.view.verdict
     assert verdict.text.text() == (
-        "Better than the base model on 2 held-out slices: +0.8 dB, SSIM +12 %; use it?"
+        "Better than the base model on 2 held-out slices: +0.8 dB, SSIM +12 %. Use it?"
     )
     assert verdict.name.text() == "em natural"
     chosen = []
@@ -256,7 +273,7 @@ def test_train_live_figures_stop_and_use_it(training, core, qtbot, settled, noti
     assert [path.stem for path in chosen] == ["my em"]
     assert dock.trainer.state.phase == "idle"
     assert not dock.view.run.train.isHidden()
-    assert list(core.folder.glob("run*")) == []
+    assert list(backend.folder.glob("run*")) == []
 
 
 def test_a_name_that_is_none_loses_nothing(training, finish, settled, notifications):
@@ -272,81 +289,81 @@ def test_a_name_that_is_none_loses_nothing(training, finish, settled, notificati
     assert training.trainer.state.phase == "idle"
 
 
-def test_not_better_keeps_the_base(training, core, finish, settled):
+def test_not_better_keeps_the_base(training, backend, finish, settled):
     from .conftest import WORSE
 
-    core.end = WORSE
+    backend.end = WORSE
     finish(training)
     assert "Not better" in training.view.verdict.text.text()
     assert training.view.verdict.use.isHidden()
     training.view.verdict.keep_base.click()
     settled(training)
     assert training.trainer.state.phase == "idle"
-    assert list(core.folder.glob("run*")) == []
-    assert training.view.how.base.currentData() == "ssan-realistic"
+    assert list(backend.folder.glob("run*")) == []
+    assert training.view.options.base.currentData() == "ssan-realistic"
 
 
-def test_discard_leaves_nothing(training, core, qtbot, settled):
+def test_discard_leaves_nothing(training, backend, qtbot, settled):
     training.view.run.discard.click()
     qtbot.waitUntil(lambda: training.trainer.state.phase == "idle", timeout=5000)
     settled(training)
-    assert list(core.folder.glob("run*")) == []
+    assert list(backend.folder.glob("run*")) == []
     assert training.view.header.message.text() == ""
 
 
-def test_discard_leaves_nothing_whatever_the_end(training, core, qtbot, settled, notifications):
-    core.end = BadInput("The training's process ended unexpectedly: go on with the run.")
+def test_discard_leaves_nothing_whatever_the_end(training, backend, qtbot, settled, notifications):
+    backend.end = BadInput("The training's process ended unexpectedly: go on with the run.")
     training.trainer._discarding = True  # pressed just when the process died
-    core.gate.set()
+    backend.gate.set()
     qtbot.waitUntil(lambda: training.trainer.state.phase == "idle", timeout=5000)
     settled(training)
-    assert list(core.folder.glob("run*")) == []
+    assert list(backend.folder.glob("run*")) == []
     assert not said(notifications)
 
 
-def test_a_second_train_is_refused(training, core, notifications, finish, settled):
+def test_a_second_train_is_refused(training, backend, notifications, finish, settled):
     training.train()
-    assert said(notifications)[-1] == "A training runs already: stop or discard it first."
+    assert said(notifications)[-1] == "A training is already running: stop or discard it first."
     finish(training)
     training.train()
     assert said(notifications)[-1].startswith("Decide on the last result first")
-    assert len(list(core.folder.glob("run*"))) == 1
+    assert len(list(backend.folder.glob("run*"))) == 1
 
 
-def test_what_is_known_is_not_looked_for_again(training, core, finish, settled):
-    assert len(core.plans) == 1
+def test_what_is_known_is_not_looked_for_again(training, backend, finish, settled):
+    assert len(backend.requests) == 1
     finish(training)
     training.view.verdict.keep_base.click()
     settled(training)
-    assert len(core.plans) == 1
-    assert "8 triplets" in training.view.uses.text.text()
+    assert len(backend.requests) == 1
+    assert "8 triplets" in training.view.data.text.text()
 
 
-def test_it_trains_in_this_process_if_asked(dock, core, finish):
-    dock.view.how.apart.setChecked(False)
+def test_it_trains_in_this_process_if_asked(dock, backend, finish):
+    dock.view.options.separate.value = False
     dock.view.run.train.click()
     finish(dock)
-    assert core.apart == [False]
+    assert backend.separate == [False]
 
 
-def test_memory_judging_and_what_the_run_has_to_say(dock, core, qtbot):
+def test_memory_judging_and_what_the_run_has_to_say(dock, backend, qtbot):
     early, late = Notice("Learning from 8 triplets"), Notice("The memory of the GPU is full")
-    core.events = (
+    backend.events = (
         early,
-        *core.events,
+        *backend.events,
         MemoryUsed(3 << 29, "CPU"),
         late,
         late,
         RolledBack(2, "Went back"),
-        core.events[4],
+        backend.events[4],
         Judging(3, 10),
     )
     dock.view.run.train.click()
     run = dock.view.run
     text = "Comparing with the base model, 30 %"
-    qtbot.waitUntil(lambda: run.busy.text() == text, timeout=5000)
+    qtbot.waitUntil(lambda: run.progress.busy.text() == text, timeout=5000)
     assert run.notes.text() == "The memory of the GPU is full\nWent back"
-    assert run.busy.toolTip() == "Learning from 8 triplets"
+    assert run.progress.busy.toolTip() == "Learning from 8 triplets"
     assert not run.stop.isEnabled()
     assert run.discard.isEnabled()
 
@@ -365,29 +382,29 @@ def test_the_layer_may_be_deleted_meanwhile(training, viewer, image, finish, set
     assert training.view.header.message.text() == "Open a stack, or try the sample."
 
 
-def test_bad_input_of_the_core_is_a_sentence(training, core, finish, notifications):
-    core.end = BadInput("The memory does not suffice: choose another device.")
+def test_bad_input_is_a_sentence(training, backend, finish, notifications):
+    backend.end = BadInput("The memory does not suffice: choose another device.")
     finish(training, "idle")
     assert said(notifications)[-1] == "The memory does not suffice: choose another device."
     assert not training.view.run.train.isHidden()
 
 
-def test_a_child_that_dies_can_be_gone_on_with(training, core, finish, notifications, qtbot):
-    core.end = BadInput("The training's process ended unexpectedly: go on with the run.")
-    core.found = [training.trainer.run]
+def test_a_child_that_dies_can_be_gone_on_with(training, backend, finish, notifications, qtbot):
+    backend.end = BadInput("The training's process ended unexpectedly: go on with the run.")
+    backend.found = [training.trainer.run]
     finish(training, "idle")
     assert "ended unexpectedly" in said(notifications)[-1]
     assert "Unfinished training: em, 10 min natural" in training.view.header.message.text()
     from .conftest import BETTER
 
-    core.end = BETTER
+    backend.end = BETTER
     training.view.header.yes.click()
     qtbot.waitUntil(lambda: training.trainer.state.phase == "judged", timeout=5000)
     assert training.view.header.message.text() == ""
 
 
-def test_a_defect_of_the_program_is_shown(training, core, finish, notifications):
-    core.end = ZeroDivisionError("oh")
+def test_a_defect_of_the_program_is_shown(training, backend, finish, notifications):
+    backend.end = ZeroDivisionError("oh")
     finish(training, "idle")
     assert notifications[-1].exception.args == ("oh",)
 
@@ -407,38 +424,38 @@ def test_training_goes_on_when_the_dock_is_closed(training, make_dock, finish, s
     assert not again.view.verdict.isHidden()
 
 
-def test_closing_the_viewer_leaves_a_run_that_can_be_gone_on_with(training, core):
+def test_closing_the_viewer_leaves_a_run_that_can_be_gone_on_with(training, backend):
     training.close()
     training.trainer.close()
-    assert len(list(core.folder.glob("run*"))) == 1
+    assert len(list(backend.folder.glob("run*"))) == 1
     assert training.trainer.training.current is None
 
 
-def test_closing_the_viewer_while_sections_are_copied_leaves_nothing(dock, core, qtbot):
-    begin = core.begin
+def test_closing_the_viewer_while_sections_are_copied_leaves_nothing(dock, backend, qtbot):
+    begin = backend.begin
 
-    def slow(division, plan, report, cancel):
+    def slow(division, request, report, cancel):
         cancel.wait(5)
-        return begin(division, plan, report, cancel)
+        return begin(division, request, report, cancel)
 
-    core.begin = slow
+    backend.begin = slow
     dock.view.run.train.click()
     dock.trainer.close()
-    assert list(core.folder.glob("run*")) == []
+    assert list(backend.folder.glob("run*")) == []
 
 
-def unfinished(core, verdict=None):
+def unfinished(backend, verdict=None):
     from .conftest import FakeRun
 
-    folder = core.folder / "run9"
+    folder = backend.folder / "run9"
     folder.mkdir()
     run = FakeRun(folder, "cortex_A7", FineTuneConfig(loss="L_s"), verdict)
-    core.found = [run]
+    backend.found = [run]
     return run
 
 
-def test_an_unfinished_run_is_offered_at_the_next_start(core, image, make_dock, finish):
-    unfinished(core)
+def test_an_unfinished_run_is_offered_at_the_next_start(backend, image, make_dock, finish):
+    unfinished(backend)
     dock = make_dock()
     assert dock.view.header.message.text() == (
         "Unfinished training: cortex_A7, 10 min natural, 40 % done, yesterday."
@@ -448,8 +465,8 @@ def test_an_unfinished_run_is_offered_at_the_next_start(core, image, make_dock, 
     assert dock.view.verdict.about.text().startswith("cortex_A7")
 
 
-def test_it_can_be_discarded(core, image, make_dock, settled):
-    run = unfinished(core)
+def test_it_can_be_discarded(backend, image, make_dock, settled):
+    run = unfinished(backend)
     dock = make_dock()
     dock.view.header.no.click()
     settled(dock)
@@ -457,15 +474,15 @@ def test_it_can_be_discarded(core, image, make_dock, settled):
     assert dock.view.header.banner.isHidden()
 
 
-def test_a_verdict_waits_for_the_next_start(core, image, make_dock):
+def test_a_verdict_waits_for_the_next_start(backend, image, make_dock):
     from .conftest import BETTER
 
-    unfinished(core, BETTER)
+    unfinished(backend, BETTER)
     dock = make_dock()
     assert dock.view.header.message.text().startswith("Finished training")
     dock.view.header.yes.click()
     assert dock.trainer.state.phase == "judged"
-    assert core.apart == []
+    assert backend.separate == []
 
 
 def test_a_trainer_belongs_to_its_viewer(qapp, viewer):
@@ -482,20 +499,22 @@ def test_a_trainer_belongs_to_its_viewer(qapp, viewer):
 
 
 @pytest.fixture
-def models(core, image, make_dock):
+def models(backend, image, make_dock):
     from .conftest import info
 
-    core.own = [info("mine", own=True)]
+    backend.own = [info("mine", own=True)]
     return make_dock()
 
 
 def test_own_models_are_listed_in_the_dock(models):
     assert models.view.models.chosen == "mine"
-    names = [models.view.how.base.itemText(n) for n in range(models.view.how.base.count())]
+    names = [models.view.options.base.itemText(n) for n in range(models.view.options.base.count())]
     assert names[-1] == "mine"
 
 
-def test_they_can_be_renamed_exported_and_deleted(models, core, tmp_path, settled, notifications):
+def test_they_can_be_renamed_exported_and_deleted(
+    models, backend, tmp_path, settled, notifications
+):
     panel, heard = models.view.models, []
     LIBRARY.changed.connect(hear := lambda: heard.append(1))
     target = tmp_path / "out.zip"
@@ -510,7 +529,7 @@ def test_they_can_be_renamed_exported_and_deleted(models, core, tmp_path, settle
     panel.delete.click()
     settled(models)
     LIBRARY.changed.disconnect(hear)
-    assert core.asked == [
+    assert backend.asked == [
         ("rename", "mine", "better"),
         ("export", "better", target),
         ("delete", "better"),
@@ -521,15 +540,15 @@ def test_they_can_be_renamed_exported_and_deleted(models, core, tmp_path, settle
     assert len(heard) == 2
 
 
-def test_one_can_be_imported(dock, core, settled):
+def test_one_can_be_imported(dock, backend, settled):
     dock.view.models.ask_file = lambda: str(Path("theirs.safetensors"))
     dock.view.models.bring.click()
     settled(dock)
-    assert core.asked == [("import", Path("theirs.safetensors"))]
+    assert backend.asked == [("import", Path("theirs.safetensors"))]
     assert dock.view.models.chosen == "theirs"
 
 
-def test_turning_away_does_nothing(models, core, settled):
+def test_turning_away_does_nothing(models, backend, settled):
     panel = models.view.models
     panel.ask_name = panel.ask_file = lambda *name: ""
     panel.ask_target = lambda name: None
@@ -537,4 +556,4 @@ def test_turning_away_does_nothing(models, core, settled):
     for button in (panel.rename, panel.export, panel.bring, panel.delete):
         button.click()
     settled(models)
-    assert core.asked == []
+    assert backend.asked == []

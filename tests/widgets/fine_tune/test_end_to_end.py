@@ -1,4 +1,4 @@
-"""The dock in a real viewer, with the real core and a tiny network."""
+"""The dock in a real viewer, with the real backend and a tiny network."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def viewer(make_napari_viewer_proxy, user_folder, tiny_model, stack):
 def open_dock(viewer, qtbot):
     dock, widget = viewer.window.add_plugin_dock_widget("napari-ssan", "Fine-tune")
     controller = widget.controller
-    qtbot.waitUntil(lambda: controller.view.how.base.findData("tiny") >= 0, timeout=20000)
+    qtbot.waitUntil(lambda: controller.view.options.base.findData("tiny") >= 0, timeout=20000)
     return dock, controller
 
 
 def train(controller, qtbot):
     """Set it up as a user does, press Train, and wait for the first steps."""
     view = controller.view
-    qtbot.mouseClick(view.how.faithful, Qt.MouseButton.LeftButton)
-    index = view.how.base.findData("tiny")
-    view.how.base.setCurrentIndex(index)
-    view.how.base.activated.emit(index)
-    view.how.minutes.setValue(5)
+    qtbot.mouseClick(view.options.faithful, Qt.MouseButton.LeftButton)
+    index = view.options.base.findData("tiny")
+    view.options.base.setCurrentIndex(index)
+    view.options.base.activated.emit(index)
+    view.options.minutes.setValue(5)
     qtbot.waitUntil(lambda: view.run.train.isEnabled(), timeout=20000)
     qtbot.mouseClick(view.run.train, Qt.MouseButton.LeftButton)
     stepping(controller, qtbot)
@@ -138,7 +138,7 @@ def test_what_cannot_be_learned_from_is_said_beforehand(viewer, qtbot, stack, ch
     viewer.layers.clear()
     _, controller = open_dock(viewer, qtbot)
     viewer.add_image(change(stack), name="odd", contrast_limits=(0, 255))
-    text = controller.view.uses.text
+    text = controller.view.data.text
     qtbot.waitUntil(lambda: said in text.text(), timeout=20000)
     assert not controller.view.run.train.isEnabled()
     controller.finish()

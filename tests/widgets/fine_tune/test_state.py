@@ -8,7 +8,7 @@ import pytest
 from napari_ssan.widgets.fine_tune.state import (
     Base,
     FineTuneState,
-    Uses,
+    TrainingData,
     about_text,
     megabytes_text,
     model_name,
@@ -16,14 +16,14 @@ from napari_ssan.widgets.fine_tune.state import (
     share_text,
     step_text,
 )
-from napari_ssan.widgets.fine_tune.uses import left_out
+from napari_ssan.widgets.fine_tune.training_data import left_out
 
 
 def test_progress_is_never_without_a_word():
     assert share_text("looking for triplets", 4, 10) == "Looking for triplets, 40 %"
     assert share_text("starting", 0, 0) == "Starting…"
     assert step_text(640, 360, "1.2 GB CPU") == "step 640 · 6 min left · 1.2 GB CPU"
-    assert step_text(640, 0.2) == "step 640 · nearly done"
+    assert step_text(640, 0.2) == "step 640 · almost done"
     assert megabytes_text(12 << 20, 528 << 20) == "Downloading VGG16: 12 of 528 MB"
 
 
@@ -61,8 +61,8 @@ def test_triplets_that_follow_each_other_are_one_entry():
         ({"refusal": "no stack"}, False),
         ({"wants_vgg": True}, False),
         ({"bases": ()}, False),
-        ({"uses": Uses("too little", ready=False)}, False),
-        ({"uses": Uses("looking", busy=True)}, True),
+        ({"data": TrainingData("too little", ready=False)}, False),
+        ({"data": TrainingData(busy="looking")}, True),
     ],
 )
 def test_when_training_can_begin(change, can):

@@ -1,4 +1,8 @@
-"""The dock's widgets on their own: what they show, that it fits, and what they emit."""
+"""The dock's widgets on their own: what they show, that it fits, and what they emit.
+
+Covers ``view``, ``panels``, ``run_panel``, ``curves``, ``preview``, and ``parts`` and ``header`` of
+``widgets/shared``.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +26,16 @@ from napari_ssan.errors import BadInput
 from napari_ssan.training.events import Compared, Preview, StepDone, Validated
 from napari_ssan.widgets.fine_tune import models
 from napari_ssan.widgets.fine_tune.history import History
-from napari_ssan.widgets.fine_tune.panels import settings
+from napari_ssan.widgets.fine_tune.panels import read_settings
 from napari_ssan.widgets.fine_tune.state import (
     Base,
     FineTuneState,
     LeftOut,
     RunState,
-    Uses,
+    TrainingData,
 )
 from napari_ssan.widgets.fine_tune.view import FineTuneView
-from napari_ssan.widgets.repair.state import Question
+from napari_ssan.widgets.shared.state import Question
 
 BASES = (
     Base("ssan-fidelity", "Faithful (bundled)", "L_1"),
@@ -46,7 +50,7 @@ READY = FineTuneState(
     bases=BASES,
     where="CPU",
     where_why="No GPU",
-    uses=Uses(
+    data=TrainingData(
         "Uses 212 triplets, 31 left out: 12 marked, 15 sections too different, 4 blurred.",
         "About 14 min on this CPU (1 thread), about 650 steps.",
         (LeftOut((3, 4, 5), "marked"), LeftOut((30, 31, 32, 33), "blurred")),
@@ -63,7 +67,7 @@ RUNNING = RunState(
 JUDGED = RunState(
     phase="judged",
     about="cortex_A7\nnatural, from ssan-realistic, 10 min",
-    verdict="Better than the base model on 6 held-out slices: +0.8 dB, SSIM +12 %; use it?",
+    verdict="Better than the base model on 6 held-out slices: +0.8 dB, SSIM +12 %. Use it?",
     better=True,
     name="cortex_A7 natural",
 )
@@ -106,7 +110,7 @@ def test_an_empty_viewer_offers_the_sample(view, qtbot):
     view.render_state(FineTuneState(refusal="Open a stack, or try the sample.", offer_sample=True))
     assert view.header.message.isVisible()
     assert not view.run.train.isEnabled()
-    assert not view.how.isEnabled()
+    assert not view.options.isEnabled()
     with qtbot.waitSignal(view.header.sample_wanted):
         view.header.sample.click()
 
@@ -116,8 +120,8 @@ def test_ready(view):
     assert view.header.stack.currentText() == "cortex_A7"
     assert not view.header.banner.isVisible()
     assert view.run.train.isEnabled()
-    assert "212 triplets" in view.uses.text.text()
-    assert view.uses.rest.isVisible()
+    assert "212 triplets" in view.data.text.text()
+    assert view.data.rest.isVisible()
     assert not view.run.during.isVisible()
     assert not view.live.isVisible()
     assert not view.verdict.isVisible()
@@ -125,11 +129,11 @@ def test_ready(view):
 
 def test_training_takes_the_place_of_the_settings(view, qtbot):
     view.render_state(replace(READY, run=RUNNING))
-    assert not view.how.isVisible()
+    assert not view.options.isVisible()
     assert not view.run.train.isVisible()
     assert view.live.isVisible()
-    assert view.run.busy.text() == "step 640 · 6 min left · 1.2 GB CPU"
-    assert view.run.bar.value() == 400
+    assert view.run.progress.busy.text() == "step 640 · 6 min left · 1.2 GB CPU"
+    assert view.run.progress.bar.value() == 400
     for signal, button in (
         (view.run.stop_pressed, view.run.stop),
         (view.run.discard_pressed, view.run.discard),
@@ -140,7 +144,7 @@ def test_training_takes_the_place_of_the_settings(view, qtbot):
 
 def test_the_bar_only_moves_while_nothing_can_be_counted(view):
     view.render_state(replace(READY, run=replace(RUNNING, share=None, can_stop=False)))
-    assert view.run.bar.maximum() == 0
+    assert view.run.progress.bar.maximum() == 0
     assert not view.run.stop.isEnabled()
     assert view.run.discard.isEnabled()
 
@@ -184,7 +188,7 @@ def test_rendering_is_idempotent(view, run, qtbot):
 @pytest.mark.parametrize("wants", [True, False])
 def test_everything_fits_at_320_pixels(view, qtbot, run, wants):
     unfold(view)
-    state = replace(READY, run=run, wants_vgg=wants, question=Question("?", "Go on", "Discard"))
+    state = replace(READY, run=run, wants_vgg=wants, question=Question("?", "Continue", "Discard"))
     view.render_state(state)
     view.show_vgg(state)
     view.live.show_history(history())
@@ -211,81 +215,81 @@ def test_every_control_says_what_it_does(view, run):
     controls = [w for kind in kinds for w in view.findChildren(kind)]
     own = [w for w in controls if not w.objectName().startswith("qt_")]
     assert len(own) > 20
-    assert [w for w in own if not w.toolTip() and w.parent() is not view.uses.table] == []
+    assert [w for w in own if not w.toolTip() and w.parent() is not view.data.table] == []
 
 
 def test_the_base_follows_the_aim_until_one_is_picked(view):
     view.render_state(READY)
-    assert settings(view.part, view.how).base == "ssan-realistic"
-    view.how.faithful.click()
-    assert settings(view.part, view.how).base == "ssan-fidelity"
-    view.how.base.setCurrentIndex(2)
-    view.how.base.activated.emit(2)
-    view.how.natural.click()
-    assert settings(view.part, view.how).base == "mine"
+    assert read_settings(view.subset, view.options).base == "ssan-realistic"
+    view.options.faithful.click()
+    assert read_settings(view.subset, view.options).base == "ssan-fidelity"
+    view.options.base.setCurrentIndex(2)
+    view.options.base.activated.emit(2)
+    view.options.natural.click()
+    assert read_settings(view.subset, view.options).base == "mine"
     view.render_state(replace(READY, bases=BASES[:2]))
-    assert settings(view.part, view.how).base == "ssan-realistic"
+    assert read_settings(view.subset, view.options).base == "ssan-realistic"
 
 
 def test_what_is_set(view, qtbot):
-    view.part.reset(98)
+    view.subset.reset(98)
     view.render_state(READY)
-    view.how.style.setText("2e4")
-    view.how.minutes.setValue(3)
-    view.how.share.setValue(25)
-    view.how.device.setCurrentIndex(1)
-    view.how.apart.setChecked(False)
-    view.part.first.setValue(20)
-    view.part.region.setCurrentIndex(2)
-    found = settings(view.part, view.how)
+    view.options.texture.value = "2e4"
+    view.options.minutes.setValue(3)
+    view.options.share.value = 25
+    view.options.device.value = "cpu"
+    view.options.separate.value = False
+    view.subset.first.setValue(20)
+    view.subset.region.setCurrentIndex(2)
+    found = read_settings(view.subset, view.options)
     assert (found.minutes, found.share, found.style, found.feature) == (3, 0.25, 2e4, None)
-    assert (found.device, found.apart) == ("cpu", False)
+    assert (found.device, found.separate) == ("cpu", False)
     assert (found.first, found.last, found.region) == (20, 97, 2)
-    view.how.faithful.click()
-    assert settings(view.part, view.how).style is None
+    view.options.faithful.click()
+    assert read_settings(view.subset, view.options).style is None
 
 
 @pytest.mark.parametrize("text", ["1", "0.1, 1", "a, b, c", "0.1, -1, 0.1", "inf 1 1"])
 def test_a_style_balance_that_is_none_is_refused(view, text):
     view.render_state(READY)
-    assert settings(view.part, view.how).balance == (0.1, 1, 0.1)
-    view.how.balance.setText("0.2 1, 0")
-    assert settings(view.part, view.how).balance == (0.2, 1, 0)
-    view.how.balance.setText(text)
+    assert read_settings(view.subset, view.options).balance == (0.1, 1, 0.1)
+    view.options.balance.value = "0.2 1, 0"
+    assert read_settings(view.subset, view.options).balance == (0.2, 1, 0)
+    view.options.balance.value = text
     with pytest.raises(BadInput, match="three numbers"):
-        settings(view.part, view.how)
+        read_settings(view.subset, view.options)
 
 
 def test_a_weight_that_is_no_number_is_refused(view):
     view.render_state(READY)
-    view.how.style.setText("1e")
+    view.options.texture.value = "1e"
     with pytest.raises(BadInput, match="1e"):
-        settings(view.part, view.how)
+        read_settings(view.subset, view.options)
 
 
 def test_the_range_stays_a_range(view):
-    view.part.reset(10)
-    view.part.last.setValue(4)
-    view.part.first.setValue(7)
-    assert (view.part.first.value(), view.part.last.value()) == (7, 7)
-    view.part.last.setValue(2)
-    assert (view.part.first.value(), view.part.last.value()) == (2, 2)
+    view.subset.reset(10)
+    view.subset.last.setValue(4)
+    view.subset.first.setValue(7)
+    assert (view.subset.first.value(), view.subset.last.value()) == (7, 7)
+    view.subset.last.setValue(2)
+    assert (view.subset.first.value(), view.subset.last.value()) == (2, 2)
 
 
 def test_a_region_whose_layer_goes_is_all_again(view, qtbot):
     view.render_state(READY)
-    view.part.region.setCurrentIndex(2)
-    with qtbot.waitSignal(view.part.changed):
+    view.subset.region.setCurrentIndex(2)
+    with qtbot.waitSignal(view.subset.changed):
         view.render_state(replace(READY, regions=("Shapes",)))
-    assert settings(view.part, view.how).region == 0
+    assert read_settings(view.subset, view.options).region == 0
 
 
 def test_what_is_left_out_leads_to_its_slice(view, qtbot):
     view.render_state(READY)
-    view.uses.rest.unfold()
-    table = view.uses.table
+    view.data.rest.unfold()
+    table = view.data.table
     assert [table.item(n, 0).text() for n in range(2)] == ["3–5", "30–33"]
-    with qtbot.waitSignal(view.uses.chosen) as chosen:
+    with qtbot.waitSignal(view.data.chosen) as chosen:
         table.cellClicked.emit(1, 0)
     assert chosen.args == [32]
 
@@ -317,7 +321,7 @@ def test_another_run_starts_with_empty_curves(view):
 
 
 def test_an_interrupted_run_is_asked_about(view, qtbot):
-    state = replace(READY, question=Question("Unfinished training: em.", "Go on", "Discard"))
+    state = replace(READY, question=Question("Unfinished training: em.", "Continue", "Discard"))
     view.render_state(state)
     assert view.run.train.isEnabled()
     for button, answer in ((view.header.yes, True), (view.header.no, False)):
@@ -358,5 +362,5 @@ def test_a_file_that_exists_is_replaced_only_if_asked(view, tmp_path, monkeypatc
 
 
 def unfold(view):
-    for fold in (view.part, view.how.advanced, view.uses.rest, view.models, *view.live.folds):
+    for fold in (view.subset, view.options.folded, view.data.rest, view.models, *view.live.folds):
         fold.unfold()

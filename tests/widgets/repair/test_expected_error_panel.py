@@ -1,4 +1,4 @@
-"""The fold "Confidence", and the layer that it shows."""
+"""The fold "Expected error", and the layer that it shows."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_it_says_how_far_it_is_and_can_be_stopped(controller, held, notification
     panel.judge.click()
     assert not panel.progress.isHidden()
     assert panel.judge.isHidden()
-    assert "turn" in panel.progress.busy.text()
+    assert "Waiting" in panel.progress.busy.text()
     panel.progress.cancel.click()
     assert "Stopping" in panel.progress.busy.text()
     go.set()

@@ -16,9 +16,9 @@ from napari_ssan.widgets.repair.state import (
     repair_text,
     slice_megapixels,
     slices_text,
-    time_text,
     what_text,
 )
+from napari_ssan.widgets.shared.state import time_text
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,11 @@ def test_the_device_is_said_without_torch(monkeypatch):
     monkeypatch.setattr(module.sys, "platform", "linux")
     monkeypatch.setattr(module, "has_nvidia", lambda: False)
     text = device_text(choice, "auto", (512, 512), 10.0)
-    assert text == "Runs on CPU: no CUDA GPU · ~6 s a slice"
+    assert text == "Runs on the CPU: no CUDA GPU · ~6 s per slice"
     monkeypatch.setattr(module, "has_nvidia", lambda: True)
     assert device_text(choice, "auto", (512, 512), None) == "Runs on the GPU"
     text = device_text(choice, "cpu", (512, 512), 10.0)
-    assert text == "Runs on the CPU, as chosen · ~6 s a slice"
+    assert text == "Runs on the CPU, as chosen · ~6 s per slice"
     average = ModelChoice("Average", "", "average")
     assert "no model" in device_text(average, "auto", (512, 512), None)
 

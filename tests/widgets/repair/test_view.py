@@ -1,3 +1,8 @@
+"""The dock's widgets on their own: what they show, that it fits, and what they emit.
+
+Covers ``view``, ``panels``, ``marks_table``, and ``parts`` and ``header`` of ``widgets/shared``.
+"""
+
 from __future__ import annotations
 
 import subprocess
@@ -10,8 +15,9 @@ from qtpy.QtWidgets import QApplication, QPushButton
 
 from napari_ssan.session.marks import Row
 from napari_ssan.widgets.repair import view as module
-from napari_ssan.widgets.repair.state import DockState, ModelChoice, Question
+from napari_ssan.widgets.repair.state import DockState, ModelChoice
 from napari_ssan.widgets.repair.view import RepairView
+from napari_ssan.widgets.shared.state import Question
 
 MODELS = [
     ModelChoice("Faithful (bundled)", "L_1", "ssan", "m", 128, "CC BY-NC 4.0"),
@@ -195,9 +201,17 @@ def test_a_choice_of_devices_is_shown_where_there_is_one(qtbot):
 
 
 def test_asking(view, monkeypatch, tmp_path):
+    titles = []
     for end, known, expected in (("accept", 0, 1), ("accept", 3, 3), ("reject", 3, None)):
-        QTimer.singleShot(0, lambda end=end: getattr(QApplication.activeModalWidget(), end)())
+
+        def close(end=end):
+            dialog = QApplication.activeModalWidget()
+            titles.append(dialog.windowTitle())
+            getattr(dialog, end)()
+
+        QTimer.singleShot(0, close)
         assert view.ask_missing(5, known) == expected
+    assert titles == ["Missing slices"] * 3
     for typed, expected in (
         ("a", "a.ome.zarr"),
         ("a.ome.zarr", "a.ome.zarr"),
@@ -210,8 +224,8 @@ def test_asking(view, monkeypatch, tmp_path):
     assert view.ask_target(tmp_path, "x", ".tif") is None
     paths = [tmp_path / "a.tif", tmp_path / "a.synthetic.tif"]
     for count, end, said in (
-        (1, "Yes", "a.tif exists already"),
-        (2, "No", "a.tif and a.synthetic.tif exist already"),
+        (1, "Yes", "a.tif already exists"),
+        (2, "No", "a.tif and a.synthetic.tif already exist"),
     ):
         asked = []
 

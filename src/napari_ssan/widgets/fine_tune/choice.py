@@ -1,16 +1,21 @@
-"""Which stack is learned from, and what of it: follows the layers of a viewer."""
+"""The stack to learn from: follows the layers of a viewer, and makes requests for training.
+
+Only images and layers that a region may be drawn on are listed; layers that the repair dock
+made are left out.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Hashable
+from typing import TYPE_CHECKING
 
-from psygnal import Signal
+from psygnal import Signal, SignalInstance
 
 from napari_ssan.errors import BadInput
 from napari_ssan.finetune.config import AIMS, FineTuneConfig, cores
-from napari_ssan.widgets.fine_tune.core import Plan
-from napari_ssan.widgets.fine_tune.part import region_layers, window_finder
-from napari_ssan.widgets.fine_tune.state import EMPTY, Settings
+from napari_ssan.widgets.fine_tune.backend import TrainingRequest
+from napari_ssan.widgets.fine_tune.region import region_layers, window_finder
+from napari_ssan.widgets.fine_tune.state import Settings
 from napari_ssan.widgets.shared.layers import (
     earlier_repairs,
     go_to,
@@ -21,11 +26,16 @@ from napari_ssan.widgets.shared.layers import (
     voxel_text,
 )
 from napari_ssan.widgets.shared.sessions import SESSIONS
+from napari_ssan.widgets.shared.state import EMPTY
 
 if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+    from napari.utils.events import Event, EventEmitter
+
     from napari_ssan.stack.sections import SliceStack
 
-#: Events of Shapes and Labels layers that say that something was drawn.
+#: Events of Shapes and Labels layers after drawing.
 DRAWN = ("data", "paint", "labels_update")
 
 
@@ -34,39 +44,39 @@ class StackChoice:
 
     Parameters
     ----------
-    viewer : napari viewer
-        Whose layers.
+    viewer : ViewerModel
+        Has the layers.
 
     Attributes
     ----------
     layers, regions : list of layer
-        Images, and what may narrow them.
+        The images, and the layers with regions.
     layer : Image layer or None
-        The chosen one.
+        The chosen image.
     stack : SliceStack or None
-        Its stack, if it is one.
+        Its stack; None if it is not a stack.
     refusal : str
-        Why it is none, and what to do; else empty.
+        Why it is not a stack, and what to do; else empty.
     """
 
-    #: Another layer is chosen.
+    #: Another layer was chosen.
     chosen = Signal()
-    #: The layers to choose from are others.
+    #: The list of layers has changed.
     listed = Signal()
-    #: What is marked in the chosen stack, or drawn on the layer of the region, has changed.
+    #: The marks of the chosen stack, or the drawing of the region, have changed.
     drawn = Signal()
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self.layers: list[Any] = []
-        self.regions: list[Any] = []
-        self.layer: Any = None
+        self.layers: list[Layer] = []
+        self.regions: list[Layer] = []
+        self.layer: Layer | None = None
         self.stack: SliceStack | None = None
         self.refusal = EMPTY
-        self._watched: Any = None
+        self._watched: Layer | None = None
         self._strokes = 0
         layers = viewer.layers
-        self._events = [
+        self._events: list[tuple[EventEmitter | SignalInstance, Callable[..., None]]] = [
             (layers.events.inserted, self._on_layers),
             (layers.events.removed, self._on_layers),
             (layers.selection.events.active, self._on_active),
@@ -82,24 +92,24 @@ class StackChoice:
 
     @property
     def index(self) -> int:
-        """Place of the chosen one; -1 if there is none."""
+        """Index of the chosen image; -1 if there is none."""
         return self.layers.index(self.layer) if self.layer in self.layers else -1
 
     @property
     def info(self) -> str:
-        """Shape, voxel size and type."""
+        """Shape, voxel size and data type of the stack."""
         if self.stack is None:
             return ""
         shape = " × ".join(map(str, self.stack.source_shape))
         return f"shape {shape}\nvoxel {voxel_text(self.layer)}\n{self.stack.dtype}"
 
     def follow(self) -> None:
-        """Look at the viewer, for the first time."""
+        """Read the layers of the viewer for the first time."""
         self._on_layers()
         self._on_active()
 
     def choose(self, index: int) -> None:
-        """Choose a layer by its place in the list, in the viewer, too."""
+        """Choose a layer by its index, also in the viewer."""
         layer = self.layers[index]
         self._viewer.layers.selection.active = layer
         self._choose(layer)
@@ -109,15 +119,15 @@ class StackChoice:
         if self.stack is not None:
             go_to(self._viewer, self.layer, self.stack.z_axis, z)
 
-    def plan(self, settings: Settings) -> tuple[Plan, object]:
-        """Make a plan of what is set.
+    def request(self, settings: Settings) -> tuple[TrainingRequest, Hashable]:
+        """Make a request for training.
 
         Returns
         -------
-        plan : Plan
-            What is to be learned, and from what.
+        request : TrainingRequest
+            What to learn, and from what.
         key : hashable
-            Where it is the same, the same can be used.
+            Requests with the same key use the same slices.
 
         Raises
         ------
@@ -126,9 +136,9 @@ class StackChoice:
         """
         if self.layer is None:
             raise BadInput(EMPTY)
-        stack = stack_of(self.layer)  # anew, in case the layer was given other data
+        stack = stack_of(self.layer)  # again, in case the layer was given other data
         session = SESSIONS.of(self.layer)
-        defects = None if session is None else session.defects
+        marks = None if session is None else session.defects
         region = self._region(settings.region)
         config = FineTuneConfig(
             base=settings.base,
@@ -140,26 +150,26 @@ class StackChoice:
             feature=settings.feature,
             balance=settings.balance,
         )
-        plan = Plan(
+        request = TrainingRequest(
             config=config,
-            threads=None if settings.apart else cores(),
+            threads=None if settings.separate else cores(),
             stack=stack,
             title=str(self.layer.name),
             path=source_path(self.layer),
-            defects=defects,
+            marks=marks,
             synthetic=earlier_repairs(self.layer).numbers,
             first=settings.first,
             last=settings.last,
             window=window_finder(region, self.layer, stack),
         )
         what = (self.layer.unique_id, id(stack.data), self._strokes)
-        marks = None if defects is None else defects.to_json()
-        place = None if region is None else region.unique_id
-        key = (*what, marks, place, settings.first, settings.last, settings.base, settings.share)
-        return plan, key
+        marked = None if marks is None else marks.to_json()
+        where = None if region is None else region.unique_id
+        key = (*what, marked, where, settings.first, settings.last, settings.base, settings.share)
+        return request, key
 
     def watch(self, index: int) -> None:
-        """Hear of what is drawn on the layer at a place in the list of regions; 0 is none."""
+        """Follow the drawing on a layer, by its index in the list of regions; 0 is none."""
         region = self._region(index)
         if region is self._watched:
             return
@@ -168,12 +178,12 @@ class StackChoice:
         self._connect_region(True)
 
     def close(self) -> None:
-        """Let go of the viewer."""
+        """Stop following the viewer."""
         for event, callback in self._events:
             event.disconnect(callback)
         self._connect_region(False)
 
-    def _region(self, index: int) -> Any:
+    def _region(self, index: int) -> Layer | None:
         return self.regions[index - 1] if 0 < index <= len(self.regions) else None
 
     def _connect_region(self, on: bool) -> None:
@@ -184,7 +194,7 @@ class StackChoice:
             if event is not None:
                 (event.connect if on else event.disconnect)(self._on_drawn)
 
-    def _choose(self, layer: Any) -> None:
+    def _choose(self, layer: Layer | None) -> None:
         self.layer, self.stack, self.refusal = layer, None, ""
         if layer is None:
             self.refusal = EMPTY
@@ -195,7 +205,7 @@ class StackChoice:
                 self.refusal = str(error)
         self.chosen.emit()
 
-    def _on_layers(self, event: Any = None) -> None:
+    def _on_layers(self, event: Event | None = None) -> None:
         layers = list(self._viewer.layers)
         ids = {layer.unique_id for layer in layers}
         self.layers = [each for each in layers if is_image(each) and owner_of(each) not in ids]
@@ -204,15 +214,15 @@ class StackChoice:
         if self.layer not in self.layers:
             self._choose(self.layers[-1] if self.layers else None)
 
-    def _on_active(self, event: Any = None) -> None:
+    def _on_active(self, event: Event | None = None) -> None:
         active = self._viewer.layers.selection.active
         if active in self.layers and active != self.layer:
             self._choose(active)
 
-    def _on_marks(self, key: Any) -> None:
+    def _on_marks(self, key: object) -> None:
         if self.layer is not None and key == self.layer.unique_id:
             self.drawn.emit()
 
-    def _on_drawn(self, event: Any = None) -> None:
+    def _on_drawn(self, event: Event | None = None) -> None:
         self._strokes += 1
         self.drawn.emit()

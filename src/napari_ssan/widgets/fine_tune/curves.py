@@ -1,4 +1,7 @@
-"""Curves of a run: scores on held-out slices against what they must beat, and the loss by terms."""
+"""Curves of a run: scores on held-out slices against the baselines, and the loss by terms.
+
+What there is to draw is collected by `History`; this module only draws it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +10,11 @@ import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_ssan.widgets.fine_tune.history import Curve, History
-from napari_ssan.widgets.shared.parts import wrapped
+from napari_ssan.widgets.shared.parts import Column, wrapped
 
-#: Colours that can be told apart on light and dark, also by most who are colour-blind.
+#: Colours for light and dark themes that most colour-blind people can tell apart.
 BLUE, ORANGE, GREEN, PINK, SKY = "#3b8eea", "#e69f00", "#1fa97c", "#d06bb0", "#7cc7f2"
 HEIGHT = 86
 
@@ -26,11 +28,11 @@ class Line:
     name : str
         Of the value in the history.
     label : str
-        In the user's words.
+        In the legend.
     colour : str
-        As ``#rrggbb``; empty is that of the text.
+        As ``#rrggbb``; empty is the colour of the text.
     tooltip : str
-        What it is.
+        What it means.
     """
 
     name: str
@@ -40,11 +42,11 @@ class Line:
 
 
 TERMS = (
-    Line("total", "total", "", "The sum that training makes small"),
-    Line("pixel", "pixels", BLUE, "Difference of grey values from the real slice (Charbonnier)"),
+    Line("total", "total", "", "The sum that training minimizes"),
+    Line("pixel", "pixels", BLUE, "Difference in grey values from the real slice (Charbonnier)"),
     Line("structure", "structure", SKY, "One minus the structural similarity"),
-    Line("feature", "features", GREEN, "Difference of what VGG16 sees (feature reconstruction)"),
-    Line("style", "style", ORANGE, "Difference of texture from that of three slices"),
+    Line("feature", "features", GREEN, "Difference in features of VGG16 (feature reconstruction)"),
+    Line("style", "style", ORANGE, "Difference in texture from three slices"),
 )
 BALANCE = (
     Line("style_0", "before", BLUE, "Style balance, signed term of the slice before"),
@@ -58,8 +60,8 @@ GAMMAS = (
 )
 
 
-class Plot(QWidget):  # type: ignore[misc]
-    """A plot with its name and its legend above it, which looks like the dock around it.
+class Plot(Column):
+    """A plot with its title and legend above it, in the colours of the dock.
 
     Parameters
     ----------
@@ -68,10 +70,7 @@ class Plot(QWidget):  # type: ignore[misc]
     """
 
     def __init__(self, title: str, tooltip: str) -> None:
-        super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(1)
+        super().__init__(spacing=1)
         self._title = title
         self.legend = wrapped()
         self.legend.setTextFormat(Qt.TextFormat.RichText)
@@ -90,12 +89,11 @@ class Plot(QWidget):  # type: ignore[misc]
         self.graph.getAxis("bottom").enableAutoSIPrefix(False)
         self.graph.getAxis("bottom").setHeight(18)
         self._drawn: dict[str, pg.PlotDataItem] = {}
-        column.addWidget(self.legend)
-        column.addWidget(self.graph)
+        self.add(self.legend, self.graph)
         self._match_text()
 
     def draw(self, name: str, curve: Curve, colour: str, *, dashed: bool = False) -> None:
-        """Draw a curve, or draw it anew; an empty `colour` is that of the text."""
+        """Draw or redraw a curve; an empty `colour` is the colour of the text."""
         if name not in self._drawn:
             self._drawn[name] = self.graph.plot(connect="finite")
         style = Qt.PenStyle.DashLine if dashed else Qt.PenStyle.SolidLine
@@ -112,20 +110,23 @@ class Plot(QWidget):  # type: ignore[misc]
         self._drawn[name].setSymbolPen(None)
 
     def clear(self) -> None:
-        """Draw nothing."""
+        """Remove all curves."""
         self._drawn.clear()
         self.graph.clear()
 
     def explain(self, entries: Sequence[tuple[str, str]]) -> None:
-        """Say what the curves are: label and colour of each."""
+        """Fill the legend: label and colour of each curve."""
         ink = self._ink().name()
         parts = [f'<span style="color:{colour or ink}">{label}</span>' for label, colour in entries]
         self.legend.setText(" &nbsp;".join([f"<b>{self._title}</b>", *parts]))
 
-    def changeEvent(self, event: QEvent) -> None:  # noqa: N802
+    def changeEvent(self, event: QEvent | None) -> None:  # noqa: N802
         """Follow the theme."""
         super().changeEvent(event)
-        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+        if event is not None and event.type() in (
+            QEvent.Type.PaletteChange,
+            QEvent.Type.StyleChange,
+        ):
             self._match_text()
 
     def _ink(self) -> QColor:
@@ -140,42 +141,37 @@ class Plot(QWidget):  # type: ignore[misc]
             axis.setTextPen(self._ink())
 
 
-class ScorePlots(QWidget):  # type: ignore[misc]
-    """Scores on the held-out slices, with dashed lines at those of average and flow."""
+class ScorePlots(Column):
+    """Scores on the held-out slices, with dashed lines for average and optical flow."""
 
     def __init__(self) -> None:
-        super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
+        super().__init__(spacing=2)
         self.plots = {
-            "psnr": Plot("PSNR (dB)", "Likeness to the real slices in decibels; higher is better"),
-            "ssim": Plot("SSIM", "Likeness of structure, 1 is the same; higher is better"),
+            "psnr": Plot("PSNR (dB)", "Accuracy of the grey values in decibels; higher is better"),
+            "ssim": Plot("SSIM", "Similarity of structure; higher is better, 1 is identical"),
             "hf_ratio": Plot(
                 "Grain (1: as real)",
-                "Fine texture of the synthetic slices over that of the real ones: 1 is right, "
-                "less is too smooth. Natural texture gains here what it costs in decibels",
+                "Fine texture of the synthetic slices relative to the real ones: 1 is right, less "
+                "is too smooth. Natural texture gains grain and loses some decibels",
             ),
         }
-        self.figures = wrapped()
-        self.figures.setToolTip("The best so far, by what the aim asks for; it is what is kept")
+        self.figures = wrapped("The best model so far for this aim; this one is kept")
         first = self.plots["psnr"]
         first.explain([("━ yours", BLUE), ("┅ flow", ORANGE), ("┅ average", GREEN)])
         first.legend.setToolTip(
-            "Held-out slices are not trained on: each is synthesized from its neighbours and "
-            "compared with the real one. The dashed lines, of optical flow and of the average of "
-            "the neighbours, are what your model must beat"
+            "Held-out slices are not trained on. Each is synthesized from its neighbours and "
+            "compared with the real one. Your model should be above the dashed lines: optical "
+            "flow, and the average of the neighbours"
         )
-        for widget in (*self.plots.values(), self.figures):
-            column.addWidget(widget)
+        self.add(*self.plots.values(), self.figures)
 
     def clear(self) -> None:
-        """Draw nothing."""
+        """Remove all curves."""
         for plot in self.plots.values():
             plot.clear()
 
     def show_history(self, history: History) -> None:
-        """Draw what is known."""
+        """Draw a history."""
         last = max((v.step for v in history.validations), default=0)
         for metric, plot in self.plots.items():
             plot.setVisible(bool(history.validations))
@@ -193,42 +189,36 @@ class ScorePlots(QWidget):  # type: ignore[misc]
             f"Best: {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}, "
             f"grain {scores['hf_ratio']:.2f}"
             if best
-            else "They are looked at before the first step, and again and again."
+            else "Scores appear before the first step, and regularly during training."
         )
 
 
-class LossPlots(QWidget):  # type: ignore[misc]
+class LossPlots(Column):
     """The loss term by term, the signed terms of the style balance, and the attention's γ."""
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
         self.groups = (
-            (Plot("Loss", "What training makes small, term by term, as it enters the sum"), TERMS),
+            (Plot("Loss", "What training minimizes: the terms, and their sum"), TERMS),
             (
                 Plot(
                     "Style balance",
-                    "Texture measured against three slices, with its sign: the terms of the "
-                    "slices before and after keep the result from copying either",
+                    "Difference in texture from three slices, with its sign. The terms of the "
+                    "slices before and after keep the result from copying one of them",
                 ),
                 BALANCE,
             ),
-            (
-                Plot("Attention", "How much each stage of the attention (γ) contributes"),
-                GAMMAS,
-            ),
+            (Plot("Attention", "How much each stage of the attention (γ) contributes"), GAMMAS),
         )
-        for plot, _ in self.groups:
-            column.addWidget(plot)
+        self.add(*(plot for plot, _ in self.groups))
 
     def clear(self) -> None:
-        """Draw nothing."""
+        """Remove all curves."""
         for plot, _ in self.groups:
             plot.clear()
 
     def show_history(self, history: History) -> None:
-        """Draw what is known; a group that has no curve is hidden."""
+        """Draw a history; a plot without curves is hidden."""
         for plot, lines in self.groups:
             known = [line for line in lines if line.name in history.names]
             plot.setVisible(bool(known))

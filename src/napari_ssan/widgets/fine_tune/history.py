@@ -1,4 +1,7 @@
-"""What a training run has said so far, kept so that curves can be drawn of it. Knows no Qt."""
+"""The events of a training run so far, as data for its curves. Knows no Qt.
+
+Curves are thinned to `POINTS` when they are read, not when they are recorded.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,19 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.training.events import Compared, Event, Preview, Scores, StepDone, Validated
+from napari_ssan.training.events import Compared, Preview, Scores, StepDone, Validated
 
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
-#: A curve has no more points than this; each is the mean of those that it stands for.
+#: A longer curve is reduced to this number of points, each the mean of its steps.
 POINTS = 240
 
 
 class History:
     """The events of a run, step by step.
 
-    A run that goes back, after a loss that was no number or from its checkpoint,
-    forgets the steps that it takes again.
+    A run may go back to an earlier step, after a loss that is not a number or from its
+    checkpoint. The steps that it repeats are then forgotten.
 
     Attributes
     ----------
@@ -29,7 +32,7 @@ class History:
     baselines : mapping of str to mapping of str to float
         Scores of ``average`` and ``tvl1``.
     validations : list of Validated
-        In the order of their steps; the first is the network that training started from.
+        In the order of their steps; the first is of the base model.
     preview : Preview or None
         The last one.
     """
@@ -42,8 +45,8 @@ class History:
         self._steps: list[int] = []
         self._values: dict[str, list[float]] = {}
 
-    def take(self, event: Event) -> None:
-        """Remember an event, if there is anything in it to be drawn."""
+    def take(self, event: object) -> None:
+        """Record an event, if it has something to draw."""
         if isinstance(event, StepDone):
             self._step(event)
         elif isinstance(event, Validated):
@@ -56,17 +59,17 @@ class History:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What there are curves of: terms of the loss, and ``gamma_0`` and so on."""
+        """Names of the curves: terms of the loss, and ``gamma_0`` and so on."""
         return tuple(self._values)
 
     @property
     def best(self) -> Validated | None:
-        """The best validation after the start, as the run judged it."""
+        """The best validation after the start, by the judgement of the run."""
         best = [v for v in self.validations if v.best and v.step]
         return best[-1] if best else None
 
     def curve(self, name: str) -> Curve:
-        """Steps, and means of a value over them, (n,) each."""
+        """Steps and values of a curve, (n,) each."""
         steps = np.asarray(self._steps, float)
         values = np.asarray(self._values.get(name, ()), float)
         if not len(values):
@@ -75,13 +78,10 @@ class History:
             return steps, values
         starts = np.linspace(0, len(steps), POINTS, endpoint=False).astype(int)
         counts = np.diff([*starts, len(steps)])
-        return (
-            np.add.reduceat(steps, starts) / counts,
-            np.add.reduceat(values, starts) / counts,
-        )
+        return (np.add.reduceat(steps, starts) / counts, np.add.reduceat(values, starts) / counts)
 
     def scores(self, metric: str) -> Curve:
-        """Steps, and the score of the network on the held-out sections after them."""
+        """Steps, and the scores on the held-out sections after them, (n,) each."""
         known = [(v.step, v.scores[metric]) for v in self.validations if metric in v.scores]
         steps, values = np.array(known, float).reshape(-1, 2).T
         return steps, values

@@ -1,4 +1,4 @@
-"""The fold "My models": the user's own models, and what can be done with them."""
+"""The fold "My models": rename, export, import and delete the user's own models."""
 
 from __future__ import annotations
 
@@ -8,60 +8,64 @@ from pathlib import Path
 
 import psygnal
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QProgressBar
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
 
 from napari_ssan.network.model_card import card_text
 from napari_ssan.network.model_file import SUFFIX, ModelInfo
-from napari_ssan.widgets.fine_tune.core import Core
+from napari_ssan.widgets.fine_tune.backend import Backend
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.library import LIBRARY
-from napari_ssan.widgets.shared.parts import Fold, button, enable, narrow_list, pairs, say, wrapped
+from napari_ssan.widgets.shared.parts import (
+    Fold,
+    ProgressRow,
+    button,
+    enable,
+    narrow_list,
+    pairs,
+    wrapped,
+)
 from napari_ssan.workers import TaskQueue
 
 MODEL_FILE, PACKAGE = f"Model file (*{SUFFIX})", "bioimage.io package (*.zip)"
 
 
 class ModelsPanel(Fold):
-    """A list, and five buttons."""
+    """The list of models, the card of the chosen one, and four buttons."""
 
     rename_pressed = Signal(str)
     export_pressed = Signal(str)
     import_pressed = Signal()
     delete_pressed = Signal(str)
-    cancel_pressed = Signal()
 
     def __init__(self) -> None:
         super().__init__("My models", "The models that you have trained or imported")
-        self.models = narrow_list()
-        self.models.setToolTip("Your own models. They appear in the lists of both docks")
+        self.models = narrow_list("Your own models. Both docks list them")
         self.models.currentIndexChanged.connect(self._on_model)
         self.card = wrapped()
         self.card.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.card.setToolTip("What the model's card says; it travels with the file")
-        self.rename = button("Rename…", "Give the model another name; it stays the same model")
-        self.export = button(
-            "Export…", "Write the model to a file: our own kind, or a package for bioimage.io"
+        self.rename = button(
+            "Rename…", "Give the model another name", lambda: self.rename_pressed.emit(self.chosen)
         )
-        self.bring = button("Import…", "Copy a model from a file to your own models")
-        self.delete = button("Delete…", "Delete the model's file. Repairs made with it stay")
-        self.busy = wrapped()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
-        self.bar.setRange(0, 0)
-        self.rename.clicked.connect(lambda: self.rename_pressed.emit(self.chosen))
-        self.export.clicked.connect(lambda: self.export_pressed.emit(self.chosen))
-        self.bring.clicked.connect(lambda: self.import_pressed.emit())
-        self.delete.clicked.connect(lambda: self.delete_pressed.emit(self.chosen))
-        for widget in (self.models, self.card):
-            self.column.addWidget(widget)
-        self.column.addLayout(pairs(self.rename, self.export, self.bring, self.delete))
-        for widget in (self.busy, self.bar):
-            self.column.addWidget(widget)
+        self.export = button(
+            "Export…",
+            "Write the model to a file: our own format, or a package for bioimage.io",
+            lambda: self.export_pressed.emit(self.chosen),
+        )
+        self.bring = button(
+            "Import…", "Copy a model from a file to your own models", self.import_pressed.emit
+        )
+        self.delete = button(
+            "Delete…",
+            "Delete the model's file. Repairs made with it stay",
+            lambda: self.delete_pressed.emit(self.chosen),
+        )
+        self.progress = ProgressRow()
+        buttons = pairs(self.rename, self.export, self.bring, self.delete)
+        self.content.add(self.models, self.card, buttons, self.progress)
         self._cards: list[str] = []
         self._whole: list[str] = []
         self.show_models([], "")
-        self.show_busy("")
+        self.progress.show_progress("")
 
     @property
     def chosen(self) -> str:
@@ -69,7 +73,7 @@ class ModelsPanel(Fold):
         return str(self.models.currentText()) if self._cards else ""
 
     def show_models(self, infos: list[ModelInfo], chosen: str) -> None:
-        """List the user's models, and choose one if it is there."""
+        """List the user's models, and choose one if it is in the list."""
         kept = chosen or self.chosen
         self._cards = [card_line(info) for info in infos]
         self._whole = [card_text(info) for info in infos]
@@ -81,25 +85,20 @@ class ModelsPanel(Fold):
             enable(control, bool(infos))
         self._on_model()
 
-    def show_busy(self, text: str) -> None:
-        """Say what is going on; empty if nothing is."""
-        say(self.busy, text)
-        self.bar.setVisible(bool(text))
-
     def ask_name(self, name: str) -> str:
-        """Ask for another name of a model; empty if the user turned away."""
+        """Ask for a new name of a model; empty if the user cancels."""
         text, yes = QInputDialog.getText(self, "Rename the model", f"New name of {name}", text=name)
         return str(text).strip() if yes else ""
 
     def ask_file(self) -> str:
-        """Ask for a model file to import; empty if the user turned away."""
+        """Ask for a model file to import; empty if the user cancels."""
         kinds = f"Models (*{SUFFIX} *.zip)"
         return str(QFileDialog.getOpenFileName(self, "Import a model", "", kinds)[0])
 
     def ask_target(self, name: str) -> Path | None:
-        """Ask where to export to; the ending says as what. None if the user turned away."""
+        """Ask where to export to; the ending selects the format. None if the user cancels."""
         proposed = str(Path.home() / f"{name}{SUFFIX}")
-        silent = QFileDialog.Option.DontConfirmOverwrite  # it does not know the ending
+        silent = QFileDialog.Option.DontConfirmOverwrite  # asked below: the ending may be added
         path, kind = QFileDialog.getSaveFileName(
             self, "Export the model", proposed, f"{MODEL_FILE};;{PACKAGE}", "", silent
         )
@@ -109,15 +108,15 @@ class ModelsPanel(Fold):
             path += ".zip" if kind == PACKAGE else SUFFIX
         target = Path(path)
         if target.exists():
-            text = f"{target.name} exists already in {target.parent}. Replace it?"
+            text = f"{target.name} already exists in {target.parent}. Replace it?"
             answer = QMessageBox.question(self, "Export the model", text)
             if answer != QMessageBox.StandardButton.Yes:
                 return None
         return target
 
     def ask_delete(self, name: str) -> bool:
-        """Ask whether a model is to be deleted for good."""
-        text = f"Delete the model {name}? It cannot be brought back."
+        """Ask whether to delete a model."""
+        text = f"Delete the model {name}? This cannot be undone."
         answer = QMessageBox.question(self, "Delete the model", text)
         return bool(answer == QMessageBox.StandardButton.Yes)
 
@@ -133,19 +132,19 @@ class ModelsController:
 
     Parameters
     ----------
-    core : Core
-        What does it.
+    backend : Backend
+        Does the work.
     queue : TaskQueue
-        Where.
+        Runs it.
     panel : ModelsPanel
-        Where the user asks for it.
+        Lists them.
     """
 
-    #: The models are listed anew.
+    #: The list has been read again.
     changed = psygnal.Signal()
 
-    def __init__(self, core: Core, queue: TaskQueue, panel: ModelsPanel) -> None:
-        self._core, self._queue, self._panel = core, queue, panel
+    def __init__(self, backend: Backend, queue: TaskQueue, panel: ModelsPanel) -> None:
+        self._backend, self._queue, self._panel = backend, queue, panel
         self.models: list[ModelInfo] = []
         self._chosen = ""
         self._open = True
@@ -158,45 +157,44 @@ class ModelsController:
         LIBRARY.chosen.connect(self._on_chosen)
 
     def read(self) -> None:
-        """Read the list anew."""
+        """Read the list again."""
         notices: list[str] = []
-        task = self._queue.submit(lambda report, cancel: self._core.models(notices.append))
+        task = self._queue.submit(lambda report, cancel: self._backend.models(notices.append))
         task.succeeded.connect(partial(self._on_read, notices))
         task.failed.connect(messages.report)
 
     def rename(self, name: str) -> None:
-        """Ask for another name, and give it."""
+        """Ask for a new name, and rename a model."""
         new = self._panel.ask_name(name)
         if new and new != name:
-            self._do(
-                lambda: self._core.rename_model(name, new), "Renaming…", f"{name} is {new} now."
-            )
+            done = f"Renamed {name} to {new}."
+            self._do(lambda: self._backend.rename_model(name, new), "Renaming…", done)
 
     def export(self, name: str) -> None:
-        """Ask where to, and write a copy."""
+        """Ask for a file, and write a copy to it."""
         target = self._panel.ask_target(name)
         if target is not None:
             self._do(
-                lambda: self._core.export_model(name, target),
+                lambda: self._backend.export_model(name, target),
                 f"Writing {target.name}…",
                 f"Exported {name} to {target.name}.",
                 changes=False,
             )
 
     def bring(self) -> None:
-        """Ask for a file, and copy the model in it."""
+        """Ask for a file, and import the model in it."""
         path = self._panel.ask_file()
         if path:
             title = f"Reading {Path(path).name}…"
-            self._do(lambda: self._core.import_model(Path(path)), title, "Imported the model.")
+            self._do(lambda: self._backend.import_model(Path(path)), title, "Imported the model.")
 
     def delete(self, name: str) -> None:
-        """Ask, and delete."""
+        """Ask, and delete a model."""
         if self._panel.ask_delete(name):
-            self._do(lambda: self._core.delete_model(name), "Deleting…", f"Deleted {name}.")
+            self._do(lambda: self._backend.delete_model(name), "Deleting…", f"Deleted {name}.")
 
     def close(self) -> None:
-        """Hear and show no more."""
+        """Leave the panel alone from now on."""
         self._open = False
         LIBRARY.changed.disconnect(self.read)
         LIBRARY.chosen.disconnect(self._on_chosen)
@@ -205,7 +203,7 @@ class ModelsController:
         self, work: Callable[[], object], busy: str, done: str, *, changes: bool = True
     ) -> None:
         task = self._queue.submit(lambda report, cancel: work(), busy)
-        self._panel.show_busy(busy)
+        self._panel.progress.show_progress(busy)
         task.succeeded.connect(partial(self._on_done, done, changes))
         task.failed.connect(messages.report)
         task.ended.connect(self._on_ended)
@@ -219,7 +217,7 @@ class ModelsController:
 
     def _on_ended(self) -> None:
         if self._open:
-            self._panel.show_busy("")
+            self._panel.progress.show_progress("")
 
     def _on_chosen(self, path: Path) -> None:
         self._chosen = path.stem
@@ -237,11 +235,11 @@ class ModelsController:
 
 
 def card_line(info: ModelInfo) -> str:
-    """What matters of a model's card, in a line or two."""
+    """Summarize a model's card in a line or two."""
     card = info.card
     said = str(card.get("verdict") or card.get("summary") or "")
     base = f"from {card['base']}" if card.get("base") else ""
     loss = f"loss {card['loss']}" if card.get("loss") else ""
     made = ", ".join(part for part in (base, loss) if part)
     lines = [part[:1].upper() + part[1:] for part in (made, said) if part]
-    return "\n".join(lines) or "Its card says nothing."
+    return "\n".join(lines) or "Its card is empty."

@@ -1,20 +1,22 @@
-"""What the user sets in the dock "Fine-tune": what to learn from, and how."""
+"""What the user sets in the dock "Fine-tune": which part of the stack to learn from, and how.
+
+magicgui makes the controls of the advanced options. The others are plain Qt: entries with
+tooltips of their own, two radio buttons in a row, and a range of two boxes. So is the form:
+magicgui's container does not align its labels in napari's font.
+"""
 
 import math
 
-from qtpy.QtCore import QLocale, Qt, Signal
-from qtpy.QtGui import QDoubleValidator
+from magicgui.widgets import CheckBox, ComboBox, LineEdit, SpinBox, Widget
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QButtonGroup,
-    QCheckBox,
-    QComboBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
+    QLayout,
     QRadioButton,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,49 +24,35 @@ from napari_ssan.errors import BadInput
 from napari_ssan.finetune.config import AIMS as LOSSES
 from napari_ssan.finetune.config import PREFERRED
 from napari_ssan.losses.config import BETAS
-from napari_ssan.widgets.fine_tune.state import (
-    ADVICE,
-    AIMS,
-    Aim,
-    FineTuneState,
-    Settings,
-)
-from napari_ssan.widgets.shared.parts import Fold, narrow_list, wrapped
+from napari_ssan.widgets.fine_tune.state import ADVICE, AIMS, Aim, FineTuneState, Settings
+from napari_ssan.widgets.shared.parts import Column, Fold, fill, form, narrow_list, row, wrapped
 
-WHOLE = "whole sections"
-FITTING = "fitted"
+WHOLE = "whole slices"
 
 
-class PartPanel(Fold):
-    """A range of sections, and a region, to learn from."""
+class SubsetPanel(Fold):
+    """A range of slices, and a region, to learn from."""
 
     changed = Signal()
 
     def __init__(self) -> None:
         super().__init__(
             "Only a part of the stack",
-            "Learn from some of the slices, or from a part of each: where the tissue is that "
-            "you want repaired",
+            "Learn from some of the slices, or from a part of each slice: choose tissue like "
+            "the one you want to repair",
         )
         self.first, self.last = QSpinBox(), QSpinBox()
-        self.first.setToolTip("First slice to learn from; those before it are not read")
-        self.last.setToolTip("Last slice to learn from; those after it are not read")
-        self.region = narrow_list()
-        self.region.addItem(WHOLE)
-        self.region.setToolTip(
-            "Learn only from the rectangle around what is drawn on this Shapes or Labels layer, "
-            "in all slices"
+        self.first.setToolTip("First slice to learn from; earlier ones are not read")
+        self.last.setToolTip("Last slice to learn from; later ones are not read")
+        self.region = narrow_list(
+            "Learn only from the rectangle around the drawing on this Shapes or Labels layer, in "
+            "all slices"
         )
-        row = QHBoxLayout()
-        row.addWidget(self.first, 1)
-        row.addWidget(QLabel("to"))
-        row.addWidget(self.last, 1)
-        form = narrow_form()
-        form.addRow("Slices", row)
-        form.addRow("Region", self.region)
-        self.column.addLayout(form)
-        for box in (self.first, self.last):
-            box.valueChanged.connect(self._on_range)
+        self.region.addItem(WHOLE)
+        slices = row(self.first, QLabel("to"), self.last)
+        self.content.add(form({"Slices": slices, "Region": self.region}))
+        self.first.valueChanged.connect(lambda: self._on_range(self.last))
+        self.last.valueChanged.connect(lambda: self._on_range(self.first))
         self.region.activated.connect(lambda: self.changed.emit())
 
     def reset(self, sections: int) -> None:
@@ -87,42 +75,39 @@ class PartPanel(Fold):
             if self.region.currentText() != kept:
                 self.changed.emit()
 
-    def _on_range(self) -> None:
+    def _on_range(self, other: QSpinBox) -> None:
+        """Move the other end along, so that the first slice is never after the last."""
         if self.first.value() > self.last.value():
-            other = self.last if self.sender() is self.first else self.first
-            value = self.first.value() if other is self.last else self.last.value()
-            other.setValue(value)
-            return
-        self.changed.emit()
+            other.setValue(self.first.value() if other is self.last else self.last.value())
+        else:
+            self.changed.emit()
 
 
-class HowPanel(QWidget):  # type: ignore[misc]
-    """Model to start from, aim, time, and what is seldom changed."""
+class OptionsPanel(Column):
+    """Base model, aim, time and, folded away, advanced options."""
 
     changed = Signal()
 
     def __init__(self, devices: list[tuple[str, str]], minutes: float) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        form = narrow_form()
-        self.base = narrow_list()
-        self.base.setToolTip(
-            "The model that training starts from; it stays as it is, and what you train is a copy"
-        )
-        form.addRow("Start from", self.base)
-        form.addRow("Aim", self._build_aim())
-        form.addRow("Time", self._build_time(minutes))
+        self.base = narrow_list("The model to start from. It stays as it is: you train a copy")
+        self.base.activated.connect(self._on_base)
         self.advice = wrapped()
-        self.advanced = Fold("Advanced", "Weights, held-out slices, and where it runs")
-        self._build_advanced(devices)
-        column.addLayout(form)
-        column.addWidget(self.advice)
-        column.addWidget(self.advanced)
+        rows: dict[str, QWidget | QLayout] = {
+            "Start from": self.base,
+            "Aim": self._build_aim(),
+            "Time": self._build_time(minutes),
+        }
+        advanced = self._build_advanced(devices)
+        self.folded = Fold(
+            "Advanced",
+            "Weights, held-out slices, and where it runs",
+            advanced,
+            self.separate.native,
+        )
+        self.add(form(rows), self.advice, self.folded)
         self._names: tuple[str, ...] = ()
         self._picked = False
-        self.base.activated.connect(self._on_base)
         self._on_aim()
 
     @property
@@ -139,28 +124,25 @@ class HowPanel(QWidget):  # type: ignore[misc]
             return
         kept = self.base.currentData() if self._picked else None
         self._names = names
-        self.base.clear()
-        for number, base in enumerate(state.bases):
-            self.base.addItem(base.label, base.name)
-            self.base.setItemData(number, base.tooltip, Qt.ItemDataRole.ToolTipRole)
         self._picked = kept in names
         wanted = kept if self._picked else PREFERRED[LOSSES[self.aim]]
-        self.base.setCurrentIndex(max(self.base.findData(wanted), 0))
+        chosen = names.index(wanted) if wanted in names else 0
+        fill(self.base, [(base.label, base.name, base.tooltip) for base in state.bases], chosen)
 
     def _build_aim(self) -> QHBoxLayout:
         self.natural, self.faithful = (QRadioButton(AIMS[aim]) for aim in ("natural", "faithful"))
         self.natural.setToolTip(f"{ADVICE['natural']} Feature and style losses (L_s)")
         self.faithful.setToolTip(f"{ADVICE['faithful']} Pixel-wise loss (L_1)")
         self._aims = QButtonGroup(self)
-        row = QHBoxLayout()
-        row.setSpacing(12)
+        box = row()
+        box.setSpacing(12)
         for choice in (self.natural, self.faithful):
             self._aims.addButton(choice)
-            row.addWidget(choice)
-        row.addStretch()
+            box.addWidget(choice)
+        box.addStretch()
         self.natural.setChecked(True)
         self.natural.toggled.connect(self._on_aim)
-        return row
+        return box
 
     def _build_time(self, minutes: float) -> QHBoxLayout:
         self.minutes = QSpinBox()
@@ -168,65 +150,49 @@ class HowPanel(QWidget):  # type: ignore[misc]
         self.minutes.setValue(round(minutes))
         self.minutes.setSuffix(" min")
         self.minutes.setToolTip(
-            "How long to train; longer fits the stack better. Preparing and judging come on top. "
-            "You can stop at any time and keep the best so far"
+            "How long to train, without preparation and the final comparison. A longer time fits "
+            "the stack better. You can stop at any time and keep the best model so far"
         )
         self.minutes.valueChanged.connect(lambda: self.changed.emit())
         self.where = QLabel()
-        row = QHBoxLayout()
-        row.addWidget(self.minutes, 1)
-        row.addWidget(self.where)
-        return row
+        return row(self.minutes, self.where)
 
-    def _build_advanced(self, devices: list[tuple[str, str]]) -> None:
-        form = narrow_form()
-        self.share = QSpinBox()
-        self.share.setRange(5, 50)
-        self.share.setValue(15)
-        self.share.setSuffix(" %")
-        self.share.setToolTip(
-            "Share of the slices that is held out: not trained on, but used to judge whether "
-            "the model has become better"
+    def _build_advanced(self, devices: list[tuple[str, str]]) -> QFormLayout:
+        weight = (
+            "Weight of the {} loss. Leave empty for the calibrated default. A higher weight "
+            "gives more texture, but less accuracy pixel by pixel"
         )
-        self.style, self.feature = QLineEdit(), QLineEdit()
-        for edit, what in ((self.style, "style (texture), α₁"), (self.feature, "features, α₂")):
-            number = QDoubleValidator(0, 1e12, 12, edit)
-            number.setLocale(QLocale.c())
-            edit.setValidator(number)
-            edit.setPlaceholderText(FITTING)
-            edit.setToolTip(
-                f"Weight of the loss of {what}. Left empty, it is the one that fits the weights "
-                "of VGG16; more gives more texture, and less likeness pixel by pixel"
-            )
-            edit.editingFinished.connect(lambda: self.changed.emit())
-        self.balance = QLineEdit()
-        self.balance.setPlaceholderText(", ".join(f"{beta:g}" for beta in BETAS))
-        self.balance.setToolTip(
-            "Weights of the style of the previous, the wanted and the next slice, β: three "
-            "numbers. Left empty, they are the paper's"
+        self.share = SpinBox(
+            label="Held out (%)",
+            value=15,
+            min=5,
+            max=50,
+            tooltip="Share of the slices that are not trained on. They show whether the model "
+            "gets better",
         )
-        self.balance.editingFinished.connect(lambda: self.changed.emit())
-        self.device = QComboBox()
-        self.device.setToolTip("What computes: the GPU is many times faster")
-        for label, name in devices:
-            self.device.addItem(label, name)
-        self.apart = QCheckBox("In a process of its own")
-        self.apart.setChecked(True)
-        self.apart.setToolTip(
-            "Keeps the viewer smooth, and the GPU's memory is free as soon as it ends. Switch it "
-            "off if your system does not let programs start others"
+        self.texture = LineEdit(label="Style weight", tooltip=weight.format("style (texture, α₁)"))
+        self.feature = LineEdit(label="Feature weight", tooltip=weight.format("feature (α₂)"))
+        self.balance = LineEdit(
+            label="Style balance",
+            tooltip="Weights β of the style of the previous, the wanted and the next slice: three "
+            "numbers. Leave empty for those of the paper",
         )
-        self.apart.toggled.connect(lambda: self.changed.emit())
-        form.addRow("Held out", self.share)
-        form.addRow("Style weight", self.style)
-        form.addRow("Feature weight", self.feature)
-        form.addRow("Style balance", self.balance)
-        if len(devices) > 1:
-            form.addRow("Runs on", self.device)
-        self.advanced.column.addLayout(form)
-        self.advanced.column.addWidget(self.apart)
-        self.share.valueChanged.connect(lambda: self.changed.emit())
-        self.device.activated.connect(lambda: self.changed.emit())
+        self.device = ComboBox(
+            label="Runs on", choices=devices, tooltip="A GPU is many times faster"
+        )
+        self.separate = CheckBox(
+            text="In a separate process",
+            value=True,
+            tooltip="Keeps the viewer responsive, and frees the GPU's memory when training ends. "
+            "Switch it off if your system does not let programs start other programs",
+        )
+        edits, betas = (self.texture, self.feature, self.balance), (f"{b:g}" for b in BETAS)
+        for edit, hint in zip(edits, ("default", "default", ", ".join(betas)), strict=True):
+            edit.native.setPlaceholderText(hint)
+        fields: list[Widget] = [self.share, *edits, self.device]
+        for field in (self.share, *edits, self.device, self.separate):
+            field.changed.connect(lambda: self.changed.emit())
+        return form({f.label: f.native for f in fields[: None if len(devices) > 1 else -1]})
 
     def _on_base(self) -> None:
         self._picked = True
@@ -237,65 +203,59 @@ class HowPanel(QWidget):  # type: ignore[misc]
         preferred = self.base.findData(PREFERRED[LOSSES[self.aim]])
         if not self._picked and preferred >= 0:
             self.base.setCurrentIndex(preferred)
-        for edit in (self.style, self.feature, self.balance):
-            edit.setEnabled(self.aim == "natural")
+        for edit in (self.texture, self.feature, self.balance):
+            edit.enabled = self.aim == "natural"
         self.changed.emit()
 
 
-def settings(part: PartPanel, how: HowPanel) -> Settings:
-    """Return what is set.
+def read_settings(subset: SubsetPanel, options: OptionsPanel) -> Settings:
+    """Return what the user has set.
 
     Raises
     ------
     BadInput
-        If a weight is no number, or there are not three of the style balance.
+        If a weight is not a number, or the style balance is not three numbers.
     """
-    natural = how.aim == "natural"
+    natural = options.aim == "natural"
     return Settings(
-        base=str(how.base.currentData() or ""),
-        aim=how.aim,
-        minutes=float(how.minutes.value()),
-        share=how.share.value() / 100,
-        style=_number(how.style) if natural else None,
-        feature=_number(how.feature) if natural else None,
-        balance=_balance(how.balance) if natural else BETAS,
-        device=str(how.device.currentData()),
-        apart=how.apart.isChecked(),
-        first=part.first.value(),
-        last=part.last.value(),
-        region=max(part.region.currentIndex(), 0),
+        base=str(options.base.currentData() or ""),
+        aim=options.aim,
+        minutes=float(options.minutes.value()),
+        share=options.share.value / 100,
+        style=_weight(options.texture.value) if natural else None,
+        feature=_weight(options.feature.value) if natural else None,
+        balance=_balance(options.balance.value) if natural else BETAS,
+        device=str(options.device.value),
+        separate=bool(options.separate.value),
+        first=subset.first.value(),
+        last=subset.last.value(),
+        region=max(subset.region.currentIndex(), 0),
     )
 
 
-def narrow_form() -> QFormLayout:
-    """Rows of a name and a control, which fit a narrow dock."""
-    form = QFormLayout()
-    form.setContentsMargins(0, 0, 0, 0)
-    form.setHorizontalSpacing(6)
-    form.setVerticalSpacing(4)
-    form.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    return form
-
-
-def _number(edit: QLineEdit) -> float | None:
-    text = edit.text().strip()
-    if text and not edit.hasAcceptableInput():
-        raise BadInput(f"{text!r} is no weight: give a number such as 1e4, or leave it empty.")
-    return float(text) if text else None
-
-
-def _balance(edit: QLineEdit) -> tuple[float, float, float]:
-    text = edit.text().strip()
-    if not text:
-        return BETAS
+def _weights(text: str) -> list[float]:
+    """Numbers in a text, separated by commas or spaces; empty if one of them is no weight."""
     try:
-        before, wanted, after = (float(part) for part in text.replace(",", " ").split())
-        if not (min(before, wanted, after) >= 0 and math.isfinite(before + wanted + after)):
-            raise ValueError
+        found = [float(part) for part in text.replace(",", " ").split()]
     except ValueError:
+        return []
+    return found if all(0 <= each < math.inf for each in found) else []
+
+
+def _weight(text: str) -> float | None:
+    found = _weights(text)
+    if text.strip() and len(found) != 1:
         raise BadInput(
-            f"{text!r} is no style balance: give three numbers such as 0.1, 1, 0.1, or leave it "
-            "empty."
-        ) from None
-    return before, wanted, after
+            f"{text.strip()!r} is not a weight: give a number such as 1e4, or leave it empty."
+        )
+    return found[0] if found else None
+
+
+def _balance(text: str) -> tuple[float, float, float]:
+    found = _weights(text)
+    if text.strip() and len(found) != 3:
+        raise BadInput(
+            f"{text.strip()!r} is not a style balance: give three numbers such as 0.1, 1, 0.1, "
+            "or leave it empty."
+        )
+    return (found[0], found[1], found[2]) if found else BETAS

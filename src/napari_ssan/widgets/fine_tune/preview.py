@@ -1,28 +1,28 @@
-"""One held-out slice: real, as the base model makes it, and as training has come to make it."""
+"""Preview of one held-out slice: real, from the base model, and from the model in training."""
 
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel
 
 from napari_ssan.stack.sections import Array
 from napari_ssan.training.events import Preview
+from napari_ssan.widgets.shared.parts import Column
 
 HEIGHT = 132
 #: Grey values beyond these quantiles of the real slice are black and white.
 DARKEST, BRIGHTEST = 0.002, 0.998
-#: At first the middle of a slice is shown, so many pixels wide.
+#: Width in pixels of the middle of a slice, which is shown at first.
 WIDTH = 128
 REAL, NONE = "real", "No preview yet."
 
 
-class PreviewImages(QWidget):  # type: ignore[misc]
-    """Three views that move together: what is dragged or zoomed in one follows in the others."""
+class PreviewImages(Column):
+    """Three images that are moved and zoomed together."""
 
     def __init__(self) -> None:
-        super().__init__()
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
+        grid = QGridLayout()
+        super().__init__(grid)
         grid.setSpacing(3)
         self.caption = QLabel(NONE)
         grid.addWidget(self.caption, 0, 0, 1, 3)
@@ -31,8 +31,8 @@ class PreviewImages(QWidget):  # type: ignore[misc]
         self._boxes: list[pg.ViewBox] = []
         tips = (
             "The real slice, which is not trained on",
-            "Synthesized from its neighbours by the model that training started from",
-            "Synthesized from its neighbours by what training has come to",
+            "Synthesized from its neighbours by the base model",
+            "Synthesized from its neighbours by the model in training",
         )
         for column, (title, tip) in enumerate(zip((REAL, "before", "now"), tips, strict=True)):
             label = QLabel(title)
@@ -57,7 +57,7 @@ class PreviewImages(QWidget):  # type: ignore[misc]
         self._shown: Preview | None = None
 
     def show_preview(self, preview: Preview | None) -> None:
-        """Show a preview; the part that is looked at stays."""
+        """Show a preview; position and zoom stay."""
         if preview is self._shown:
             return
         first = self._shown is None
@@ -89,6 +89,6 @@ class PreviewImages(QWidget):  # type: ignore[misc]
 
 
 def _levels(real: Array) -> tuple[float, float]:
-    """What is shown black and what white."""
+    """Grey values that are shown black and white."""
     low, high = np.quantile(real, (DARKEST, BRIGHTEST))
     return float(low), float(max(high, low + 1e-6))

@@ -1,20 +1,31 @@
-"""Training as it is seen: Train, how far it is, the curves, and what has come of it."""
+"""Training as the user sees it: buttons and progress, live curves, and the result."""
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QProgressBar, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QLineEdit
 
 from napari_ssan.widgets.fine_tune.curves import LossPlots, ScorePlots
 from napari_ssan.widgets.fine_tune.history import History
 from napari_ssan.widgets.fine_tune.preview import PreviewImages
 from napari_ssan.widgets.fine_tune.state import FineTuneState
-from napari_ssan.widgets.shared.parts import Fold, button, enable, heading, pairs, say, wrapped
+from napari_ssan.widgets.shared.parts import (
+    Column,
+    Fold,
+    ProgressRow,
+    button,
+    enable,
+    heading,
+    pairs,
+    row,
+    say,
+    wrapped,
+)
 
 #: Steps of the bar.
 STEPS = 1000
 
 
-class RunPanel(QWidget):  # type: ignore[misc]
-    """The button, which becomes two, and how far training is."""
+class RunPanel(Column):
+    """The button Train or, during training, two buttons to end it and the progress."""
 
     train_pressed = Signal()
     stop_pressed = Signal()
@@ -22,38 +33,26 @@ class RunPanel(QWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        self.about, self.busy, self.notes = wrapped(), wrapped(), wrapped()
-        self.about.setToolTip("The training that runs. It has a copy of the slices that it uses")
-        self.notes.setToolTip("What the training had to say")
+        self.about = wrapped("The running training. It works on its own copy of the slices")
+        self.notes = wrapped("Notices of the training")
         self.train = button(
             "Train",
-            "Train a copy of the model on this stack. The stack and the model stay as they are; "
-            "training goes on when the dock is closed",
+            "Train a copy of the model on this stack. The stack and the model stay as they are. "
+            "Training continues when the dock is closed",
+            self.train_pressed.emit,
         )
         self.stop = button(
             "Stop and keep best",
-            "End training now; the network that did best on the held-out slices is judged and "
+            "End training now. The best model so far is compared with the base model and "
             "offered to you",
+            self.stop_pressed.emit,
         )
-        self.discard = button("Discard", "End training now, and keep nothing of it")
-        self.train.clicked.connect(lambda: self.train_pressed.emit())
-        self.stop.clicked.connect(lambda: self.stop_pressed.emit())
-        self.discard.clicked.connect(lambda: self.discard_pressed.emit())
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(12)
-        self.during = QWidget()
-        inside = QVBoxLayout(self.during)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.setSpacing(4)
-        inside.addLayout(pairs(self.stop, self.discard))
-        inside.addWidget(self.bar)
-        inside.addWidget(self.busy)
-        for widget in (self.about, self.train, self.during, self.notes):
-            column.addWidget(widget)
+        self.discard = button(
+            "Discard", "End training now, and delete its result", self.discard_pressed.emit
+        )
+        self.progress = ProgressRow()
+        self.during = Column(pairs(self.stop, self.discard), self.progress, spacing=4)
+        self.add(self.about, self.train, self.during, self.notes)
 
     def render_state(self, state: FineTuneState) -> None:
         """Show a state."""
@@ -62,37 +61,42 @@ class RunPanel(QWidget):  # type: ignore[misc]
         self.train.setVisible(run.phase == "idle")
         enable(self.train, state.can_train)
         self.during.setVisible(run.phase == "running")
-        self.busy.setText(run.busy)
-        self.busy.setToolTip(run.details)
-        self.bar.setRange(0, 0 if run.share is None else STEPS)
-        self.bar.setValue(round(STEPS * (run.share or 0)))
+        total = 0 if run.share is None else STEPS
+        self.progress.show_progress(run.busy, round(STEPS * (run.share or 0)), total)
+        self.progress.busy.setToolTip(run.details)
         enable(self.stop, run.can_stop)
         enable(self.discard, run.can_discard)
         say(self.notes, run.notes)
 
 
-class LivePanel(QWidget):  # type: ignore[misc]
-    """Curves and preview; each is drawn only while it is open."""
+class LivePanel(Column):
+    """Curves and preview. Each is drawn only while its fold is open."""
 
     def __init__(self) -> None:
-        super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
+        super().__init__(spacing=2)
         self.scores, self.losses, self.preview = ScorePlots(), LossPlots(), PreviewImages()
         self.folds = (
-            Fold("Held-out slices", "How well it does on slices that it does not see", True),
-            Fold("Losses", "What training makes small, term by term"),
-            Fold("Preview", "A held-out slice: real, before, and as it is synthesized now", True),
+            Fold(
+                "Held-out slices",
+                "Quality on slices that are not trained on",
+                self.scores,
+                is_open=True,
+            ),
+            Fold("Losses", "What training minimizes, term by term", self.losses),
+            Fold(
+                "Preview",
+                "A held-out slice: real, from the base model, and from the model in training",
+                self.preview,
+                is_open=True,
+            ),
         )
-        for fold, content in zip(self.folds, (self.scores, self.losses, self.preview), strict=True):
-            fold.column.addWidget(content)
+        for fold in self.folds:
             fold.toggled.connect(self._draw)
-            column.addWidget(fold)
+        self.add(*self.folds)
         self._history = History()
 
     def show_history(self, history: History) -> None:
-        """Draw what is known of a run, where it is open."""
+        """Draw the history of a run in the open folds."""
         if history is not self._history:
             self._history = history
             self.scores.clear()
@@ -110,44 +114,35 @@ class LivePanel(QWidget):  # type: ignore[misc]
             self.preview.show_preview(self._history.preview)
 
 
-class VerdictPanel(QWidget):  # type: ignore[misc]
-    """What has come of it, and whether to use it."""
+class VerdictPanel(Column):
+    """The result, and whether to use it."""
 
     use_pressed = Signal(str)
     keep_base_pressed = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 4)
-        column.setSpacing(5)
-        self.about, self.text = wrapped(), wrapped()
-        self.text.setToolTip(
-            "Whole held-out slices, synthesized from their neighbours as a repair does it, by the "
-            "base model and by yours, and compared with the real ones"
+        super().__init__(heading("3  Result"))
+        self.column.setContentsMargins(0, 0, 0, 4)
+        self.about = wrapped()
+        self.text = wrapped(
+            "Held-out slices were synthesized from their neighbours, by the base model and by "
+            "yours, and compared with the real ones"
         )
         self.name = QLineEdit()
         self.name.setMaxLength(80)
-        self.name.setToolTip("What your model is called in the lists; it can be renamed later")
-        self.named = QWidget()
-        row = QHBoxLayout(self.named)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("Name"))
-        row.addWidget(self.name, 1)
-        self.use = button("Use it", "Save the model under this name, and choose it for repairs")
+        self.name.setToolTip("Name of your model in the lists. You can rename it later")
+        self.named = Column(row(QLabel("Name"), self.name))
+        self.use = button("Use it", "Save the model under this name, and use it for repairs")
         self.keep_base = button(
-            "Keep base", "Leave everything as it was; what was trained is thrown away"
+            "Keep base",
+            "Delete the trained model and keep the base model",
+            self.keep_base_pressed.emit,
         )
-        self.use.clicked.connect(lambda: self.use_pressed.emit(self.name.text()))
-        self.name.returnPressed.connect(lambda: self.use_pressed.emit(self.name.text()))
-        self.keep_base.clicked.connect(lambda: self.keep_base_pressed.emit())
-        answers = QHBoxLayout()
+        for signal in (self.use.clicked, self.name.returnPressed):
+            signal.connect(lambda: self.use_pressed.emit(self.name.text()))
+        answers = row(self.use, self.keep_base)
         answers.setSpacing(4)
-        answers.addWidget(self.use, 1)
-        answers.addWidget(self.keep_base, 1)
-        for widget in (heading("3  Result"), self.about, self.text, self.named):
-            column.addWidget(widget)
-        column.addLayout(answers)
+        self.add(self.about, self.text, self.named, answers)
         self._proposed = ""
 
     def render_state(self, state: FineTuneState) -> None:

@@ -1,4 +1,7 @@
-"""What the dock "Fine-tune" shows, in words. Knows neither Qt nor napari."""
+"""What the dock "Fine-tune" shows, in words. Knows neither Qt nor napari.
+
+The view renders a `FineTuneState`; the controller makes it. `Settings` go the other way.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from napari_ssan.widgets.repair.state import HeaderState, time_text
+from napari_ssan.widgets.shared.state import HeaderState, time_text
 
 Aim = Literal["natural", "faithful"]
 Phase = Literal["idle", "running", "judged"]
 
 AIMS: dict[Aim, str] = {"natural": "Natural texture", "faithful": "Faithful"}
 ADVICE: dict[Aim, str] = {
-    "natural": "Grain and contrast like the neighbours': to look at, beside real slices.",
-    "faithful": "Closest to the real slice pixel by pixel, but smooth: to segment, and to measure.",
+    "natural": "Grain and contrast like the neighbours. For viewing next to real slices.",
+    "faithful": "Closest to the real slice in each pixel, but smooth. For segmenting or measuring.",
 }
-#: What a name of a stack may end in.
+#: Endings of file names that a stack may be named after.
 ENDINGS = re.compile(r"(\.ome)?\.(tiff?|zarr|h5|hdf5?)$", re.IGNORECASE)
-EMPTY = "Open a stack, or try the sample."
-WITHOUT = "Without VGG16 it learns pixels alone: smoother than natural texture."
+WITHOUT = "Without VGG16, only pixels are compared: the result is smoother than natural texture."
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,9 @@ class Base:
     Attributes
     ----------
     name : str
-        By which the core knows it.
+        Of its file.
     label, tooltip : str
-        In plain words, and what its card says.
+        Its name in plain words, and its description.
     """
 
     name: str
@@ -49,23 +51,23 @@ class Settings:
     base : str
         Name of the model to start from; empty if there is none.
     aim : {"natural", "faithful"}
-        What matters.
+        What matters to the user.
     minutes : float
-        Budget.
+        Training time.
     share : float
-        Of the sections, held out to judge by.
+        Share of the sections that is held out for validation, 0 to 1.
     style, feature : float or None
-        Weights of the loss; None takes those that fit.
+        Weights of the losses; None is the calibrated default.
     balance : (float, float, float)
         Weights of the style of the previous, the wanted and the next section.
     device : str
         As for :func:`napari_ssan.repair`.
-    apart : bool
-        Whether to train in a process of its own.
+    separate : bool
+        Whether to train in a separate process.
     first, last : int
         Sections to learn from, both included.
     region : int
-        Place in the list of layers; 0 is the whole section.
+        Index in the list of layers; 0 is the whole section.
     """
 
     base: str
@@ -76,7 +78,7 @@ class Settings:
     feature: float | None
     balance: tuple[float, float, float]
     device: str
-    apart: bool
+    separate: bool
     first: int
     last: int
     region: int
@@ -84,30 +86,30 @@ class Settings:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Sections that are not learned from, and why."""
+    """Sections that are not trained on, and why."""
 
     sections: tuple[int, ...]
     reason: str
 
 
 @dataclass(frozen=True)
-class Uses:
-    """What a training would use, and cost.
+class TrainingData:
+    """What a training would learn from, and its cost.
 
     Attributes
     ----------
     text : str
-        What is used, what is being found out, or why nothing can be.
+        What is used, or why nothing can be used.
     cost : str
-        How long it takes, and what is compared.
+        Time, steps and loss.
     left_out : tuple of LeftOut
         What is not used.
-    busy : bool
-        Whether it is being found out.
+    busy : str
+        What is being checked; empty if nothing is.
     done, total : int
-        How far that is; a total of 0 is a bar that only moves.
+        Progress; if the total is 0 the bar only moves.
     offer : bool
-        Whether to offer to find out, where that would take long.
+        Whether to offer the check, because it would take long.
     ready : bool
         Whether training can begin, as far as is known.
     """
@@ -115,7 +117,7 @@ class Uses:
     text: str = ""
     cost: str = ""
     left_out: tuple[LeftOut, ...] = ()
-    busy: bool = False
+    busy: str = ""
     done: int = 0
     total: int = 0
     offer: bool = False
@@ -129,23 +131,23 @@ class RunState:
     Attributes
     ----------
     phase : {"idle", "running", "judged"}
-        Judged: there is a verdict that waits for the user.
+        Judged: there is a result, and the user has to decide on it.
     about : str
-        What is trained on, from what, how long.
+        Stack, aim, base model and time.
     busy : str
-        What is going on.
+        What is being done.
     share : float or None
-        How far it is, 0 to 1; None is a bar that only moves.
+        Progress, 0 to 1; if it is None the bar only moves.
     can_stop, can_discard : bool
         What can be pressed.
     notes, details : str
-        What the run had to say while it trained, and before that.
+        Notices of the run while it trained, and before.
     verdict : str
-        What has come of it.
+        The result.
     better : bool
         Whether there is a model to keep.
     name : str
-        Proposed for it.
+        Proposed for the model.
     """
 
     phase: Phase = "idle"
@@ -163,24 +165,24 @@ class RunState:
 
 @dataclass(frozen=True)
 class FineTuneState(HeaderState):
-    """All that the view needs beside its head; rendering it twice changes nothing.
+    """All that the view shows. Rendering it twice changes nothing.
 
-    The question of the head is whether to go on with a run that was interrupted.
+    The question of the header is whether to continue a run that was interrupted.
 
     Attributes
     ----------
     regions : tuple of str
-        Layers whose shapes or labels may narrow what is learned from.
+        Layers whose shapes or labels may limit the region to learn from.
     bases : tuple of Base
-        What training may start from.
+        The models to start from.
     where, where_why : str
-        Where it runs, in a word, and why.
+        Where training will run, in a word, and why.
     without : bool
-        Whether VGG16 is wanted and absent, and the user has taken to go without.
+        Whether the user has decided to train without VGG16.
     wants_vgg : bool
-        Whether the user has still to say where VGG16 comes from.
-    uses : Uses
-        What a training would use, and cost.
+        Whether the user has to decide where to get VGG16 from.
+    data : TrainingData
+        What a training would learn from, and its cost.
     run : RunState
         The training.
     """
@@ -191,39 +193,39 @@ class FineTuneState(HeaderState):
     where_why: str = ""
     without: bool = False
     wants_vgg: bool = False
-    uses: Uses = Uses()
+    data: TrainingData = TrainingData()
     run: RunState = RunState()
 
     @property
     def can_train(self) -> bool:
         """Whether Train can be pressed."""
-        return not self.refusal and self.uses.ready and not self.wants_vgg and bool(self.bases)
+        return not self.refusal and self.data.ready and not self.wants_vgg and bool(self.bases)
 
 
 def about_text(stack: str, aim: str, base: str, minutes: float) -> str:
-    """Say what a run is about, in two lines."""
+    """Describe a run in two lines."""
     return f"{stack}\n{aim}, from {base}, {minutes:g} min"
 
 
 def step_text(step: int, seconds_left: float, memory: str = "") -> str:
-    """Say how far training is."""
-    left = f"{time_text(seconds_left)} left" if seconds_left >= 1 else "nearly done"
+    """Progress of training."""
+    left = f"{time_text(seconds_left)} left" if seconds_left >= 1 else "almost done"
     return " · ".join(part for part in (f"step {step}", left, memory) if part)
 
 
 def share_text(text: str, done: int, total: int) -> str:
-    """Say what is prepared, and how much of it is done."""
+    """What is being done, and how much of it is done."""
     sentence = text[:1].upper() + text[1:]
     return f"{sentence}, {100 * done // total} %" if total else f"{sentence}…"
 
 
 def megabytes_text(done: int, total: int) -> str:
-    """Say how much of a download is there."""
+    """Progress of a download."""
     return f"Downloading VGG16: {done / 2**20:.0f} of {total / 2**20:.0f} MB"
 
 
 def ranges_text(sections: Sequence[int]) -> str:
-    """Say which sections, as in ``3, 10–14``."""
+    """List sections, as in ``3, 10–14``."""
     parts: list[list[int]] = []
     for z in sorted(set(sections)):
         if parts and z == parts[-1][-1] + 1:

@@ -1,10 +1,14 @@
-"""Training, which goes on while docks come and go: one run at a time in a viewer."""
+"""Training in a viewer: one run at a time, which continues while docks are closed and opened.
+
+A dock shows `Trainer.state` and `Trainer.history`. The training itself runs in a worker or,
+by default, in a separate process; what it reports arrives in the GUI thread.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from psygnal import Signal
 from qtpy.QtCore import QCoreApplication
@@ -13,7 +17,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
 from napari_ssan.finetune.events import Judging, MemoryUsed
 from napari_ssan.training.events import Preparing, RolledBack, StepDone
-from napari_ssan.widgets.fine_tune.core import Core, Plan
+from napari_ssan.widgets.fine_tune.backend import Backend, TrainingRequest
 from napari_ssan.widgets.fine_tune.history import History
 from napari_ssan.widgets.fine_tune.state import (
     RunState,
@@ -24,7 +28,8 @@ from napari_ssan.widgets.fine_tune.state import (
 )
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.library import LIBRARY
-from napari_ssan.workers import Task, TaskQueue
+from napari_ssan.widgets.shared.state import WAITING
+from napari_ssan.workers import Report, Task, TaskQueue, Work
 
 if TYPE_CHECKING:
     from napari_ssan.finetune.division import Division
@@ -32,35 +37,35 @@ if TYPE_CHECKING:
     from napari_ssan.finetune.verdict import Verdict
     from napari_ssan.network.model_file import ModelInfo
 
-BUSY = "A training runs already: stop or discard it first."
-UNDECIDED = "Decide on the last result first: use it, or keep the base."
+BUSY = "A training is already running: stop or discard it first."
+UNDECIDED = "Decide on the last result first: use it, or keep the base model."
 
 
 @dataclass(frozen=True)
-class Begun:
+class RunStarted:
     """The run has a folder: from now on it survives a crash."""
 
     run: Run
 
 
 class Trainer:
-    """Works on a run, and holds what docks show of it.
+    """Trains, and holds what docks show of the training.
 
     Parameters
     ----------
-    core : Core
-        What does the work.
+    backend : Backend
+        Does the work.
     """
 
-    #: Phase or words have changed.
+    #: The phase or a text has changed.
     changed = Signal()
-    #: Only figures have changed; this comes often.
+    #: Only the progress or a curve has changed; this comes often.
     progressed = Signal()
-    #: Runs that are on disk may have come or gone.
+    #: The list of runs on disk may have changed.
     released = Signal()
 
-    def __init__(self, core: Core) -> None:
-        self.core = core
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
         self.history = History()
         self.run: Run | None = None
         self.verdict: Verdict | None = None
@@ -75,19 +80,19 @@ class Trainer:
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close)
-        #: For training, for what takes seconds, and for downloads, which may take long.
-        self.training, self.errands, self.fetching = TaskQueue(), TaskQueue(), TaskQueue()
+        #: For training, for work that takes seconds, and for downloads.
+        self.training, self.quick, self.downloads = TaskQueue(), TaskQueue(), TaskQueue()
 
     @property
     def state(self) -> RunState:
-        """What there is to show."""
+        """What a dock shows."""
         if self.verdict is not None and self.run is not None:
             said = self.verdict.text[:1].upper() + self.verdict.text[1:]
             return RunState(
                 phase="judged",
                 about=self._about(),
                 notes=self.verdict.reason,
-                verdict=f"{said}; use it?" if self.verdict.better else said,
+                verdict=f"{said}. Use it?" if self.verdict.better else said,
                 better=self.verdict.better,
                 name=model_name(self.run.title, self.run.aim),
             )
@@ -104,49 +109,49 @@ class Trainer:
             details="\n".join(self._details),
         )
 
-    def begin(self, plan: Plan, division: Division | None, apart: bool) -> None:
-        """Begin a run.
+    def begin(self, request: TrainingRequest, division: Division | None, separate: bool) -> None:
+        """Start a run.
 
         Parameters
         ----------
-        plan : Plan
-            What is asked for.
+        request : TrainingRequest
+            What to learn, and from what.
         division : Division or None
-            What is known to be of use; None to look first.
-        apart : bool
-            Whether to train in a process of its own.
+            Result of the check of the slices; None to check first.
+        separate : bool
+            Whether to train in a separate process.
 
         Raises
         ------
         BadInput
-            If another run is at work, or waits for a decision.
+            If another run is training, or waits for a decision.
         """
-        core, stop = self.core, self._ready(plan.title)
+        backend, stop = self.backend, self._ready(request.title)
 
-        def work(report: Any, cancel: Flag) -> Verdict:
-            found = division or core.divide(plan, report, cancel)
-            run = core.begin(found, plan, report, cancel)
-            report(Begun(run))
-            return core.train(run, apart, report, cancel, stop)
+        def work(report: Report, cancel: Flag) -> Verdict:
+            found = division or backend.divide(request, report, cancel)
+            run = backend.begin(found, request, report, cancel)
+            report(RunStarted(run))
+            return backend.train(run, separate, report, cancel, stop)
 
         self._start(work)
 
-    def resume(self, run: Run, apart: bool) -> None:
-        """Go on with a run that was interrupted, or show what came of it.
+    def resume(self, run: Run, separate: bool) -> None:
+        """Continue a run that was interrupted, or show the result of a finished one.
 
         Raises
         ------
         BadInput
-            If another run is at work, or waits for a decision.
+            If another run is training, or waits for a decision.
         """
-        core, stop = self.core, self._ready(run.title)
+        backend, stop = self.backend, self._ready(run.title)
         self.run, self.verdict = run, run.verdict
         if self.verdict is None:
-            self._start(lambda report, cancel: core.train(run, apart, report, cancel, stop))
+            self._start(lambda report, cancel: backend.train(run, separate, report, cancel, stop))
         self.changed.emit()
 
     def stop(self) -> None:
-        """End training, and keep the best."""
+        """End training, and keep the best model."""
         if self._task is not None and self._stepped and not self._ending:
             self._ending = True
             self._stop.set()
@@ -154,7 +159,7 @@ class Trainer:
             self.changed.emit()
 
     def discard(self) -> None:
-        """End training, and keep nothing."""
+        """End training, and delete its result."""
         if self._task is not None:
             self._discarding = self._ending = True
             self._task.cancel()
@@ -162,32 +167,32 @@ class Trainer:
             self.changed.emit()
 
     def keep(self, name: str) -> None:
-        """Make the result one of the user's models, and choose it for repairs."""
+        """Save the result as one of the user's models, and choose it for repairs."""
         run = self.run
         if run is None or self.verdict is None or not self.verdict.better or self._ending:
             return
         self._ending = True
-        task = self.errands.submit(lambda report, cancel: run.keep(name), "Saving the model…")
+        task = self.quick.submit(lambda report, cancel: run.keep(name), "Saving the model…")
         task.succeeded.connect(self._on_kept)
         task.failed.connect(self._on_not_kept)
 
     def keep_base(self) -> None:
-        """Throw away what was trained."""
+        """Delete the result."""
         if self.verdict is not None and not self._ending:
             self._throw_away()
 
     def close(self) -> None:
-        """Leave off with a checkpoint, and wait for that; the viewer may be gone already."""
+        """Stop with a checkpoint, and wait for it. The viewer may be gone already."""
         if self.closed:
             return
         self.closed = True
-        for queue in (self.training, self.fetching, self.errands):
+        for queue in (self.training, self.downloads, self.quick):
             queue.close()
 
     # ---- within
 
     def _ready(self, title: str) -> Flag:
-        """Forget the last run; returns the flag that stops the next."""
+        """Forget the last run. Returns the flag that stops the next one."""
         if self._task is not None or self.verdict is not None:
             raise BadInput(BUSY if self._task is not None else UNDECIDED)
         self.history, self.run, self._stop = History(), None, Flag()
@@ -196,8 +201,8 @@ class Trainer:
         self._stepped = self._ending = self._discarding = False
         return self._stop
 
-    def _start(self, work: Any) -> None:
-        self._busy, self._share = "Waiting for its turn…", None
+    def _start(self, work: Work) -> None:
+        self._busy, self._share = WAITING, None
         self._task = task = self.training.submit(work, "Training")
         task.reported.connect(self._on_report)
         task.succeeded.connect(self._on_verdict)
@@ -206,8 +211,8 @@ class Trainer:
         task.ended.connect(self._on_ended)
         self.changed.emit()
 
-    def _on_report(self, event: Any) -> None:
-        if isinstance(event, Begun):
+    def _on_report(self, event: object) -> None:
+        if isinstance(event, RunStarted):
             self.run = event.run
             self.changed.emit()
         elif isinstance(event, Notice):
@@ -238,7 +243,7 @@ class Trainer:
             self.changed.emit()
 
     def _say(self, text: str, share: float | None) -> None:
-        """Say how far it is; what the user has asked for since comes first."""
+        """Show the progress, unless the user has discarded the run."""
         if self._discarding:
             text, share = "Discarding…", None
         self._busy, self._share = text, share
@@ -251,7 +256,7 @@ class Trainer:
         self.changed.emit()
 
     def _on_verdict(self, verdict: Verdict) -> None:
-        if self._discarding:  # it had just been over
+        if self._discarding:  # it ended before it could be stopped
             self._throw_away()
         else:
             self.verdict, self._ending = verdict, False
@@ -269,15 +274,13 @@ class Trainer:
     def _throw_away(self) -> None:
         if self.run is not None:
             run, self.run, self.verdict = self.run, None, None
-            task = self.errands.submit(lambda report, cancel: run.discard(), "Discarding…")
+            task = self.quick.submit(lambda report, cancel: run.discard(), "Discarding…")
             task.failed.connect(messages.report)
-            self.released.emit()  # whoever asks for runs now waits until it is done
+            self.released.emit()  # a list of runs that is read now waits in the same queue
             self.changed.emit()
 
     def _on_kept(self, info: ModelInfo) -> None:
-        messages.tell(
-            f"{info.name} is one of your models now; the dock Repair slice can repair with it."
-        )
+        messages.tell(f"Saved {info.name}: the dock Repair slice can use it now.")
         self.run = self.verdict = None
         self.changed.emit()
         LIBRARY.changed.emit()
@@ -290,9 +293,9 @@ class Trainer:
 
     def _on_ended(self) -> None:
         self._task = None
-        if self.verdict is None:  # what is left of it is offered like any other
+        if self.verdict is None:  # what is left on disk is offered like any other run
             self.run = None
-        if not self.closed:  # else nobody is there to begin anything
+        if not self.closed:  # else no dock is left to show it
             self.released.emit()
             self.changed.emit()
 

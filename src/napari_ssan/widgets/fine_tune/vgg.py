@@ -1,32 +1,26 @@
-"""Where VGG16 comes from, where natural texture wants it and it is not there."""
+"""Asks where to get VGG16 from, if natural texture needs it and it is missing; and gets it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from threading import Event as Flag
-from typing import Any
 
 import psygnal
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog
 
 from napari_ssan.losses.vgg_weights import SOURCE
-from napari_ssan.widgets.fine_tune.core import Core
+from napari_ssan.widgets.fine_tune.backend import Backend
 from napari_ssan.widgets.fine_tune.state import megabytes_text
 from napari_ssan.widgets.shared import messages
-from napari_ssan.widgets.shared.parts import button, pairs, say, wrapped
-from napari_ssan.workers import Task, TaskQueue
+from napari_ssan.widgets.shared.parts import Column, ProgressRow, button, pairs, say, wrapped
+from napari_ssan.workers import Task, TaskQueue, Work
 
-WANTED = (
-    f"Natural texture is learned with VGG16, a network that is not here yet: {SOURCE}, "
-    "of which 31 MB stay."
-)
+WANTED = "The natural-texture loss needs VGG16 weights. Download 528 MB (31 MB kept)?"
 
 
-class VggPanel(QWidget):  # type: ignore[misc]
-    """Three answers, and how far the download is."""
+class VggPanel(Column):
+    """A question with three answers, and the progress of the download."""
 
     download_pressed = Signal()
     file_pressed = Signal()
@@ -34,81 +28,67 @@ class VggPanel(QWidget):  # type: ignore[misc]
     cancel_pressed = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 4, 0, 4)
-        column.setSpacing(4)
+        super().__init__(spacing=4)
+        self.column.setContentsMargins(0, 4, 0, 4)
         self.text = wrapped()
-        self.download = button("Download", f"Fetch the weights, {SOURCE}, once, and check them")
+        self.download = button(
+            "Download",
+            f"Download the weights once ({SOURCE}) and check them",
+            self.download_pressed.emit,
+        )
         self.file = button(
-            "Choose file…", "A file of the weights: torchvision's .pth, or a .safetensors"
+            "Choose file…",
+            "Use a file with the weights: .pth of torchvision, or .safetensors",
+            self.file_pressed.emit,
         )
         self.without = button(
             "Train without",
-            "Compare pixels alone (the loss L_1): what is learned is smoother than real slices",
+            "Compare only pixels (the loss L_1): the result is smoother than real slices",
+            self.without_pressed.emit,
         )
-        self.cancel = button("Cancel", "Stop the download; nothing of it stays")
-        self.cancel.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(8)
-        self.answers = QWidget()
-        inside = QVBoxLayout(self.answers)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.setSpacing(4)
-        inside.addLayout(pairs(self.download, self.file))
-        inside.addWidget(self.without)
-        for widget in (self.text, self.answers, self.bar, self.cancel):
-            column.addWidget(widget)
-        self.download.clicked.connect(lambda: self.download_pressed.emit())
-        self.file.clicked.connect(lambda: self.file_pressed.emit())
-        self.without.clicked.connect(lambda: self.without_pressed.emit())
-        self.cancel.clicked.connect(lambda: self.cancel_pressed.emit())
+        self.progress = ProgressRow("Stop the download; nothing is kept")
+        self.progress.cancel_pressed.connect(self.cancel_pressed)
+        self.answers = Column(pairs(self.download, self.file), self.without, spacing=4)
+        self.add(self.text, self.answers, self.progress)
 
     def show_question(self, wanted: bool, without: str) -> None:
-        """Ask, or say that the user has taken to go without, or show nothing."""
-        self._busy(False)
+        """Ask, or say that training goes without VGG16; hide the panel if both are empty."""
+        self.progress.show_progress("")
         self.answers.setVisible(wanted)
         say(self.text, WANTED if wanted else without)
         self.setVisible(wanted or bool(without))
 
-    def show_progress(self, text: str, done: int, total: int) -> None:
-        """Show how far it is; no `total`, and the bar only moves."""
+    def show_progress(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Show the progress; if `total` is 0 the bar only moves."""
         self.setVisible(True)
         self.answers.setVisible(False)
-        self._busy(True)
-        say(self.text, text)
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
+        say(self.text, "")
+        self.progress.show_progress(text, done, total)
 
     def ask_file(self) -> str:
-        """Ask for the path of a file; empty if the user turned away."""
+        """Ask for the path of a file; empty if the user cancels."""
         kinds = "Weights of VGG16 (*.safetensors *.pth)"
         return str(QFileDialog.getOpenFileName(self, "Weights of VGG16", "", kinds)[0])
 
-    def _busy(self, on: bool) -> None:
-        self.bar.setVisible(on)
-        self.cancel.setVisible(on)
-
 
 class VggController:
-    """Gets VGG16 from where the user says.
+    """Downloads VGG16 or takes it from a file, as the user decides.
 
     Parameters
     ----------
-    core : Core
-        What gets it.
+    backend : Backend
+        Gets it.
     queue : TaskQueue
-        Where.
+        Runs the download.
     panel : VggPanel
-        Where the user says so.
+        Asks the user.
     """
 
-    #: It came, or the user has taken to go without.
+    #: VGG16 has been found, or the user has decided to train without it.
     changed = psygnal.Signal()
 
-    def __init__(self, core: Core, queue: TaskQueue, panel: VggPanel) -> None:
-        self._core, self._queue, self._panel = core, queue, panel
+    def __init__(self, backend: Backend, queue: TaskQueue, panel: VggPanel) -> None:
+        self._backend, self._queue, self._panel = backend, queue, panel
         self._task: Task | None = None
         self.without = False
         panel.download_pressed.connect(self.download)
@@ -118,32 +98,33 @@ class VggController:
 
     @property
     def there(self) -> bool:
-        """Whether VGG16 is at hand."""
-        return self._core.vgg() is not None
+        """Whether VGG16 is there."""
+        return self._backend.vgg() is not None
 
     @property
     def busy(self) -> bool:
-        """Whether it is being got."""
+        """Whether it is being downloaded or read."""
         return self._task is not None
 
     def download(self) -> None:
-        """Fetch it."""
-
-        def work(report: Callable[[Any], None], cancel: Flag) -> None:
-            self._core.download_vgg(lambda done, total: report((done, total)), cancel)
-
-        self._begin(work, "Downloading VGG16…")
+        """Download it."""
+        self._begin(
+            lambda report, cancel: self._backend.download_vgg(
+                lambda done, total: report((done, total)), cancel
+            ),
+            "Downloading VGG16…",
+        )
 
     def choose_file(self) -> None:
-        """Ask for a file, and take it from there."""
+        """Ask for a file and read it."""
         path = self._panel.ask_file()
         if path:
             self._begin(
-                lambda report, cancel: self._core.import_vgg(Path(path)), "Checking the file…"
+                lambda report, cancel: self._backend.import_vgg(Path(path)), "Checking the file…"
             )
 
     def go_without(self, on: bool = True) -> None:
-        """Do without it, or ask again."""
+        """Train without it, or ask again."""
         if on != self.without:
             self.without = on
             self.changed.emit()
@@ -152,22 +133,22 @@ class VggController:
         """Stop the download."""
         if self._task is not None:
             self._task.cancel()
-            self._panel.show_progress("Stopping the download…", 0, 0)
+            self._panel.show_progress("Stopping the download…")
 
     def close(self) -> None:
-        """Stop, and touch the panel no more."""
+        """Stop, and leave the panel alone from now on."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
 
-    def _begin(self, work: Any, title: str) -> None:
+    def _begin(self, work: Work, title: str) -> None:
         if self._task is not None:
             return
         self._task = task = self._queue.submit(work, title)
         task.reported.connect(partial(self._on_report, task))
         task.failed.connect(messages.report)
         task.ended.connect(partial(self._on_ended, task))
-        self._panel.show_progress(title, 0, 0)
+        self._panel.show_progress(title)
 
     def _on_report(self, task: Task, counted: tuple[int, int]) -> None:
         if task is self._task and not task.flag.is_set():

@@ -1,4 +1,4 @@
-"""The dock widget "Repair slice", as napari makes it."""
+"""The dock widget "Repair slice", which napari makes."""
 
 from typing import TYPE_CHECKING
 
@@ -10,17 +10,19 @@ if TYPE_CHECKING:
 
 
 class RepairDock(Dock):
-    """Mark broken slices, repair them, look, export.
+    """Mark broken slices, repair them, compare, export.
 
-    Closing it, or the viewer, stops a repair that runs and keeps what is done.
+    Closing the dock or the viewer stops a running repair and keeps its finished slices.
 
     Parameters
     ----------
     napari_viewer : napari.viewer.Viewer
-        The viewer that it works in.
+        Its viewer.
     """
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
-        super().__init__("Repair slice", RepairController(napari_viewer))
-        # When the whole window goes: then there is nothing of the viewer left to touch.
-        self.destroyed.connect(self.controller.stop)
+        controller = RepairController(napari_viewer)
+        super().__init__("Repair slice", controller.view, controller.close)
+        self.controller = controller
+        # When the whole window is closed, the viewer is gone already.
+        self.destroyed.connect(controller.stop)

@@ -1,28 +1,26 @@
-"""The fold "Confidence" of the dock "Repair slice". Emits what the user does, decides nothing."""
+"""The fold "Expected error" of the dock "Repair slice". Emits what the user does."""
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox
 
 from napari_ssan.widgets.repair.state import DockState
-from napari_ssan.widgets.shared.parts import Fold, enable, say, wrapped
+from napari_ssan.widgets.shared.parts import Fold, checkbox, enable, say, wrapped
 
 
 class ExpectedErrorPanel(Fold):
-    """How wrong the slice on screen is likely to be, in a sentence and as a layer."""
+    """The expected error of the slice on screen, in a sentence and as a layer."""
 
     map_toggled = Signal(bool)
 
     def __init__(self) -> None:
-        super().__init__("Confidence", "How far each repaired pixel can be trusted")
-        self.map = QCheckBox("Show the expected error")
-        self.map.setToolTip(
-            "Brighten each synthetic pixel by how wrong it is likely to be, in grey values, in a "
-            "layer of its own. It is estimated where a repair has good slices on both sides"
+        super().__init__("Expected error", "How wrong each repaired pixel is likely to be")
+        self.map = checkbox(
+            "Show as a layer",
+            "Add a layer that is brighter where a synthetic pixel is likely to be more wrong, in "
+            "grey values. It needs a good slice on both sides of the repair",
         )
         self.map.clicked.connect(self.map_toggled)
         self.sentence = wrapped()
-        self.column.addWidget(self.map)
-        self.column.addWidget(self.sentence)
+        self.content.add(self.map, self.sentence)
 
     def render_state(self, state: DockState) -> None:
         """Show a state."""

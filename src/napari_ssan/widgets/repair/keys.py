@@ -1,14 +1,21 @@
-"""Keys of the dock: free ones, bound while it is open."""
+"""Keyboard shortcuts of the dock, bound while it is open.
+
+Only keys that nothing else uses are taken: see `CANDIDATES` for what napari leaves free.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
-#: What is free in napari for the viewer, images and shapes, by action, the first choice first.
-CANDIDATES = {
-    "mark": ("W", "K", "U"),
-    "lasso": ("G", "J", "Q"),
-    "before": ("H", "N", "Y"),
-}
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+    #: What napari calls with the viewer; a generator is resumed when the key is released.
+    Callback = Callable[[ViewerModel], object]
+
+#: Keys that napari leaves free for viewer, images and shapes, by action, best first.
+CANDIDATES = {"mark": ("W", "K", "U"), "lasso": ("G", "J", "Q"), "before": ("H", "N", "Y")}
 
 
 class Keys:
@@ -16,22 +23,22 @@ class Keys:
 
     Parameters
     ----------
-    viewer : napari viewer
-        Whose keys they are.
+    viewer : ViewerModel
+        Its keys.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._bound: dict[str, Any] = {}
+        self._bound: dict[str, Callback] = {}
 
     def bind(self, action: str, press: Callable[[], object]) -> str:
-        """Call `press` when the action's key is pressed; returns the key, empty if none is free."""
+        """Call `press` when a key is pressed. Returns the key; empty if none is free."""
         return self._bind(action, lambda viewer: press())
 
     def bind_held(self, action: str, hold: Callable[[bool], object]) -> str:
-        """Call `hold(True)` when the key is pressed and `hold(False)` when it is let go."""
+        """Call `hold(True)` when a key is pressed and `hold(False)` when it is released."""
 
-        def held(viewer: Any) -> Iterator[None]:
+        def held(viewer: ViewerModel) -> Iterator[None]:
             hold(True)
             yield
             hold(False)
@@ -39,13 +46,13 @@ class Keys:
         return self._bind(action, held)
 
     def unbind(self) -> None:
-        """Give all keys back."""
+        """Free all keys again."""
         for key, function in self._bound.items():
             if self._functions().get(key) is function:
                 self._viewer.bind_key(key, None)
         self._bound.clear()
 
-    def _bind(self, action: str, function: Callable[[Any], Any]) -> str:
+    def _bind(self, action: str, function: Callback) -> str:
         taken = set(self._functions()) | _shortcuts()
         for key in CANDIDATES[action]:
             if key not in taken:
@@ -54,12 +61,12 @@ class Keys:
                 return key
         return ""
 
-    def _functions(self) -> dict[str, Any]:
+    def _functions(self) -> dict[str, Callback]:
         return {str(key): function for key, function in dict(self._viewer.keymap).items()}
 
 
 def _shortcuts() -> set[str]:
-    """Keys that the user's preferences give to something else."""
+    """Keys that the user's preferences use for something else."""
     from napari.settings import get_settings
 
     return {str(key) for keys in get_settings().shortcuts.shortcuts.values() for key in keys}

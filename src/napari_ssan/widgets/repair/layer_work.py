@@ -1,36 +1,39 @@
-"""The long work for one image layer: what runs, what waits, and how far it is."""
+"""Long work for one image layer: what runs, what waits, and its progress.
+
+The work itself runs in a `TaskQueue`, which the layers of a viewer share.
+"""
 
 import time
 from functools import partial
-from typing import Any
 
 from psygnal import Signal
 
 from napari_ssan.events import Progress, RunsOn, Stage
-from napari_ssan.widgets.repair.state import ModelChoice, tile_megapixels, time_text
+from napari_ssan.widgets.repair.state import ModelChoice, tile_megapixels
 from napari_ssan.widgets.shared import messages
+from napari_ssan.widgets.shared.state import time_text
 from napari_ssan.workers import Task, TaskQueue, Work
 
 STOPPING = "Stopping at the next tile…"
 
 
 class LayerWork:
-    """Hands work over, follows it, and stops it; what fails is told.
+    """Queues work, follows it, and stops it; reports what fails.
 
     Parameters
     ----------
     queue : TaskQueue
-        Where it is done, after what others handed over before.
+        Where it runs, after the work that was queued before.
 
     Attributes
     ----------
     done, total : int
-        How far what runs is; 0 of 0 where that is not known.
+        Progress of what runs; 0 of 0 if it is not known.
     """
 
     #: Work began, ended, or is being stopped.
     changed = Signal()
-    #: Only how far it is has changed; this comes often.
+    #: Only the progress has changed; this comes often.
     progressed = Signal()
 
     def __init__(self, queue: TaskQueue) -> None:
@@ -46,7 +49,7 @@ class LayerWork:
 
     @property
     def text(self) -> str:
-        """What is going on, and how many runs wait; empty if nothing is."""
+        """What is being done, and how many tasks wait; empty if nothing is."""
         waiting = sum(not task.flag.is_set() for task in self._tasks[1:])
         return f"{self._text} ({waiting} queued)" if self._text and waiting else self._text
 
@@ -63,16 +66,16 @@ class LayerWork:
         return task
 
     def cancel(self) -> None:
-        """Stop it; what is finished stays."""
+        """Stop all of it; finished slices stay."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             self._text = STOPPING
             self.changed.emit()
 
-    def _on_reported(self, task: Task, event: Any) -> None:
+    def _on_reported(self, task: Task, event: object) -> None:
         if task.flag.is_set():
-            return  # it is being stopped, and says so
+            return  # the text says that it is being stopped
         if isinstance(event, Stage):
             self._text, self.done, self.total = event.text, event.done, event.total
         elif isinstance(event, RunsOn):
@@ -101,7 +104,7 @@ class Stopwatch:
     choice : ModelChoice
         The model.
     device : str
-        What was chosen to run it on.
+        Where it was chosen to run.
     """
 
     def __init__(self, choice: ModelChoice, device: str) -> None:
@@ -110,7 +113,7 @@ class Stopwatch:
         self._first: tuple[int, float] | None = None
 
     def tick(self, done: int) -> None:
-        """So many tiles are done; the first one is not counted, since it warms up."""
+        """Take the time after `done` tiles. The first tile, which warms up, is not counted."""
         now = time.monotonic()
         if self._first is None:
             self._first = done, now

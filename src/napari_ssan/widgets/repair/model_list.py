@@ -1,8 +1,11 @@
-"""The models that a repair can use: those that came along, the user's own, and files."""
+"""The models that a repair can use: bundled ones, the user's own, files, and classical methods.
+
+It follows the user's own models as they come and go; the widget that lists them is in
+``panels.py``.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from psygnal import Signal
 
@@ -12,11 +15,11 @@ from napari_ssan.network.model_file import ModelInfo, read_info
 from napari_ssan.network.model_library import list_models
 from napari_ssan.widgets.repair.state import ModelChoice
 from napari_ssan.widgets.shared import messages
-from napari_ssan.widgets.shared.library import LIBRARY
+from napari_ssan.widgets.shared.library import LIBRARY, model_label, model_tooltip
 
 
 class ModelList:
-    """What there is to choose from, and what is chosen; follows the user's own models.
+    """The entries of the list of models, and the chosen one.
 
     Attributes
     ----------
@@ -26,7 +29,7 @@ class ModelList:
         One of them.
     """
 
-    #: Another is chosen, or there are others to choose from.
+    #: The chosen model or the entries have changed.
     changed = Signal()
 
     def __init__(self) -> None:
@@ -37,18 +40,18 @@ class ModelList:
 
     @property
     def index(self) -> int:
-        """Place of the chosen one."""
+        """Index of the chosen one."""
         return self.entries.index(self.chosen)
 
     def choose(self, index: int) -> None:
-        """Choose by place."""
+        """Choose by index."""
         self.chosen = self.entries[index]
         self.changed.emit()
 
-    def take(self, path: Any) -> None:
-        """Choose a model file, and put it at the head of the list."""
+    def take(self, path: str | Path) -> None:
+        """Choose a model file, and put it at the top of the list."""
         try:
-            choice = model_from_file(str(path))
+            choice = model_choice(read_info(path))
         except BadInput as error:
             messages.report(error)
         else:
@@ -57,72 +60,57 @@ class ModelList:
         self.changed.emit()
 
     def close(self) -> None:
-        """Follow no longer."""
+        """Stop following the user's models."""
         LIBRARY.changed.disconnect(self._read)
         LIBRARY.chosen.disconnect(self.take)
 
     def _read(self) -> None:
-        """A model of the user's came, went, or got another name; what is chosen stays if it can."""
+        """List the models again; the chosen one stays chosen if it still exists."""
         chosen = self.chosen
         self.entries = model_choices(messages.warn)
         same = [m for m in self.entries if (m.method, m.model) == (chosen.method, chosen.model)]
-        if not same and Path(chosen.model).is_file():  # chosen by its path
+        if not same and Path(chosen.model).is_file():  # it was chosen as a file
             self.entries = [chosen, *self.entries]
         self.chosen = same[0] if same else self.entries[0]
         self.changed.emit()
 
 
 def model_choices(complain: Callable[[str], object]) -> list[ModelChoice]:
-    """Models that come along, the user's own, then what needs none.
+    """List the bundled models, the user's own, then the methods without a model.
 
     Parameters
     ----------
     complain : callable
-        Is given a sentence for each file that is damaged and therefore left out.
+        Called with a sentence for each model file that is damaged; such files are left out.
     """
     return [
-        *[model_choice(info, info.bundled) for info in list_models(complain)],
+        *[model_choice(info) for info in list_models(complain)],
         ModelChoice(
             "Average of the neighbours",
-            "Both neighbouring slices, weighed by nearness. Quick, blurs what moves.",
+            "Mean of both neighbours; the nearer one counts more. Quick, but blurs what moves.",
             "average",
         ),
         ModelChoice(
             "Copy of the nearest slice",
-            "The nearest good slice as it is. Real texture, wrong place.",
+            "The nearest good slice, unchanged. Real texture, but in the wrong place.",
             "copy",
         ),
         ModelChoice(
             "Optical flow",
-            "Neighbours warped halfway along the TV-L1 optical flow between them, then averaged.",
+            "Both neighbours, warped halfway along the TV-L1 optical flow and averaged.",
             "tvl1",
         ),
     ]
 
 
-def model_choice(info: ModelInfo, bundled: bool = False) -> ModelChoice:
+def model_choice(info: ModelInfo) -> ModelChoice:
     """Entry of a model file."""
-    names = {"ssan-fidelity": "Faithful", "ssan-realistic": "Natural texture"}
-    label = f"{names.get(info.name, info.name)} (bundled)" if bundled else info.name
-    loss = str(info.card.get("loss", ""))
-    tooltip = f"Sparse self-attention aggregation network (SSAN), model {info.name}"
-    tooltip += f", trained with the loss {loss}" if loss else ""
-    tooltip += f". {info.card['summary']}" if info.card.get("summary") else ""
-    views = views_of(info)
-    if views > 1:
-        tooltip += f" Averages over {views} mirrored and turned views, which takes {views} times "
-        tooltip += "as long as one."
-    terms = str(info.card.get("terms", ""))
-    tile = int(info.card["tile"])
-    return ModelChoice(label, tooltip, "ssan", str(info.path), tile, terms, views)
-
-
-def model_from_file(path: str) -> ModelChoice:
-    """Entry of a file that the user chose.
-
-    Raises
-    ------
-    BadInput
-        If it is no model.
-    """
-    return model_choice(read_info(path))
+    return ModelChoice(
+        model_label(info),
+        model_tooltip(info),
+        "ssan",
+        str(info.path),
+        int(info.card["tile"]),
+        str(info.card.get("terms", "")),
+        views_of(info),
+    )

@@ -1,8 +1,11 @@
-"""Answers "How good will it be here?": has a place judged in a queue, and shows what comes out."""
+"""Answers "How good will it be here?": tests a model near a mark, and shows the answer.
+
+The test itself is :mod:`napari_ssan.evaluation.outlook`; it runs in the queue of repairs.
+"""
 
 from functools import partial
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.events import Notice, RunsOn, Stage
@@ -10,9 +13,10 @@ from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.layer_work import STOPPING
 from napari_ssan.widgets.repair.outlook_panel import OutlookPanel
-from napari_ssan.widgets.repair.state import ModelChoice, time_text
+from napari_ssan.widgets.repair.state import ModelChoice
 from napari_ssan.widgets.shared import messages
-from napari_ssan.workers import Task, TaskQueue
+from napari_ssan.widgets.shared.state import WAITING, time_text
+from napari_ssan.workers import Report, Task, TaskQueue
 
 if TYPE_CHECKING:
     from napari_ssan.evaluation.outlook import Outlook
@@ -22,14 +26,14 @@ STEPS = 1000
 
 
 class OutlookController:
-    """Has places of a stack judged, one at a time, and shows what comes out.
+    """Tests models on good slices, one test at a time, and shows the answers.
 
     Parameters
     ----------
     panel : OutlookPanel
-        Where it is shown.
+        Shows them.
     queue : TaskQueue
-        Where it is done.
+        Runs the tests.
     """
 
     def __init__(self, panel: OutlookPanel, queue: TaskQueue) -> None:
@@ -39,58 +43,53 @@ class OutlookController:
         panel.cancel_pressed.connect(self.cancel)
 
     def ask(
-        self,
-        stack: SliceStack,
-        defects: Marks,
-        section: int | None,
-        choice: ModelChoice,
-        device: str,
+        self, stack: SliceStack, marks: Marks, section: int | None, choice: ModelChoice, device: str
     ) -> None:
-        """Have a model judged near a section or the mark next to it; not while another is."""
+        """Test a model near a section, or near the next mark; ignored while a test runs."""
         if self._task is not None:
             return
         self._device = ""
 
-        def work(report: Any, cancel: Flag) -> "Outlook":
+        def work(report: Report, cancel: Flag) -> "Outlook":
             report(Stage("Getting ready…"))
             from napari_ssan.evaluation.outlook import Place  # takes a while
 
-            place = Place.of(stack, defects, section)
+            place = Place.of(stack, marks, section)
             return place.judge(report, cancel, choice.method, choice.model, device)
 
         self._task = task = self._queue.submit(work, "How good will it be here?")
-        self._panel.show_progress("Waiting for its turn…", 0, 0)
+        self._panel.show_progress(WAITING)
         task.reported.connect(partial(self._on_report, task))
         task.succeeded.connect(partial(self._on_answer, task))
         task.failed.connect(messages.report)
         task.ended.connect(partial(self._on_end, task))
 
     def cancel(self) -> None:
-        """Stop what runs."""
+        """Stop the test."""
         if self._task is not None:
             self._task.cancel()
-            self._panel.show_progress(STOPPING, 0, 0)
+            self._panel.show_progress(STOPPING)
 
     def forget(self) -> None:
-        """Stop what runs, and take away an answer: it is about another stack or model."""
+        """Stop the test and hide the answer, which is about another stack or model."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
         self._panel.show_answer("", "")
 
     def close(self) -> None:
-        """Stop what runs, and touch the panel no more."""
+        """Stop the test, and leave the panel alone from now on."""
         if self._task is not None:
             self._task.cancel()
             self._task = None
 
-    def _on_report(self, task: Task, event: Any) -> None:
+    def _on_report(self, task: Task, event: object) -> None:
         if isinstance(event, Notice):
             messages.warn(str(event))
         if task is not self._task or task.flag.is_set():
             return
         if isinstance(event, Stage):
-            self._panel.show_progress(event.text, 0, 0)
+            self._panel.show_progress(event.text)
         elif isinstance(event, RunsOn):
             self._device = f" · {event.device}"
         elif isinstance(event, Evaluating):

@@ -6,36 +6,35 @@ from napari_ssan.widgets.shared.parts import Fold, ProgressRow, button, say, wra
 
 
 class OutlookPanel(Fold):
-    """A button, how far it is, and a sentence; folded away at first."""
+    """A button, its progress, and a sentence as the answer."""
 
     asked = Signal()
     cancel_pressed = Signal()
 
     def __init__(self) -> None:
         super().__init__(
-            "How good will it be here?", "How a repair compares with real slices of this stack"
+            "How good will it be here?", "Compare a repair with real slices of this stack"
         )
         self.judge = button(
-            "Judge on good slices nearby",
-            "Hide up to three good slices near the mark, or near the slice on screen, one after "
-            "the other, synthesize them with the chosen model, and compare with the real ones. "
-            "Nothing is changed",
+            "Test on good slices nearby",
+            "Hide up to three good slices near the mark or the slice on screen, one at a time. "
+            "Synthesize each with the chosen model and compare it with the real one. The stack "
+            "stays as it is",
+            self.asked.emit,
         )
-        self.judge.clicked.connect(lambda: self.asked.emit())
         self.progress = ProgressRow("Stop at the next tile")
         self.progress.cancel_pressed.connect(self.cancel_pressed)
         self.answer = wrapped()
-        for widget in (self.judge, self.progress, self.answer):
-            self.column.addWidget(widget)
+        self.content.add(self.judge, self.progress, self.answer)
         self.show_answer("", "")
 
-    def show_progress(self, text: str, done: int, total: int) -> None:
-        """Show how far it is; no `total`, and the bar only moves."""
+    def show_progress(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Show the progress; if `total` is 0 the bar only moves."""
         self.progress.show_progress(text, done, total)
         self.judge.setVisible(False)
 
     def show_answer(self, sentence: str, figures: str) -> None:
-        """Show what came out, with figures in a tooltip; both empty if nothing did."""
+        """Show the answer, with figures as its tooltip; both are empty if there is none."""
         self.progress.setVisible(False)
         self.judge.setVisible(True)
         say(self.answer, sentence)

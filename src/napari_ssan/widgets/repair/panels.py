@@ -1,26 +1,27 @@
-"""The four parts of the dock "Repair slice". Each shows its share of a state and emits signals."""
+"""The four numbered parts of the dock "Repair slice": mark, repair, compare, export.
+
+Each shows its share of a `DockState` and emits signals; it decides nothing. Plain Qt: two
+checkboxes and a list in a row are no form that magicgui would shorten.
+"""
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QHBoxLayout,
-    QLabel,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QLabel
 
 from napari_ssan.widgets.repair.marks_table import MarksTable
 from napari_ssan.widgets.repair.state import DockState, ModelChoice, keyed, repair_text
 from napari_ssan.widgets.shared.parts import (
+    Column,
     ProgressRow,
     button,
+    checkbox,
     enable,
+    fill,
     heading,
     narrow_list,
     pairs,
+    row,
     say,
     wrapped,
 )
@@ -29,22 +30,7 @@ FORMATS = {"OME-Zarr": ".ome.zarr", "OME-TIFF": ".ome.tif", "TIFF": ".tif"}
 CHOOSE_FILE = "Choose a file…"
 
 
-class Panel(QWidget):  # type: ignore[misc]
-    """A heading, and what belongs under it."""
-
-    def __init__(self, title: str) -> None:
-        super().__init__()
-        self.column = QVBoxLayout(self)
-        self.column.setContentsMargins(0, 0, 0, 0)
-        self.column.setSpacing(5)
-        self.column.addWidget(heading(title))
-
-    def render_state(self, state: DockState) -> None:
-        """Show a state."""
-        raise NotImplementedError
-
-
-class MarkPanel(Panel):
+class MarkPanel(Column):
     """Marking slices and regions, and the table of marks."""
 
     mark_pressed = Signal()
@@ -53,40 +39,37 @@ class MarkPanel(Panel):
     blank_pressed = Signal()
 
     def __init__(self) -> None:
-        super().__init__("1  Mark what is broken")
+        super().__init__(heading("1  Mark what is broken"))
         self._keys: Mapping[str, str] = {}
-        self.mark = button("Mark", "")
+        self.mark = button("Mark", "", self.mark_pressed.emit)
         self.lasso = button("Lasso", "")
         self.lasso.setCheckable(True)
+        self.lasso.clicked.connect(self.lasso_toggled)
         self.missing = button(
             "Missing",
-            "Sections were lost between this slice and the next: insert synthetic ones there",
+            "Slices were lost between this slice and the next: insert synthetic ones there",
+            self.missing_pressed.emit,
         )
         self.blank = button(
             "Find blank slices",
-            "Look for lost slices, which are all of one value or not finite, and offer to "
-            "mark them",
+            "Find slices in which all pixels have the same value or are not numbers (NaN), and "
+            "offer to mark them",
+            self.blank_pressed.emit,
         )
-        self.mark.clicked.connect(lambda: self.mark_pressed.emit())
-        self.lasso.clicked.connect(self.lasso_toggled)
-        self.missing.clicked.connect(lambda: self.missing_pressed.emit())
-        self.blank.clicked.connect(lambda: self.blank_pressed.emit())
         self.hint = wrapped()
         self.table = MarksTable()
-        self.column.addLayout(pairs(self.mark, self.lasso, self.missing, self.blank))
-        self.column.addWidget(self.hint)
-        self.column.addWidget(self.table)
+        self.add(pairs(self.mark, self.lasso, self.missing, self.blank), self.hint, self.table)
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which keys do the same; an action without a key is left out."""
         self._keys = keys
         self.mark.setToolTip(
-            keyed("Mark the slice on screen as broken as a whole, or unmark it", keys.get("mark"))
+            keyed("Mark or unmark the slice on screen as broken as a whole", keys.get("mark"))
         )
         self.lasso.setToolTip(
             keyed(
-                "Draw around what is broken; only what is inside is replaced. Any closed shape "
-                "on the Defects layer counts",
+                "Draw around what is broken: only the pixels inside are replaced. Any closed "
+                "shape on the Defects layer counts",
                 keys.get("lasso"),
             )
         )
@@ -101,7 +84,7 @@ class MarkPanel(Panel):
         self.lasso.setText(
             keyed("Stop drawing" if state.drawing else "Lasso a region", self._keys.get("lasso"))
         )
-        self.missing.setText("Missing section…" if z is None else f"Missing after {z}…")
+        self.missing.setText("Missing slices…" if z is None else f"Missing after {z}…")
         enable(self.mark, state.can_mark)
         enable(self.lasso, state.can_draw or state.drawing)
         enable(self.missing, state.can_insert)
@@ -111,8 +94,8 @@ class MarkPanel(Panel):
         self.table.show_rows(state.rows)
 
 
-class RepairPanel(Panel):
-    """The model, the button, and how far it is."""
+class RepairPanel(Column):
+    """The model, the button, and the progress."""
 
     repair_pressed = Signal()
     cancel_pressed = Signal()
@@ -121,41 +104,32 @@ class RepairPanel(Panel):
     device_chosen = Signal()
 
     def __init__(self, models: list[ModelChoice], devices: list[tuple[str, str]]) -> None:
-        super().__init__("2  Repair")
+        super().__init__(heading("2  Repair"))
         self.model = narrow_list()
         self.model.activated.connect(self._on_model)
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Model"))
-        row.addWidget(self.model, 1)
-        self.column.addLayout(row)
         self.where = QComboBox()
-        self.where.setToolTip("What computes: the GPU is many times faster")
-        for label, name in devices:
-            self.where.addItem(label, name)
+        self.where.setToolTip("Where the model runs. A GPU is many times faster")
+        fill(self.where, [(*device, "") for device in devices], 0)
         self.where.setVisible(len(devices) > 1)
         self.where.currentIndexChanged.connect(lambda _: self.device_chosen.emit())
-        self.column.addWidget(self.where)
         self.device, self.terms, self.notes = wrapped(), wrapped(), wrapped()
         self.repair = button(
-            "Repair", "Synthesize what is marked from the good slices around it, in a new layer"
+            "Repair",
+            "Synthesize what is marked from the good slices around it, in a new layer",
+            self.repair_pressed.emit,
         )
-        self.repair.clicked.connect(lambda: self.repair_pressed.emit())
         self.progress = ProgressRow("Stop at the next tile; finished slices stay")
         self.progress.cancel_pressed.connect(self.cancel_pressed)
-        for widget in (self.device, self.terms, self.repair, self.progress, self.notes):
-            self.column.addWidget(widget)
+        self.add(row(QLabel("Model"), self.model), self.where)
+        self.add(self.device, self.terms, self.repair, self.progress, self.notes)
         self.show_models(models, 0)
         say(self.notes, "")
 
     def show_models(self, models: list[ModelChoice], chosen: int) -> None:
         """Fill the list of models."""
         self._models = models
-        self.model.clear()
-        for number, choice in enumerate(models):
-            self.model.addItem(choice.label)
-            self.model.setItemData(number, choice.tooltip, Qt.ItemDataRole.ToolTipRole)
-        self.model.addItem(CHOOSE_FILE)
-        self.model.setCurrentIndex(chosen)
+        entries = [(choice.label, None, choice.tooltip) for choice in models]
+        fill(self.model, [*entries, (CHOOSE_FILE, None, "Use a model from a file")], chosen)
         self._show_model()
 
     def device_name(self) -> str:
@@ -163,7 +137,7 @@ class RepairPanel(Panel):
         return str(self.where.currentData())
 
     def show_note(self, text: str) -> None:
-        """Show what the last repair had to say; empty takes it away."""
+        """Show the notes of the last repair; an empty text hides them."""
         say(self.notes, text)
 
     def render_state(self, state: DockState) -> None:
@@ -188,8 +162,8 @@ class RepairPanel(Panel):
             self.model_file_wanted.emit()
 
 
-class LookPanel(Panel):
-    """Before and after, accepting and reverting, and what is synthetic."""
+class LookPanel(Column):
+    """Comparing before and after, and accepting or reverting a repair."""
 
     before_toggled = Signal(bool)
     accept_pressed = Signal()
@@ -197,21 +171,22 @@ class LookPanel(Panel):
     overlay_toggled = Signal(bool)
 
     def __init__(self) -> None:
-        super().__init__("3  Look, and keep")
+        super().__init__(heading("3  Compare and accept"))
         self._key: str | None = None
         self.before = button("Show before", "")
         self.before.setCheckable(True)
-        self.accept = button("Accept", "Keep the repair of the slice on screen")
-        self.revert = button(
-            "Revert", "Show the original of the slice on screen again; its mark stays"
+        self.accept = button(
+            "Accept", "Keep the repair of the slice on screen", self.accept_pressed.emit
         )
-        self.overlay = QCheckBox("Synthetic pixels")
-        self.overlay.setToolTip("Tint what is synthetic, in a layer of its own")
+        self.revert = button(
+            "Revert",
+            "Show the original of the slice on screen again; its mark stays",
+            self.revert_pressed.emit,
+        )
+        self.overlay = checkbox("Synthetic pixels", "Tint the synthetic pixels, in a layer")
         self.before.clicked.connect(self.before_toggled)
-        self.accept.clicked.connect(lambda: self.accept_pressed.emit())
-        self.revert.clicked.connect(lambda: self.revert_pressed.emit())
         self.overlay.clicked.connect(self.overlay_toggled)
-        self.column.addLayout(pairs(self.before, self.overlay, self.accept, self.revert))
+        self.add(pairs(self.before, self.overlay, self.accept, self.revert))
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which key does the same."""
@@ -235,38 +210,37 @@ class LookPanel(Panel):
         enable(self.revert, state.revert)
 
 
-class ExportPanel(Panel):
+class ExportPanel(Column):
     """Writing the repaired stack to a file."""
 
     export_pressed = Signal(str, bool, bool)
 
     def __init__(self) -> None:
-        super().__init__("4  Export")
+        super().__init__(heading("4  Export"))
         self.format = QComboBox()
         self.format.addItems(list(FORMATS))
         self.format.setToolTip(
-            "The file's format. Voxel size, and which pixels are synthetic, are written with it."
+            "Format of the file. It records the voxel size and which pixels are synthetic"
         )
-        self.export = button("Export…", "Write the repaired stack to a file, slice by slice")
-        self.with_mask = QCheckBox("Also write the mask of synthetic pixels")
-        self.with_mask.setToolTip("A second file beside it: 255 where a pixel is synthetic, else 0")
-        self.with_error = QCheckBox("Also write the expected error")
-        self.with_error.setToolTip(
-            "A further file beside it: how wrong each pixel is likely to be, in grey values; 0 "
-            "where it is real"
+        self.export = button(
+            "Export…", "Write the repaired stack to a file, slice by slice", self._on_export
         )
-        self.export.clicked.connect(
-            lambda: self.export_pressed.emit(
-                FORMATS[self.format.currentText()],
-                self.with_mask.isChecked(),
-                self.with_error.isChecked(),
-            )
+        self.with_mask = checkbox(
+            "Also write the mask of synthetic pixels",
+            "Write a second file next to it: 255 where a pixel is synthetic, else 0",
         )
-        self.column.addLayout(pairs(self.format, self.export))
-        self.column.addWidget(self.with_mask)
-        self.column.addWidget(self.with_error)
+        self.with_error = checkbox(
+            "Also write the expected error",
+            "Write another file next to it: the expected error of each synthetic pixel in grey "
+            "values, 0 for real pixels",
+        )
+        self.add(pairs(self.format, self.export), self.with_mask, self.with_error)
 
     def render_state(self, state: DockState) -> None:
         """Show a state."""
         for widget in (self.format, self.export, self.with_mask, self.with_error):
             enable(widget, state.can_export)
+
+    def _on_export(self) -> None:
+        suffix = FORMATS[self.format.currentText()]
+        self.export_pressed.emit(suffix, self.with_mask.isChecked(), self.with_error.isChecked())

@@ -1,15 +1,17 @@
-"""What the dock "Repair slice" shows, in words. Knows neither Qt nor napari."""
+"""What the dock "Repair slice" shows, in words. Knows neither Qt nor napari.
 
-import shutil
+The view renders a `DockState`; the presenter makes it. Estimates of time are for one slice.
+"""
+
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from napari_ssan.engine.methods import OVERLAP
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.session.marks import Row
+from napari_ssan.widgets.shared.state import HeaderState, has_nvidia, time_text
 
-#: How long the network takes for a tile of so many pixels on a common CPU, before it is known.
+#: Seconds per megapixel of the network on a common CPU, until it has been measured.
 SECONDS_PER_MEGAPIXEL = 5.0
 
 
@@ -20,15 +22,15 @@ class ModelChoice:
     Attributes
     ----------
     label, tooltip : str
-        In plain words, and in the paper's.
+        Its name in plain words, and its description.
     method, model : str
         As for :func:`napari_ssan.repair`.
     tile : int
-        Size of its tiles, in pixels; 0 for those that have no weights.
-    views : int
-        Mirrored and turned views of each that it averages over.
+        Size of its tiles, in pixels; 0 for methods without weights.
     terms : str
-        Under which terms the weights may be used.
+        Licence of the weights.
+    views : int
+        How many mirrored and rotated views of each tile it averages.
     """
 
     label: str
@@ -41,41 +43,8 @@ class ModelChoice:
 
 
 @dataclass(frozen=True)
-class Question:
-    """Something that waits for the user: a sentence and two answers."""
-
-    text: str
-    yes: str
-    no: str
-
-
-@dataclass(frozen=True)
-class HeaderState:
-    """What the head of a dock needs.
-
-    Attributes
-    ----------
-    layers, chosen, info : tuple of str, int, str
-        Entries of the list of stacks, which one (-1: none), and what is said about it.
-    refusal : str
-        Why nothing can be done with it, and what to do; empty if something can.
-    offer_sample : bool
-        Whether to offer the sample data.
-    question : Question or None
-        What is asked.
-    """
-
-    layers: tuple[str, ...] = ()
-    chosen: int = -1
-    info: str = ""
-    refusal: str = ""
-    offer_sample: bool = False
-    question: Question | None = None
-
-
-@dataclass(frozen=True)
 class DockState(HeaderState):
-    """All that the view needs beside its head; rendering it twice changes nothing.
+    """All that the view shows. Rendering it twice changes nothing.
 
     Attributes
     ----------
@@ -83,25 +52,30 @@ class DockState(HeaderState):
         Why slices cannot be marked in the present view.
     section : int or None
         Section of the original that is on screen.
-    whole, can_mark, can_draw, drawing, can_insert : bool
-        Whether it is marked as a whole; what can be pressed.
+    whole : bool
+        Whether it is marked as a whole.
+    can_mark, can_draw, can_insert : bool
+        What can be pressed.
+    drawing : bool
+        Whether the lasso is in use.
     rows : tuple of Row
         The marks.
     pending : int
-        How many of them a press on Repair would take up.
+        How many of them Repair would repair.
     busy : str
-        What is going on; empty if nothing is.
+        What is being done; empty if nothing is.
     done, total : int
-        Progress; a total of 0 is a bar that only moves.
-    has_result, showing_before, overlay, error_map : bool
-        Whether there is a repaired layer; whether the original is on screen;
-        what is shown over the result.
-    confidence : str
-        How far the slice on screen can be trusted; empty if all of it is real.
+        Progress; if the total is 0 the bar only moves.
+    has_result, showing_before : bool
+        Whether there is a repaired layer, and whether the original is on screen.
+    overlay, error_map : bool
+        Whether synthetic pixels are tinted, and whether the expected error is shown.
+    expected_error : str
+        Expected error of the slice on screen, in a sentence; empty if all of it is real.
     accept, revert : bool
-        Whether the slice on screen can be.
+        Whether the slice on screen can be accepted, or reverted.
     can_export : bool
-        Whether there is anything to export and nothing going on.
+        Whether there is a result, and no work is running.
     device : str
         Where the network runs, and about how long it takes.
     """
@@ -130,7 +104,7 @@ class DockState(HeaderState):
 
 
 def slices_text(row: Row) -> str:
-    """Which slices a row is about."""
+    """Slice numbers of a row of the table."""
     first, last = row.marks[0][0], row.marks[-1][0]
     if row.kind == "missing":
         return f"after {first}"
@@ -138,7 +112,7 @@ def slices_text(row: Row) -> str:
 
 
 def what_text(row: Row) -> str:
-    """Say what is marked."""
+    """Kind and size of the marks of a row."""
     if row.kind == "whole":
         return "whole"
     if row.kind == "missing":
@@ -154,23 +128,14 @@ def repair_text(pending: int, busy: bool) -> str:
 
 
 def keyed(text: str, key: str | None) -> str:
-    """Add to a label the key that does the same."""
+    """Add the key that does the same to a label."""
     return f"{text} ({key})" if key else text
-
-
-def time_text(seconds: float | None) -> str:
-    """Say a time roughly, as one does."""
-    if seconds is None:
-        return ""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min"
 
 
 def device_text(
     choice: ModelChoice, device: str, shape: tuple[int, int], per_megapixel: float | None
 ) -> str:
-    """Where a model will run, as far as can be told without torch, and about how long."""
+    """Say where a model will run, as far as is known without torch, and about how long."""
     if choice.method != "ssan":
         return "Runs on the CPU; needs no model."
     if device == "cpu":
@@ -180,32 +145,20 @@ def device_text(
     elif has_nvidia():
         where, slow = "Runs on the GPU", False
     else:
-        where, slow = "Runs on CPU: no CUDA GPU", True
+        where, slow = "Runs on the CPU: no CUDA GPU", True
     if per_megapixel is None and not slow:
         return where
     seconds = (per_megapixel or SECONDS_PER_MEGAPIXEL) * slice_megapixels(choice, shape)
-    return f"{where} · ~{time_text(seconds)} a slice"
+    return f"{where} · ~{time_text(seconds)} per slice"
 
 
 def slice_megapixels(choice: ModelChoice, shape: tuple[int, int]) -> float:
-    """Pixels of all tiles of a section, overlaps and views counted."""
+    """Megapixels of all tiles of a section, with overlaps and views."""
     return tile_megapixels(choice) * len(
         TileGrid(shape, choice.tile, min(OVERLAP, choice.tile // 2))
     )
 
 
 def tile_megapixels(choice: ModelChoice) -> float:
-    """Pixels of a tile, in all its views."""
+    """Megapixels of a tile, in all its views."""
     return choice.views * max(choice.tile, 1) ** 2 / 1e6
-
-
-def has_nvidia() -> bool:
-    """Whether there is an NVIDIA driver; cheap, and needs no torch."""
-    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
-
-
-def device_choices() -> list[tuple[str, str]]:
-    """Label and name of each device that there may be."""
-    if has_nvidia() or sys.platform == "darwin":
-        return [("GPU", "auto"), ("CPU only", "cpu")]
-    return [("CPU", "auto")]

@@ -1,65 +1,42 @@
-"""Layout of the dock "Repair slice". Shows a state, emits what the user does, decides nothing."""
+"""Layout of the dock "Repair slice", and its dialogs. Emits what the user does, decides nothing."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from magicgui.widgets import request_values
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QMessageBox,
-    QVBoxLayout,
-    QWidget,
-)
+from magicgui.widgets import Dialog, Label, SpinBox
+from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_ssan.network.model_file import SUFFIX
 from napari_ssan.widgets.repair.expected_error_panel import ExpectedErrorPanel
 from napari_ssan.widgets.repair.outlook_panel import OutlookPanel
-from napari_ssan.widgets.repair.panels import (
-    ExportPanel,
-    LookPanel,
-    MarkPanel,
-    RepairPanel,
-)
+from napari_ssan.widgets.repair.panels import ExportPanel, LookPanel, MarkPanel, RepairPanel
 from napari_ssan.widgets.repair.state import DockState, ModelChoice
-from napari_ssan.widgets.shared.header import HeaderView
+from napari_ssan.widgets.shared.header import DockView
 
 
-class RepairView(QWidget):  # type: ignore[misc]
-    """The list of stacks, what has to be said, and the four parts under them.
+class RepairView(DockView):
+    """The header, and the four numbered parts below it.
 
     Parameters
     ----------
     models : list of ModelChoice
         Entries of the list of models.
     devices : list of (str, str)
-        Label and name of each device; the list is shown if there is a choice.
+        Label and name of each device. The list is hidden if there is only one.
     """
 
-    def __init__(
-        self,
-        models: list[ModelChoice],
-        devices: list[tuple[str, str]],
-        parent: QWidget | None = None,
-    ) -> None:
-        super().__init__(parent)
-        self.setMinimumWidth(300)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(8, 4, 8, 4)
-        layout.setSpacing(5)
-        self.header = HeaderView("The stack to repair. It is only read, never changed.")
-        layout.addWidget(self.header)
+    def __init__(self, models: list[ModelChoice], devices: list[tuple[str, str]]) -> None:
+        super().__init__("The stack to repair. It is only read, never changed")
         self.marking = MarkPanel()
         self.repairing = RepairPanel(models, devices)
         self.looking = LookPanel()
         self.outlook = OutlookPanel()
         self.expected_error = ExpectedErrorPanel()
-        self.looking.column.addWidget(self.outlook)
-        self.looking.column.addWidget(self.expected_error)
+        self.looking.add(self.outlook, self.expected_error)
         self.exporting = ExportPanel()
         self.panels = (self.marking, self.repairing, self.looking, self.exporting)
-        for panel in self.panels:
-            layout.addWidget(panel)
-        layout.addStretch()
+        self.add(*self.panels)
+        self.column.addStretch()
         self.render_state(DockState())
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
@@ -71,32 +48,31 @@ class RepairView(QWidget):  # type: ignore[misc]
         """Show a state."""
         self.header.show_stacks(state.layers, state.chosen, state.info)
         question = None if state.refusal else state.question
-        said = state.refusal or (question.text if question else "")
-        self.header.show_message(said, question, state.offer_sample)
+        text = state.refusal or (question.text if question else "")
+        self.header.show_message(text, question, state.offer_sample)
         for panel in self.panels:
             panel.setEnabled(not state.refusal)
             panel.render_state(state)
         self.expected_error.render_state(state)
 
     def ask_missing(self, z: int, known: int) -> int | None:
-        """Ask how many sections are missing after a slice; None if the user turned away."""
-        answer = request_values(
-            title=f"How many sections are missing between slices {z} and {z + 1}?",
-            parent=self,
-            count={"value": max(known, 1), "options": {"min": 0, "max": 20}},
-        )
-        return None if answer is None else int(answer["count"])
+        """Ask how many slices are missing after slice `z`; None if the user cancels."""
+        count = SpinBox(label="Missing slices", value=max(known, 1), min=0, max=20)
+        question = Label(value=f"How many slices are missing between {z} and {z + 1}?")
+        dialog = Dialog(widgets=[question, count], parent=self)
+        dialog.native.setWindowTitle("Missing slices")
+        return int(count.value) if dialog.exec() else None
 
     def ask_model(self) -> str:
-        """Ask for the path of a model file; empty if the user turned away."""
+        """Ask for the path of a model file; empty if the user cancels."""
         kinds = f"Models (*{SUFFIX})"
         return str(QFileDialog.getOpenFileName(self, "Choose a model", "", kinds)[0])
 
     def ask_target(self, folder: Path, name: str, suffix: str) -> Path | None:
-        """Ask where to export to; None if the user turned away.
+        """Ask where to export to; None if the user cancels.
 
-        Whether to replace what is there is left to :meth:`ask_replace`: the
-        dialog knows neither the ending that is added nor the mask.
+        The dialog does not ask whether to replace a file, since it knows neither the ending
+        that is added nor the mask: :meth:`ask_replace` does.
         """
         proposed, kinds = str(folder / f"{name}{suffix}"), f"*{suffix}"
         silent = QFileDialog.Option.DontConfirmOverwrite
@@ -106,8 +82,8 @@ class RepairView(QWidget):  # type: ignore[misc]
         return Path(path if path.lower().endswith(suffix) else path + suffix)
 
     def ask_replace(self, paths: list[Path]) -> bool:
-        """Ask whether files that exist may be replaced."""
+        """Ask whether to replace files that exist."""
         names = " and ".join(path.name for path in paths)
         exist, them = ("exists", "it") if len(paths) == 1 else ("exist", "them")
-        text = f"{names} {exist} already in {paths[0].parent}. Replace {them}?"
+        text = f"{names} already {exist} in {paths[0].parent}. Replace {them}?"
         return bool(QMessageBox.question(self, "Export", text) == QMessageBox.StandardButton.Yes)

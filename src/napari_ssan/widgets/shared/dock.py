@@ -1,47 +1,53 @@
-"""A dock widget as napari makes it: a view that scrolls, and a controller that is let go."""
+"""A dock widget of napari: it scrolls a view, and lets its controller close.
 
-from typing import Any
+napari closes a dock by taking it out of its window, which sends no close event. This is
+why `event` is overridden beside `closeEvent`, and why `close` may be called twice.
+"""
+
+from collections.abc import Callable
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtGui import QCloseEvent
+from qtpy.QtWidgets import QScrollArea, QWidget
+
+from napari_ssan.widgets.shared.parts import Column
 
 
-class Dock(QWidget):  # type: ignore[misc]
-    """Shows a controller's view, and closes the controller however the dock is closed.
+class Dock(Column):
+    """Shows a view, and lets go of the viewer however the dock is closed.
 
     Parameters
     ----------
     title : str
         Of the dock.
-    controller : object
-        Has a ``view``, and ``close()``, which may be called more than once.
+    view : QWidget
+        Its content.
+    close : callable
+        Lets go of the viewer. Can be called more than once.
     """
 
-    def __init__(self, title: str, controller: Any) -> None:
+    def __init__(self, title: str, view: QWidget, close: Callable[[], object]) -> None:
         super().__init__()
         self.setWindowTitle(title)
-        self.controller = controller
+        self._let_go, self._was_docked = close, False
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QScrollArea.Shape.NoFrame)
-        area.setWidget(controller.view)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(area)
+        area.setWidget(view)
+        self.add(area)
         self.setMinimumWidth(320)
-        self._was_docked = False
 
-    def event(self, event: QEvent) -> bool:
-        """Notice when napari takes the dock out of its window: that is how it closes one."""
-        if event.type() == QEvent.Type.ParentChange:
+    def event(self, event: QEvent | None) -> bool:
+        """Notice when napari takes the dock out of its window."""
+        if event is not None and event.type() == QEvent.Type.ParentChange:
             if self.parentWidget() is not None:
                 self._was_docked = True
             elif self._was_docked:
-                self.controller.close()
+                self._let_go()
                 self.deleteLater()
         return bool(super().event(event))
 
-    def closeEvent(self, event: QEvent) -> None:  # noqa: N802
-        """Let go of the viewer when it is closed as a window of its own."""
-        self.controller.close()
+    def closeEvent(self, event: QCloseEvent | None) -> None:  # noqa: N802
+        """Notice when the dock is closed as a window of its own."""
+        self._let_go()
         super().closeEvent(event)

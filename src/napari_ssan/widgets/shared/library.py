@@ -1,17 +1,45 @@
-"""Tells all docks of this process when the user's models are not what they were."""
+"""The user's own models: tells all docks of this process when they change, and names them.
+
+The files are in :mod:`napari_ssan.network.model_library`.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from psygnal import Signal
+
+from napari_ssan.engine.methods import views_of
+from napari_ssan.network.model_file import ModelInfo
+
+#: Names of the bundled models in the lists.
+BUNDLED = {"ssan-fidelity": "Faithful", "ssan-realistic": "Natural texture"}
 
 
 class Library:
-    """Where docks say and hear that a model came, went, or got another name."""
+    """Where docks say and hear that a model was added, removed, renamed or chosen."""
 
-    #: The list of the user's models is to be read again.
+    #: The user's models have changed: read the list again.
     changed = Signal()
-    #: Path of a model of the user's that repairs are to be made with from now on.
-    chosen = Signal(object)
+    #: Path of one of the user's models that repairs shall use from now on.
+    chosen = Signal(Path)
 
 
 LIBRARY = Library()
+
+
+def model_label(info: ModelInfo) -> str:
+    """Name of a model in a list."""
+    return f"{BUNDLED.get(info.name, info.name)} (bundled)" if info.bundled else info.name
+
+
+def model_tooltip(info: ModelInfo) -> str:
+    """What a model is, and how it was trained."""
+    loss, summary = info.card.get("loss"), info.card.get("summary")
+    text = f"Sparse self-attention aggregation network (SSAN), model {info.name}"
+    text += f", trained with the loss {loss}" if loss else ""
+    text += f". {summary}" if summary else ""
+    views = views_of(info)
+    if views > 1:
+        text += f" Averages {views} mirrored and rotated views, which takes {views} times as long."
+    return text

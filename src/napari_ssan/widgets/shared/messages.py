@@ -1,4 +1,4 @@
-"""What the user is told, in napari's notifications."""
+"""Tells the user something, as a notification of napari."""
 
 from napari.utils.notifications import (
     ErrorNotification,
@@ -11,17 +11,17 @@ from napari_ssan.errors import BadInput
 
 
 def tell(sentence: str) -> None:
-    """Something that went as it should."""
+    """Report a success."""
     show_info(sentence)
 
 
 def warn(sentence: str) -> None:
-    """Something that the user should know, or do."""
+    """Warn of something, or ask the user to do something."""
     show_warning(sentence)
 
 
 def report(error: Exception) -> None:
-    """Tell what ended some work: a sentence where the input was bad, else the traceback, too."""
+    """Report an error: bad input as a sentence, anything else with its traceback."""
     if isinstance(error, BadInput):
         show_warning(str(error))
     else:

@@ -1,39 +1,80 @@
-"""What the docks are made of: folds, headings, rows and buttons that keep a narrow dock narrow."""
+"""Building blocks of both docks: columns, rows, forms, folds, buttons, lists, tables, progress.
+
+They look the same in both docks and fit a dock of 320 pixels. What is shown, and what a
+press does, is decided by the panels. Plain Qt: magicgui has no folds, tables or pairs of
+buttons; it builds the forms of seldom-changed options and the questions in dialogs.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QCheckBox,
     QComboBox,
+    QFormLayout,
     QGridLayout,
+    QHBoxLayout,
+    QHeaderView,
     QLabel,
+    QLayout,
     QProgressBar,
     QPushButton,
     QSizePolicy,
+    QTableWidget,
+    QTableWidgetItem,
     QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 
-class Fold(QWidget):  # type: ignore[misc]
-    """A line with an arrow, and what it hides or shows.
+class Column(QWidget):  # type: ignore[misc]
+    """Widgets and layouts below each other, without a margin.
 
     Parameters
     ----------
-    title : str
-        What the line says.
-    tooltip : str
-        What is to be found under it.
-    open_ : bool
+    *contents : QWidget or QLayout
+        From top to bottom.
+    spacing : int
+        Pixels between them.
+    """
+
+    def __init__(self, *contents: QWidget | QLayout, spacing: int = 5) -> None:
+        super().__init__()
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(spacing)
+        self.add(*contents)
+
+    def add(self, *contents: QWidget | QLayout) -> None:
+        """Add to the bottom."""
+        for each in contents:
+            if isinstance(each, QWidget):
+                self.column.addWidget(each)
+            else:
+                self.column.addLayout(each)
+
+
+class Fold(Column):
+    """A line with an arrow that shows or hides its content.
+
+    Parameters
+    ----------
+    title, tooltip : str
+        Of the line.
+    *contents : QWidget or QLayout
+        What it shows and hides.
+    is_open : bool
         Whether it is open at first.
     """
 
     toggled = Signal(bool)
 
-    def __init__(self, title: str, tooltip: str, open_: bool = False) -> None:
-        super().__init__()
-        outside = QVBoxLayout(self)
-        outside.setContentsMargins(0, 0, 0, 0)
-        outside.setSpacing(3)
+    def __init__(
+        self, title: str, tooltip: str, *contents: QWidget | QLayout, is_open: bool = False
+    ) -> None:
+        super().__init__(spacing=3)
         self.line = QToolButton()
         self.line.setText(title)
         self.line.setToolTip(tooltip)
@@ -41,15 +82,12 @@ class Fold(QWidget):  # type: ignore[misc]
         self.line.setAutoRaise(True)
         self.line.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.line.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
-        self.content = QWidget()
-        self.column = QVBoxLayout(self.content)
-        self.column.setContentsMargins(0, 0, 0, 4)
-        self.column.setSpacing(5)
-        outside.addWidget(self.line)
-        outside.addWidget(self.content)
+        self.content = Column(*contents)
+        self.content.column.setContentsMargins(0, 0, 0, 4)
+        self.add(self.line, self.content)
         self.line.toggled.connect(self._show)
-        self.line.setChecked(open_)
-        self._show(open_)
+        self.line.setChecked(is_open)
+        self._show(is_open)
 
     @property
     def is_open(self) -> bool:
@@ -66,8 +104,77 @@ class Fold(QWidget):  # type: ignore[misc]
         self.toggled.emit(on)
 
 
+class Table(QTableWidget):  # type: ignore[misc]
+    """Lines that can be clicked but not edited; the second column takes the free width.
+
+    Parameters
+    ----------
+    headings : sequence of str
+        Of the columns.
+    tooltip : str
+        What a click does.
+    line_height : int
+        Pixels.
+    """
+
+    def __init__(self, headings: Sequence[str], tooltip: str, line_height: int) -> None:
+        super().__init__(0, len(headings))
+        self.setHorizontalHeaderLabels(list(headings))
+        self.setToolTip(tooltip)
+        self.setShowGrid(False)
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        lines, header = self.verticalHeader(), self.horizontalHeader()
+        assert lines is not None  # Qt makes both
+        assert header is not None
+        lines.hide()
+        lines.setDefaultSectionSize(line_height)
+        header.setHighlightSections(False)
+        header.setFixedHeight(line_height)
+        header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+        header.setMinimumSectionSize(26)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+
+    def put(self, line: int, column: int, text: str, tooltip: str = "") -> QTableWidgetItem:
+        """Write into a cell."""
+        item = QTableWidgetItem(text)
+        item.setToolTip(tooltip)
+        self.setItem(line, column, item)
+        return item
+
+
+class ProgressRow(Column):
+    """A line of text, a bar and, if it has a tooltip, a button that cancels."""
+
+    cancel_pressed = Signal()
+
+    def __init__(self, tooltip: str = "") -> None:
+        box = QGridLayout()
+        super().__init__(box)
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(12)
+        self.busy = wrapped()
+        box.addWidget(self.busy, 0, 0)
+        box.addWidget(self.bar, 1, 0)
+        if tooltip:
+            self.cancel = button("Cancel", tooltip, self.cancel_pressed.emit)
+            self.cancel.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+            box.addWidget(self.cancel, 0, 1, 2, 1)
+
+    def show_progress(self, text: str, done: int = 0, total: int = 0) -> None:
+        """Show the progress. If `total` is 0 the bar only moves; without `text` all is hidden."""
+        self.busy.setText(text)
+        self.bar.setRange(0, total)
+        self.bar.setValue(done)
+        self.setVisible(bool(text))
+
+
 def heading(text: str) -> QLabel:
-    """Line in bold type over what belongs together."""
+    """Line in bold type above a group."""
     label = QLabel(text)
     font = label.font()
     font.setBold(True)
@@ -76,30 +183,58 @@ def heading(text: str) -> QLabel:
     return label
 
 
-def button(text: str, tooltip: str) -> QPushButton:
-    """Button with a tooltip that does not ask for more width than it gets."""
+def wrapped(tooltip: str = "") -> QLabel:
+    """Text that runs over several lines."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setToolTip(tooltip)
+    return label
+
+
+def button(text: str, tooltip: str, press: Callable[[], object] | None = None) -> QPushButton:
+    """Button that calls `press`, and takes no more width than it gets."""
     made = QPushButton(text)
     made.setToolTip(tooltip)
     made.setMinimumWidth(40)
+    if press is not None:
+        made.clicked.connect(lambda: press())
     return made
 
 
-def narrow_list() -> QComboBox:
+def checkbox(text: str, tooltip: str) -> QCheckBox:
+    """Checkbox with a tooltip."""
+    made = QCheckBox(text)
+    made.setToolTip(tooltip)
+    return made
+
+
+def narrow_list(tooltip: str = "") -> QComboBox:
     """List whose longest entry does not widen the dock."""
     made = QComboBox()
+    made.setToolTip(tooltip)
     made.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     return made
 
 
-def wrapped() -> QLabel:
-    """Text that runs over several lines."""
-    label = QLabel()
-    label.setWordWrap(True)
-    return label
+def fill(box: QComboBox, entries: Sequence[tuple[str, object, str]], chosen: int) -> None:
+    """Replace the entries of a list, (label, data, tooltip) each, and choose one."""
+    box.clear()
+    for number, (label, data, tooltip) in enumerate(entries):
+        box.addItem(label, data)
+        box.setItemData(number, tooltip, Qt.ItemDataRole.ToolTipRole)
+    box.setCurrentIndex(chosen)
+
+
+def row(*widgets: QWidget) -> QHBoxLayout:
+    """Put widgets beside each other; labels keep their width, the others share the rest."""
+    box = QHBoxLayout()
+    for widget in widgets:
+        box.addWidget(widget, 0 if isinstance(widget, QLabel) else 1)
+    return box
 
 
 def pairs(*widgets: QWidget) -> QGridLayout:
-    """Rows of two of equal width."""
+    """Rows of two widgets of equal width."""
     grid = QGridLayout()
     grid.setSpacing(4)
     for number, widget in enumerate(widgets):
@@ -109,47 +244,26 @@ def pairs(*widgets: QWidget) -> QGridLayout:
     return grid
 
 
+def form(rows: Mapping[str, QWidget | QLayout]) -> QFormLayout:
+    """Rows of a label and a control."""
+    made = QFormLayout()
+    made.setContentsMargins(0, 0, 0, 0)
+    made.setHorizontalSpacing(6)
+    made.setVerticalSpacing(4)
+    made.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    made.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    for label, field in rows.items():
+        made.addRow(label, field)
+    return made
+
+
 def say(label: QLabel | QPushButton, text: str) -> None:
-    """Show a text, and no empty line where there is none."""
+    """Show a text; hide the label if there is none."""
     label.setText(text)
     label.setVisible(bool(text))
 
 
 def enable(widget: QWidget, on: bool) -> None:
-    """Enable or disable; a change costs a repaint, so only where there is one."""
+    """Enable or disable a widget, only if that changes it: each change costs a repaint."""
     if widget.isEnabledTo(widget.parentWidget()) != on:
         widget.setEnabled(on)
-
-
-class ProgressRow(QWidget):  # type: ignore[misc]
-    """What is being done, a bar, and a button that stops it.
-
-    Parameters
-    ----------
-    tooltip : str
-        What the button does.
-    """
-
-    cancel_pressed = Signal()
-
-    def __init__(self, tooltip: str) -> None:
-        super().__init__()
-        box = QGridLayout(self)
-        box.setContentsMargins(0, 0, 0, 0)
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(False)
-        self.bar.setFixedHeight(12)
-        self.busy = wrapped()
-        self.cancel = button("Cancel", tooltip)
-        self.cancel.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        self.cancel.clicked.connect(lambda: self.cancel_pressed.emit())
-        box.addWidget(self.busy, 0, 0)
-        box.addWidget(self.bar, 1, 0)
-        box.addWidget(self.cancel, 0, 1, 2, 1)
-
-    def show_progress(self, text: str, done: int, total: int) -> None:
-        """Show how far it is; no `total`, and the bar only moves; no `text`, and nothing shows."""
-        self.busy.setText(text)
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-        self.setVisible(bool(text))

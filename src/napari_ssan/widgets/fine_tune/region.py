@@ -1,4 +1,8 @@
-"""The part of a stack that is learned from: what is drawn on a layer, and what is not marked."""
+"""The region to learn from: the rectangle around a drawing, and the marks that were saved.
+
+A layer may only be touched in the GUI thread. Hence `window_finder` reads its position at
+once, and returns a function that reads its pixels later, in a worker.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +22,19 @@ from napari_ssan.stack.marks import MALFORMED, Marks
 from napari_ssan.stack.sections import SliceStack, Window
 from napari_ssan.widgets.shared.layers import owner_of, to_data_of, unwrap
 
-#: Finds a window in a worker, where the layer may not be touched; None is the whole section.
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+#: Finds a window in a worker; None is the whole section.
 FindWindow = Callable[[Flag], Window | None]
 
-
-#: Pixels by which units and scales may have moved an edge.
+#: Pixels by which the conversion of units may move an edge.
 ROUNDING = 1e-6
 
 
-def region_layers(viewer: Any) -> list[Any]:
-    """Layers of a viewer that a region may be drawn on; the repair dock's own are none."""
+def region_layers(viewer: ViewerModel) -> list[Layer]:
+    """List the Shapes and Labels layers of a viewer, without those of the repair dock."""
     return [
         layer
         for layer in viewer.layers
@@ -35,22 +42,22 @@ def region_layers(viewer: Any) -> list[Any]:
     ]
 
 
-def window_finder(region: Any, image: Any, stack: SliceStack) -> FindWindow:
-    """Give a function that finds the rectangle around what is drawn on a layer.
+def window_finder(region: Layer | None, image: Layer, stack: SliceStack) -> FindWindow:
+    """Make a function that finds the rectangle around the drawing on a layer.
 
     Parameters
     ----------
     region : Shapes or Labels layer or None
-        What is drawn; None for the whole section.
+        Has the drawing; None is the whole section.
     image : Image layer
-        Whose pixels the rectangle is in.
+        The rectangle is in its pixels.
     stack : SliceStack
-        Its stack.
+        Stack of the image.
 
     Returns
     -------
     callable
-        To be called in a worker. Raises BadInput if nothing is drawn there.
+        Call it in a worker. It raises BadInput if the layer is empty.
     """
     if region is None:
         return lambda cancel: None
@@ -61,7 +68,7 @@ def window_finder(region: Any, image: Any, stack: SliceStack) -> FindWindow:
         points = to_data_of(image, region, np.concatenate(drawn))[:, plane] if drawn else None
         return lambda cancel: _window(points, shape, name)
     labels = unwrap(region.data[0] if region.multiscale else region.data)
-    # Layers may lie anywhere in the world; what follows them into the worker is a matrix.
+    # The layers may have any transform; only the matrix between them goes to the worker.
     corners = np.vstack([np.zeros(region.ndim), np.eye(region.ndim)])
     placed = to_data_of(image, region, corners)[:, plane]
     origin, matrix = placed[0], placed[1:] - placed[0]
@@ -74,7 +81,7 @@ def window_finder(region: Any, image: Any, stack: SliceStack) -> FindWindow:
 
 
 def saved_marks(stack: SliceStack, source: Path | None) -> Marks:
-    """Return the marks that the repair dock has saved for a stack; none if it has not.
+    """Return the marks that the repair dock has saved for a stack, if any.
 
     Raises
     ------
@@ -94,12 +101,12 @@ def saved_marks(stack: SliceStack, source: Path | None) -> Marks:
     except (BadInput, *MALFORMED):
         raise BadInput(
             "The saved marks of this stack cannot be read: open the dock Repair slice, which says "
-            "why and what becomes of them."
+            "why and what to do."
         ) from None
 
 
 def _label_corners(labels: Any, cancel: Flag) -> npt.NDArray[np.float64] | None:
-    """Corners (n, ndim), in pixels, of the box around all that is labelled; reads by sections."""
+    """Corners (n, ndim), in pixels, of the box around all labels; reads one section at a time."""
     low, high = np.full(labels.ndim, np.inf), np.full(labels.ndim, -np.inf)
     planes = [()] if labels.ndim < 3 else [(z,) for z in range(labels.shape[0])]
     for plane in planes:
@@ -118,11 +125,11 @@ def _label_corners(labels: Any, cancel: Flag) -> npt.NDArray[np.float64] | None:
 
 
 def _window(points: npt.NDArray[np.float64] | None, shape: tuple[int, int], name: str) -> Window:
-    """Rectangle around points (n, 2) in pixels, cut to the section."""
+    """Rectangle around points (n, 2) in pixels, clipped to the section."""
     if points is None or not len(points):
-        raise BadInput(f"Nothing is drawn on the layer {name}: draw a region, or take all.")
+        raise BadInput(f"The layer {name} is empty: draw a region on it, or choose whole slices.")
     low = np.clip(np.floor(points.min(axis=0) + ROUNDING), 0, shape).astype(int)
     high = np.clip(np.ceil(points.max(axis=0) - ROUNDING), 0, shape).astype(int)
     if (high <= low).any():
-        raise BadInput(f"What is drawn on the layer {name} lies outside this stack.")
+        raise BadInput(f"The drawing on the layer {name} is outside this stack: draw it inside.")
     return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))

@@ -1,6 +1,7 @@
-"""The border between the dock and the core, which knows no Qt.
+"""What the dock asks of the rooms below it, which know no Qt: one method for each question.
 
-All of it is called in a worker, and imports there what it needs.
+Its methods run in a worker and import what they need there, so that opening the dock
+imports no torch. A test puts a fake in its place.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari_ssan.network.model_file import ModelInfo
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
-from napari_ssan.widgets.fine_tune.part import FindWindow, saved_marks
+from napari_ssan.widgets.fine_tune.region import FindWindow, saved_marks
+from napari_ssan.workers import Report
 
 if TYPE_CHECKING:
     from napari_ssan.finetune.config import FineTuneConfig
@@ -24,40 +26,38 @@ if TYPE_CHECKING:
     from napari_ssan.finetune.runs import Run
     from napari_ssan.finetune.verdict import Verdict
 
-Tell = Callable[[Any], object]
-
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """What is to be learned, and from what, as it stood when it was asked for.
+class TrainingRequest:
+    """What to learn, and from what, at the time of asking.
 
     Attributes
     ----------
     config : FineTuneConfig
-        What is asked for.
+        How to train.
     stack : SliceStack
         The stack.
     title : str
         Its name.
     path : Path or None
         Its file.
-    defects : Marks or None
-        What is marked in it; None if the repair dock is not open: then it is what was saved.
+    marks : Marks or None
+        Its marks; None if the repair dock is not open: then the saved ones are read.
     synthetic : frozenset of int
-        Sections that were repaired before, by the stack's own record: marked, too.
+        Sections that were repaired before, by the stack's own record. They count as marked.
     first, last : int
         Sections to learn from, both included.
     window : callable
         Finds the region to learn from.
     threads : int or None
-        Of the CPU that training will have; None as in a process of its own.
+        CPU threads for training; None is the default of a separate process.
     """
 
     config: FineTuneConfig
     stack: SliceStack
     title: str
     path: Path | None
-    defects: Marks | None
+    marks: Marks | None
     synthetic: frozenset[int]
     first: int
     last: int
@@ -65,7 +65,7 @@ class Plan:
     threads: int | None = None
 
     def source(self, cancel: Flag) -> Source:
-        """Sections that may be used, and what of them must not.
+        """Return the sections to learn from, and what is marked in them.
 
         Raises
         ------
@@ -74,22 +74,16 @@ class Plan:
         Cancelled
             If `cancel` was set.
         """
-        defects = self.defects
-        if defects is None:
-            defects = saved_marks(self.stack, self.path)
-        defects = replace(defects, whole=defects.whole | self.synthetic)
+        marks = saved_marks(self.stack, self.path) if self.marks is None else self.marks
+        marks = replace(marks, whole=marks.whole | self.synthetic)
         return Source(
-            self.stack,
-            self.first,
-            self.last + 1,
-            defects=defects or None,
-            window=self.window(cancel),
+            self.stack, self.first, self.last + 1, defects=marks or None, window=self.window(cancel)
         )
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A run that was left, and what is said of it: finding that out reads files.
+class PendingRun:
+    """A run on disk that waits for the user, with its description, which is read from files.
 
     Attributes
     ----------
@@ -98,7 +92,7 @@ class Offer:
     text : str
         Such as "cortex_A7, 10 min natural, 40 % done, yesterday".
     finished : bool
-        Whether only a decision is missing.
+        Whether training is over, and the user has to decide on the result.
     """
 
     run: Run
@@ -106,76 +100,77 @@ class Offer:
     finished: bool
 
 
-class Core:
-    """What the dock asks of the core; a test may put another in its place."""
+class Backend:
+    """The functions that the dock calls in its workers."""
 
     def __init__(self) -> None:
         self._vgg: Path | None = None
 
-    def divide(self, plan: Plan, report: Tell, cancel: Flag) -> Division:
-        """Find what can be used; see :func:`napari_ssan.finetune.division.divide`."""
+    def divide(self, request: TrainingRequest, report: Report, cancel: Flag) -> Division:
+        """Check which sections can be used; see :func:`napari_ssan.finetune.division.divide`."""
         from napari_ssan.finetune.division import divide
 
-        return divide(plan.source(cancel), plan.config, report, cancel)
+        return divide(request.source(cancel), request.config, report, cancel)
 
-    def forecast(self, division: Division, plan: Plan) -> Forecast:
-        """Tell what it will cost; see :func:`napari_ssan.finetune.forecast.forecast`."""
+    def forecast(self, division: Division, request: TrainingRequest) -> Forecast:
+        """Estimate the cost; see :func:`napari_ssan.finetune.forecast.forecast`."""
         from napari_ssan.finetune.forecast import forecast
 
-        return forecast(division, plan.config, self.vgg(), plan.threads)
+        return forecast(division, request.config, self.vgg(), request.threads)
 
-    def begin(self, division: Division, plan: Plan, report: Tell, cancel: Flag) -> Run:
-        """Copy what is used to a run of its own."""
+    def begin(
+        self, division: Division, request: TrainingRequest, report: Report, cancel: Flag
+    ) -> Run:
+        """Start a run: copy what it uses to its folder."""
         from napari_ssan.finetune.new_run import new_run
 
-        return new_run(
-            division, plan.config, plan.title, self.vgg(), report, cancel, threads=plan.threads
-        )
+        config, title, threads = request.config, request.title, request.threads
+        return new_run(division, config, title, self.vgg(), report, cancel, threads=threads)
 
-    def train(self, run: Run, apart: bool, report: Tell, cancel: Flag, stop: Flag) -> Verdict:
-        """Work on a run until it is over; see :func:`napari_ssan.finetune.process.run_in_child`."""
+    def train(self, run: Run, separate: bool, report: Report, cancel: Flag, stop: Flag) -> Verdict:
+        """Train until the run is over; see :func:`napari_ssan.finetune.process.run_in_child`."""
         from napari_ssan.finetune.process import run_here, run_in_child
 
-        return (run_in_child if apart else run_here)(run, report, cancel, stop)
+        return (run_in_child if separate else run_here)(run, report, cancel, stop)
 
-    def offers(self) -> list[Offer]:
-        """List runs that are unfinished or not decided on, the newest first."""
+    def pending(self) -> list[PendingRun]:
+        """List runs that are unfinished or undecided, the newest first."""
         from napari_ssan.finetune.runs import runs
 
-        return [Offer(run, str(run), run.verdict is not None) for run in runs()]
+        return [PendingRun(run, str(run), run.verdict is not None) for run in runs()]
 
     def vgg(self) -> Path | None:
-        """Weights of VGG16, if they are there."""
+        """Path of the weights of VGG16; None if there are none."""
         from napari_ssan.losses.vgg_weights import find_weights
 
         return self._vgg or find_weights()
 
     def import_vgg(self, path: Path) -> None:
-        """Take weights of VGG16 from a file, as long as the viewer is open."""
+        """Use weights of VGG16 from a file until the viewer is closed."""
         from napari_ssan.losses.vgg_weights import import_weights
 
         self._vgg = import_weights(path)
 
     def download_vgg(self, progress: Callable[[int, int], None], cancel: Flag) -> None:
-        """Fetch weights of VGG16."""
+        """Download the weights of VGG16."""
         from napari_ssan.losses.vgg_weights import download
 
         download(progress, cancel)
 
     def models(self, notice: Callable[[str], object]) -> list[ModelInfo]:
-        """List the models that came along, then the user's own."""
+        """List the bundled models, then the user's own."""
         from napari_ssan.network.model_library import list_models
 
         return list_models(notice)
 
     def import_model(self, path: Path) -> ModelInfo:
-        """Copy a model to the user's own."""
+        """Copy a model file to the user's own models."""
         from napari_ssan.network.model_library import import_model
 
         return import_model(path)
 
     def export_model(self, name: str, target: Path) -> None:
-        """Write a model to a file, a package for bioimage.io if it ends in ``.zip``."""
+        """Write a model to a file, or to a package for bioimage.io if it ends in ``.zip``."""
         from napari_ssan.export.bioimageio import export_bioimageio
         from napari_ssan.network.model_library import export_model
 
@@ -184,7 +179,7 @@ class Core:
         write(name, target, overwrite=True)
 
     def rename_model(self, name: str, new: str) -> ModelInfo:
-        """Give one of the user's models another name."""
+        """Rename one of the user's models."""
         from napari_ssan.network.model_library import rename
 
         return rename(name, new)

@@ -11,7 +11,7 @@ from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.stack.sections import SliceStack
-from napari_ssan.widgets.fine_tune.part import region_layers, saved_marks, window_finder
+from napari_ssan.widgets.fine_tune.region import region_layers, saved_marks, window_finder
 from napari_ssan.widgets.shared.layers import made_for
 from napari_ssan.widgets.shared.sessions import OpenSessions
 
