@@ -15,7 +15,6 @@ from napari_ssan.widgets.repair.result_layers import Overlay
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.repair.state import (
     DockState,
-    device_choices,
     device_text,
 )
 from napari_ssan.widgets.repair.view import RepairView
@@ -28,9 +27,8 @@ from napari_ssan.widgets.shared.layers import (
     source_path,
     stack_of,
 )
+from napari_ssan.widgets.shared.state import EMPTY, device_choices
 from napari_ssan.workers import TaskQueue
-
-EMPTY = "Open a stack, or try the sample."
 
 
 class RepairController:

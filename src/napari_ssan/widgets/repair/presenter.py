@@ -5,8 +5,9 @@ from typing import Any
 from napari_ssan.engine.expected_error import error_sentence
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.widgets.repair.stack_controller import StackController
-from napari_ssan.widgets.repair.state import DockState, Question
+from napari_ssan.widgets.repair.state import DockState
 from napari_ssan.widgets.shared.layers import earlier_repairs, view_objection, voxel_text
+from napari_ssan.widgets.shared.state import Question
 
 
 def state_of(
