@@ -129,7 +129,7 @@ def test_success_replaces_the_old(tmp_path, folder):
     path = tmp_path / ("a.zarr" if folder else "a.tif")
     _fill(path, folder, "old")
     with replacing(path, overwrite=True) as temporary:
-        assert temporary.parent == path.parent
+        assert temporary.parent.parent == path.parent
         _fill(temporary, folder, "new")
         assert _content(path) == "old"
     assert _content(path) == "new"
@@ -142,7 +142,7 @@ def test_old_store_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, mon
     rename = Path.rename
 
     def fail(this, target):
-        if this.suffix == ".part":
+        if this.parent.suffix == ".part":
             raise PermissionError(errno.EACCES, "denied")
         return rename(this, target)
 

@@ -1,7 +1,7 @@
 import errno
+import os
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -286,14 +286,14 @@ def test_no_mask_without_its_output(tmp_path, repair, volume, monkeypatch, exist
     paths = [path, mask_path(path)] if existing else []
     for one in paths:
         one.write_text("old")
-    replace = Path.replace
+    replace = os.replace
 
     def fail(this, target):
         if target == path:
             raise PermissionError(errno.EACCES, "denied")
         return replace(this, target)
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     arguments = (path, repair(SliceStack(volume())), Calibration.of("zyx", z_axis=0))
     with pytest.raises(BadInput, match=r"out\.tif could not be written: permission is denied"):
         save_stack(*arguments, overwrite=True, mask=True)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.engine.stored import REASONS
+from napari_ssan.atomic import atomically, reason
 from napari_ssan.errors import BadInput
 from napari_ssan.files.open_zarr import is_zarr
 
@@ -172,45 +170,15 @@ def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
     BadInput
         If the system does not let it be written, or it exists after all.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
     try:
-        try:
+        with atomically(path) as temporary:
             yield temporary
-            _take_place(temporary, path, overwrite)
-        finally:
-            _remove(temporary)
+            if not overwrite and (path.exists() or path.is_symlink()):
+                raise BadInput(
+                    f"The output {path} has come into being meanwhile; choose another name."
+                )
     except OSError as error:
-        raise BadInput(_failure(path, error)) from error
-
-
-def _take_place(temporary: Path, path: Path, overwrite: bool) -> None:
-    if not overwrite and (path.exists() or path.is_symlink()):
-        raise BadInput(f"The output {path} has come into being meanwhile; choose another name.")
-    if not temporary.is_dir():
-        temporary.replace(path)
-        return
-    if not path.exists():
-        temporary.rename(path)
-        return
-    # a folder cannot replace another in one step: the old one steps aside, and back on failure
-    aside = temporary.with_suffix(".old")
-    path.rename(aside)
-    try:
-        temporary.rename(path)
-    except BaseException:
-        aside.rename(path)
-        raise
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
-def _failure(path: Path, error: OSError) -> str:
-    reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
-    return f"The output {path} could not be written: {reason}; nothing of it was left behind."
+        raise BadInput(
+            f"The output {path} could not be written: {reason(error)}; "
+            "nothing of it was left behind."
+        ) from error

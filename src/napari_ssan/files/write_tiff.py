@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -146,8 +145,6 @@ def write_tiff(
         tiff = tifffile.TiffWriter(file, **writer)
         tiff.write(pixels, shape=shape, dtype=dtype, **options)
         tiff.close()
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _pages(
