@@ -64,6 +64,29 @@ def test_imagej_calibration(make):
     assert calibration.display_range == (5, 90)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "unit"),
+    [
+        ('XUnit="nm"', 'XUnit="um"', "micrometer"),
+        ('ZUnit="nm"', 'ZUnit="furlong"', "nanometer"),
+        ("<Pixels", '<Vendor a="1"/><Pixels', "nanometer"),
+        ("<Pixels", "<AcquisitionDate>12.3.2020</AcquisitionDate><Pixels", "nanometer"),
+        ('ID="Image:0"', "", "nanometer"),
+    ],
+)
+def test_ome_that_keeps_no_schema_is_read(tmp_path, make, volume, old, new, unit):
+    with tifffile.TiffFile(make("ome-tiff")) as tiff:
+        xml = tiff.ome_metadata
+    assert old in xml
+    path = tmp_path / "odd.ome.tif"
+    description = xml.replace(old, new).encode()
+    tifffile.imwrite(path, volume(), description=description, metadata=None, photometric=1)
+    file = open_stack(path)
+    assert file.calibration.flavour == "ome-tiff"
+    assert file.calibration.units[2] == unit
+    np.testing.assert_array_equal(file.stack().read(2), volume()[2])
+
+
 def test_ome_calibration(make):
     calibration = open_stack(make("ome-tiff")).calibration
     assert calibration.scale == (40, 4, 4)

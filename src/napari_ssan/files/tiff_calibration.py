@@ -1,4 +1,9 @@
-"""What a TIFF says about its pixels, by flavour: ImageJ, OME, tifffile's JSON, or plain tags."""
+"""Reads what a TIFF says about its pixels, by flavour: ImageJ, OME, tifffile's JSON, plain tags.
+
+What is written, and in which flavour, is up to `write_tiff`. Nothing here refuses a file: what
+makes no sense is replaced by a default. OME-XML is therefore read by hand: ome-types, a library
+for it, refuses files with a unit "um", a size of 0 or an unknown element, and is no shorter.
+"""
 
 from __future__ import annotations
 
