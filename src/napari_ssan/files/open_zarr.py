@@ -58,32 +58,32 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
     if isinstance(node, zarr.Array):
         return [node], _bare(path, node)
     attributes = _ome_attributes(node)
-    if "multiscales" not in attributes and "bioformats2raw.layout" in attributes and "0" in node:
-        node = node["0"]
+    if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
+        node = first if isinstance(first := node.get("0"), zarr.Group) else node
         attributes = _ome_attributes(node)
     try:
         multiscale = attributes["multiscales"][0]
-        levels = [node[str(dataset["path"])] for dataset in multiscale["datasets"]]
-        full = levels[0]
-        axes = _axis_names(multiscale.get("axes"), full.ndim)
+        levels = [_array(node, str(dataset["path"])) for dataset in multiscale["datasets"]]
+        ndim = levels[0].ndim
+        axes = _axis_names(multiscale.get("axes"), ndim)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise BadInput(
             f"{path.name} is a zarr group without an OME-Zarr image in it; "
             "give the path of the array or image that is meant."
         ) from error
-    if len(axes) != full.ndim:
+    if len(axes) != ndim:
         raise BadInput(
-            f"{path.name} names {len(axes)} axes for an array of {full.ndim}; "
+            f"{path.name} names {len(axes)} axes for an array of {ndim}; "
             "its OME-Zarr metadata must be mended first."
         )
-    scale, translate = _transform(multiscale, full.ndim)
+    scale, translate = _transform(multiscale, ndim)
     units = [
         unit_name(axis.get("unit")) if isinstance(axis, dict) else None
-        for axis in multiscale.get("axes") or [None] * full.ndim
+        for axis in multiscale.get("axes") or [None] * ndim
     ]
     flavour: Flavour = "ome-zarr-0.5" if node.metadata.zarr_format == 3 else "ome-zarr-0.4"
     omero = attributes.get("omero")
-    return levels, Calibration.of(
+    return [*levels], Calibration.of(
         axes,
         scale,
         units,
@@ -96,8 +96,15 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
     )
 
 
+def _array(group: zarr.Group, path: str) -> zarr.Array[Any]:
+    array = group[path]
+    if not isinstance(array, zarr.Array):
+        raise KeyError(path)
+    return array
+
+
 def _ome_attributes(group: zarr.Group) -> dict[str, Any]:
-    attributes = dict(group.attrs)
+    attributes: dict[str, Any] = dict(group.attrs)
     inner = attributes.get("ome")
     return inner if isinstance(inner, dict) else attributes
 
@@ -151,9 +158,9 @@ def _window(omero: Any) -> tuple[float, float] | None:
     return (low, high) if low < high else None
 
 
-def _bare(path: Path, array: zarr.Array) -> Calibration:
+def _bare(path: Path, array: zarr.Array[Any]) -> Calibration:
     """Calibration of an array that is no OME-Zarr image, from the attributes in common use."""
-    attributes = dict(array.attrs)
+    attributes: dict[str, Any] = dict(array.attrs)
     names = getattr(array.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
     letters = "".join(str(name or "?").lower()[0] for name in names or ())
     known = len(letters) == array.ndim == len(set(letters)) and set(letters) <= set("tczyx")

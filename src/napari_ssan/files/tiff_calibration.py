@@ -166,7 +166,7 @@ def _plain(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -
 
 
 def _ome(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -> Calibration:
-    root = ElementTree.fromstring(tif.ome_metadata)
+    root = ElementTree.fromstring(tif.ome_metadata or "<OME/>")
     image = next((e for e in root if _tag(e) == "Image"), ElementTree.Element("Image"))
     pixels = next((e for e in image if _tag(e) == "Pixels"), ElementTree.Element("Pixels"))
     ome: dict[str, Any] = {}

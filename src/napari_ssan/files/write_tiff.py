@@ -147,9 +147,7 @@ def write_tiff(
         tiff.close()
 
 
-def _pages(
-    data: ArrayLike, rows: int, plain: bool, step: Callable[[bool], None]
-) -> Iterator[bytes | np.ndarray[Any, Any]]:
+def _pages(data: ArrayLike, rows: int, plain: bool, step: Callable[[bool], None]) -> Iterator[Any]:
     """Pixels in the order of the file: bytes of bands, or whole pages that tifffile compresses."""
     dtype = np.dtype(data.dtype).newbyteorder("=")
     height = data.shape[-2]
@@ -171,7 +169,7 @@ def check_ome(shape: tuple[int, ...], calibration: Calibration) -> None:
         If OME-TIFF cannot hold them.
     """
     shape, axes = _squeezed(shape, calibration.with_z().axes)
-    stored = (int(np.prod(shape[:-2], dtype=int)), 1, 1, *shape[-2:], 1)
+    stored = (int(np.prod(shape[:-2], dtype=int)), 1, 1, shape[-2], shape[-1], 1)
     try:
         tifffile.OmeXml().addimage("uint8", shape, stored, axes=axes)
     except tifffile.OmeXmlError as error:

@@ -105,7 +105,8 @@ class _Tissue:
         dx = self.warps[2] * np.cos(turn) + self.warps[3] * np.sin(turn)
         rows, columns = self.rows + dy, self.columns + dx
         seeds = self.seeds + self.drift * z + self.sway * np.sin(z / 4 + self.phase)
-        distance, cell = cKDTree(seeds).query(np.stack((rows, columns), axis=-1), k=2)
+        found = cKDTree(seeds).query(np.stack((rows, columns), axis=-1), k=2)
+        distance, cell = map(np.asarray, found)
         apart = np.linalg.norm(seeds[cell[..., 0]] - seeds[cell[..., 1]], axis=-1)
         # Distance from the edge between the two nearest seeds, in pixels.
         edge = (distance[..., 1] ** 2 - distance[..., 0] ** 2) / (2 * apart + 1e-6)
