@@ -152,7 +152,7 @@ def test_text_renamed(tmp_path, content):
 def test_unknown_format(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("hello")
-    assert "none of what can be opened" in _refusal(path)
+    assert "cannot be opened; give a TIFF" in _refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_ome_that_names_more_sections_than_there_are(tmp_path, make, volume):
         description = tiff.ome_metadata.encode()
     path = tmp_path / "short.ome.tif"
     tifffile.imwrite(path, volume()[:4], description=description, metadata=None, photometric=1)
-    assert "lacks sections" in _refusal(path)
+    assert "lacks slices" in _refusal(path)
 
 
 def test_pyramid_of_an_ome_tiff(tmp_path, volume):
@@ -203,7 +203,7 @@ def test_ome_in_several_files(ome_set, volume, numbers):
     np.testing.assert_array_equal(np.asarray(file.data), volume())
     assert file.files == tuple(paths)
     paths[1].unlink()
-    assert ("lacks sections" if 0 in numbers else "single section") in _refusal(paths[0])
+    assert ("lacks slices" if 0 in numbers else "single slice") in _refusal(paths[0])
 
 
 def test_further_images_are_noted(tmp_path, volume):
@@ -234,7 +234,7 @@ def test_single_section(tmp_path):
     for number, shape in enumerate([(40, 40), (1, 40, 40)]):
         path = tmp_path / f"{number}.tif"
         tifffile.imwrite(path, np.zeros(shape, np.uint8))
-        assert "single section" in _refusal(path)
+        assert "single slice" in _refusal(path)
 
 
 def test_channels(tmp_path):

@@ -62,7 +62,7 @@ def test_nothing_that_is_read_is_overwritten(tmp_path):
     zarr.create_group(paths[2])
     assert "is the input itself" in _refusal(paths[0], iter(paths), overwrite=True)
     for path in paths[1:]:
-        assert "is a file that is read for it" in _refusal(path, map(str, paths), overwrite=True)
+        assert "is another file that is read" in _refusal(path, map(str, paths), overwrite=True)
     assert "lies within" in _refusal(paths[2] / "c.zarr", paths)
     sources = [paths[0], paths[2] / "marks.json"]
     assert "lies within the output" in _refusal(paths[2], sources, overwrite=True)
@@ -196,5 +196,5 @@ def test_outputs_of_a_run_are_apart(tmp_path):
     (tmp_path / "link.tif").symlink_to(tmp_path / "a.tif")
     check_distinct([tmp_path / "a.tif", tmp_path / "a.tif.zarr", tmp_path / "b.tif"])
     for other in ("a.tif", "link.tif", "a.tif/b.tif"):
-        with pytest.raises(BadInput, match="places of their own"):
+        with pytest.raises(BadInput, match="a place of its own"):
             check_distinct([tmp_path / "a.tif", tmp_path / other])

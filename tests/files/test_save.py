@@ -132,7 +132,7 @@ def test_outputs_need_places_of_their_own(tmp_path, make, repair, name):
     file = open_stack(make("tiff"))
     (tmp_path / "out.ome.zarr").mkdir()
     zarr.create_group(tmp_path / "out.ome.zarr", overwrite=True)
-    with pytest.raises(BadInput, match="places of their own"):
+    with pytest.raises(BadInput, match="a place of its own"):
         save_stack(
             tmp_path / "out.ome.zarr",
             repair(file.stack()),
@@ -274,7 +274,7 @@ def test_no_file_of_the_input_is_overwritten(tmp_path, ome_set, repair):
     file = open_stack(first)
     before = second.read_bytes()
     for arguments in ({"path": second}, {"path": tmp_path / "out.tif", "mask": second}):
-        with pytest.raises(BadInput, match="is a file that is read"):
+        with pytest.raises(BadInput, match="is another file that is read"):
             save_stack(**arguments, stack=repair(file.stack()), source=file, overwrite=True)
     assert second.read_bytes() == before
     assert sorted(tmp_path.iterdir()) == [first, second]

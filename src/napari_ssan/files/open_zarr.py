@@ -1,8 +1,11 @@
-"""Open an image in a zarr store: a bare array (v2, v3) or OME-Zarr (0.4, 0.5)."""
+"""Opens an image in a zarr store: a bare array (v2, v3) or OME-Zarr (0.4, 0.5).
+
+Metadata are read leniently and by hand: many stores break a rule of OME-Zarr that does not
+matter for reading an image, and yaozarrs would refuse them. Only the writer validates.
+"""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import numpy as np
 import zarr
 
 from napari_ssan.errors import BadInput
-from napari_ssan.files.calibration import USUAL_AXES, Calibration, Flavour
+from napari_ssan.files.calibration import USUAL_AXES, Calibration, Flavour, sane
 from napari_ssan.files.provenance_io import KEY, from_plain
 from napari_ssan.files.units import unit_name
 from napari_ssan.stack.sections import ArrayLike
@@ -27,14 +30,11 @@ def is_zarr(path: Path) -> bool:
 def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
     """Open the image in a zarr store.
 
-    Metadata are read leniently: many stores break a rule of OME-Zarr that
-    does not matter for reading an image.
-
     Parameters
     ----------
     path : Path
-        The store, or a group or array in it. Of a collection (bioformats2raw)
-        the first image counts.
+        The store, or a group or array in it. Of a collection (bioformats2raw),
+        the first image is opened.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
     Raises
     ------
     BadInput
-        If there is no image, or none that can be made sense of.
+        If there is no image, or its metadata make no sense.
     """
     try:
         node = zarr.open(str(path), mode="r")
@@ -69,12 +69,12 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise BadInput(
             f"{path.name} is a zarr group without an OME-Zarr image in it; "
-            "give the path of the array or image that is meant."
+            "give the path of the array or image to open."
         ) from error
     if len(axes) != ndim:
         raise BadInput(
             f"{path.name} names {len(axes)} axes for an array of {ndim}; "
-            "its OME-Zarr metadata must be mended first."
+            "correct its OME-Zarr metadata first."
         )
     scale, translate = _transform(multiscale, ndim)
     units = [
@@ -110,7 +110,7 @@ def _ome_attributes(group: zarr.Group) -> dict[str, Any]:
 
 
 def _axis_names(axes: Any, ndim: int) -> str:
-    """One letter per axis, from the names that version 0.3 and later give them."""
+    """One letter per axis, from the names that version 0.3 and later have."""
     if not axes:
         return USUAL_AXES[ndim]
     names = [axis["name"] if isinstance(axis, dict) else axis for axis in axes]
@@ -128,25 +128,11 @@ def _transform(multiscale: dict[str, Any], ndim: int) -> tuple[list[float], list
             if not isinstance(values, list) or len(values) != ndim:
                 continue
             if kind == "scale":
-                factors = [_size(value) for value in values]
+                factors = [sane(value, 1.0) for value in values]
                 scale, translate = scale * factors, translate * factors
             else:
-                translate = translate + [_number(value, 0.0) for value in values]
+                translate = translate + [sane(value, 0.0) for value in values]
     return scale.tolist(), translate.tolist()
-
-
-def _number(value: Any, default: float) -> float:
-    """Read a finite number, else the default."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return default
-    return number if math.isfinite(number) else default
-
-
-def _size(value: Any) -> float:
-    """Read the size of a pixel; 1, as if it were not given, where it makes no sense."""
-    return _number(value, 1.0) or 1.0
 
 
 def _window(omero: Any) -> tuple[float, float] | None:
@@ -159,7 +145,7 @@ def _window(omero: Any) -> tuple[float, float] | None:
 
 
 def _bare(path: Path, array: zarr.Array[Any]) -> Calibration:
-    """Calibration of an array that is no OME-Zarr image, from the attributes in common use."""
+    """Calibration of a bare array, from attributes in common use."""
     attributes: dict[str, Any] = dict(array.attrs)
     names = getattr(array.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
     letters = "".join(str(name or "?").lower()[0] for name in names or ())
@@ -170,7 +156,7 @@ def _bare(path: Path, array: zarr.Array[Any]) -> Calibration:
     size = attributes.get("voxel_size", attributes.get("resolution"))
     units = attributes.get("units")
     given = isinstance(size, list) and len(size) == array.ndim
-    scale = [_size(s) for s in size] if given and size else None
+    scale = [sane(s, 1.0) for s in size] if given and size else None
     named = isinstance(units, list) and len(units) == array.ndim
     return Calibration.of(
         axes,

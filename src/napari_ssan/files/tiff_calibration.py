@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import tifffile
 
 from napari_ssan.engine.provenance import Provenance
-from napari_ssan.files.calibration import Calibration, Flavour, TiffTraits
+from napari_ssan.files.calibration import Calibration, Flavour, TiffTraits, sane
 from napari_ssan.files.provenance_io import KEY, from_plain
 from napari_ssan.files.units import in_unit, unit_name
 
@@ -38,7 +38,7 @@ def read_calibration(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) ->
     ----------
     tif : TiffFile
     series : TiffPageSeries
-        The image in it that is meant.
+        The image in it.
     """
     flavour = _FLAVOURS.get(series.kind, "tiff")
     axes = series.axes.lower()
@@ -66,7 +66,7 @@ def _traits(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, **rest: Any
 
 
 def _resolution(page: tifffile.TiffPage) -> tuple[float, float]:
-    """Pixels per unit along x and y; (1, 1) where it is not given or makes no sense."""
+    """Pixels per unit along x and y; (1, 1) if missing or without sense."""
     pair = []
     for tag in (282, 283):
         value = page.tags.valueof(tag)
@@ -87,7 +87,7 @@ def _printed(traits: TiffTraits) -> tuple[float, float, str | None]:
 
 
 def _by_axis(axes: str, values: dict[str, Any], default: Any) -> list[Any]:
-    """Values in the order of the axes; an axis of sections that has no name of its own is z."""
+    """Values in the order of the axes; without a z axis, that of the sections takes z's."""
     if "z" not in axes and "z" in values:
         values = dict.fromkeys("tiq", values["z"]) | values
     return [values.get(axis, default) for axis in axes]
@@ -113,7 +113,7 @@ def _imagej(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) 
         x, y = (1 / r for r in traits.resolution)
     else:
         x, y, unit = _printed(traits)
-    z = _number(metadata.get("spacing"), 1.0)
+    z = sane(metadata.get("spacing"), 1.0)
     scale = _by_axis(axes, {"x": x, "y": y, "z": z}, 1.0)
     units = _by_axis(axes, dict.fromkeys("xyz", unit), None)
     low, high = metadata.get("min"), metadata.get("max")
@@ -144,15 +144,15 @@ def _plain(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -
     if "spacing" in metadata:
         if given and traits.resolution_unit == 1:
             values["x"], values["y"] = (1 / r for r in traits.resolution)
-        values["z"] = _number(metadata["spacing"], 1.0)
+        values["z"] = sane(metadata["spacing"], 1.0)
         units = dict.fromkeys("xyz", given or unit)
     scale, names = _by_axis(axes, values, 1.0), _by_axis(axes, units, None)
     translate = [0.0] * len(axes)
     own = metadata.get("calibration")
     if isinstance(own, dict) and len(own.get("scale", ())) == len(axes):
-        scale = [_number(s, 1.0) for s in own["scale"]]
+        scale = [sane(s, 1.0) for s in own["scale"]]
         names = [unit_name(u) for u in own.get("units", [None] * len(axes))]
-        translate = [_number(t, 0.0) for t in own.get("translate", translate)]
+        translate = [sane(t, 0.0) for t in own.get("translate", translate)]
     software = str(page.software or "")
     return Calibration.of(
         axes,
@@ -199,10 +199,10 @@ def _ome(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -> 
     for axis in "xyzt":
         name = f"PhysicalSize{axis.upper()}" if axis != "t" else "TimeIncrement"
         if name in ome:
-            scale[axis] = _number(ome[name], 1.0)
+            scale[axis] = sane(ome[name], 1.0)
             units[axis] = unit_name(ome.get(f"{name}Unit", "s" if axis == "t" else "µm"))
     if "z" in scale and "z" not in axes:
-        # the sections lie along time: their distance counts, not a duration
+        # time is the axis of the sections: their distance counts, not a duration
         scale["t"], units["t"] = scale["z"], units["z"]
     return Calibration.of(
         axes,
@@ -219,22 +219,13 @@ def _tag(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
-def _number(value: Any, default: float) -> float:
-    """Read a number that makes sense as a distance, else the default."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return default
-    return number if number == number and abs(number) != float("inf") and number else default
-
-
 def _range(low: Any, high: Any) -> tuple[float, float] | None:
-    numbers = [_number(v, 0.0) for v in (low, high)]
+    numbers = [sane(v, 0.0) for v in (low, high)]
     return (numbers[0], numbers[1]) if high is not None and numbers[0] < numbers[1] else None
 
 
 def plain_metadata(calibration: Calibration) -> dict[str, Any]:
-    """Say in tifffile's JSON of a plain TIFF what there is beside axes and shape."""
+    """What tifffile's JSON in a plain TIFF holds besides axes and shape."""
     traits = calibration.tiff
     kept = dict(traits.metadata) if traits and calibration.flavour == "tiff" else {}
     kept["calibration"] = {
