@@ -27,6 +27,9 @@ LARGEST_PIXEL = 10e-6
 #: Where our provenance stands among the annotations of an OME-XML.
 NAMESPACE = "napari-ssan/provenance"
 
+#: What OME-XML calls the distance along an axis; the name of its unit has "Unit" after that.
+OME_SIZES = {"x": "PhysicalSizeX", "y": "PhysicalSizeY", "z": "PhysicalSizeZ", "t": "TimeIncrement"}
+
 _FLAVOURS: dict[str, Flavour] = {"ome": "ome-tiff", "imagej": "imagej"}
 _COUNTS = ("images", "channels", "slices", "frames")
 
@@ -167,27 +170,23 @@ def _plain(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -
 
 def _ome(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -> Calibration:
     root = ElementTree.fromstring(tif.ome_metadata or "<OME/>")
-    image = next((e for e in root if _tag(e) == "Image"), ElementTree.Element("Image"))
-    pixels = next((e for e in image if _tag(e) == "Pixels"), ElementTree.Element("Pixels"))
-    ome: dict[str, Any] = {}
-    for name in ("PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ", "TimeIncrement"):
-        for key in (name, f"{name}Unit"):
-            if key in pixels.attrib:
-                ome[key] = pixels.attrib[key]
+    image = next(root.iterfind("{*}Image"), ElementTree.Element("Image"))
+    pixels = next(image.iterfind("{*}Pixels"), ElementTree.Element("Pixels"))
+    keys = [key for size in OME_SIZES.values() for key in (size, f"{size}Unit")]
+    ome: dict[str, Any] = {key: pixels.attrib[key] for key in keys if key in pixels.attrib}
     if "Name" in image.attrib:
         ome["Name"] = image.attrib["Name"]
-    for element in image:
-        if _tag(element) in ("Description", "AcquisitionDate") and element.text:
-            ome[_tag(element)] = element.text
-    channels = [e.attrib for e in pixels if _tag(e) == "Channel"]
+    for name in ("Description", "AcquisitionDate"):
+        if text := image.findtext(f"{{*}}{name}"):
+            ome[name] = text
+    channels = pixels.findall("{*}Channel")
     if len(channels) == 1:
         ome["Channel"] = {k: v for k, v in channels[0].items() if k in ("Name", "Color")}
-    annotations = [e for e in root.iter() if _tag(e) == "MapAnnotation"]
     provenance: Provenance | None = None
     others = []
-    for annotation in annotations:
-        values = {e.attrib.get("K", ""): e.text or "" for e in annotation.iter() if _tag(e) == "M"}
-        namespace = annotation.attrib.get("Namespace", "")
+    for annotation in root.iterfind(".//{*}MapAnnotation"):
+        values = {e.get("K", ""): e.text or "" for e in annotation.iterfind(".//{*}M")}
+        namespace = annotation.get("Namespace", "")
         if namespace == NAMESPACE:
             provenance = from_plain(values.get("provenance", ""))
         else:
@@ -196,11 +195,10 @@ def _ome(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -> 
         ome["MapAnnotation"] = others
     scale: dict[str, float] = {}
     units: dict[str, str | None] = {}
-    for axis in "xyzt":
-        name = f"PhysicalSize{axis.upper()}" if axis != "t" else "TimeIncrement"
-        if name in ome:
-            scale[axis] = sane(ome[name], 1.0)
-            units[axis] = unit_name(ome.get(f"{name}Unit", "s" if axis == "t" else "µm"))
+    for axis, size in OME_SIZES.items():
+        if size in ome:
+            scale[axis] = sane(ome[size], 1.0)
+            units[axis] = unit_name(ome.get(f"{size}Unit", "s" if axis == "t" else "µm"))
     if "z" in scale and "z" not in axes:
         # time is the axis of the sections: their distance counts, not a duration
         scale["t"], units["t"] = scale["z"], units["z"]
@@ -213,10 +211,6 @@ def _ome(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -> 
         provenance=provenance,
         tiff=_traits(tif, series, ome=ome),
     )
-
-
-def _tag(element: ElementTree.Element) -> str:
-    return element.tag.rpartition("}")[2]
 
 
 def _range(low: Any, high: Any) -> tuple[float, float] | None:

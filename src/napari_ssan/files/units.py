@@ -7,27 +7,12 @@ spellings occur in files alone.
 from __future__ import annotations
 
 _PREFIXES = {
-    "yocto": ("y", -24),
-    "zepto": ("z", -21),
-    "atto": ("a", -18),
-    "femto": ("f", -15),
-    "pico": ("p", -12),
-    "nano": ("n", -9),
-    "micro": ("µ", -6),
-    "milli": ("m", -3),
-    "centi": ("c", -2),
-    "deci": ("d", -1),
-    "": ("", 0),
-    "hecto": ("h", 2),
-    "kilo": ("k", 3),
-    "mega": ("M", 6),
-    "giga": ("G", 9),
-    "tera": ("T", 12),
-    "peta": ("P", 15),
-    "exa": ("E", 18),
-    "zetta": ("Z", 21),
-    "yotta": ("Y", 24),
-}
+    "yocto": ("y", -24), "zepto": ("z", -21), "atto": ("a", -18), "femto": ("f", -15),
+    "pico": ("p", -12), "nano": ("n", -9), "micro": ("µ", -6), "milli": ("m", -3),
+    "centi": ("c", -2), "deci": ("d", -1), "": ("", 0), "hecto": ("h", 2), "kilo": ("k", 3),
+    "mega": ("M", 6), "giga": ("G", 9), "tera": ("T", 12), "peta": ("P", 15),
+    "exa": ("E", 18), "zetta": ("Z", 21), "yotta": ("Y", 24),
+}  # fmt: skip
 
 #: Unit of length: its symbol in OME-XML, and how many metres it is.
 LENGTHS = {f"{prefix}meter": (f"{s}m", 10.0**n) for prefix, (s, n) in _PREFIXES.items()} | {

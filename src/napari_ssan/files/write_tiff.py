@@ -17,7 +17,7 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration, TiffTraits
 from napari_ssan.files.provenance_io import KEY, to_text
-from napari_ssan.files.tiff_calibration import NAMESPACE, plain_metadata
+from napari_ssan.files.tiff_calibration import NAMESPACE, OME_SIZES, plain_metadata
 from napari_ssan.files.units import in_unit, unit_symbol
 from napari_ssan.stack.sections import BAND_PIXELS, ArrayLike
 
@@ -240,10 +240,9 @@ def _ome(calibration: Calibration, same: bool, provenance: Provenance | None) ->
     else:
         if calibration.name:
             metadata["Name"] = calibration.name
-        for axis in "xyzt":
+        for axis, name in OME_SIZES.items():
             scale, unit = calibration.along(axis)
             symbol = unit_symbol(unit)
-            name = f"PhysicalSize{axis.upper()}" if axis != "t" else "TimeIncrement"
             if axis not in calibration.named_axes or (symbol is None and scale == 1):
                 continue
             if scale > 0:

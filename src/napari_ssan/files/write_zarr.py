@@ -138,11 +138,10 @@ def _write_section(
         if len(levels) > 1:
             coarse.append(halved(band))
         step(rows.stop == height)
-    section = np.concatenate(coarse) if coarse else None
-    for number, level in enumerate(levels[1:], start=1):
-        assert section is not None
-        section = section if number == 1 else halved(section)
+    section = np.concatenate(coarse) if coarse else band
+    for level in levels[1:]:
         write(level, slice(None), section)
+        section = halved(section)
 
 
 def _bands(height: int, width: int) -> Iterator[slice]:

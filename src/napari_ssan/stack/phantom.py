@@ -146,8 +146,7 @@ def _smear(random: np.random.Generator, image: Float64) -> Float64:
     """A section that was dragged by the knife: sheared, streaked, out of focus."""
     smeared = gaussian_filter(image, (1.5, 10.0))
     streaks = gaussian_filter(random.standard_normal((image.shape[0], 1)), (1.0, 0.0))
-    dragged: Float64 = 0.8 * smeared + 25 + 30 * streaks
-    return dragged
+    return 0.8 * smeared + 25 + 30 * streaks
 
 
 def _blob(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -155,5 +154,4 @@ def _blob(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np
     rows, columns = np.indices(shape, dtype=float)
     y, x = rows - 0.45 * shape[0], columns - 0.6 * shape[1]
     ragged = gaussian_filter(random.standard_normal(shape), 6)
-    blob: npt.NDArray[np.bool_] = np.hypot(y, 0.8 * x) + 70 * ragged < 0.085 * shape[0]
-    return blob
+    return np.hypot(y, 0.8 * x) + 70 * ragged < 0.085 * shape[0]
