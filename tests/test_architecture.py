@@ -23,26 +23,27 @@ def room(name: str, *knows: str) -> None:
     KNOWS[name] = set(knows)
 
 
+room("atomic")
 room("errors")
 room("events")
 room("version")
-room("network", "errors")
-room("losses", "errors", "network")
+room("network", "atomic", "errors")
+room("losses", "atomic", "errors", "network")
 room("stack", "errors")
 room("inspection", "errors", "events", "stack")
 room("metrics", "stack")
 room("segmenter", "errors", "network", "stack")
-room("engine", "errors", "events", "version", "network", "stack")
-room("files", "errors", "stack", "engine")
-room("session", "errors", "events", "stack", "engine")
+room("engine", "atomic", "errors", "events", "version", "network", "stack")
+room("files", "atomic", "errors", "stack", "engine")
+room("session", "atomic", "errors", "events", "stack", "engine")
 room(
     "evaluation",
     *("errors", "events", "network", "losses", "stack", "metrics", "segmenter", "engine"),
 )
 room(
     "training",
-    *("errors", "events", "version", "network", "losses", "stack", "metrics", "segmenter"),
-    "engine",
+    *("atomic", "errors", "events", "version", "network", "losses", "stack", "metrics"),
+    *("segmenter", "engine"),
 )
 room("finetune", *KNOWS["training"], "evaluation", "training")
 room("export", "errors", "network", "stack", "engine")

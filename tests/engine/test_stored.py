@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
+from napari_ssan.atomic import REASONS
 from napari_ssan.engine import stored
-from napari_ssan.engine.stored import REASONS, buffer, store
+from napari_ssan.engine.stored import buffer, store
 
 
 @contextmanager

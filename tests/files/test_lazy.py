@@ -35,4 +35,4 @@ def test_what_cannot_be_read_is_named(shape, index, place):
     data = LazyArray(Unreadable(*shape), "a.tif")
     with pytest.raises(BadInput) as caught:
         data[index]
-    assert str(caught.value) == f"a.tif cannot be read {place}, it may be damaged: bad bytes."
+    assert str(caught.value) == f"a.tif cannot be read {place}; it may be damaged: bad bytes."

@@ -73,7 +73,7 @@ def test_unlike_images(make):
 
 def test_one_image(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((70, 50), np.uint8))
-    assert "single section" in _refusal(tmp_path)
+    assert "single slice" in _refusal(tmp_path)
 
 
 def test_colour_and_stacks_and_damage(tmp_path):

@@ -125,8 +125,8 @@ def test_several_volumes_are_named(write, volume):
 
 def test_no_volume(write):
     assert "no 3-D dataset and no volumes/raw" in _refusal(write(flat=np.zeros((4, 5))))
-    assert "there is flat" in _refusal(write(flat=np.zeros((4, 5))))
-    assert "there is nothing" in _refusal(write())
+    assert "it holds flat" in _refusal(write(flat=np.zeros((4, 5))))
+    assert "it holds nothing" in _refusal(write())
 
 
 def test_damaged_files(write, volume, tmp_path):
@@ -134,10 +134,10 @@ def test_damaged_files(write, volume, tmp_path):
     path.write_bytes(path.read_bytes()[:500])
     assert "damaged HDF5" in _refusal(path)
     (tmp_path / "text.h5").write_text("no such thing")
-    assert "damaged HDF5 file, or none" in _refusal(tmp_path / "text.h5")
+    assert "damaged HDF5 file, or not HDF5" in _refusal(tmp_path / "text.h5")
 
 
 def test_without_h5py(write, volume, monkeypatch):
     path = write(volumes__raw=volume())
     monkeypatch.setitem(sys.modules, "h5py", None)
-    assert "pip install napari-ssan[cremi]" in _refusal(path)
+    assert "pip install 'napari-ssan[cremi]'" in _refusal(path)

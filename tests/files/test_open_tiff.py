@@ -64,6 +64,29 @@ def test_imagej_calibration(make):
     assert calibration.display_range == (5, 90)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "unit"),
+    [
+        ('XUnit="nm"', 'XUnit="um"', "micrometer"),
+        ('ZUnit="nm"', 'ZUnit="furlong"', "nanometer"),
+        ("<Pixels", '<Vendor a="1"/><Pixels', "nanometer"),
+        ("<Pixels", "<AcquisitionDate>12.3.2020</AcquisitionDate><Pixels", "nanometer"),
+        ('ID="Image:0"', "", "nanometer"),
+    ],
+)
+def test_ome_that_keeps_no_schema_is_read(tmp_path, make, volume, old, new, unit):
+    with tifffile.TiffFile(make("ome-tiff")) as tiff:
+        xml = tiff.ome_metadata
+    assert old in xml
+    path = tmp_path / "odd.ome.tif"
+    description = xml.replace(old, new).encode()
+    tifffile.imwrite(path, volume(), description=description, metadata=None, photometric=1)
+    file = open_stack(path)
+    assert file.calibration.flavour == "ome-tiff"
+    assert file.calibration.units[2] == unit
+    np.testing.assert_array_equal(file.stack().read(2), volume()[2])
+
+
 def test_ome_calibration(make):
     calibration = open_stack(make("ome-tiff")).calibration
     assert calibration.scale == (40, 4, 4)
@@ -129,7 +152,7 @@ def test_text_renamed(tmp_path, content):
 def test_unknown_format(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("hello")
-    assert "none of what can be opened" in _refusal(path)
+    assert "cannot be opened; give a TIFF" in _refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +184,7 @@ def test_ome_that_names_more_sections_than_there_are(tmp_path, make, volume):
         description = tiff.ome_metadata.encode()
     path = tmp_path / "short.ome.tif"
     tifffile.imwrite(path, volume()[:4], description=description, metadata=None, photometric=1)
-    assert "lacks sections" in _refusal(path)
+    assert "lacks slices" in _refusal(path)
 
 
 def test_pyramid_of_an_ome_tiff(tmp_path, volume):
@@ -180,7 +203,7 @@ def test_ome_in_several_files(ome_set, volume, numbers):
     np.testing.assert_array_equal(np.asarray(file.data), volume())
     assert file.files == tuple(paths)
     paths[1].unlink()
-    assert ("lacks sections" if 0 in numbers else "single section") in _refusal(paths[0])
+    assert ("lacks slices" if 0 in numbers else "single slice") in _refusal(paths[0])
 
 
 def test_further_images_are_noted(tmp_path, volume):
@@ -211,7 +234,7 @@ def test_single_section(tmp_path):
     for number, shape in enumerate([(40, 40), (1, 40, 40)]):
         path = tmp_path / f"{number}.tif"
         tifffile.imwrite(path, np.zeros(shape, np.uint8))
-        assert "single section" in _refusal(path)
+        assert "single slice" in _refusal(path)
 
 
 def test_channels(tmp_path):

@@ -136,6 +136,6 @@ def test_channels_and_single_section(tmp_path):
     zarr.create_array(tmp_path / "a.zarr", data=np.zeros((2, 5, 40, 40), np.uint8))
     assert "pick one channel" in _refusal(tmp_path / "a.zarr")
     zarr.create_array(tmp_path / "b.zarr", data=np.zeros((40, 40), np.uint8))
-    assert "single section" in _refusal(tmp_path / "b.zarr")
+    assert "single slice" in _refusal(tmp_path / "b.zarr")
     zarr.create_array(tmp_path / "c.zarr", data=np.zeros((5, 40, 40, 3), np.uint8))
     assert _refusal(tmp_path / "c.zarr")

@@ -1,7 +1,7 @@
 import errno
+import os
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,7 +132,7 @@ def test_outputs_need_places_of_their_own(tmp_path, make, repair, name):
     file = open_stack(make("tiff"))
     (tmp_path / "out.ome.zarr").mkdir()
     zarr.create_group(tmp_path / "out.ome.zarr", overwrite=True)
-    with pytest.raises(BadInput, match="places of their own"):
+    with pytest.raises(BadInput, match="a place of its own"):
         save_stack(
             tmp_path / "out.ome.zarr",
             repair(file.stack()),
@@ -274,7 +274,7 @@ def test_no_file_of_the_input_is_overwritten(tmp_path, ome_set, repair):
     file = open_stack(first)
     before = second.read_bytes()
     for arguments in ({"path": second}, {"path": tmp_path / "out.tif", "mask": second}):
-        with pytest.raises(BadInput, match="is a file that is read"):
+        with pytest.raises(BadInput, match="is another file that is read"):
             save_stack(**arguments, stack=repair(file.stack()), source=file, overwrite=True)
     assert second.read_bytes() == before
     assert sorted(tmp_path.iterdir()) == [first, second]
@@ -286,14 +286,14 @@ def test_no_mask_without_its_output(tmp_path, repair, volume, monkeypatch, exist
     paths = [path, mask_path(path)] if existing else []
     for one in paths:
         one.write_text("old")
-    replace = Path.replace
+    replace = os.replace
 
     def fail(this, target):
         if target == path:
             raise PermissionError(errno.EACCES, "denied")
         return replace(this, target)
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     arguments = (path, repair(SliceStack(volume())), Calibration.of("zyx", z_axis=0))
     with pytest.raises(BadInput, match=r"out\.tif could not be written: permission is denied"):
         save_stack(*arguments, overwrite=True, mask=True)

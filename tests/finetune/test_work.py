@@ -167,7 +167,7 @@ def test_left_off_while_judging_only_that_is_done_again(begin):
 
 @pytest.mark.parametrize(
     "place",
-    ["training.result.save_model", "finetune.work.save_model", "finetune.work.write_text"],
+    ["training.result.save_model", "finetune.work.save_model", "finetune.work.write_atomically"],
 )
 def test_a_full_disk_at_the_end_loses_nothing(begin, monkeypatch, place):
     run = begin()

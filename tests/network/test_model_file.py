@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -229,7 +230,7 @@ def test_a_failed_save_leaves_everything_as_it_was(tmp_path, network, monkeypatc
     with pytest.raises(OSError, match="no space"):
         save_model(path, network, {"tile": 64})
     monkeypatch.undo()
-    monkeypatch.setattr(model_file.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="no space"):
         save_model(path, network, {"tile": 64})
     with pytest.raises(TypeError):

@@ -346,7 +346,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path, own, network, monkeyp
 @pytest.mark.parametrize("step", ["fsync", "replace"])
 def test_a_disk_that_is_full_when_a_model_is_kept_leaves_nothing(own, network, monkeypatch, step):
     own.mkdir(parents=True)
-    monkeypatch.setattr(model_file.os, step, full)
+    monkeypatch.setattr(os, step, full)
     with pytest.raises(BadInput, match="mine could not be saved: No space left"):
         keep(network, CARD, "mine")
     monkeypatch.undo()

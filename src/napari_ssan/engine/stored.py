@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import math
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from napari_ssan.atomic import atomically, worded
 from napari_ssan.stack.sections import Array
 
 #: Largest volume that is turned into an array at once, in bytes.
 LARGEST_ARRAY = 2**30
 #: Larger buffers go to a file, in bytes.
 LARGEST_BUFFER = 2**28
-
-#: Why nothing can be written, in a user's words.
-REASONS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EFBIG: "the file system allows no file that large",
-    errno.EACCES: "permission is denied",
-    errno.EPERM: "permission is denied",
-    errno.EROFS: "the disk is read-only",
-}
 
 
 class StoredArray:
@@ -56,17 +44,12 @@ class StoredArray:
 
 def store(path: Path, array: Array) -> StoredArray:
     """Write an array to a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
     array = np.ascontiguousarray(array)
     header = np.lib.format.header_data_from_array_1_0(array)
-    try:
-        with worded(path.parent), temporary.open("wb") as file:
-            # not np.save: its OSError doesn't tell that the disk is full
-            np.lib.format.write_array_header_1_0(file, header)
-            file.write(array.data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with worded(path.parent), atomically(path) as temporary, temporary.open("wb") as file:
+        # not np.save: its OSError doesn't tell that the disk is full
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array.data)
     return StoredArray(path)
 
 
@@ -78,16 +61,6 @@ def buffer(shape: tuple[int, ...], dtype: np.dtype[Any], folder: Path | None) ->
     with worded(folder or Path(tempfile.gettempdir())), tempfile.TemporaryFile(dir=folder) as file:
         _reserve(file, size)
         return np.memmap(file, dtype=dtype, shape=shape, mode="r+")
-
-
-@contextlib.contextmanager
-def worded(folder: Path) -> Iterator[None]:
-    """Have an ``OSError`` say in a user's words why `folder` cannot be written to."""
-    try:
-        yield
-    except OSError as error:
-        reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
-        raise OSError(error.errno, reason, str(folder)) from error
 
 
 def _reserve(file: IO[bytes], size: int) -> None:

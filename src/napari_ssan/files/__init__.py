@@ -1,4 +1,4 @@
-"""Stacks in files: opened lazily, saved section by section, with voxel size and provenance."""
+"""Opens stacks lazily and saves them section by section, with voxel size and provenance."""
 
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.open import StackFile, open_image, open_stack, read_provenance

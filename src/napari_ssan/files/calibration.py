@@ -1,4 +1,8 @@
-"""What a file says about its pixels: axes, voxel size, units, and what is to be carried over."""
+"""What a file says about its pixels: axes, voxel size, units, and what an output keeps.
+
+Readers fill in a `Calibration`, writers take one; no format is known here. Its tuples are in
+the order of the axes of the file, which need not be z, y, x.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ USUAL_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 
 @dataclass(frozen=True, eq=False)
 class TiffTraits:
-    """How a TIFF was stored, so that another can be stored alike.
+    """How a TIFF was stored, so that the output can be stored in the same way.
 
     Attributes
     ----------
@@ -29,7 +33,7 @@ class TiffTraits:
         Meaning of the values: 0 white is zero, 1 black is zero, 3 indices into `colormap`.
     colormap : ndarray, (3, 256) or (3, 65536), or None
     compression, predictor : int
-        TIFF codes; 1 for none. A lossy compression is taken as none.
+        TIFF codes; 1 for none, also in place of a lossy compression.
     bigtiff : bool
     resolution : (float, float)
         Pixels per `resolution_unit` along x and y.
@@ -38,7 +42,7 @@ class TiffTraits:
     description : str
         Free text of a plain TIFF.
     metadata : dict
-        What ImageJ, or tifffile in a plain TIFF, keeps about the image.
+        What ImageJ keeps about the image, or tifffile in a plain TIFF.
     ome : dict
         Parts of the OME-XML, as `tifffile.OmeXml` takes them.
     """
@@ -55,29 +59,38 @@ class TiffTraits:
     ome: dict[str, Any] = field(default_factory=dict)
 
 
+def sane(value: Any, default: float) -> float:
+    """Number in a file's metadata, such as a pixel size; the default if not finite, or 0."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return default
+    return number if np.isfinite(number) and number else default
+
+
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What a file says about its pixels. All tuples go by axis.
+    """What a file says about its pixels. All tuples have one entry per axis.
 
     Attributes
     ----------
     axes : str
-        One small letter per axis, such as "zyx".
+        One lower-case letter per axis, such as "zyx".
     scale : tuple of float
-        Distance of two pixels along each axis, in `units`.
+        Distance between pixels along each axis, in `units`.
     units : tuple of (str or None)
-        Names of OME-Zarr and pint ("nanometer"), or None for pixels.
+        Names as in OME-Zarr and pint ("nanometer"), or None for pixels.
     translate : tuple of float
-        Place of the first pixel, in `units`.
+        Position of the first pixel, in `units`.
     z_axis : int or None
-        The axis along which the sections lie.
+        The axis of the sections.
     flavour : str or None
-        How it was stored; None for what comes from no file.
+        How it was stored; None if it comes from no file.
     name : str
     display_range : (float, float) or None
-        Intensities shown as black and white.
+        Intensities that are shown as black and white.
     provenance : Provenance or None
-        What was synthetic already.
+        What was already synthetic.
     tiff : TiffTraits or None
         How a TIFF was stored.
     omero : dict or None
@@ -105,7 +118,7 @@ class Calibration:
         translate: Sequence[float] | None = None,
         **rest: Any,
     ) -> Calibration:
-        """Calibration of `axes`, in pixels where nothing is given; one unit is that of z, y, x."""
+        """Calibration of `axes`, in pixels by default; a single unit holds for z, y and x."""
         n = len(axes)
         if isinstance(units, str):
             units = [units if axis in "zyx" else None for axis in axes]
@@ -119,16 +132,16 @@ class Calibration:
 
     @property
     def named_axes(self) -> str:
-        """The axes, with the one of the sections called z where it has no usual name."""
+        """The axes; that of the sections is called z if it has no usual name."""
         z = self.z_axis
         if z is None or "z" in self.axes or self.axes[z] in "tcyx":
             return self.axes
         return self.axes[:z] + "z" + self.axes[z + 1 :]
 
     def with_z(self) -> Calibration:
-        """Give the same with the axis of the sections called z, even if it was called time.
+        """The same with the axis of the sections called z, even if it was called time.
 
-        A z axis of length 1 changes places with it; without one, a duration is no distance.
+        If there is a z axis of length 1, the two swap; if not, a duration becomes 1 pixel.
         """
         z = self.z_axis
         if z is None or self.axes[z] in "zyxc":

@@ -1,4 +1,8 @@
-"""The calibration of a viewer's layer, from its data and its state as plain values."""
+"""Finds the calibration of a viewer's layer, from its data and its state as plain values.
+
+It knows no napari: callers pass the layer's state as a dict. The layer is right where it and
+its file differ, as the user may have changed it; its file only adds what a layer cannot hold.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +19,10 @@ from napari_ssan.files.provenance_io import from_plain
 
 
 def layer_calibration(data: Any, meta: dict[str, Any]) -> Calibration:
-    """Derive the calibration of a layer from its data and state.
+    """Calibration of a layer, from its data and state.
 
-    Where the layer still lies as its file says, what else the file keeps is taken
-    over: flavour, compression, ImageJ's and OME's metadata, rendering settings.
+    If axes, scale and position are still those of its file, the file's other metadata are
+    kept: flavour, compression, ImageJ's and OME's metadata, rendering settings.
     """
     ndim = len(data.shape)
     z_axis: int | None = None
@@ -56,9 +60,8 @@ def _as_stored(own: Calibration, shape: tuple[int, ...], path: str | None) -> Ca
     except (BadInput, OSError):  # gone or changed since it was opened
         return own
     stored = file.calibration
-    if tuple(file.data.shape) != shape:
-        return own
-    if (stored.z_axis, stored.units) != (own.z_axis, own.units):
+    same = (stored.z_axis, stored.units) == (own.z_axis, own.units)
+    if tuple(file.data.shape) != shape or not same:
         return own
     if not np.allclose([stored.scale, stored.translate], [own.scale, own.translate]):
         return own
@@ -71,13 +74,13 @@ def _as_stored(own: Calibration, shape: tuple[int, ...], path: str | None) -> Ca
 
 
 def file_record(meta: dict[str, Any]) -> dict[str, Any]:
-    """Give what this plugin keeps in a layer's metadata: path and provenance of its file."""
+    """What this plugin keeps in a layer's metadata: path and provenance of its file."""
     ours = (meta.get("metadata") or {}).get("napari_ssan")
     return ours if isinstance(ours, dict) else {}
 
 
 def _axes(ndim: int, z_axis: int | None, labels: Any) -> str:
-    """One letter per axis: the layer's labels if they are such, else the usual ones."""
+    """One letter per axis: the layer's labels if they are letters, else the usual ones."""
     letters = "".join(str(label).lower() for label in labels)
     if len(letters) == ndim == len(set(letters)) and {"y", "x"} <= set(letters) <= set("tczyx"):
         return letters

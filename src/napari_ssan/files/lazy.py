@@ -1,4 +1,4 @@
-"""An array in a file, of which only what is asked for is read."""
+"""An array in a file: only what is asked for is read."""
 
 from __future__ import annotations
 
@@ -67,19 +67,19 @@ class LazyArray:
 
 @contextlib.contextmanager
 def reading(name: str, place: str = "to the end") -> Iterator[None]:
-    """Have what goes wrong while a file is read be a sentence that names the file."""
+    """Turn any error while a file is read into a sentence that names the file."""
     try:
         yield
     except (IndexError, MemoryError, BadInput):
         raise
     except Exception as error:
         raise BadInput(
-            f"{name} cannot be read {place}, it may be damaged: {_first_line(error)}."
+            f"{name} cannot be read {place}; it may be damaged: {_first_line(error)}."
         ) from error
 
 
 def _place(index: Any, shape: tuple[int, ...]) -> str:
-    """Say which slice an index asks for, if that is a single one of a stack (..., y, x)."""
+    """Name the slice that an index asks for, if it is a single one of a stack (..., y, x)."""
     parts = index if isinstance(index, tuple) else (index,)
     long = [axis for axis, length in enumerate(shape[:-2]) if length > 1]
     if len(long) == 1 and long[0] < len(parts) and not any(part is Ellipsis for part in parts):

@@ -1,4 +1,9 @@
-"""Open a stack, whatever it is stored in."""
+"""Opens a stack, whatever it is stored in.
+
+It picks the reader by the file's first bytes or its name, and finds the z axis. Each format has
+a module of its own (``open_*.py``); a new one is added in `_open`. Nothing is read here but
+metadata: pixels come when `StackFile.data` is indexed.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +41,7 @@ class StackFile:
     companions : tuple of Path
         Files beside `path` that the pixels are read from: others of the set of an OME-TIFF.
     notes : tuple of str
-        What there is in the file that is not used, one sentence each.
+        What the file holds that is not used, one sentence each.
     """
 
     path: Path
@@ -63,16 +68,16 @@ class StackFile:
 
     @property
     def provenance(self) -> Provenance | None:
-        """What is synthetic in it already."""
+        """What is already synthetic in it."""
         return self.calibration.provenance
 
     def stack(self) -> SliceStack:
-        """Give its sections.
+        """Its sections.
 
         Raises
         ------
         BadInput
-            If there is more than one channel or time point, or the pixels are of another kind.
+            If there are several channels or time points, or the pixels are not grey values.
         """
         return SliceStack(self.data, self.calibration.z_axis)
 
@@ -89,14 +94,12 @@ def open_stack(path: str | Path) -> StackFile:
     Returns
     -------
     StackFile
-        An axis of a TIFF that is called time, or nothing in particular, counts
-        as z if there is no other.
+        If a TIFF has no z axis, its time axis or its only unnamed axis counts as z.
 
     Raises
     ------
     BadInput
-        One sentence about what is wrong with the file, if it is no stack of
-        grey sections.
+        If it is not a stack of grey sections.
     """
     file = _open(Path(path))
     z_axis = _find_z(file)
@@ -106,7 +109,7 @@ def open_stack(path: str | Path) -> StackFile:
 
 
 def open_image(path: str | Path) -> StackFile:
-    """Open an image that need be no stack, such as a mask, without reading it.
+    """Open an image that may be a single section, such as a mask, without reading it.
 
     Parameters
     ----------
@@ -116,12 +119,12 @@ def open_image(path: str | Path) -> StackFile:
     Returns
     -------
     StackFile
-        Its calibration says nothing of a z axis.
+        Its calibration has no z axis.
 
     Raises
     ------
     BadInput
-        If it is no grey image.
+        If it is not a grey image.
     """
     path = Path(path)
     if path.suffix.lower() == ".png" and path.is_file():
@@ -132,7 +135,7 @@ def open_image(path: str | Path) -> StackFile:
 
 
 def read_provenance(path: str | Path) -> Provenance | None:
-    """Read what is synthetic in a file; None if it says nothing of the kind.
+    """Read what is synthetic in a file; None if the file does not say.
 
     Raises
     ------
@@ -158,7 +161,7 @@ def _open(path: Path) -> StackFile:
             data, calibration = open_hdf5(path)
             return StackFile(path, data, calibration, (data,))
         if start not in MAGIC and path.suffix.lower() not in (".tif", ".tiff"):
-            raise BadInput(f"{path.name} is none of what can be opened: {FORMATS}.")
+            raise BadInput(f"{path.name} cannot be opened; give {FORMATS}.")
         image = open_tiff(path)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -179,12 +182,9 @@ def _find_z(file: StackFile) -> int:
     channels = axes.find("c")
     if channels >= 0 and shape[channels] > 1:
         raise BadInput(
-            f"{name} has {shape[channels]} channels and no z axis; if they are sections, "
-            "store them as slices, else pick one channel."
+            f"{name} has {shape[channels]} channels and no z axis; pick one channel, "
+            "or store them along z if they are slices."
         )
     if others:
-        raise BadInput(f"{name} has axes {axes!r} of lengths {shape} and no z axis among them.")
-    raise BadInput(
-        f"{name} holds one single section; a repair needs a stack, "
-        "as the neighbours tell what a section looked like."
-    )
+        raise BadInput(f"{name} has axes {axes!r} of lengths {shape}; name the one of slices z.")
+    raise BadInput(f"{name} holds a single slice; a repair needs its neighbours, so give a stack.")

@@ -1,4 +1,8 @@
-"""Open a folder of images, TIFF or PNG, one section each."""
+"""Opens a folder of images, TIFF or PNG, one section each.
+
+The order is that of the names as people count: s2 before s10. All headers are read at once, to
+find images that differ before work begins; pixels are read when they are asked for.
+"""
 
 from __future__ import annotations
 
@@ -40,18 +44,18 @@ def open_folder(path: Path) -> tuple[LazyArray, Calibration]:
     ----------
     path : Path
         Holds TIFFs or PNGs of the same size and pixel type. Other files, and
-        those whose names begin with a dot, are passed over.
+        those whose names begin with a dot, are ignored.
 
     Returns
     -------
     data : LazyArray, (z, y, x)
     calibration : Calibration
-        Pixel size as the first TIFF has it.
+        With the pixel size of the first TIFF.
 
     Raises
     ------
     BadInput
-        If there are no images, or unlike ones.
+        If there are no images, or they differ in size or type.
     """
     files = sorted(
         (
@@ -65,8 +69,8 @@ def open_folder(path: Path) -> tuple[LazyArray, Calibration]:
     )
     if not files:
         raise BadInput(
-            f"The folder {path.name} holds no TIFF or PNG images and is no zarr store; "
-            "give a folder with one image per section."
+            f"The folder {path.name} holds no TIFF or PNG images and is not a zarr store; "
+            "give a folder with one image per slice."
         )
     first = look(files[0])
     for file in files[1:]:
@@ -74,7 +78,7 @@ def open_folder(path: Path) -> tuple[LazyArray, Calibration]:
         if (shape, dtype) != first:
             raise BadInput(
                 f"The images in {path.name} differ: {files[0].name} is {_words(*first)}, "
-                f"{file.name} is {_words(shape, dtype)}; all sections must be alike."
+                f"{file.name} is {_words(shape, dtype)}; all slices must be alike."
             )
     calibration = Calibration.of("zyx", flavour="folder", name=path.name)
     if files[0].suffix.lower() in TIFFS:
@@ -89,7 +93,7 @@ def look(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
     data = open_tiff(file).data
     data.close()
     if any(n != 1 for n in data.shape[:-2]):
-        raise BadInput(f"{file.name} holds several images; a folder needs one per section.")
+        raise BadInput(f"{file.name} holds several images; a folder needs one image per slice.")
     return (data.shape[-2], data.shape[-1]), data.dtype
 
 
@@ -133,7 +137,7 @@ def _look_png(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
         stream.seek(max(file.stat().st_size - 12, 0))
         end = stream.read()
     if len(header) < _PNG_HEADER.size or not header.startswith(_PNG_MAGIC):
-        raise BadInput(f"{file.name} is not a PNG image, whatever its name says.")
+        raise BadInput(f"{file.name} is not a PNG image, despite its name; convert it.")
     if b"IEND" not in end:
         raise BadInput(f"{file.name} is truncated: its end is missing; copy it again.")
     _, _, width, height, bits, colour = _PNG_HEADER.unpack(header)
@@ -143,7 +147,7 @@ def _look_png(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
 
 
 def _like(file: Path, calibration: Calibration) -> Calibration:
-    """With the pixel size of a single TIFF; how far apart sections are it cannot tell."""
+    """With the pixel size of a single TIFF, which does not tell the distance of sections."""
     data, single, *_ = open_tiff(file)
     data.close()
     (y, y_unit), (x, x_unit) = single.along("y"), single.along("x")

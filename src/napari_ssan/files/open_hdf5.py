@@ -1,4 +1,8 @@
-"""Open an HDF5 file: CREMI's, or any with one volume; a section is read when it is asked for."""
+"""Opens an HDF5 file: CREMI's, or any with one 3-D dataset.
+
+It needs h5py, which is an extra. The file stays open as long as somebody holds the array; a
+section is read when it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +33,7 @@ def open_hdf5(path: Path) -> tuple[LazyArray, Calibration]:
     Parameters
     ----------
     path : Path
-        With a dataset ``volumes/raw``, as CREMI has it, or else a single
-        3-D dataset.
+        With a dataset ``volumes/raw``, as in CREMI, or a single 3-D dataset.
 
     Returns
     -------
@@ -40,20 +43,20 @@ def open_hdf5(path: Path) -> tuple[LazyArray, Calibration]:
     Raises
     ------
     BadInput
-        If h5py is not installed, the file is damaged, or it is not clear which
-        dataset is meant.
+        If h5py is not installed, the file is damaged, or there is not exactly one 3-D dataset.
     """
     try:
         import h5py
     except ImportError:
         raise BadInput(
-            f"{path.name} is an HDF5 file, and h5py, which reads it, is not installed: "
-            "pip install napari-ssan[cremi]."
+            f"{path.name} is an HDF5 file, which needs h5py: pip install 'napari-ssan[cremi]'."
         ) from None
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise BadInput(f"{path.name} is a damaged HDF5 file, or none: copy it again.") from error
+        raise BadInput(
+            f"{path.name} is a damaged HDF5 file, or not HDF5; copy it again."
+        ) from error
     try:
         dataset = file[_choose(path, file)]
         resolution = dataset.attrs.get(RESOLUTION)
@@ -84,13 +87,13 @@ def _choose(path: Path, file: Any) -> str:
     there = ", ".join(volumes or shapes) or "nothing"
     what = "several 3-D datasets" if volumes else "no 3-D dataset"
     raise BadInput(
-        f"{path.name} holds {what} and no {RAW}, which would be read: there is {there}; "
-        "copy the one that is meant to a TIFF or zarr."
+        f"{path.name} holds {what} and no {RAW}: it holds {there}; "
+        "copy the dataset to repair to a TIFF or zarr."
     )
 
 
 def _three_lengths(resolution: Any) -> list[float] | None:
-    """Voxel size as an attribute gives it; None if that makes no sense."""
+    """Voxel size from an attribute; None if it makes no sense."""
     try:
         lengths = np.asarray(resolution, dtype=float)
     except (TypeError, ValueError):

@@ -1,4 +1,9 @@
-"""Open a TIFF: OME, ImageJ or plain; a section is read when it is asked for."""
+"""Opens a TIFF: OME, ImageJ or plain.
+
+A damaged or truncated file is refused here, before work begins: see `tiff_integrity`. What the
+file says about its pixels is read by `tiff_calibration`. tifffile passes over much damage with a
+line in its log, so do not take its silence for a whole file.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +30,7 @@ GREY = (0, 1, 3)
 
 
 class TiffImage(NamedTuple):
-    """An image in a TIFF, opened but not read.
+    """An image in a TIFF; its pixels are not read yet.
 
     Attributes
     ----------
@@ -50,7 +55,7 @@ def open_tiff(path: Path) -> TiffImage:
     Parameters
     ----------
     path : Path
-        If there are several images (series) in it, the first counts.
+        If it holds several images (series), the first is opened.
 
     Returns
     -------
@@ -59,7 +64,7 @@ def open_tiff(path: Path) -> TiffImage:
     Raises
     ------
     BadInput
-        If it is no TIFF, truncated, or in colour.
+        If it is not a TIFF, or truncated, or in colour.
     """
     check_pages(path)
     with _quiet():
@@ -93,13 +98,13 @@ def _check_grey(path: Path, series: tifffile.TiffPageSeries) -> None:
         raise BadInput(f"{path.name} is in colour (RGB); convert it to grey first.")
     if page.dtype is None:
         raise BadInput(
-            f"{path.name} has pixels of {page.bitspersample} bits in an unusual form; "
+            f"{path.name} has pixels of {page.bitspersample} bits, which cannot be read; "
             "convert them to 8 or 16 bit, or to 32-bit float."
         )
 
 
 def _companions(path: Path, series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
-    """Give the files other than `path` in which pages of an image lie."""
+    """The files other than `path` that hold pages of the image."""
     if series.kind != "ome":
         return ()
     files = dict.fromkeys(page.parent.filehandle.path for page in series if page is not None)
@@ -109,24 +114,19 @@ def _companions(path: Path, series: tifffile.TiffPageSeries) -> tuple[Path, ...]
 def _source(
     path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, alone: bool
 ) -> ArrayLike:
-    """Map pixels that lie in a row into memory; read others strip by strip or tile by tile.
+    """Map contiguous pixels into memory; read others strip by strip or tile by tile.
 
-    Mapping reads a window of a section without the rest of its strip, which
-    may be the whole section.
+    Of a mapped section, a window is read without the rest of its strip.
     """
     if alone and series.dataoffset is not None:
         dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
-        mapped: ArrayLike = np.memmap(
-            path, dtype=dtype, mode="r", offset=series.dataoffset, shape=series.shape
-        )
-        return mapped
-    array: ArrayLike = zarr.open_array(series.aszarr(level=0), mode="r")
-    return array
+        return np.memmap(path, dtype, mode="r", offset=series.dataoffset, shape=series.shape)
+    return zarr.open_array(series.aszarr(level=0), mode="r")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep tifffile's log to itself: what it says of a damaged file we say in one sentence."""
+    """Silence tifffile's log: about a damaged file we say one sentence of our own."""
     logger = logging.getLogger("tifffile")
 
     def drop(_: logging.LogRecord) -> bool:

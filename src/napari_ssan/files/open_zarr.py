@@ -1,8 +1,11 @@
-"""Open an image in a zarr store: a bare array (v2, v3) or OME-Zarr (0.4, 0.5)."""
+"""Opens an image in a zarr store: a bare array (v2, v3) or OME-Zarr (0.4, 0.5).
+
+Metadata are read leniently and by hand: many stores break a rule of OME-Zarr that does not
+matter for reading an image, and yaozarrs would refuse them. Only the writer validates.
+"""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import numpy as np
 import zarr
 
 from napari_ssan.errors import BadInput
-from napari_ssan.files.calibration import USUAL_AXES, Calibration, Flavour
+from napari_ssan.files.calibration import USUAL_AXES, Calibration, Flavour, sane
 from napari_ssan.files.provenance_io import KEY, from_plain
 from napari_ssan.files.units import unit_name
 from napari_ssan.stack.sections import ArrayLike
@@ -27,14 +30,11 @@ def is_zarr(path: Path) -> bool:
 def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
     """Open the image in a zarr store.
 
-    Metadata are read leniently: many stores break a rule of OME-Zarr that
-    does not matter for reading an image.
-
     Parameters
     ----------
     path : Path
-        The store, or a group or array in it. Of a collection (bioformats2raw)
-        the first image counts.
+        The store, or a group or array in it. Of a collection (bioformats2raw),
+        the first image is opened.
 
     Returns
     -------
@@ -46,7 +46,7 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
     Raises
     ------
     BadInput
-        If there is no image, or none that can be made sense of.
+        If there is no image, or its metadata make no sense.
     """
     try:
         node = zarr.open(str(path), mode="r")
@@ -58,32 +58,32 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
     if isinstance(node, zarr.Array):
         return [node], _bare(path, node)
     attributes = _ome_attributes(node)
-    if "multiscales" not in attributes and "bioformats2raw.layout" in attributes and "0" in node:
-        node = node["0"]
+    if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
+        node = first if isinstance(first := node.get("0"), zarr.Group) else node
         attributes = _ome_attributes(node)
     try:
         multiscale = attributes["multiscales"][0]
-        levels = [node[str(dataset["path"])] for dataset in multiscale["datasets"]]
-        full = levels[0]
-        axes = _axis_names(multiscale.get("axes"), full.ndim)
+        levels = [_array(node, str(dataset["path"])) for dataset in multiscale["datasets"]]
+        ndim = levels[0].ndim
+        axes = _axis_names(multiscale.get("axes"), ndim)
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise BadInput(
             f"{path.name} is a zarr group without an OME-Zarr image in it; "
-            "give the path of the array or image that is meant."
+            "give the path of the array or image to open."
         ) from error
-    if len(axes) != full.ndim:
+    if len(axes) != ndim:
         raise BadInput(
-            f"{path.name} names {len(axes)} axes for an array of {full.ndim}; "
-            "its OME-Zarr metadata must be mended first."
+            f"{path.name} names {len(axes)} axes for an array of {ndim}; "
+            "correct its OME-Zarr metadata first."
         )
-    scale, translate = _transform(multiscale, full.ndim)
+    scale, translate = _transform(multiscale, ndim)
     units = [
         unit_name(axis.get("unit")) if isinstance(axis, dict) else None
-        for axis in multiscale.get("axes") or [None] * full.ndim
+        for axis in multiscale.get("axes") or [None] * ndim
     ]
     flavour: Flavour = "ome-zarr-0.5" if node.metadata.zarr_format == 3 else "ome-zarr-0.4"
     omero = attributes.get("omero")
-    return levels, Calibration.of(
+    return [*levels], Calibration.of(
         axes,
         scale,
         units,
@@ -96,14 +96,21 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
     )
 
 
+def _array(group: zarr.Group, path: str) -> zarr.Array[Any]:
+    array = group[path]
+    if not isinstance(array, zarr.Array):
+        raise KeyError(path)
+    return array
+
+
 def _ome_attributes(group: zarr.Group) -> dict[str, Any]:
-    attributes = dict(group.attrs)
+    attributes: dict[str, Any] = dict(group.attrs)
     inner = attributes.get("ome")
     return inner if isinstance(inner, dict) else attributes
 
 
 def _axis_names(axes: Any, ndim: int) -> str:
-    """One letter per axis, from the names that version 0.3 and later give them."""
+    """One letter per axis, from the names that version 0.3 and later have."""
     if not axes:
         return USUAL_AXES[ndim]
     names = [axis["name"] if isinstance(axis, dict) else axis for axis in axes]
@@ -121,25 +128,11 @@ def _transform(multiscale: dict[str, Any], ndim: int) -> tuple[list[float], list
             if not isinstance(values, list) or len(values) != ndim:
                 continue
             if kind == "scale":
-                factors = [_size(value) for value in values]
+                factors = [sane(value, 1.0) for value in values]
                 scale, translate = scale * factors, translate * factors
             else:
-                translate = translate + [_number(value, 0.0) for value in values]
+                translate = translate + [sane(value, 0.0) for value in values]
     return scale.tolist(), translate.tolist()
-
-
-def _number(value: Any, default: float) -> float:
-    """Read a finite number, else the default."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        return default
-    return number if math.isfinite(number) else default
-
-
-def _size(value: Any) -> float:
-    """Read the size of a pixel; 1, as if it were not given, where it makes no sense."""
-    return _number(value, 1.0) or 1.0
 
 
 def _window(omero: Any) -> tuple[float, float] | None:
@@ -151,9 +144,9 @@ def _window(omero: Any) -> tuple[float, float] | None:
     return (low, high) if low < high else None
 
 
-def _bare(path: Path, array: zarr.Array) -> Calibration:
-    """Calibration of an array that is no OME-Zarr image, from the attributes in common use."""
-    attributes = dict(array.attrs)
+def _bare(path: Path, array: zarr.Array[Any]) -> Calibration:
+    """Calibration of a bare array, from attributes in common use."""
+    attributes: dict[str, Any] = dict(array.attrs)
     names = getattr(array.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS")
     letters = "".join(str(name or "?").lower()[0] for name in names or ())
     known = len(letters) == array.ndim == len(set(letters)) and set(letters) <= set("tczyx")
@@ -163,7 +156,7 @@ def _bare(path: Path, array: zarr.Array) -> Calibration:
     size = attributes.get("voxel_size", attributes.get("resolution"))
     units = attributes.get("units")
     given = isinstance(size, list) and len(size) == array.ndim
-    scale = [_size(s) for s in size] if given and size else None
+    scale = [sane(s, 1.0) for s in size] if given and size else None
     named = isinstance(units, list) and len(units) == array.ndim
     return Calibration.of(
         axes,

@@ -1,33 +1,35 @@
-"""A new file or store that appears whole or not at all, and what may not be written where."""
+"""Decides what may be written where, and has it appear whole or not at all.
+
+Check with `check_output` before long work, and write within `replacing` at its end. The input
+is never overwritten, and no folder is replaced unless it is a zarr store.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.engine.stored import REASONS
+from napari_ssan.atomic import atomically, reason
 from napari_ssan.errors import BadInput
 from napari_ssan.files.open_zarr import is_zarr
 
-#: What an output may be called, the longest ending first.
+#: What an output's name may end in, the longest first.
 ENDINGS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr")
 
 
 def ending(path: Path) -> str:
-    """Which of `ENDINGS` a path has.
+    """The one of `ENDINGS` that a path has.
 
     Raises
     ------
     BadInput
-        If none.
+        If it has none of them.
     """
     for known in ENDINGS:
         if path.name.lower().endswith(known) and len(path.name) > len(known):
@@ -41,16 +43,15 @@ def kind(path: Path) -> Literal["tiff", "zarr"]:
 
 
 def mask_path(path: Path) -> Path:
-    """Where the mask of synthetic pixels stands: beside the output, `NAME.synthetic.*`.
+    """Path of the mask of synthetic pixels, `NAME.synthetic.*` beside the output.
 
-    Beside, not within: napari's own reader opens the first child of a zarr
-    store in the image's stead.
+    It is not within a zarr store: napari's own reader would open it instead of the image.
     """
     return _companion(path, "synthetic")
 
 
 def error_path(path: Path) -> Path:
-    """Where the expected errors stand: beside the output, `NAME.expected-error.*`."""
+    """Path of the expected errors, `NAME.expected-error.*` beside the output."""
     return _companion(path, "expected-error")
 
 
@@ -67,14 +68,14 @@ def check_output(
     *,
     dtype: npt.DTypeLike | None = None,
 ) -> None:
-    """See, before any work is done, whether an output may be written.
+    """Check, before any work is done, whether an output may be written.
 
     Parameters
     ----------
     path : str or Path
         The output.
     source : str or Path, or iterable of them, optional
-        The input, and after it what else is read; none of them must be overwritten.
+        The input, then the other files that are read; none of them may be overwritten.
     overwrite : bool
         Whether an output that exists may be replaced.
     dtype : dtype, optional
@@ -97,7 +98,7 @@ def check_output(
     sources = [source] if isinstance(source, str | Path) else source or ()
     for number, one in enumerate(sources):
         _check_apart(path, Path(one), is_input=number == 0)
-    # a link that leads nowhere exists, too
+    # a link that leads nowhere also exists
     if path.exists() or path.is_symlink():
         if not overwrite:
             raise BadInput(
@@ -110,7 +111,7 @@ def check_output(
 
 
 def check_distinct(paths: Iterable[Path]) -> None:
-    """See that outputs of one run have places of their own.
+    """Check that no output of a run is, or lies within, another.
 
     Raises
     ------
@@ -122,43 +123,43 @@ def check_distinct(paths: Iterable[Path]) -> None:
         for other in found[:number]:
             if one.is_relative_to(other) or other.is_relative_to(one):
                 raise BadInput(
-                    f"The outputs {other.name} and {one.name} need places of their own: one "
-                    "must not be the other, or lie within it."
+                    f"The outputs {other.name} and {one.name} are the same, or one lies within "
+                    "the other; give each of them a place of its own."
                 )
 
 
 def _check_apart(path: Path, source: Path, *, is_input: bool) -> None:
-    """Refuse an output that is the input or else is read, or in it, or around it."""
+    """Refuse an output that is, contains, or lies within something that is read."""
     target, origin = path.resolve(), source.resolve()
     same = target == origin or (path.exists() and source.exists() and path.samefile(source))
     if same:
-        what = "the input itself" if is_input else "a file that is read for it"
+        what = "the input itself" if is_input else "another file that is read"
         raise BadInput(f"The output {path} is {what}, which is never changed; choose another name.")
     if origin.is_dir() and target.is_relative_to(origin):
-        what = "the input" if is_input else f"{source}, which is read for it"
+        what = "the input" if is_input else f"{source}, which is also read"
         raise BadInput(f"The output {path} lies within {what}; choose another folder.")
     if origin.is_relative_to(target):
-        what = "The input" if is_input else f"{source}, which is read for it,"
+        what = "The input" if is_input else f"{source}, which is also read,"
         raise BadInput(f"{what} lies within the output {path}; choose another name.")
 
 
 def _check_replaceable(path: Path) -> None:
-    """Refuse to replace what is not of the output's kind: it is somebody's folder, not a stack."""
+    """Refuse to replace something of another kind: it may be a folder with somebody's work."""
     if kind(path) == "tiff" and path.is_dir():
         raise BadInput(f"The output {path} is a folder, not a TIFF; choose another name.")
     if kind(path) == "zarr" and path.exists() and not (path.is_dir() and is_zarr(path)):
         raise BadInput(
-            f"The output {path} exists and is no zarr store, so it is not replaced; "
+            f"The output {path} exists and is not a zarr store, so it is not replaced; "
             "choose another name."
         )
 
 
 @contextlib.contextmanager
 def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Path to write to, beside `path`, which takes its place at the end.
+    """Path to write to; what is written there takes the place of `path` at the end.
 
     If the work within fails, is cancelled or interrupted, nothing is left of
-    it, and what stood at `path` stands there still.
+    it, and `path` is as it was.
 
     Parameters
     ----------
@@ -170,47 +171,17 @@ def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
     Raises
     ------
     BadInput
-        If the system does not let it be written, or it exists after all.
+        If it cannot be written, or it was created in the meantime.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
     try:
-        try:
+        with atomically(path) as temporary:
             yield temporary
-            _take_place(temporary, path, overwrite)
-        finally:
-            _remove(temporary)
+            if not overwrite and (path.exists() or path.is_symlink()):
+                raise BadInput(
+                    f"The output {path} was created meanwhile by another program; "
+                    "choose another name."
+                )
     except OSError as error:
-        raise BadInput(_failure(path, error)) from error
-
-
-def _take_place(temporary: Path, path: Path, overwrite: bool) -> None:
-    if not overwrite and (path.exists() or path.is_symlink()):
-        raise BadInput(f"The output {path} has come into being meanwhile; choose another name.")
-    if not temporary.is_dir():
-        temporary.replace(path)
-        return
-    if not path.exists():
-        temporary.rename(path)
-        return
-    # a folder cannot replace another in one step: the old one steps aside, and back on failure
-    aside = temporary.with_suffix(".old")
-    path.rename(aside)
-    try:
-        temporary.rename(path)
-    except BaseException:
-        aside.rename(path)
-        raise
-    _remove(aside)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
-def _failure(path: Path, error: OSError) -> str:
-    reason = REASONS.get(error.errno or 0) or error.strerror or str(error)
-    return f"The output {path} could not be written: {reason}; nothing of it was left behind."
+        raise BadInput(
+            f"The output {path} could not be written: {reason(error)}; nothing was left behind."
+        ) from error

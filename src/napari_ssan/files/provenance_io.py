@@ -1,4 +1,8 @@
-"""Provenance as text in a file, and its history over several repairs."""
+"""Provenance as text in a file, and how it adds up over several repairs.
+
+What a record holds is up to `engine.provenance`. A section's number changes when sections are
+inserted before it: `merged` turns old numbers into new ones.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ KEY = "napari_ssan"
 
 
 def to_text(provenance: Provenance) -> str:
-    """Provenance as one line of JSON in plain ASCII, which every flavour of TIFF can hold."""
+    """Provenance as one line of ASCII JSON, which every flavour of TIFF can hold."""
     return json.dumps(to_plain(provenance), ensure_ascii=True)
 
 
@@ -25,7 +29,7 @@ def to_plain(provenance: Provenance) -> dict[str, Any]:
 
 
 def from_plain(data: Any) -> Provenance | None:
-    """Provenance from text or plain data; None if it is none of ours."""
+    """Provenance from text or plain data; None if it is something else."""
     try:
         if isinstance(data, str):
             return Provenance.model_validate_json(data)
@@ -41,13 +45,13 @@ def merged(repaired: RepairedStack, earlier: Provenance | None) -> Provenance:
     ----------
     repaired : RepairedStack
     earlier : Provenance or None
-        That of the source, by its sections.
+        That of the source, in its own section numbers.
 
     Returns
     -------
     Provenance
-        By sections of the repaired stack. What was synthetic before and has
-        been replaced as a whole now stands there once.
+        In section numbers of the repaired stack. A section that was synthetic
+        before and is replaced as a whole has only the new record.
     """
     now = repaired.provenance
     if earlier is None or not earlier.sections:
@@ -59,13 +63,13 @@ def merged(repaired: RepairedStack, earlier: Provenance | None) -> Provenance:
         for record in earlier.sections
         if (moved := _move(record, place)) is not None and moved.section not in replaced
     ]
-    # a stable sort: of two records of a section the earlier one stays first
+    # the sort is stable: the earlier of two records of a section stays first
     sections = sorted([*kept, *now.sections], key=lambda record: record.section)
     return now.model_copy(update={"sections": tuple(sections)})
 
 
 def _move(record: SyntheticSection, place: dict[int, int]) -> SyntheticSection | None:
-    """Turn a record to the sections of the longer stack; None if there is no such section."""
+    """A record in section numbers of the longer stack; None if the section is not in it."""
     if record.section not in place:
         return None
     neighbours = tuple(place[z] for z in record.neighbours if z in place)

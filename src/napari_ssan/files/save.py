@@ -1,4 +1,8 @@
-"""Save a repaired stack: streamed, whole or not at all, with its provenance."""
+"""Saves a repaired stack section by section, with its provenance, mask and expected errors.
+
+All outputs appear at the end, or none. How a format is written is up to `write_tiff` and
+`write_zarr`; where it may be written, to `output`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +41,7 @@ Progress = Callable[[int, int], None]
 
 
 def check_axes(path: Path, file: StackFile) -> None:
-    """See, before any work is done, whether an output can hold the axes of the input.
+    """Check, before any work is done, whether an output can hold the axes of the input.
 
     Parameters
     ----------
@@ -70,8 +75,8 @@ def save_stack(
 ) -> list[Path]:
     """Save a stack, section by section.
 
-    The place of the first pixel (`Calibration.translate`) is kept by plain TIFF
-    and OME-Zarr; OME-TIFF and ImageJ are written without one.
+    Plain TIFF and OME-Zarr keep the position of the first pixel
+    (`Calibration.translate`); OME-TIFF and ImageJ do not.
 
     Parameters
     ----------
@@ -81,24 +86,23 @@ def save_stack(
     stack : RepairedStack or array-like
         Axes and dtype are written as they are.
     source : StackFile or Calibration
-        The input, which is then not overwritten, or its calibration: axes are those of `stack`.
+        The input, which is never overwritten, or its calibration; with the axes of `stack`.
     overwrite : bool
         Whether an output that exists is replaced, at the very end.
     mask : bool or path
-        Whether to write the mask of synthetic pixels (255, else 0), too, beside
-        the output as `NAME.synthetic.tif` or `.ome.zarr`; or its path. It takes its
-        place after the output.
+        Whether to write the mask of synthetic pixels too: 255 where synthetic, else 0.
+        True puts it beside the output, as `NAME.synthetic.tif` or `.ome.zarr`; a path
+        puts it there.
     error : bool or path
-        Whether to write the expected absolute error of every pixel, too: float32, in
-        grey values, 0 where a pixel is real, NaN where it is synthetic and
-        nothing is known. Beside the output as `NAME.expected-error.tif` or
-        `.ome.zarr`; or its path.
+        Whether to write the expected absolute error of every pixel too: float32, in
+        grey values, 0 where a pixel is real, NaN where it is synthetic and its error
+        is unknown. True puts it beside the output, as `NAME.expected-error.tif` or `.ome.zarr`.
     progress : callable, optional
-        Called with the number of sections that are written, and of all.
+        Called with the number of sections that are written, and that of all sections.
     cancel : threading.Event, optional
-        Set it to stop; looked at after each band of a section.
+        Set it to stop after the current band of a section.
     bigtiff : bool, optional
-        Whether a TIFF is a BigTIFF; by default if it must be, or the input was one.
+        Whether to write BigTIFF. By default, if the size needs it or the input was one.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def save_stack(
     path = Path(path)
     if np.dtype(stack.dtype).name not in DTYPES:
         raise BadInput(
-            f"The pixels are {np.dtype(stack.dtype).name}, which is not written; "
+            f"Pixels of type {np.dtype(stack.dtype).name} cannot be written; "
             f"convert them to one of {', '.join(DTYPES)}."
         )
     calibration = source.calibration if isinstance(source, StackFile) else source
@@ -138,9 +142,9 @@ def save_stack(
                 check_output(target, origins, overwrite)
                 outputs.append((target, pixels, _companion_calibration(calibration, title), None))
     check_distinct(target for target, *_ in outputs)
-    counter = _Counter(sum(_sections(data) for _, data, *_ in outputs), progress, cancel)
+    counter = _Counter(sum(prod(data.shape[:-2]) for _, data, *_ in outputs), progress, cancel)
     with ExitStack() as temporaries:
-        # what is entered last takes its place first: a mask never stands there without its output
+        # what is entered last appears first: there is never a mask without its output
         for target, data, its, said in reversed(outputs):
             temporary = temporaries.enter_context(replacing(target, overwrite))
             counter.check()
@@ -266,12 +270,8 @@ class _Counter:
         self.check()
 
 
-def _sections(data: ArrayLike) -> int:
-    return int(np.prod(data.shape[:-2], dtype=int))
-
-
 def _companion_calibration(calibration: Calibration, what: str) -> Calibration:
-    """Calibration of a mask or map: the same place in space, nothing else, well compressed."""
+    """Calibration of a mask or map: the same place in space, compressed, and nothing else."""
     return replace(
         calibration,
         flavour=None,
@@ -284,7 +284,7 @@ def _companion_calibration(calibration: Calibration, what: str) -> Calibration:
 
 
 def _labels(repaired: RepairedStack, calibration: Calibration) -> list[str] | None:
-    """ImageJ's label of each section, with one for those that were inserted."""
+    """ImageJ's label of each section; inserted sections get one of their own."""
     traits = calibration.tiff
     labels = traits.metadata.get("Labels") if traits else None
     if not isinstance(labels, list | tuple) or len(labels) != len(repaired.stack):

@@ -1,4 +1,9 @@
-"""What a TIFF says about its pixels, by flavour: ImageJ, OME, tifffile's JSON, or plain tags."""
+"""Reads what a TIFF says about its pixels, by flavour: ImageJ, OME, tifffile's JSON, plain tags.
+
+What is written, and in which flavour, is up to `write_tiff`. Nothing here refuses a file: what
+makes no sense is replaced by a default. OME-XML is therefore read by hand: ome-types, a library
+for it, refuses files with a unit "um", a size of 0 or an unknown element, and is no shorter.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,7 @@ from xml.etree import ElementTree
 import tifffile
 
 from napari_ssan.engine.provenance import Provenance
-from napari_ssan.files.calibration import Calibration, Flavour, TiffTraits
+from napari_ssan.files.calibration import Calibration, Flavour, TiffTraits, sane
 from napari_ssan.files.provenance_io import KEY, from_plain
 from napari_ssan.files.units import in_unit, unit_name
 
@@ -22,6 +27,9 @@ LARGEST_PIXEL = 10e-6
 #: Where our provenance stands among the annotations of an OME-XML.
 NAMESPACE = "napari-ssan/provenance"
 
+#: What OME-XML calls the distance along an axis; the name of its unit has "Unit" after that.
+OME_SIZES = {"x": "PhysicalSizeX", "y": "PhysicalSizeY", "z": "PhysicalSizeZ", "t": "TimeIncrement"}
+
 _FLAVOURS: dict[str, Flavour] = {"ome": "ome-tiff", "imagej": "imagej"}
 _COUNTS = ("images", "channels", "slices", "frames")
 
@@ -33,7 +41,7 @@ def read_calibration(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) ->
     ----------
     tif : TiffFile
     series : TiffPageSeries
-        The image in it that is meant.
+        The image in it.
     """
     flavour = _FLAVOURS.get(series.kind, "tiff")
     axes = series.axes.lower()
@@ -61,7 +69,7 @@ def _traits(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, **rest: Any
 
 
 def _resolution(page: tifffile.TiffPage) -> tuple[float, float]:
-    """Pixels per unit along x and y; (1, 1) where it is not given or makes no sense."""
+    """Pixels per unit along x and y; (1, 1) if missing or without sense."""
     pair = []
     for tag in (282, 283):
         value = page.tags.valueof(tag)
@@ -82,7 +90,7 @@ def _printed(traits: TiffTraits) -> tuple[float, float, str | None]:
 
 
 def _by_axis(axes: str, values: dict[str, Any], default: Any) -> list[Any]:
-    """Values in the order of the axes; an axis of sections that has no name of its own is z."""
+    """Values in the order of the axes; without a z axis, that of the sections takes z's."""
     if "z" not in axes and "z" in values:
         values = dict.fromkeys("tiq", values["z"]) | values
     return [values.get(axis, default) for axis in axes]
@@ -108,7 +116,7 @@ def _imagej(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) 
         x, y = (1 / r for r in traits.resolution)
     else:
         x, y, unit = _printed(traits)
-    z = _number(metadata.get("spacing"), 1.0)
+    z = sane(metadata.get("spacing"), 1.0)
     scale = _by_axis(axes, {"x": x, "y": y, "z": z}, 1.0)
     units = _by_axis(axes, dict.fromkeys("xyz", unit), None)
     low, high = metadata.get("min"), metadata.get("max")
@@ -139,15 +147,15 @@ def _plain(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -
     if "spacing" in metadata:
         if given and traits.resolution_unit == 1:
             values["x"], values["y"] = (1 / r for r in traits.resolution)
-        values["z"] = _number(metadata["spacing"], 1.0)
+        values["z"] = sane(metadata["spacing"], 1.0)
         units = dict.fromkeys("xyz", given or unit)
     scale, names = _by_axis(axes, values, 1.0), _by_axis(axes, units, None)
     translate = [0.0] * len(axes)
     own = metadata.get("calibration")
     if isinstance(own, dict) and len(own.get("scale", ())) == len(axes):
-        scale = [_number(s, 1.0) for s in own["scale"]]
+        scale = [sane(s, 1.0) for s in own["scale"]]
         names = [unit_name(u) for u in own.get("units", [None] * len(axes))]
-        translate = [_number(t, 0.0) for t in own.get("translate", translate)]
+        translate = [sane(t, 0.0) for t in own.get("translate", translate)]
     software = str(page.software or "")
     return Calibration.of(
         axes,
@@ -161,28 +169,24 @@ def _plain(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -
 
 
 def _ome(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -> Calibration:
-    root = ElementTree.fromstring(tif.ome_metadata)
-    image = next((e for e in root if _tag(e) == "Image"), ElementTree.Element("Image"))
-    pixels = next((e for e in image if _tag(e) == "Pixels"), ElementTree.Element("Pixels"))
-    ome: dict[str, Any] = {}
-    for name in ("PhysicalSizeX", "PhysicalSizeY", "PhysicalSizeZ", "TimeIncrement"):
-        for key in (name, f"{name}Unit"):
-            if key in pixels.attrib:
-                ome[key] = pixels.attrib[key]
+    root = ElementTree.fromstring(tif.ome_metadata or "<OME/>")
+    image = next(root.iterfind("{*}Image"), ElementTree.Element("Image"))
+    pixels = next(image.iterfind("{*}Pixels"), ElementTree.Element("Pixels"))
+    keys = [key for size in OME_SIZES.values() for key in (size, f"{size}Unit")]
+    ome: dict[str, Any] = {key: pixels.attrib[key] for key in keys if key in pixels.attrib}
     if "Name" in image.attrib:
         ome["Name"] = image.attrib["Name"]
-    for element in image:
-        if _tag(element) in ("Description", "AcquisitionDate") and element.text:
-            ome[_tag(element)] = element.text
-    channels = [e.attrib for e in pixels if _tag(e) == "Channel"]
+    for name in ("Description", "AcquisitionDate"):
+        if text := image.findtext(f"{{*}}{name}"):
+            ome[name] = text
+    channels = pixels.findall("{*}Channel")
     if len(channels) == 1:
         ome["Channel"] = {k: v for k, v in channels[0].items() if k in ("Name", "Color")}
-    annotations = [e for e in root.iter() if _tag(e) == "MapAnnotation"]
     provenance: Provenance | None = None
     others = []
-    for annotation in annotations:
-        values = {e.attrib.get("K", ""): e.text or "" for e in annotation.iter() if _tag(e) == "M"}
-        namespace = annotation.attrib.get("Namespace", "")
+    for annotation in root.iterfind(".//{*}MapAnnotation"):
+        values = {e.get("K", ""): e.text or "" for e in annotation.iterfind(".//{*}M")}
+        namespace = annotation.get("Namespace", "")
         if namespace == NAMESPACE:
             provenance = from_plain(values.get("provenance", ""))
         else:
@@ -191,13 +195,12 @@ def _ome(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -> 
         ome["MapAnnotation"] = others
     scale: dict[str, float] = {}
     units: dict[str, str | None] = {}
-    for axis in "xyzt":
-        name = f"PhysicalSize{axis.upper()}" if axis != "t" else "TimeIncrement"
-        if name in ome:
-            scale[axis] = _number(ome[name], 1.0)
-            units[axis] = unit_name(ome.get(f"{name}Unit", "s" if axis == "t" else "µm"))
+    for axis, size in OME_SIZES.items():
+        if size in ome:
+            scale[axis] = sane(ome[size], 1.0)
+            units[axis] = unit_name(ome.get(f"{size}Unit", "s" if axis == "t" else "µm"))
     if "z" in scale and "z" not in axes:
-        # the sections lie along time: their distance counts, not a duration
+        # time is the axis of the sections: their distance counts, not a duration
         scale["t"], units["t"] = scale["z"], units["z"]
     return Calibration.of(
         axes,
@@ -210,26 +213,13 @@ def _ome(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, axes: str) -> 
     )
 
 
-def _tag(element: ElementTree.Element) -> str:
-    return element.tag.rpartition("}")[2]
-
-
-def _number(value: Any, default: float) -> float:
-    """Read a number that makes sense as a distance, else the default."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return default
-    return number if number == number and abs(number) != float("inf") and number else default
-
-
 def _range(low: Any, high: Any) -> tuple[float, float] | None:
-    numbers = [_number(v, 0.0) for v in (low, high)]
+    numbers = [sane(v, 0.0) for v in (low, high)]
     return (numbers[0], numbers[1]) if high is not None and numbers[0] < numbers[1] else None
 
 
 def plain_metadata(calibration: Calibration) -> dict[str, Any]:
-    """Say in tifffile's JSON of a plain TIFF what there is beside axes and shape."""
+    """What tifffile's JSON in a plain TIFF holds besides axes and shape."""
     traits = calibration.tiff
     kept = dict(traits.metadata) if traits and calibration.flavour == "tiff" else {}
     kept["calibration"] = {

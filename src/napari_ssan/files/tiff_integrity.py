@@ -1,7 +1,7 @@
-"""Whether a TIFF is whole: told before any work is put into it.
+"""Refuses a TIFF that is not whole, before any work is done.
 
-Readers pass over what is missing at the end of a TIFF, so that a truncated
-stack looks like a shorter one, or like one that ends in black.
+tifffile ignores what is missing at the end of a TIFF: a truncated stack looks like a shorter
+one, or like one that ends in black. So the pages are followed here by hand.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _TYPE_SIZES |= {13: 4, 16: 8, 17: 8, 18: 8}
 
 
 def truncated(path: Path) -> BadInput:
-    """Refuse a TIFF that breaks off."""
+    """The error for a TIFF that breaks off."""
     return BadInput(f"{path.name} is truncated: its end is missing; copy or export it again.")
 
 
 def check_pages(path: Path) -> None:
-    """Follow the chain of pages to its end, and look where their tags keep their values.
+    """Check that all pages, and the values of their tags, lie within the file.
 
     Raises
     ------
     BadInput
-        If this is no TIFF, or something leads out of the file.
+        If it is not a TIFF, or something lies beyond its end.
     """
     with path.open("rb") as file:
         magic = file.read(4)
         if magic not in MAGIC:
-            raise BadInput(f"{path.name} is not a TIFF file, whatever its name says.")
+            raise BadInput(f"{path.name} is not a TIFF file, despite its name; convert it.")
         size = os.fstat(file.fileno()).st_size
         try:
             _follow(file, MAGIC[magic], b"+" in magic, size)
@@ -65,7 +65,7 @@ def _follow(file: BinaryIO, order: str, big: bool, size: int) -> None:
         file.seek(offset)
         for _, kind, count, place in tag.iter_unpack(_exactly(file, read(number) * tag.size)):
             length = count * _TYPE_SIZES.get(kind, 0)
-            # what is short enough stands in the tag itself
+            # a value that is short enough is in the tag itself
             if length > struct.calcsize(word) and place + length > size:
                 raise EOFError("value of a tag")
         offset = read(word)
@@ -79,12 +79,12 @@ def _exactly(file: BinaryIO, length: int) -> bytes:
 
 
 def check_pixels(path: Path, series: tifffile.TiffPageSeries) -> None:
-    """See that the pixels of all pages lie within the file.
+    """Check that the pixels of all pages lie within the file.
 
     Raises
     ------
     BadInput
-        If some don't, or pages are missing.
+        If some do not, or pages are missing.
     """
     if series.dataoffset is not None:
         if series.dataoffset + series.nbytes > series.keyframe.parent.filehandle.size:
@@ -95,7 +95,7 @@ def check_pixels(path: Path, series: tifffile.TiffPageSeries) -> None:
         for page in series:
             if page is None:
                 raise BadInput(
-                    f"{path.name} lacks sections that its OME-XML names; "
+                    f"{path.name} lacks slices that its OME-XML lists; "
                     "put the other files of the set beside it, or export it again."
                 )
             pages += 1

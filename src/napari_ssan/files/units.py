@@ -1,29 +1,18 @@
-"""Units of length and time, by the names that OME-Zarr, OME-XML, ImageJ and pint give them."""
+"""Units of length and time: the names of OME-Zarr and pint, and the symbols of OME-XML.
+
+Within the program a unit is always its full name ("nanometer") or None; symbols and other
+spellings occur in files alone.
+"""
 
 from __future__ import annotations
 
 _PREFIXES = {
-    "yocto": ("y", -24),
-    "zepto": ("z", -21),
-    "atto": ("a", -18),
-    "femto": ("f", -15),
-    "pico": ("p", -12),
-    "nano": ("n", -9),
-    "micro": ("µ", -6),
-    "milli": ("m", -3),
-    "centi": ("c", -2),
-    "deci": ("d", -1),
-    "": ("", 0),
-    "hecto": ("h", 2),
-    "kilo": ("k", 3),
-    "mega": ("M", 6),
-    "giga": ("G", 9),
-    "tera": ("T", 12),
-    "peta": ("P", 15),
-    "exa": ("E", 18),
-    "zetta": ("Z", 21),
-    "yotta": ("Y", 24),
-}
+    "yocto": ("y", -24), "zepto": ("z", -21), "atto": ("a", -18), "femto": ("f", -15),
+    "pico": ("p", -12), "nano": ("n", -9), "micro": ("µ", -6), "milli": ("m", -3),
+    "centi": ("c", -2), "deci": ("d", -1), "": ("", 0), "hecto": ("h", 2), "kilo": ("k", 3),
+    "mega": ("M", 6), "giga": ("G", 9), "tera": ("T", 12), "peta": ("P", 15),
+    "exa": ("E", 18), "zetta": ("Z", 21), "yotta": ("Y", 24),
+}  # fmt: skip
 
 #: Unit of length: its symbol in OME-XML, and how many metres it is.
 LENGTHS = {f"{prefix}meter": (f"{s}m", 10.0**n) for prefix, (s, n) in _PREFIXES.items()} | {
@@ -54,7 +43,7 @@ _ALIASES = (
 
 
 def unit_name(unit: object) -> str | None:
-    """Name of a unit as OME-Zarr and pint spell it, or None if it is unknown or none.
+    """Name of a unit as OME-Zarr and pint spell it; None if it is unknown.
 
     >>> unit_name("µm"), unit_name("microns"), unit_name("pixel")
     ('micrometer', 'micrometer', None)
@@ -81,12 +70,12 @@ def unit_symbol(unit: str | None) -> str | None:
 
 
 def in_unit(value: float, unit: str | None, other: str | None) -> float:
-    """Convert a length to another unit; unchanged where either is not known.
+    """Convert a length to another unit; unchanged if either is unknown.
 
     >>> in_unit(0.004, "micrometer", "nanometer")
     4.0
     """
     if unit == other or unit not in LENGTHS or other not in LENGTHS:
         return value
-    # rounded where the powers of ten leave their dust, far below what anyone measures
+    # rounded: powers of ten are not exact
     return float(f"{value * (LENGTHS[unit][1] / LENGTHS[other][1]):.15g}")

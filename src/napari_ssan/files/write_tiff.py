@@ -1,8 +1,11 @@
-"""Write a volume as TIFF, band by band: OME, ImageJ or plain."""
+"""Writes a volume as TIFF, band by band: OME, ImageJ or plain.
+
+tifffile lays out the file; what stands in its metadata is decided here. The input's own
+metadata are kept only if the output has the same flavour. `save` makes the file appear whole.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,24 +17,24 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration, TiffTraits
 from napari_ssan.files.provenance_io import KEY, to_text
-from napari_ssan.files.tiff_calibration import NAMESPACE, plain_metadata
+from napari_ssan.files.tiff_calibration import NAMESPACE, OME_SIZES, plain_metadata
 from napari_ssan.files.units import in_unit, unit_symbol
 from napari_ssan.stack.sections import BAND_PIXELS, ArrayLike
 
-#: Pixels that each predictor is for; a file may combine them as tifffile doesn't.
+#: Kinds of pixels that each predictor is for, as tifffile has it; files may combine them freely.
 PREDICTED = {2: "iu", 3: "f"}
 
 TiffFlavour = Literal["tiff", "imagej", "ome-tiff"]
 
-#: Bytes of pixels up to which a classic TIFF is written; offsets have 32 bits.
+#: Larger volumes need BigTIFF, in bytes: offsets in a classic TIFF have 32 bits.
 LARGEST_CLASSIC = 2**32 - 2**25
 
-#: Pixels that ImageJ knows.
+#: Pixel types that ImageJ can read.
 IMAGEJ_DTYPES = ("uint8", "uint16", "int16", "float32")
 
 
 def choose_flavour(path: Path, flavour: str | None, dtype: np.dtype[Any]) -> TiffFlavour:
-    """Flavour of a TIFF: what its name asks for, else that of the input, if it holds the pixels."""
+    """Flavour of a TIFF: by its name, else that of the input if it can hold the pixels."""
     if ".ome." in path.name.lower():
         return "ome-tiff"
     if flavour == "imagej" and dtype.name in IMAGEJ_DTYPES:
@@ -61,7 +64,7 @@ def write_tiff(
     data : array-like
         Indexed band by band, in order; never as a whole.
     calibration : Calibration
-        Of `data`. What the input's flavour had to say is kept if `flavour` is the same.
+        Of `data`. The input's own metadata are kept if `flavour` is the same.
     flavour : {"tiff", "imagej", "ome-tiff"}
     provenance : Provenance or None
     step : callable
@@ -146,14 +149,10 @@ def write_tiff(
         tiff = tifffile.TiffWriter(file, **writer)
         tiff.write(pixels, shape=shape, dtype=dtype, **options)
         tiff.close()
-        file.flush()
-        os.fsync(file.fileno())
 
 
-def _pages(
-    data: ArrayLike, rows: int, plain: bool, step: Callable[[bool], None]
-) -> Iterator[bytes | np.ndarray[Any, Any]]:
-    """Pixels in the order of the file: bytes of bands, or whole pages that tifffile compresses."""
+def _pages(data: ArrayLike, rows: int, plain: bool, step: Callable[[bool], None]) -> Iterator[Any]:
+    """Pixels in the order of the file: plain bytes of bands, or pages for tifffile to compress."""
     dtype = np.dtype(data.dtype).newbyteorder("=")
     height = data.shape[-2]
     for place in np.ndindex(*data.shape[:-2]):
@@ -166,7 +165,7 @@ def _pages(
 
 
 def check_ome(shape: tuple[int, ...], calibration: Calibration) -> None:
-    """Refuse axes that OME has not; tifffile would only do so after all is written.
+    """Refuse axes that OME does not have; tifffile would do so only at the end.
 
     Raises
     ------
@@ -174,7 +173,7 @@ def check_ome(shape: tuple[int, ...], calibration: Calibration) -> None:
         If OME-TIFF cannot hold them.
     """
     shape, axes = _squeezed(shape, calibration.with_z().axes)
-    stored = (int(np.prod(shape[:-2], dtype=int)), 1, 1, *shape[-2:], 1)
+    stored = (int(np.prod(shape[:-2], dtype=int)), 1, 1, shape[-2], shape[-1], 1)
     try:
         tifffile.OmeXml().addimage("uint8", shape, stored, axes=axes)
     except tifffile.OmeXmlError as error:
@@ -184,13 +183,13 @@ def check_ome(shape: tuple[int, ...], calibration: Calibration) -> None:
 
 
 def _squeezed(shape: tuple[int, ...], axes: str) -> tuple[tuple[int, ...], str]:
-    """Shape and axes without those of length 1, which OME and ImageJ do without anyway."""
+    """Shape and axes without those of length 1, which OME and ImageJ leave out."""
     kept = [at for at, axis in enumerate(axes) if axis in "yx" or shape[at] > 1]
     return tuple(shape[at] for at in kept), "".join(axes[at] for at in kept).upper()
 
 
 def _plain_resolution(calibration: Calibration) -> dict[str, Any]:
-    """Pixels per centimetre, as plain TIFF has it, if the unit is a length."""
+    """Resolution in pixels per centimetre, as in a plain TIFF, if the unit is a length."""
     (x, x_unit), (y, y_unit) = calibration.along("x"), calibration.along("y")
     pair = [in_unit(value, unit, "centimeter") for value, unit in ((x, x_unit), (y, y_unit))]
     if unit_symbol(x_unit) is None or unit_symbol(y_unit) is None or min(pair) <= 0:
@@ -233,7 +232,7 @@ def _imagej(
 
 
 def _ome(calibration: Calibration, same: bool, provenance: Provenance | None) -> dict[str, Any]:
-    """Gather what tifffile writes into the OME-XML."""
+    """What tifffile writes into the OME-XML."""
     traits = calibration.tiff or TiffTraits()
     metadata: dict[str, Any] = {}
     if same:
@@ -241,10 +240,9 @@ def _ome(calibration: Calibration, same: bool, provenance: Provenance | None) ->
     else:
         if calibration.name:
             metadata["Name"] = calibration.name
-        for axis in "xyzt":
+        for axis, name in OME_SIZES.items():
             scale, unit = calibration.along(axis)
             symbol = unit_symbol(unit)
-            name = f"PhysicalSize{axis.upper()}" if axis != "t" else "TimeIncrement"
             if axis not in calibration.named_axes or (symbol is None and scale == 1):
                 continue
             if scale > 0:

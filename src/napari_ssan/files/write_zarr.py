@@ -1,4 +1,8 @@
-"""Write a volume as OME-Zarr 0.5 with a pyramid, section by section."""
+"""Writes a volume as OME-Zarr 0.5 with a pyramid, section by section.
+
+yaozarrs validates the metadata and makes the arrays. OME-Zarr wants time and channel before
+space, so the axes of the store may be in another order than those of the data.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ from napari_ssan.stack.sections import BAND_PIXELS, Array, ArrayLike
 #: Height and width of a chunk, which has one section.
 CHUNK = 512
 
-#: The coarsest level of the pyramid is no larger than this.
+#: Largest height and width of the coarsest level of the pyramid.
 SMALLEST_LEVEL = 512
 
 _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
@@ -36,10 +40,9 @@ def write_zarr(
 ) -> None:
     """Write a volume as OME-Zarr 0.5.
 
-    The levels are arrays "0", "1", ... directly in the root, each half as high
-    and wide as the one before, by the mean of 2 by 2 pixels. Axes keep their
-    order, except that OME-Zarr wants time and channel before the others; sections
-    that a TIFF has along its time axis are along z.
+    The levels are arrays "0", "1", ... in the root. Each is half as high and wide as the
+    one before, by the mean of 2 by 2 pixels. Time and channel go before the other axes;
+    sections that a TIFF has along time are along z.
 
     Parameters
     ----------
@@ -50,7 +53,7 @@ def write_zarr(
     calibration : Calibration
         Of `data`.
     provenance : Provenance or None
-        Goes among the attributes of the root.
+        Written to the attributes of the root.
     step : callable
         Called after each band, with True when it was the last of a section; it may raise.
 
@@ -81,7 +84,7 @@ def write_zarr(
 
 
 def check_zarr(calibration: Calibration) -> None:
-    """Refuse axes that OME-Zarr has not.
+    """Refuse axes that OME-Zarr does not have.
 
     Raises
     ------
@@ -93,13 +96,13 @@ def check_zarr(calibration: Calibration) -> None:
         _image(calibration, _order(calibration.axes), 1)
     except ValidationError as error:
         raise BadInput(
-            f"OME-Zarr cannot hold the axes {calibration.axes!r}; it wants z, y and x, and "
-            "at most one time and one channel axis before them."
+            f"OME-Zarr cannot hold the axes {calibration.axes!r}; it needs z, y and x, and "
+            "takes at most one time and one channel axis besides."
         ) from error
 
 
 def _order(axes: str) -> list[int]:
-    """Order that OME-Zarr wants: time first, then channel and others, then space as it was."""
+    """Order of the axes in OME-Zarr: time, then channel and others, then space as it was."""
     return sorted(range(len(axes)), key=lambda at: _ORDER.get(_TYPES.get(axes[at], ""), 1))
 
 
@@ -135,15 +138,14 @@ def _write_section(
         if len(levels) > 1:
             coarse.append(halved(band))
         step(rows.stop == height)
-    section = np.concatenate(coarse) if coarse else None
-    for number, level in enumerate(levels[1:], start=1):
-        assert section is not None
-        section = section if number == 1 else halved(section)
+    section = np.concatenate(coarse) if coarse else band
+    for level in levels[1:]:
         write(level, slice(None), section)
+        section = halved(section)
 
 
 def _bands(height: int, width: int) -> Iterator[slice]:
-    """Rows that are passed on at once: whole chunks, so that none is written twice."""
+    """Rows to write at once: whole chunks, so that none is written twice."""
     step = max(1, BAND_PIXELS // (width * CHUNK)) * CHUNK
     for top in range(0, height, step):
         yield slice(top, min(top + step, height))
@@ -159,7 +161,7 @@ def halved(section: Array) -> Array:
         section = np.pad(section, ((0, height % 2), (0, width % 2)), mode="edge")
     dtype = section.dtype
     if dtype.kind == "f":
-        # a quarter each before they are added: no sum of finite values overflows
+        # divided before they are added, so that no sum overflows
         quarters = section * dtype.type(0.25)
         total: Array = quarters[::2, ::2] + quarters[1::2, ::2]
         total += quarters[::2, 1::2]
@@ -195,7 +197,7 @@ def _image(calibration: Calibration, order: list[int], levels: int) -> v05.Image
     for level in range(levels):
         factor = [2**level if names[at] in "yx" else 1 for at in order]
         scale = [calibration.scale[at] for at in order]
-        # the first pixel of a coarser level lies amid those that it is the mean of
+        # the first pixel of a coarser level lies in the middle of those that it averages
         origin = [
             calibration.translate[at] + (f - 1) / 2 * s
             for at, f, s in zip(order, factor, scale, strict=True)
@@ -217,5 +219,5 @@ def _image(calibration: Calibration, order: list[int], levels: int) -> v05.Image
         try:
             return v05.Image.model_validate({**content, "omero": calibration.omero})
         except ValidationError:
-            pass  # settings that only concern the display are not worth a refusal
+            pass  # display settings that are invalid are left out
     return v05.Image.model_validate(content)

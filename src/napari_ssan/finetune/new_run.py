@@ -8,11 +8,12 @@ from pathlib import Path
 from threading import Event as Flag
 from uuid import uuid4
 
+from napari_ssan.atomic import write_atomically
 from napari_ssan.engine.methods import views_of
 from napari_ssan.errors import BadInput
 from napari_ssan.finetune.config import FineTuneConfig, spare_threads
 from napari_ssan.finetune.division import Division
-from napari_ssan.finetune.run_folder import BASE, RECORD, SECTIONS, held, runs_folder, write_text
+from napari_ssan.finetune.run_folder import BASE, RECORD, SECTIONS, held, runs_folder
 from napari_ssan.finetune.runs import Record, Run
 from napari_ssan.finetune.section_copy import copy_sections, cut_marks
 from napari_ssan.network.model_file import read_info
@@ -95,7 +96,7 @@ def new_run(
             with held(folder, "The run"):
                 copy_sections(source, folder / SECTIONS, report, cancel)
                 shutil.copyfile(base.path, folder / BASE)
-                write_text(folder / RECORD, record.model_dump_json(indent=1))
+                write_atomically(folder / RECORD, record.model_dump_json(indent=1))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

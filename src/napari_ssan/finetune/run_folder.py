@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,22 +70,3 @@ def sweep(folder: Path) -> None:
         begun = (folder / RECORD).exists()
     if not begun:
         shutil.rmtree(folder)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file, whole or not at all.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from pathlib import Path
 from threading import Event as Flag
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_ssan.atomic import atomically
 from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.stack.marks import Marks
@@ -87,7 +87,6 @@ def copy_sections(
     size = int(np.prod(shape)) * dtype.itemsize
     if shutil.disk_usage(path.parent).free < size + MARGIN:
         raise no_room(path.parent, size)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     header = {
         "descr": np.lib.format.dtype_to_descr(dtype),
         "fortran_order": False,
@@ -95,22 +94,17 @@ def copy_sections(
     }
     try:
         # Written, not mapped: on a full disk a mapped file ends the process.
-        with temporary.open("wb") as file:
+        with atomically(path) as temporary, temporary.open("wb") as file:
             np.lib.format.write_array_header_2_0(file, header)
             for done, z in enumerate(source.sections):
                 if cancel is not None and cancel.is_set():
                     raise Cancelled
                 report(Preparing("copying sections", done, shape[0]))
                 file.write(np.ascontiguousarray(source.stack.read(z, source.area)).data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise no_room(path.parent, size) from None
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
     report(Preparing("copying sections", shape[0], shape[0]))
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import psutil
 import torch
 
+from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
 from napari_ssan.finetune.events import FineTuneReport, MemoryUsed
-from napari_ssan.finetune.run_folder import CANDIDATE, JUDGED, VERDICT, write_text
+from napari_ssan.finetune.run_folder import CANDIDATE, JUDGED, VERDICT
 from napari_ssan.finetune.runs import Run
 from napari_ssan.finetune.verdict import Known, Verdict, decide, judge
 from napari_ssan.network.device import choose_device
@@ -136,7 +137,7 @@ def _judged(run: Run) -> Known:
 
 def _keep_judged(run: Run, known: Known) -> None:
     with suppress(OSError):  # it would only be done again
-        write_text(run.folder / JUDGED, json.dumps(known))
+        write_atomically(run.folder / JUDGED, json.dumps(known))
 
 
 def _write(run: Run, base: Model, candidate: Model, verdict: Verdict) -> None:
@@ -153,7 +154,7 @@ def _write(run: Run, base: Model, candidate: Model, verdict: Verdict) -> None:
         tried = {"fine_tuning": {"stack": run.title, **run.config.model_dump(mode="json")}}
         card = base.info.card | {"base": run.config.base, "unchanged": True} | tried | said
         save_model(run.model, base.network, card)
-    write_text(run.folder / VERDICT, verdict.model_dump_json())
+    write_atomically(run.folder / VERDICT, verdict.model_dump_json())
     candidate.info.path.unlink()
     (run.folder / JUDGED).unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ from threading import Event
 
 from platformdirs import user_cache_path
 
+from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.losses.vgg_file import (
     BLOCKS,
@@ -159,12 +160,7 @@ def _keep(weights: Weights) -> Path:
             tensors[f"{key}.weight"], tensors[f"{key}.bias"] = weight, bias
     path = cached()
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_bytes(save(tensors, {"source": URL, "sha256": SHA256}))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, save(tensors, {"source": URL, "sha256": SHA256}))
     return path
 
 

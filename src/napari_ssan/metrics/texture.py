@@ -71,8 +71,7 @@ def std_distance(real: Array, synthesized: Array) -> float:
 
 
 def _smooth(section: Array) -> npt.NDArray[np.float64]:
-    smooth: npt.NDArray[np.float64] = gaussian_filter(section.astype(np.float64), SIGMA)
-    return smooth
+    return gaussian_filter(section.astype(np.float64), SIGMA)
 
 
 def _band_power(section: Array) -> npt.NDArray[np.float64]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
+from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput
 
 if TYPE_CHECKING:
@@ -209,15 +209,7 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
         "card": json.dumps(card),
         "sha256": sha256,
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(serialize(weights, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, serialize(weights, metadata))
     return ModelInfo(normalize("NFC", path.stem), path, config, card, sha256)
 
 

@@ -18,9 +18,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import category, normalize
-from uuid import uuid4
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
+from napari_ssan.atomic import scratch
 from napari_ssan.errors import BadInput
 from napari_ssan.network.model_file import (
     DEFAULT_MODEL,
@@ -229,20 +229,17 @@ def _is_taken(name: str) -> bool:
 @contextmanager
 def _staged(name: str) -> Iterator[Path]:
     """Path of a temporary file in the user's folder; nothing is left of it at the end."""
-    temporary = own_folder() / f".{uuid4().hex}.part"
     with changing(f"The model {name} could not be saved"):
-        try:
-            temporary.parent.mkdir(parents=True, exist_ok=True)
+        own_folder().mkdir(parents=True, exist_ok=True)
+        with scratch(own_folder() / f"{name}{SUFFIX}") as temporary:
             yield temporary
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _settle(temporary: Path, name: str) -> Path:
     """Give a finished file the first name that is free: as asked for, or with a number."""
     free, number = name, 1
     while True:
-        path = temporary.with_name(free + SUFFIX)
+        path = own_folder() / f"{free}{SUFFIX}"
         if not _is_taken(free):
             try:
                 # A link, unlike a rename, never replaces what another program has just put there.

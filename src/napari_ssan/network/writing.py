@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
+from napari_ssan.atomic import atomically
 from napari_ssan.errors import BadInput
 
 
@@ -39,13 +39,8 @@ def new_file(path: str | Path, suffix: str, overwrite: bool) -> Iterator[Path]:
         raise BadInput(
             f"{path} exists already; allow it to be replaced (--overwrite) or choose another name."
         )
-    temporary = path.with_name(f".{uuid4().hex}.part")
-    with changing(f"The file {path} could not be written"):
-        try:
-            yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with changing(f"The file {path} could not be written"), atomically(path) as temporary:
+        yield temporary
 
 
 @contextmanager

@@ -20,10 +20,11 @@ import numpy as np
 from platformdirs import user_data_path
 from pydantic import ValidationError
 
+from napari_ssan.atomic import worded, write_atomically
 from napari_ssan.engine.lock import FileLock
 from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repaired import Patch, Slot
-from napari_ssan.engine.stored import StoredArray, store, worded
+from napari_ssan.engine.stored import StoredArray, store
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Mask, Region
@@ -193,15 +194,7 @@ class Sidecar:
             ],
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{NAME}.part"
-        try:
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.folder / NAME)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_atomically(self.folder / NAME, json.dumps(content))
 
     def keep(self, patch: Patch) -> Patch:
         """Move a patch's pixels, and what is known of their errors, from memory into the folder.

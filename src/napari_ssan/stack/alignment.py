@@ -147,8 +147,7 @@ def structure(pixels: Array, valid: Mask | None = None) -> npt.NDArray[np.float6
             / np.maximum(gaussian_filter(weight, scale), 1e-6)
             for scale in (GRAIN, 8 * GRAIN)
         )
-    left: npt.NDArray[np.float64] = fine - coarse
-    return left
+    return fine - coarse
 
 
 def correlation(a: Array, b: Array) -> float:

@@ -95,5 +95,4 @@ def fit(crop: Float, size: int) -> Float:
     """Magnify or reduce a square crop to a side of `size` pixels."""
     if crop.shape == (size, size):
         return crop
-    fitted: Float = resample(crop, size / len(crop), order=1, mode="nearest", grid_mode=True)
-    return fitted
+    return resample(crop, size / len(crop), order=1, mode="nearest", grid_mode=True)

@@ -105,7 +105,8 @@ class _Tissue:
         dx = self.warps[2] * np.cos(turn) + self.warps[3] * np.sin(turn)
         rows, columns = self.rows + dy, self.columns + dx
         seeds = self.seeds + self.drift * z + self.sway * np.sin(z / 4 + self.phase)
-        distance, cell = cKDTree(seeds).query(np.stack((rows, columns), axis=-1), k=2)
+        found = cKDTree(seeds).query(np.stack((rows, columns), axis=-1), k=2)
+        distance, cell = map(np.asarray, found)
         apart = np.linalg.norm(seeds[cell[..., 0]] - seeds[cell[..., 1]], axis=-1)
         # Distance from the edge between the two nearest seeds, in pixels.
         edge = (distance[..., 1] ** 2 - distance[..., 0] ** 2) / (2 * apart + 1e-6)
@@ -145,8 +146,7 @@ def _smear(random: np.random.Generator, image: Float64) -> Float64:
     """A section that was dragged by the knife: sheared, streaked, out of focus."""
     smeared = gaussian_filter(image, (1.5, 10.0))
     streaks = gaussian_filter(random.standard_normal((image.shape[0], 1)), (1.0, 0.0))
-    dragged: Float64 = 0.8 * smeared + 25 + 30 * streaks
-    return dragged
+    return 0.8 * smeared + 25 + 30 * streaks
 
 
 def _blob(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
@@ -154,5 +154,4 @@ def _blob(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np
     rows, columns = np.indices(shape, dtype=float)
     y, x = rows - 0.45 * shape[0], columns - 0.6 * shape[1]
     ragged = gaussian_filter(random.standard_normal(shape), 6)
-    blob: npt.NDArray[np.bool_] = np.hypot(y, 0.8 * x) + 70 * ragged < 0.085 * shape[0]
-    return blob
+    return np.hypot(y, 0.8 * x) + 70 * ragged < 0.085 * shape[0]

@@ -173,10 +173,9 @@ def read_placed(stack: SliceStack, z: int, window: Window, placement: Placement)
     starts = np.array([part.start for part in window])
     shape = tuple(part.stop - part.start for part in window)
     pixels = read_padded(stack, z, low, high).astype(np.float64)
-    moved: Array = affine_transform(
+    return affine_transform(
         pixels, linear, linear @ starts + offset - low, shape, order=3, mode="nearest"
     )
-    return moved
 
 
 def _box(window: Window, placement: Placement) -> tuple[Index, Index]:

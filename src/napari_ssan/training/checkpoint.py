@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
 from napari_ssan.training.config import TrainingConfig
@@ -53,16 +52,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, identity: dict[str, Any]
     tensors = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     text = {"facts": _dump(checkpoint.facts.model_dump()), "identity": _dump(identity)}
     metadata = {"kind": KIND, "format": str(FORMAT), **text, "sha256": digest(text, tensors)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(serialize(tensors, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    write_atomically(path, serialize(tensors, metadata))
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
@@ -188,16 +178,6 @@ def digest(text: dict[str, str], tensors: dict[str, Tensor]) -> str:
         hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         hashed.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return hashed.hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a power cut, where the system can."""
-    with contextlib.suppress(OSError):  # Windows opens no folders; the file itself is synced
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _refuse(path: Path, reason: str) -> BadInput:

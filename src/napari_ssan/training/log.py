@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from napari_ssan.atomic import atomically
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
 from napari_ssan.training.events import Event, Preview, Report, StepDone, Validated
@@ -129,15 +129,13 @@ class Table:
         if step and path.is_file():
             with path.open(newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.DictReader(file) if 0 <= _step_of(row) <= step]
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with temporary.open("w", newline="", encoding="utf-8") as file:
-                table = csv.DictWriter(file, names, extrasaction="ignore")
-                table.writeheader()
-                table.writerows(rows)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with (
+            atomically(path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            table = csv.DictWriter(file, names, extrasaction="ignore")
+            table.writeheader()
+            table.writerows(rows)
         self._file = path.open("a", newline="", encoding="utf-8")
         self._table = csv.DictWriter(self._file, names, extrasaction="ignore")
 
