@@ -1,4 +1,8 @@
-"""``napari-ssan triplets``: a stack in, a folder of training triplets out."""
+"""``napari-ssan triplets``: a stack in, a folder of training triplets as PNG out.
+
+Which triplets are good, and how they are aligned, is decided in :mod:`napari_ssan.stack`, as for
+training. Easy to get wrong: the order of the files' names is a format that other programs read.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +16,9 @@ from typing import Annotated, Any
 import imagecodecs
 import typer
 
+from napari_ssan.cli.options import SYNTAX, Marked, Overwrite
 from napari_ssan.cli.progress import bars, console
-from napari_ssan.cli.sources import SYNTAX, parse_source, source_path
+from napari_ssan.cli.sources import parse_source, source_path
 from napari_ssan.errors import BadInput
 from napari_ssan.files.output import replacing
 from napari_ssan.stack.comparison import MARKED, flaw
@@ -25,57 +30,54 @@ from napari_ssan.stack.split import split_source
 from napari_ssan.stack.triplets import Match, cut, is_marked, overlap
 from napari_ssan.version import __version__
 
-#: What is written beside the images; it tells a folder of triplets from any other.
+#: Written beside the images. A folder without it is not one of triplets.
 LIST = "triplets.json"
 FORMAT = 1
-#: What a PNG holds.
+#: Pixel types that PNG can store.
 DTYPES = ("uint8", "uint16")
 
 
 def triplets(
     stack: Annotated[
-        str, typer.Argument(metavar="STACK", help=f"A stack, or a part of it: {SYNTAX}")
+        str, typer.Argument(metavar="STACK", help=f"A stack, or a part of it. {SYNTAX}")
     ],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.")],
-    size: Annotated[int, typer.Option(min=32, help="Side of a tile, in pixels.")] = 512,
-    stride: Annotated[int, typer.Option(min=1, help="Distance of tiles, in pixels.")] = 512,
-    val_share: Annotated[float, typer.Option(help="Of the sections, for validation.")] = 0.2,
-    test_share: Annotated[float, typer.Option(help="Of the sections, for testing.")] = 0.2,
-    defects: Annotated[
-        str, typer.Option(help="Broken slices as in 12,47-48, or a .json or .csv of marks.")
-    ] = "",
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to.")],
+    size: Annotated[int, typer.Option(min=32, help="Height and width of a tile, in pixels.")] = 512,
+    stride: Annotated[
+        int, typer.Option(min=1, help="Distance from one tile to the next, in pixels.")
+    ] = 512,
+    val_share: Annotated[float, typer.Option(help="Share of the slices for validation.")] = 0.2,
+    test_share: Annotated[float, typer.Option(help="Share of the slices for testing.")] = 0.2,
+    defects: Marked = "",
     match: Annotated[
-        str,
+        Match,
         typer.Option(
-            help="Bring the outer sections to the target's grey values by their whole histogram "
-            "(histogram), or by mean and contrast (mean)."
+            help="Match the outer slices to the middle one by their whole histogram (histogram) "
+            "or by mean and contrast (mean)."
         ),
     ] = "histogram",
-    overwrite: Annotated[bool, typer.Option(help="Replace DIR if it holds triplets.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Cut a stack into aligned triplets for training, as PNG.
 
-    DIR gets the folders train, val and test, which share no section. In them,
-    00012_00000_00512_1.png, _2.png and _3.png are the section before section
-    12, section 12, and the one after it, cut at row 0 and column 512.
-    triplets.json says what was aligned, and what was left out and why.
+    DIR gets the folders train, val and test, which share no slice. In them,
+    00012_00000_00512_1.png, _2.png and _3.png show slice 11, 12 and 13 at row 0 and column 512.
+    triplets.json lists what was aligned, and what was left out and why.
     """
     path = source_path(stack)
     _check_folder(folder, [path, *([Path(defects)] if defects else [])], overwrite)
-    if match not in ("mean", "histogram"):
-        raise BadInput(f"--match is histogram or mean, not {match!r}.")
     source = parse_source(stack, defects)
     if source.stack.dtype.name not in DTYPES:
         raise BadInput(
-            f"The pixels are {source.stack.dtype.name}, which a PNG does not hold; "
+            f"The pixels are {source.stack.dtype.name}, which PNG cannot store; "
             "convert the stack to 8 or 16 bit."
         )
     if min(source.stack.shape[1:]) < size:
         height, width = source.stack.shape[1:]
         raise BadInput(
-            f"A section of {height} x {width} pixels holds no tile of {size}; lower --size."
+            f"A slice of {height} x {width} pixels holds no tile of {size}; lower --size."
         )
-    tiles = Tiles(size, stride, "mean" if match == "mean" else "histogram")
+    tiles = Tiles(size, stride, match)
     parts = split_parts(source, val_share, test_share)
     with bars() as show:
         selection = select(source, lambda n, all_: show.show("looking", n, all_), size=size)
@@ -94,7 +96,7 @@ def triplets(
 
 @dataclass(frozen=True)
 class Tiles:
-    """How sections are cut: side and distance of the tiles in pixels, and the grey values."""
+    """How sections are cut: size and distance of tiles in pixels, matching of grey values."""
 
     size: int
     stride: int
@@ -103,8 +105,8 @@ class Tiles:
     def windows(self, source: Source, triplet: TripletSections) -> list[Window]:
         """Places of the tiles of a triplet.
 
-        They lie on the source's area; those that a shift has pushed over the
-        rim are moved back.
+        They form a grid on the source's area. A tile that is not within all three shifted
+        sections is moved until it is.
         """
         common = overlap(source, triplet, self.size)
         rows, columns = (
@@ -119,12 +121,12 @@ class Tiles:
 
 
 def split_parts(source: Source, val_share: float, test_share: float) -> dict[str, list[Source]]:
-    """Parts of a source that share no section, by name.
+    """Divide a source into train, val and test, which share no section.
 
     Raises
     ------
     BadInput
-        If there are too few sections, or no such shares.
+        If the shares are impossible, or there are too few sections.
     """
     if min(val_share, test_share) < 0 or val_share + test_share >= 1:
         raise BadInput("--val-share and --test-share must be 0 or more, and together below 1.")
@@ -150,27 +152,27 @@ def write(
     Parameters
     ----------
     source : Source
-        Where to read.
+        The stack to read.
     selection : Selection
-        Of it.
+        Its good triplets.
     parts : dict of str to list of Source
-        Parts of it, by name.
+        Its parts, by name.
     tiles : Tiles
         How to cut.
     folder : Path
-        Made, with a folder for each part.
+        Where to write; a folder is made for each part.
     progress : callable
-        Told how many triplets are done, and their number.
+        Called with the number of triplets that are done, and of all.
 
     Returns
     -------
     dict
-        What was written and left out, JSON-serializable.
+        What was written and what was left out, JSON-serializable.
 
     Raises
     ------
     BadInput
-        If nothing is left to train on.
+        If no tile is left to train on.
     """
     entries: list[dict[str, Any]] = []
     left_out: Counter[str] = Counter()
@@ -233,10 +235,10 @@ def _write_tile(
     window: Window,
     crops: list[Float],
 ) -> None:
-    """Write three images.
+    """Write the three images of a tile.
 
-    Readers of the paper's data sort the files of a folder by the last four
-    parts of their names, and take three in a row for a triplet.
+    Readers of the paper's data sort the files of a folder by the last four parts of their names,
+    and take three in a row for a triplet.
     """
     grey = selection.intensities[triplet.target]
     name = f"{triplet.target:05d}_{window[0].start:05d}_{window[1].start:05d}"
@@ -253,19 +255,13 @@ def _part_of(triplet: TripletSections, parts: dict[str, list[Source]]) -> str | 
 
 
 def _check_folder(folder: Path, inputs: list[Path], overwrite: bool) -> None:
-    """See, before any work is done, whether the folder may be written.
-
-    Raises
-    ------
-    BadInput
-        If it may not.
-    """
+    """Refuse a folder that must not be written, before any work is done."""
     if not folder.absolute().parent.is_dir():
         raise BadInput(f"The folder for {folder} does not exist; make it first.")
     for path in inputs:
         target, origin = folder.resolve(), path.resolve()
         if origin.is_relative_to(target) or target.is_relative_to(origin):
-            raise BadInput(f"{folder} must lie apart from {path}, which is read for it.")
+            raise BadInput(f"{folder} must lie apart from {path}, which is an input.")
     if folder.exists() and not (overwrite and (folder / LIST).is_file()):
         raise BadInput(
             f"{folder} exists already; choose another name"
