@@ -11,10 +11,9 @@ import os
 import shutil
 from pathlib import Path
 from threading import Event as Flag
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from napari_ssan.cli.options import (
     LOSS,
@@ -29,7 +28,7 @@ from napari_ssan.cli.options import (
 )
 from napari_ssan.cli.progress import Bars, bars, console
 from napari_ssan.cli.sources import parse_marks
-from napari_ssan.cli.training import find_vgg, interruptible, tell
+from napari_ssan.cli.training import find_vgg, interruptible, tell, validate
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files import StackFile, open_stack
 from napari_ssan.finetune.config import PREFERRED, FineTuneConfig, cores
@@ -107,7 +106,8 @@ def fine_tune(
 
     The output is the fine-tuned model if it is better, and the original model if it is not.
     """
-    config = _config(
+    config = validate(
+        FineTuneConfig,
         {
             "base": model or PREFERRED.get(loss, DEFAULT_MODEL),
             "loss": loss,
@@ -119,7 +119,8 @@ def fine_tune(
             "balance": style_balance.split(","),
             "seed": seed,
             "steps": steps,
-        }
+        },
+        lambda setting, *_: f"--{OPTIONS.get(setting, setting)}: ",
     )
     find_model(config.base)
     if name:
@@ -153,15 +154,6 @@ def fine_tune(
             show.say("To continue, run the same command with --resume.")
             raise
     _hand_over(run, verdict, output, name, overwrite)
-
-
-def _config(settings: dict[str, Any]) -> FineTuneConfig:
-    try:
-        return FineTuneConfig.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        setting = str(first["loc"][0])
-        raise BadInput(f"--{OPTIONS.get(setting, setting)}: {first['msg']}.") from None
 
 
 def _source(file: StackFile, z_range: str, defects: str) -> Source:

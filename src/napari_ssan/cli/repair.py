@@ -159,17 +159,6 @@ def gather(
 ) -> Marks:
     """Collect the marks that the options name.
 
-    Parameters
-    ----------
-    stack : SliceStack
-        The stack that the marks must fit.
-    slices, insert_after : str
-        Slices as in ``12,47-48``, counted from 0.
-    file : Path or None
-        A .json or .csv file of marks.
-    region : Path or None
-        A mask image, 2-D or of the stack's shape.
-
     Raises
     ------
     BadInput

@@ -15,8 +15,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import BaseModel, model_validator
 
+from napari_ssan.cli.training import validate
 from napari_ssan.errors import BadInput
 from napari_ssan.training.config import TrainingConfig
 
@@ -94,23 +95,19 @@ def load_config(path: Path | None, **options: Any) -> RunConfig:
         settings = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
     except ValueError as error:
         raise BadInput(f"{path} is not valid TOML: {error}.") from None
+
+    def place(*loc: str) -> str:
+        under = f" under [{loc[0]}]" if loc[1:] else ""
+        return f"{path}: " + f"{loc[-1]}{under}: " * bool(loc)
+
     budget = {} if settings.keys() & set(BUDGETS) else {"minutes": MINUTES}
-    try:
-        config = RunConfig.model_validate(settings | budget)
-    except ValidationError as error:
-        raise BadInput(f"{path}: {_reason(error)}.") from None
+    settings = validate(RunConfig, settings | budget, place).model_dump()
     given = {key: value for key, value in options.items() if value is not None}
-    settings = config.model_dump()
     if given.keys() & set(BUDGETS):
         settings |= dict.fromkeys(BUDGETS)
     if "loss" in given:
         given["loss"] = settings["loss"] | {"preset": given["loss"]}
-    try:
-        return RunConfig.model_validate(settings | given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = f"--{first['loc'][0]}: " if first["loc"] else ""
-        raise BadInput(f"{option}{_message(first['msg'])}.") from None
+    return validate(RunConfig, settings | given, lambda *loc: f"--{loc[0]}: " if loc else "")
 
 
 def to_toml(config: BaseModel) -> str:
@@ -119,7 +116,7 @@ def to_toml(config: BaseModel) -> str:
     values = config.model_dump(mode="json")
     for key, field in type(config).model_fields.items():
         text = " ".join((field.description or "").split())
-        comment = textwrap.wrap(text, 88, initial_indent="# ", subsequent_indent="# ")
+        comment = [f"# {line}" for line in textwrap.wrap(text, 94, break_on_hyphens=False)]
         part = getattr(config, key)
         if isinstance(part, BaseModel):
             tables += ["", *comment, f"[{key}]", to_toml(part)]
@@ -135,19 +132,3 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)  # JSON has no infinity
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _reason(error: ValidationError) -> str:
-    """What is wrong first in a file, and under which table."""
-    first = error.errors()[0]
-    *tables, key = [part for part in first["loc"] if isinstance(part, str)] or [""]
-    where = f"{key} under [{tables[0]}]" if tables else key
-    if first["type"] == "extra_forbidden":
-        return f"there is no key {where}; napari-ssan train --print-config lists the keys"
-    if first["type"] == "model_type":
-        return f"{key} is a table: write [{key}], and its keys below"
-    return f"{where}: {_message(first['msg'])}" if where else _message(first["msg"])
-
-
-def _message(text: str) -> str:
-    return text.removeprefix("Value error, ")

@@ -8,7 +8,7 @@ given, and a setting that few users change belongs in that file, not in an optio
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
@@ -35,7 +35,7 @@ from napari_ssan.network.model_file import SUFFIX
 class TrainCommand(TyperCommand):
     """The command, which says where an option went that it no longer has."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse options that have become keys of the configuration file."""
         for option in (text.partition("=")[0] for text in args):
             if option in MOVED:

@@ -1,4 +1,4 @@
-"""What ``train`` and ``fine-tune`` share: VGG16's weights, Ctrl-C, and what is printed.
+"""What ``train`` and ``fine-tune`` share: settings, VGG16's weights, Ctrl-C, what is printed.
 
 Easy to get wrong: Ctrl-C only sets a flag, so that a run can write its checkpoint; a second
 Ctrl-C ends the program at once.
@@ -7,14 +7,16 @@ Ctrl-C ends the program at once.
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from napari_ssan.cli.progress import Bars
-from napari_ssan.errors import Cancelled
+from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.events import Notice
 from napari_ssan.training.events import (
     Compared,
@@ -26,25 +28,33 @@ from napari_ssan.training.events import (
     Validated,
 )
 
+M = TypeVar("M", bound=BaseModel)
+#: What is said instead of pydantic's own words, by the type of the error.
+REASONS = {
+    "extra_forbidden": "there is no such key; napari-ssan train --print-config lists them all",
+    "model_type": "this is a table; write its name in brackets on a line, and its keys below",
+}
+
+
+def validate(model: type[M], settings: dict[str, Any], name: Callable[..., str]) -> M:
+    """Make a model of settings.
+
+    Raises
+    ------
+    BadInput
+        If a setting is wrong; `name` makes the beginning of the sentence of the setting's path.
+    """
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = REASONS.get(first["type"], first["msg"].removeprefix("Value error, "))
+        where = name(*(part for part in first["loc"] if isinstance(part, str)))
+        raise BadInput(f"{where}{reason}.") from None
+
 
 def find_vgg(loss: str, option: str, show: Bars, cancel: Flag) -> Path | None:
     """Find the VGG16 weights that a loss needs: download them, or take a file or the cached ones.
-
-    Parameters
-    ----------
-    loss : {"L_1", "L_f", "L_s"}
-        L_1 needs none.
-    option : str
-        Path of a file, "download", or empty for those in the cache.
-    show : Bars
-        Where the download's progress is shown.
-    cancel : threading.Event
-        Stops a download when it is set.
-
-    Returns
-    -------
-    Path or None
-        None if none are needed, or none are in the cache.
 
     Raises
     ------
