@@ -10,8 +10,8 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-import typer
 from PIL import Image, ImageDraw
+from typer import Argument
 
 from napari_ssan.cli.options import Device, Model
 from napari_ssan.cli.progress import bars, console
@@ -29,7 +29,7 @@ CAPTION = 22
 
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Folder to write to; it is made if needed.")
+        Path, Argument(metavar="DIR", help="Folder to write to; it is made if needed.")
     ] = Path("demo"),
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import typer
 from rich.console import Console
 from rich.table import Table
+from typer import Option
 
 from napari_ssan.cli.options import Device, Marked, Overwrite, StackPath
 from napari_ssan.cli.progress import Bars, bars, console
@@ -52,57 +52,52 @@ def evaluate(
     path: StackPath,
     slices: Annotated[
         str,
-        typer.Option(
+        Option(
             help="Slices to hide, counted from 0, as in 3,10,16 or 82-97; auto takes up to 20 "
             "good slices, evenly spread."
         ),
     ] = "auto",
-    methods: Annotated[
-        str, typer.Option(help="Methods to compare, separated by commas.")
-    ] = ",".join(ORDER),
+    methods: Annotated[str, Option(help="Methods to compare, separated by commas.")] = ",".join(
+        ORDER
+    ),
     model: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             help="Name of a model, or a .safetensors file; repeat to compare several.",
             show_default=DEFAULT_MODEL,
         ),
     ] = None,
-    gap: Annotated[
-        int, typer.Option(help="Number of adjacent slices to hide together: 1, 2 or 3.")
-    ] = 1,
+    gap: Annotated[int, Option(help="Number of adjacent slices to hide together: 1, 2 or 3.")] = 1,
     align: Annotated[
         bool,
-        typer.Option(
+        Option(
             help="Register the neighbours to the hidden slice first, so that the stack's drift "
             "does not count as an error."
         ),
     ] = False,
     labels: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Image of the stack's shape with two values, of which the rarer one marks "
             "membranes. Without it, a segmenter finds the membranes of the real slices."
         ),
     ] = None,
     defects: Marked = "",
     json_path: Annotated[
-        Path | None, typer.Option("--json", help="Write all figures to this .json file.")
+        Path | None, Option("--json", help="Write all figures to this .json file.")
     ] = None,
     html_path: Annotated[
-        Path | None, typer.Option("--html", help="Write a report with pictures to this .html file.")
+        Path | None, Option("--html", help="Write a report with pictures to this .html file.")
     ] = None,
     vgg: Annotated[
         Path | None,
-        typer.Option(
-            help="VGG16 weights for the Gram distance.", show_default="those downloaded before"
-        ),
+        Option(help="VGG16 weights for the Gram distance.", show_default="those downloaded before"),
     ] = None,
     device: Device = "auto",
     z_axis: Annotated[
-        int | None,
-        typer.Option(help="Axis along which the slices lie.", show_default="as the file says"),
+        int | None, Option(help="Axis along which the slices lie.", show_default="as the file says")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap intervals.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Seed of the bootstrap intervals.")] = 0,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure how well a stack is repaired: hide good slices, synthesize them, and compare."""

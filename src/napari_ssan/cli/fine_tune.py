@@ -14,6 +14,7 @@ from threading import Event as Flag
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from napari_ssan.cli.options import (
     LOSS,
@@ -60,44 +61,42 @@ OPTIONS = {
 
 def fine_tune(
     stack: StackPath,
-    output: Annotated[Path, typer.Option(help=f"The model file to write, a {SUFFIX}.")],
+    output: Annotated[Path, Option(help=f"The model file to write, a {SUFFIX}.")],
     defects: Marked = "",
     z_range: Annotated[
-        str, typer.Option(help="Use only these slices, as in 20-120.", show_default="all")
+        str, Option(help="Use only these slices, as in 20-120.", show_default="all")
     ] = "",
     model: Annotated[
         str,
-        typer.Option(
+        Option(
             help=f"Model to start from: a name, or a {SUFFIX} file.",
             show_default="the bundled model for the loss",
         ),
     ] = "",
-    minutes: Annotated[float, typer.Option(help="Train for this long.")] = 10.0,
-    steps: Annotated[int | None, typer.Option(help="Train for so many steps instead.")] = None,
+    minutes: Annotated[float, Option(help="Train for this long.")] = 10.0,
+    steps: Annotated[int | None, Option(help="Train for so many steps instead.")] = None,
     loss: Annotated[LossName, LOSS] = "L_1",
     vgg: Vgg = "",
     style_weight: Annotated[
         float | None,
-        typer.Option(help="Weight of the style term.", show_default="fits the VGG16 weights"),
+        Option(help="Weight of the style term.", show_default="fits the VGG16 weights"),
     ] = None,
     feature_weight: Annotated[
         float | None,
-        typer.Option(help="Weight of the feature term.", show_default="fits the VGG16 weights"),
+        Option(help="Weight of the feature term.", show_default="fits the VGG16 weights"),
     ] = None,
     style_balance: Annotated[
         str,
-        typer.Option(
-            help="Weights of the previous, the wanted and the next slice in the style term."
-        ),
+        Option(help="Weights of the previous, the wanted and the next slice in the style term."),
     ] = "0.1,1,0.1",
     share: Annotated[
-        float, typer.Option(help="Share of the slices that is held out to compare the models on.")
+        float, Option(help="Share of the slices that is held out to compare the models on.")
     ] = 0.15,
     device: Device = "auto",
     threads: Threads = 0,
-    seed: Annotated[int, typer.Option(help="Seed of the training crops.")] = 0,
+    seed: Annotated[int, Option(help="Seed of the training crops.")] = 0,
     name: Annotated[
-        str, typer.Option(help="If the model is better, also add it to your own by this name.")
+        str, Option(help="If the model is better, also add it to your own by this name.")
     ] = "",
     resume: Resume = False,
     overwrite: Overwrite = False,

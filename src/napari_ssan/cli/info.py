@@ -19,9 +19,7 @@ from napari_ssan.version import __version__
 PACKAGES = ("torch", "numpy", "scikit-image", "tifffile", "zarr", "napari")
 
 
-def info(
-    as_json: Json = False,
-) -> None:
+def info(as_json: Json = False) -> None:
     """Show installed versions, devices and models."""
     facts = gather()
     if as_json:

@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
 from napari_ssan.cli.options import Json, Overwrite
 from napari_ssan.cli.progress import console
@@ -27,10 +28,8 @@ models = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ModelName = Annotated[
-    str, typer.Argument(metavar="MODEL", help=f"Name of a model, or a {SUFFIX} file.")
-]
-Own = Annotated[str, typer.Argument(metavar="NAME", help="Name of one of your own models.")]
+ModelName = Annotated[str, Argument(metavar="MODEL", help=f"Name of a model, or a {SUFFIX} file.")]
+Own = Annotated[str, Argument(metavar="NAME", help="Name of one of your own models.")]
 
 
 def known() -> list[dict[str, Any]]:
@@ -52,9 +51,7 @@ def _entry(info: ModelInfo) -> dict[str, Any]:
 
 
 @models.command("list")
-def list_(
-    as_json: Json = False,
-) -> None:
+def list_(as_json: Json = False) -> None:
     """List the bundled models, the default first, and then your own."""
     entries = known()
     if as_json:
@@ -77,12 +74,12 @@ def show(model: ModelName) -> None:
 def import_(
     path: Annotated[
         Path,
-        typer.Argument(
+        Argument(
             metavar="FILE", help=f"A {SUFFIX} file, or a bioimage.io package that was made here."
         ),
     ],
     name: Annotated[
-        str | None, typer.Option(help="Name of the copy.", show_default="that of FILE")
+        str | None, Option(help="Name of the copy.", show_default="that of FILE")
     ] = None,
 ) -> None:
     """Add a copy of a model file to your own models."""
@@ -94,15 +91,13 @@ def import_(
 def export(
     model: ModelName,
     output: Annotated[
-        Path,
-        typer.Argument(metavar="OUTPUT", help=f"A {SUFFIX} file, or a .zip for bioimage.io."),
+        Path, Argument(metavar="OUTPUT", help=f"A {SUFFIX} file, or a .zip for bioimage.io.")
     ],
     bioimageio: Annotated[
-        bool, typer.Option("--bioimageio", help="Write a bioimage.io package.")
+        bool, Option("--bioimageio", help="Write a bioimage.io package.")
     ] = False,
     author: Annotated[
-        list[str] | None,
-        typer.Option(help="An author, named in the package; repeat for several."),
+        list[str] | None, Option(help="An author, named in the package; repeat for several.")
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -119,9 +114,7 @@ def export(
 
 
 @models.command()
-def rename(
-    name: Own, new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")]
-) -> None:
+def rename(name: Own, new: Annotated[str, Argument(metavar="NEW", help="The new name.")]) -> None:
     """Rename one of your own models."""
     console.print(f"{name} is called {library.rename(name, new).name} now", markup=False)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import typer
+from typer import Argument, Option
 
 from napari_ssan.cli.options import Device, MethodName, Model, Overwrite, StackPath
 from napari_ssan.cli.progress import bars, console
@@ -39,27 +39,24 @@ def repair(
     path: StackPath,
     output: Annotated[
         Path,
-        typer.Argument(
-            metavar="OUTPUT", help="The file to write: .tif, .ome.tif, .ome.zarr or .zarr."
-        ),
+        Argument(metavar="OUTPUT", help="The file to write: .tif, .ome.tif, .ome.zarr or .zarr."),
     ],
     defects: Annotated[
-        str,
-        typer.Option(metavar="SLICES", help="Broken slices, counted from 0, as in 12,47-48."),
+        str, Option(metavar="SLICES", help="Broken slices, counted from 0, as in 12,47-48.")
     ] = "",
     defects_file: Annotated[
-        Path | None, typer.Option(help="A .json or .csv file of marks to repair.")
+        Path | None, Option(help="A .json or .csv file of marks to repair.")
     ] = None,
     region: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Mask image that is non-zero where the stack is broken. It has the stack's shape, "
             "or is 2-D and applies to every slice of --defects."
         ),
     ] = None,
     insert_after: Annotated[
         str,
-        typer.Option(
+        Option(
             metavar="SLICES",
             help="Insert a new slice after each of these; name one twice to insert two.",
         ),
@@ -67,34 +64,34 @@ def repair(
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",
     method: Annotated[
-        MethodName, typer.Option(help="How to synthesize: the network (ssan) or a baseline.")
+        MethodName, Option(help="How to synthesize: the network (ssan) or a baseline.")
     ] = "ssan",
     match: Annotated[
         Literal["auto", "mean", "histogram"],
-        typer.Option(
+        Option(
             help="Match grey values to the neighbours' mean and contrast (mean) or to their whole "
             "histogram (histogram: more contrast, lower PSNR). auto takes the model's own setting."
         ),
     ] = "auto",
     views: Annotated[
         int | None,
-        typer.Option(
+        Option(
             help="Average over 1, 2, 4 or 8 mirrored and turned views. More views are closer to "
             "the real slice, smoother, and as many times slower.",
             show_default="the model's own",
         ),
     ] = None,
     mask: Annotated[
-        bool, typer.Option(help="Also write a mask of the synthetic pixels beside OUTPUT.")
+        bool, Option(help="Also write a mask of the synthetic pixels beside OUTPUT.")
     ] = False,
     expected_error: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="Also write the expected absolute error of each pixel to this file, in grey "
             "values (float32). It is 0 at real pixels and NaN where the error is unknown."
         ),
     ] = None,
-    confidence: Annotated[Path | None, typer.Option(hidden=True)] = None,
+    confidence: Annotated[Path | None, Option(hidden=True)] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Repair a stack: synthesize its broken slices or regions from their neighbours."""

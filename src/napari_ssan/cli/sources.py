@@ -44,7 +44,7 @@ def parse_source(text: str, defects: str = "") -> Source:
     start, stop = int(match[2] or 0), int(match[3] or len(stack))
     spacing = int(match[4] or 1)
     if not 0 <= start < stop <= len(stack) or spacing < 1:
-        raise BadInput(f"{text} names sections that are not there: the stack has {len(stack)}.")
+        raise BadInput(f"{text} names slices that are not there: the stack has {len(stack)}.")
     record = file.provenance if match[5] is None else None
     marks = parse_marks(defects, stack, record)
     return Source(stack, start, stop, spacing, marks or None)

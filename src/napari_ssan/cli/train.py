@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer import Argument, Option
 from typer.core import TyperCommand
 
 from napari_ssan.cli.options import (
@@ -51,68 +52,61 @@ class TrainCommand(TyperCommand):
 def train(
     stacks: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="STACK...",
+        Argument(
+            metavar="STACK",
             help=f"Stacks to train on. {SYNTAX} A stack that is named twice counts twice.",
             show_default=False,
         ),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help=f"The model file to write, a {SUFFIX}.")] = (
-        None
-    ),
+    output: Annotated[Path | None, Option(help=f"The model file to write, a {SUFFIX}.")] = (None),
     config: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             metavar="FILE", help="Configuration file (TOML) with further settings; options win."
         ),
     ] = None,
     print_config: Annotated[
         bool,
-        typer.Option(
-            "--print-config", help="Print the configuration as TOML, with comments, and stop."
-        ),
+        Option("--print-config", help="Print the configuration as TOML, with comments, and stop."),
     ] = False,
     val: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="STACK",
-            help="A stack to validate on; repeat for several. Without one, some sections of the "
+            help="A stack to validate on; repeat for several. Without one, some slices of the "
             "training stacks are held out.",
         ),
     ] = None,
     preset: Annotated[
         Literal["half", "paper", "paper-bn"],
-        typer.Option(
+        Option(
             help="Network to train from scratch: half works at half resolution and suits CPUs, "
             "paper is the paper's, paper-bn adds batch normalization."
         ),
     ] = "half",
     base: Annotated[
-        str, typer.Option(help="Model to continue from, by name or file, in place of a preset.")
+        str, Option(help="Model to continue from, by name or file, in place of a preset.")
     ] = "",
     loss: Annotated[LossName | None, LOSS] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Train for this long.", show_default=f"{MINUTES:g}")
+        float | None, Option(help="Train for this long.", show_default=f"{MINUTES:g}")
     ] = None,
     epochs: Annotated[
-        float | None, typer.Option(help="Train for so many passes over the data instead.")
+        float | None, Option(help="Train for so many passes over the data instead.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Train for so many steps instead.")] = None,
+    steps: Annotated[int | None, Option(help="Train for so many steps instead.")] = None,
     resume: Resume = False,
     vgg: Vgg = "",
     defects: Marked = "",
-    log: Annotated[Path | None, typer.Option(help="Write a TensorBoard log to this folder.")] = (
-        None
-    ),
+    log: Annotated[Path | None, Option(help="Write a TensorBoard log to this folder.")] = (None),
     seed: Annotated[
-        int | None,
-        typer.Option(help="Seed of the first weights and the crops.", show_default="0"),
+        int | None, Option(help="Seed of the first weights and the crops.", show_default="0")
     ] = None,
     device: Device = "auto",
     threads: Threads = 0,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train a model on stacks, and keep the version that is best on held-out sections.
+    """Train a model on stacks, and keep the version that is best on held-out slices.
 
     Settings that have no option here are keys of a configuration file. To get one with all keys
     explained: napari-ssan train --print-config > run.toml

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Option
 
 from napari_ssan.cli.options import SYNTAX, Marked, Overwrite
 from napari_ssan.cli.progress import bars, console
@@ -30,20 +30,18 @@ DTYPES = ("uint8", "uint16")
 
 
 def triplets(
-    stack: Annotated[
-        str, typer.Argument(metavar="STACK", help=f"A stack, or a part of it. {SYNTAX}")
-    ],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to.")],
-    size: Annotated[int, typer.Option(min=32, help="Height and width of a tile, in pixels.")] = 512,
+    stack: Annotated[str, Argument(metavar="STACK", help=f"A stack, or a part of it. {SYNTAX}")],
+    folder: Annotated[Path, Argument(metavar="DIR", help="Folder to write to.")],
+    size: Annotated[int, Option(min=32, help="Height and width of a tile, in pixels.")] = 512,
     stride: Annotated[
-        int, typer.Option(min=1, help="Distance from one tile to the next, in pixels.")
+        int, Option(min=1, help="Distance from one tile to the next, in pixels.")
     ] = 512,
-    val_share: Annotated[float, typer.Option(help="Share of the slices for validation.")] = 0.2,
-    test_share: Annotated[float, typer.Option(help="Share of the slices for testing.")] = 0.2,
+    val_share: Annotated[float, Option(help="Share of the slices for validation.")] = 0.2,
+    test_share: Annotated[float, Option(help="Share of the slices for testing.")] = 0.2,
     defects: Marked = "",
     match: Annotated[
         Match,
-        typer.Option(
+        Option(
             help="Match the outer slices to the middle one by their whole histogram (histogram) "
             "or by mean and contrast (mean)."
         ),
