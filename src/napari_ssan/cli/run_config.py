@@ -97,8 +97,8 @@ def load_config(path: Path | None, **options: Any) -> RunConfig:
         raise BadInput(f"{path} is not valid TOML: {error}.") from None
 
     def place(*loc: str) -> str:
-        under = f" under [{loc[0]}]" if loc[1:] else ""
-        return f"{path}: " + f"{loc[-1]}{under}: " * bool(loc)
+        where = f"{loc[-1]} under [{loc[0]}]" if loc[1:] else "".join(loc)
+        return f"{path}: {where}: " if loc else f"{path}: "
 
     budget = {} if settings.keys() & set(BUDGETS) else {"minutes": MINUTES}
     settings = validate(RunConfig, settings | budget, place).model_dump()
