@@ -183,7 +183,7 @@ def test_a_run_that_another_program_works_on_is_refused(tune, mine, monkeypatch)
     ("options", "sentence"),
     [
         (("--minutes", "0"), "--minutes: Input should be greater than 0"),
-        (("--loss", "L_2"), "--loss: "),
+        (("--loss", "L_2"), "'--loss': 'L_2' is not one of 'L_1', 'L_f', 'L_s'"),
         (("--share", "0.9"), "--share: "),
         (("--model", "nobody"), "There is no model 'nobody'"),
         (("--z-range", "3,9"), "--z-range takes adjacent slices between 0 and 23"),

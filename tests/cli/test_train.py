@@ -258,7 +258,7 @@ def test_a_log_for_tensorboard(run, blobs, base, tmp_path, config):
         (("--steps", "2", "--minutes", "1"), "either minutes, epochs or steps"),
         (("--preset", "huge"), "'huge' is not one of 'half', 'paper', 'paper-bn'"),
         (("--base", "absent"), "no model"),
-        (("--loss", "L_2"), "'L_2' is not one of 'L_1', 'L_f', 'L_s'"),
+        (("--loss", "L_2"), "'--loss': 'L_2' is not one of 'L_1', 'L_f', 'L_s'"),
         (("--loss", "L_s", "--vgg", "absent.safetensors"), "absent.safetensors"),
         (("--seed", "-1"), "--seed"),
         (("--seed", str(2**64)), "--seed"),

@@ -53,7 +53,7 @@ def main() -> None:
     except UsageError as error:
         # Without a command, typer has shown the help and gives no message.
         if message := getattr(error, "format_message", error.__str__)():
-            _refuse(message)
+            _refuse(message.replace("Value error, ", ""))
         sys.exit(2)
     except OSError as error:  # a full disk, a missing file: the system's own words are clear
         where = f" ({error.filename})" if error.filename else ""
