@@ -2,13 +2,10 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import signal
 import subprocess
 import sys
 import time
-import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,29 +15,14 @@ import torch
 from safetensors.torch import save_file
 from scipy.ndimage import gaussian_filter
 
-from napari_ssan.cli.run_config import MOVED, RunConfig, load_config
 from napari_ssan.errors import BadInput
 from napari_ssan.losses import vgg_weights
-from napari_ssan.losses.config import LossConfig
 from napari_ssan.network.model_file import load_model, read_info, save_model
 from napari_ssan.network.ssan import SSAN, SSANConfig
 from napari_ssan.segmenter.segmenter import Segmenter, save_segmenter
 from napari_ssan.segmenter.unet import UNet
-from napari_ssan.stack.augmentation import Augmentation
 
 SMALL = ("--steps", "2", "--device", "cpu")
-TINY = "crop = 32\nbatch = 1\n"
-
-
-@pytest.fixture
-def config(tmp_path) -> Callable[..., tuple[str, Path]]:
-    """``config("noise = 0.5")``: the option that names a file with this, and tiny crops."""
-
-    def write(text: str = "", tiny: str = TINY) -> tuple[str, Path]:
-        (tmp_path / "run.toml").write_text(tiny + text, encoding="utf-8")
-        return "--config", tmp_path / "run.toml"
-
-    return write
 
 
 @pytest.fixture
@@ -308,59 +290,6 @@ def test_a_wrong_configuration_file_is_refused(run, blobs, tmp_path, config, tex
     arguments = ("--output", tmp_path / "m.safetensors", *budget, *config(text, tiny=""))
     assert reason in run("train", blobs, *arguments).sentence
     assert not list(tmp_path.glob("m.*"))
-
-
-@pytest.mark.parametrize("option", MOVED)
-def test_an_option_that_became_a_key_says_so(run, blobs, option):
-    table, line = MOVED[option]
-    sentence = run("train", blobs, "--output", "m.safetensors", option, "1").sentence
-    assert f"{option} is a key of the configuration file now: write {line}" in sentence
-    assert (f"under [{table}]" in sentence) == bool(table)
-    assert sentence == run("train", blobs, f"{option}=1").sentence
-    # the advice is good
-    key = next(iter(tomllib.loads(line)))
-    more = "\nsegmenter = 'lines'" if key == "membranes" else ""
-    more += "\nloss.membranes = 1" if key == "segmenter" else ""
-    text = f"{table}.{line}" if table else line
-    RunConfig.model_validate(tomllib.loads(f"steps = 1\n{text}{more}"))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "epochs = 2.5",
-        "minutes = inf\nlearning_rate = 5e-4\nbetas = [0.5, 1e-9]\nselect = false",
-        'summary = """Größe "x"\\\\ 𝛼\nnext\\t\\u007f"""\nterms = "CC BY"',
-        "segmenter = 'a b.safetensors'\n[loss]\nmembranes = 0.5\nstyle = 6e3\nscales = [1, 4]",
-        "[augmentation]\nzoom = 2\nnoise = 0.1",
-    ],
-)
-def test_the_configuration_that_is_printed_reads_back_the_same(run, tmp_path, config, text):
-    options = ("--loss", "L_f", "--seed", "5")
-    printed = run("train", "--print-config", *options, *config(text, tiny="")).out
-    before = load_config(tmp_path / "run.toml", loss="L_f", seed=5)
-    (tmp_path / "printed.toml").write_text(printed, encoding="utf-8")
-    assert load_config(tmp_path / "printed.toml") == before
-    assert before.loss.preset == "L_f"
-    assert run("train", "--print-config", "--config", tmp_path / "printed.toml").out == printed
-
-
-def test_every_key_is_explained_where_it_is_printed(run):
-    lines = run("train", "--print-config").out.splitlines()
-    keys = [at for at, line in enumerate(lines) if re.match(r"(# )?\w+ =|\[", line)]
-    parts = (RunConfig, LossConfig, Augmentation)
-    assert len(keys) == sum(len(part.model_fields) for part in parts)
-    for at in keys:
-        assert re.match(r"# [^=]+[.)]$", lines[at - 1]), lines[at]
-
-
-def test_options_override_the_configuration_file(config):
-    _, path = config("steps = 7\nseed = 3\n[loss]\npreset = 'L_s'\nstyle = 5")
-    assert (load_config(path).steps, load_config(None).minutes) == (7, 20)
-    new = load_config(path, minutes=2.0, epochs=None, seed=4, loss="L_f")
-    assert (new.steps, new.minutes, new.seed) == (None, 2, 4)
-    assert (new.loss.preset, new.loss.style, new.crop) == ("L_f", 5, 32)
 
 
 def test_marks_are_of_one_stack(run, blobs, tmp_path):

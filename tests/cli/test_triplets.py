@@ -1,3 +1,5 @@
+"""The command ``triplets``, with ``training/triplet_images.py``, and ``cli/sources.py``."""
+
 from __future__ import annotations
 
 import json

@@ -64,7 +64,7 @@ class TrainingConfig(BaseModel):
     More are closer to the real section, smoother and slower. Validation uses one."""
     select: bool = True
     """Align the sections of a triplet, and leave out triplets whose sections do not match or are
-    blurred."""
+    blurred. false: leave out only marked and empty sections, and align nothing."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the random numbers: the first weights and the training crops."""
     loss: LossConfig = LossConfig()
