@@ -35,9 +35,8 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 #: Exit code after Ctrl-C. Recent versions of typer return it instead of raising.
 INTERRUPTED = 130
 
-for command in (repair, evaluate, demo, fine_tune, triplets, info):
-    app.command()(command)
-app.command(cls=TrainCommand)(train)
+for command in (repair, evaluate, demo, train, fine_tune, triplets, info):
+    app.command(cls=TrainCommand if command is train else None)(command)
 app.add_typer(models, name="models")
 
 

@@ -61,7 +61,7 @@ OPTIONS = {
 
 def fine_tune(
     stack: StackPath,
-    output: Annotated[Path, Option(help=f"The model file to write, a {SUFFIX}.")],
+    output: Annotated[Path, Option(help=f"The model file to write ({SUFFIX}).")],
     defects: Marked = "",
     z_range: Annotated[
         str, Option(help="Use only these slices, as in 20-120.", show_default="all")
@@ -73,8 +73,8 @@ def fine_tune(
             show_default="the bundled model for the loss",
         ),
     ] = "",
-    minutes: Annotated[float, Option(help="Train for this long.")] = 10.0,
-    steps: Annotated[int | None, Option(help="Train for so many steps instead.")] = None,
+    minutes: Annotated[float, Option(help="Train for this many minutes.")] = 10.0,
+    steps: Annotated[int | None, Option(help="Or train for this many steps.")] = None,
     loss: Annotated[LossName, LOSS] = "L_1",
     vgg: Vgg = "",
     style_weight: Annotated[
@@ -96,7 +96,7 @@ def fine_tune(
     threads: Threads = 0,
     seed: Annotated[int, Option(help="Seed of the training crops.")] = 0,
     name: Annotated[
-        str, Option(help="If the model is better, also add it to your own by this name.")
+        str, Option(help="If the model is better, also add it to your own models under this name.")
     ] = "",
     resume: Resume = False,
     overwrite: Overwrite = False,

@@ -35,7 +35,7 @@ Marked = Annotated[
     Option(
         metavar="SLICES|FILE",
         help="Broken slices, counted from 0, as in 12,47-48, or a .json or .csv file of marks. "
-        "They are left out.",
+        "They are not used.",
     ),
 ]
 Model = Annotated[str, Option(help=f"Name of a model, or a {SUFFIX} file.")]

@@ -58,11 +58,11 @@ def train(
             show_default=False,
         ),
     ] = None,
-    output: Annotated[Path | None, Option(help=f"The model file to write, a {SUFFIX}.")] = (None),
+    output: Annotated[Path | None, Option(help=f"The model file to write ({SUFFIX}).")] = (None),
     config: Annotated[
         Path | None,
         Option(
-            metavar="FILE", help="Configuration file (TOML) with further settings; options win."
+            metavar="FILE", help="Read further settings from this TOML file. Options override it."
         ),
     ] = None,
     print_config: Annotated[
@@ -89,12 +89,12 @@ def train(
     ] = "",
     loss: Annotated[LossName | None, LOSS] = None,
     minutes: Annotated[
-        float | None, Option(help="Train for this long.", show_default=f"{MINUTES:g}")
+        float | None, Option(help="Train for this many minutes.", show_default=f"{MINUTES:g}")
     ] = None,
     epochs: Annotated[
-        float | None, Option(help="Train for so many passes over the data instead.")
+        float | None, Option(help="Or train for this many passes over the data.")
     ] = None,
-    steps: Annotated[int | None, Option(help="Train for so many steps instead.")] = None,
+    steps: Annotated[int | None, Option(help="Or train for this many steps.")] = None,
     resume: Resume = False,
     vgg: Vgg = "",
     defects: Marked = "",
