@@ -33,6 +33,8 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+#: Of a configuration file: crops that are quick to train on.
+TINY = "crop = 32\nbatch = 1\n"
 
 
 @pytest.fixture
@@ -61,3 +63,14 @@ def stack(tmp_path: Path, volume: np.ndarray) -> Path:
     path = tmp_path / "stack.tif"
     tifffile.imwrite(path, volume, photometric="minisblack")
     return path
+
+
+@pytest.fixture
+def config(tmp_path) -> Callable[..., tuple[str, Path]]:
+    """``config("noise = 0.5")``: the option that names a file with this, and tiny crops."""
+
+    def write(text: str = "", tiny: str = TINY) -> tuple[str, Path]:
+        (tmp_path / "run.toml").write_text(tiny + text, encoding="utf-8")
+        return "--config", tmp_path / "run.toml"
+
+    return write

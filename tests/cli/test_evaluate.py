@@ -135,7 +135,7 @@ def test_a_report_needs_no_network(run, stack, tmp_path):
     assert outcome.code == 0, outcome.err
     assert "averaging" in report.read_text()
     refused = run("evaluate", stack, "--methods", "average", "--model", "ssan-realistic")
-    assert "--model goes with the method ssan" in refused.sentence
+    assert "--model needs the method ssan" in refused.sentence
 
 
 @pytest.fixture
@@ -200,8 +200,8 @@ def test_other_pixels(run, volume, tmp_path, dtype):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--methods", "magic"), "--methods takes some of copy,average"),
-        (("--methods", ","), "--methods takes some of"),
+        (("--methods", "magic"), "--methods takes any of copy,average"),
+        (("--methods", ","), "--methods takes any of"),
         (("--model", "absent", "--methods", "ssan"), "no model 'absent'"),
         (("--slices", "3,99"), "Slice 99 is not in the stack"),
         (("--slices", "some"), "names no slice"),
@@ -239,7 +239,7 @@ def test_nothing_is_replaced_unasked(run, stack, tmp_path):
     marks = tmp_path / "marks.json"
     marks.write_text('{"slices": [3]}')
     refused = run("evaluate", stack, *FAST, "--defects", marks, "--json", marks, "--overwrite")
-    assert "what is read" in refused.sentence
+    assert "is an input" in refused.sentence
     assert marks.read_text() == '{"slices": [3]}'
 
 

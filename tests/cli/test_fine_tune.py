@@ -120,15 +120,15 @@ def test_what_is_not_better_leaves_the_base_unchanged_and_exits_with_0(
 def test_interrupted_it_goes_on_with_resume(tune, mine, monkeypatch):
     outcome = left_off(monkeypatch, tune)
     assert outcome.code == 130
-    assert "give the same command with --resume" in outcome.err
+    assert "run the same command with --resume" in outcome.err
     assert not mine.exists()
-    assert "(--resume), or begin anew (--overwrite)" in refusal(tune())
+    assert "(--resume), or start anew (--overwrite)" in refusal(tune())
     assert "another --seed (0 then, 3 now)" in refusal(tune("--resume", "--seed", "3"))
     assert "other slices or marks" in refusal(tune("--resume", "--defects", "5"))
     assert "other slices or marks" in refusal(tune("--resume", "--z-range", "0-20"))
     outcome = tune("--resume")
     assert outcome.code == 0
-    assert "Going on with blobs.tif" in outcome.err
+    assert "Continuing blobs.tif" in outcome.err
     assert mine.exists()
     assert not mine.with_suffix(".run").exists()
 
@@ -139,14 +139,14 @@ def test_overwrite_begins_anew(tune, mine, monkeypatch):
     assert "exists already" in refusal(tune())
     outcome = tune("--overwrite")
     assert outcome.code == 0
-    assert "Going on" not in outcome.err
+    assert "Continuing" not in outcome.err
     assert load_model(mine)
 
 
 def test_resume_without_a_run_begins_anew(tune, mine):
     outcome = tune("--resume")
     assert outcome.code == 0
-    assert "beginning anew" in outcome.err
+    assert "starting anew" in outcome.err
     assert mine.exists()
 
 
@@ -162,7 +162,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tune, mine):
     folder = mine.with_suffix(".run")
     folder.mkdir()
     (folder / "thesis.txt").write_text("mine")
-    assert "no run of a fine-tuning" in refusal(tune())
+    assert "no fine-tuning run" in refusal(tune())
     assert (folder / "thesis.txt").exists()
 
 
@@ -183,12 +183,12 @@ def test_a_run_that_another_program_works_on_is_refused(tune, mine, monkeypatch)
     ("options", "sentence"),
     [
         (("--minutes", "0"), "--minutes: Input should be greater than 0"),
-        (("--loss", "L_2"), "--loss: "),
+        (("--loss", "L_2"), "'--loss': 'L_2' is not one of 'L_1', 'L_f', 'L_s'"),
         (("--share", "0.9"), "--share: "),
         (("--model", "nobody"), "There is no model 'nobody'"),
-        (("--z-range", "3,9"), "--z-range names adjacent slices of 0 to 23"),
-        (("--z-range", ","), "--z-range names adjacent slices of 0 to 23"),
-        (("--z-range", "3-90"), "--z-range names adjacent slices of 0 to 23"),
+        (("--z-range", "3,9"), "--z-range takes adjacent slices between 0 and 23"),
+        (("--z-range", ","), "--z-range takes adjacent slices between 0 and 23"),
+        (("--z-range", "3-90"), "--z-range takes adjacent slices between 0 and 23"),
         (("--z-range", "3-7"), "5 sections are too few"),
         (("--defects", "99"), "Slice 99 is not in the stack"),
         (("--defects", "4-18"), "There is too little to learn from"),

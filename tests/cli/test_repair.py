@@ -47,7 +47,7 @@ def test_every_output_reads_back_the_same(run, stack, tmp_path, name):
 @pytest.mark.parametrize("name", ["error.tif", "error.ome.tif", "error.ome.zarr"])
 def test_expected_errors_are_written_on_request(run, stack, volume, tmp_path, name):
     path = tmp_path / name
-    arguments = ("--defects", "3,6", "--confidence", path, *AVERAGE)
+    arguments = ("--defects", "3,6", "--expected-error", path, *AVERAGE)
     assert run("repair", stack, tmp_path / "out.tif", *arguments).code == 0
     errors = np.asarray(open_stack(path).data[...]).squeeze()
     assert errors.dtype == np.float32
@@ -61,13 +61,27 @@ def test_expected_errors_are_written_on_request(run, stack, volume, tmp_path, na
     assert leftovers(tmp_path, "out.tif", name) == []
 
 
+def test_the_old_name_of_expected_error_still_works_and_says_so(run, stack, tmp_path):
+    arguments = ("--defects", "3", *AVERAGE)
+    new, old = tmp_path / "new.tif", tmp_path / "old.tif"
+    outcome = run("repair", stack, tmp_path / "1.tif", *arguments, "--expected-error", new)
+    assert outcome.code == 0
+    assert "--confidence" not in outcome.err
+    outcome = run("repair", stack, tmp_path / "2.tif", *arguments, "--confidence", old)
+    assert outcome.code == 0
+    notes = [line for line in outcome.err.splitlines() if "--confidence" in line]
+    assert notes == ["Note: --confidence is now --expected-error; the old name will be removed."]
+    np.testing.assert_array_equal(tifffile.imread(old), tifffile.imread(new))
+    assert "--confidence" not in run("repair", "--help").out
+
+
 @pytest.mark.parametrize(
     "name", ["out.tif", "stack.tif", "out.synthetic.tif", "old.tif", "none/error.tif", "error.png"]
 )
 def test_expected_errors_replace_nothing(run, stack, volume, tmp_path, name):
     tifffile.imwrite(tmp_path / "old.tif", volume, photometric="minisblack")
     before = stack.read_bytes(), (tmp_path / "old.tif").read_bytes()
-    arguments = ("--defects", "3", "--mask", "--confidence", tmp_path / name, *AVERAGE)
+    arguments = ("--defects", "3", "--mask", "--expected-error", tmp_path / name, *AVERAGE)
     assert run("repair", stack, tmp_path / "out.tif", *arguments).sentence
     assert (stack.read_bytes(), (tmp_path / "old.tif").read_bytes()) == before
     assert leftovers(tmp_path, "old.tif") == []
@@ -161,10 +175,10 @@ def test_a_synthetic_neighbour_is_told_of(run, stack, tmp_path):
     first, second, third = (tmp_path / f"{number}.tif" for number in range(3))
     assert run("repair", stack, first, "--defects", "3", *AVERAGE).code == 0
     assert (
-        "slice 3 served as a neighbour"
+        "slice 3 was used as a neighbour"
         in run("repair", first, second, "--defects", "4", *AVERAGE).err
     )
-    assert "served" not in run("repair", first, third, "--defects", "3,4", *AVERAGE).err
+    assert "as a neighbour" not in run("repair", first, third, "--defects", "3,4", *AVERAGE).err
 
 
 def test_notices_are_said(run, stack, tmp_path):
@@ -185,8 +199,8 @@ def test_notices_are_said(run, stack, tmp_path):
         (("--insert-after", "6"), "inserted"),
         (("--insert-after", "x"), "names no slice"),
         (("--defects-file", "absent.json"), "cannot be read"),
-        (("--defects", "3", "--method", "magic"), "no method"),
-        (("--defects", "3", "--match", "magic"), "matched by"),
+        (("--defects", "3", "--method", "magic"), "'magic' is not one of 'ssan', 'copy'"),
+        (("--defects", "3", "--match", "magic"), "'magic' is not one of 'auto', 'mean'"),
         (("--defects", "3", "--views", "3"), "1, 2, 4 or 8 views"),
         (("--defects", "3", "--model", "absent"), "no model"),
         (("--defects", "3", "--device", "cuda:77"), "device"),
@@ -250,7 +264,7 @@ def test_axes_that_an_output_has_not_are_refused_before_the_repair(run, volume, 
     zarr.create_array(xyz, data=volume.T, dimension_names=["x", "y", "z"])
     outcome = run("repair", xyz, tmp_path / "out.ome.tif", *arguments)
     assert "OME-TIFF cannot hold the axes 'xyz'" in outcome.sentence
-    error = ("--confidence", tmp_path / "error.ome.tif")
+    error = ("--expected-error", tmp_path / "error.ome.tif")
     outcome = run("repair", xyz, tmp_path / "out.ome.zarr", *arguments, *error)
     assert "OME-TIFF cannot hold the axes 'xyz'" in outcome.sentence
     odd = tmp_path / "odd.tif"
@@ -264,7 +278,7 @@ def test_axes_that_an_output_has_not_are_refused_before_the_repair(run, volume, 
 def test_expected_errors_of_half_floats_fit_ome_tiff(run, volume, tmp_path):
     half, error = tmp_path / "half.tif", tmp_path / "error.ome.tif"
     tifffile.imwrite(half, volume.astype(np.float16), photometric="minisblack")
-    arguments = ("--defects", "3", "--confidence", error, *AVERAGE)
+    arguments = ("--defects", "3", "--expected-error", error, *AVERAGE)
     assert run("repair", half, tmp_path / "out.tif", *arguments).code == 0
     assert open_stack(error).data.dtype == np.float32
 

@@ -22,7 +22,7 @@ from napari_ssan.network.ssan import SSAN, SSANConfig
 from napari_ssan.segmenter.segmenter import Segmenter, save_segmenter
 from napari_ssan.segmenter.unet import UNet
 
-SMALL = ("--crop", "32", "--batch", "1", "--steps", "2", "--device", "cpu")
+SMALL = ("--steps", "2", "--device", "cpu")
 
 
 @pytest.fixture
@@ -63,10 +63,11 @@ def no_cache(tmp_path, monkeypatch) -> Path:
     return path
 
 
-def test_training_makes_a_model(run, blobs, base, tmp_path):
+def test_training_makes_a_model(run, blobs, base, tmp_path, config):
     output = tmp_path / "mine.safetensors"
     source, held = f"{blobs}[0:9]", f"{blobs}[9:14]"
-    options = ("--terms", "CC BY", "--summary", "for blobs", "--threads", torch.get_num_threads())
+    options = config('terms = "CC BY"\nsummary = "for blobs"\n')
+    options += ("--threads", torch.get_num_threads())
     outcome = run(
         "train", source, "--output", output, "--base", base, "--val", held, *SMALL, *options
     )
@@ -89,13 +90,23 @@ def test_training_makes_a_model(run, blobs, base, tmp_path):
     assert load_model(output).network.config.features == 8
 
 
-def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path):
+def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path, config):
     output = tmp_path / "mine.safetensors"
-    outcome = run(
-        "train", blobs, "--output", output, "--defects", "3", "--crop", "64", *SMALL[2:],
-        "--match", "histogram", "--views", "2", "--no-select", "--zoom", "2", "--schedule", "warm",
-        "--noise", "0.5", "--blur", "1.5", "--grain", "0.7",
-    )  # fmt: skip
+    settings = """
+        crop = 64
+        batch = 1
+        match = "histogram"
+        views = 2
+        select = false
+        schedule = "warm"
+        [augmentation]
+        zoom = 2
+        noise = 0.5
+        blur = 1.5
+        grain = 0.7
+    """
+    options = ("--defects", "3", *SMALL, *config(settings, tiny=""))
+    outcome = run("train", blobs, "--output", output, *options)
     assert outcome.code == 0, outcome.err
     assert "Held out to validate on: sections 11-13" in outcome.err
     assert "left out: 3 marked" in outcome.err
@@ -117,9 +128,11 @@ def segmenter(tmp_path) -> Path:
     return tmp_path / "lines.safetensors"
 
 
-def test_membranes_are_weighed_as_a_segmenter_finds_them(run, blobs, base, tmp_path, segmenter):
+def test_membranes_are_weighed_as_a_segmenter_finds_them(
+    run, blobs, base, tmp_path, segmenter, config
+):
     output = tmp_path / "mine.safetensors"
-    weight = ("--membrane-weight", "0.5", "--segmenter", segmenter)
+    weight = config(f"segmenter = '{segmenter}'\n[loss]\nmembranes = 0.5")
     outcome = run("train", blobs, "--output", output, "--base", base, *SMALL, *weight)
     assert outcome.code == 0, outcome.err
     card = read_info(output).card
@@ -130,10 +143,10 @@ def test_membranes_are_weighed_as_a_segmenter_finds_them(run, blobs, base, tmp_p
         assert [float(row["membranes"]) > 0 for row in csv.DictReader(table) if row["pixel"]]
 
 
-def test_texture_is_trained_with_weights_of_vgg16(run, blobs, base, tmp_path, vgg):
+def test_texture_is_trained_with_weights_of_vgg16(run, blobs, base, tmp_path, vgg, config):
     output = tmp_path / "mine.safetensors"
-    texture = ("--loss", "L_s", "--style-weight", "5", "--structure-weight", "0.1")
-    texture += ("--scales", "1,2", "--epsilon-squared", "0.01")
+    weights = "[loss]\nstyle = 5\nstructure = 0.1\nscales = [1, 2]\nepsilon_squared = 0.01"
+    texture = ("--loss", "L_s", *config(weights))
     arguments = ("train", blobs, "--output", output, "--base", base, *SMALL, *texture)
     outcome = run(*arguments, "--vgg", vgg)
     assert outcome.code == 0, outcome.err
@@ -146,16 +159,29 @@ def test_texture_is_trained_with_weights_of_vgg16(run, blobs, base, tmp_path, vg
     assert (loss["scales"], loss["epsilon_squared"]) == ([1, 2], 0.01)
 
 
-def test_without_weights_of_vgg16_l1_is_trained_plainly(run, blobs, base, tmp_path):
+def test_without_weights_of_vgg16_l1_is_trained_plainly(run, blobs, base, tmp_path, config):
     output = tmp_path / "mine.safetensors"
-    arguments = ("train", blobs, "--output", output, "--base", base, *SMALL, "--loss", "L_s")
+    arguments = (
+        "train",
+        blobs,
+        "--output",
+        output,
+        "--base",
+        base,
+        *SMALL,
+        *config(),
+        "--loss",
+        "L_s",
+    )
     outcome = run(*arguments)
     assert outcome.code == 0, outcome.err
     assert "training with L_1 instead" in " ".join(outcome.err.split())
     assert read_info(output).card["loss"] == "L_1"
 
 
-def test_weights_of_vgg16_are_fetched_on_request(run, blobs, base, tmp_path, vgg, monkeypatch):
+def test_weights_of_vgg16_are_fetched_on_request(
+    run, blobs, base, tmp_path, vgg, monkeypatch, config
+):
     def fetch(progress, cancel=None) -> Path:
         progress(1 << 20, 4 << 20)
         progress(4 << 20, 4 << 20)
@@ -163,10 +189,21 @@ def test_weights_of_vgg16_are_fetched_on_request(run, blobs, base, tmp_path, vgg
 
     monkeypatch.setattr(vgg_weights, "download", fetch)
     output = tmp_path / "mine.safetensors"
-    arguments = ("train", blobs, "--output", output, "--base", base, *SMALL, "--loss", "L_f")
+    arguments = (
+        "train",
+        blobs,
+        "--output",
+        output,
+        "--base",
+        base,
+        *SMALL,
+        *config(),
+        "--loss",
+        "L_f",
+    )
     outcome = run(*arguments, "--vgg", "download")
     assert outcome.code == 0, outcome.err
-    assert "fetching VGG16" in outcome.err
+    assert "downloading VGG16" in outcome.err
     assert read_info(output).card["loss"] == "L_f"
 
     def offline(progress, cancel=None) -> Path:
@@ -177,19 +214,19 @@ def test_weights_of_vgg16_are_fetched_on_request(run, blobs, base, tmp_path, vgg
     assert "no network" in outcome.sentence
 
 
-def test_epochs_and_minutes(run, blobs, base, tmp_path):
+def test_epochs_and_minutes(run, blobs, base, tmp_path, config):
     for budget in (("--epochs", "0.1"), ("--minutes", "0.002")):
         output = tmp_path / f"mine{budget[1]}.safetensors"
-        arguments = ("train", blobs, "--output", output, "--base", base, "--crop", "32", *budget)
+        arguments = ("train", blobs, "--output", output, "--base", base, *config(), *budget)
         outcome = run(*arguments, "--device", "cpu")
         assert outcome.code == 0, outcome.err
         assert read_info(output).card["steps"] > 0
 
 
-def test_a_log_for_tensorboard(run, blobs, base, tmp_path):
+def test_a_log_for_tensorboard(run, blobs, base, tmp_path, config):
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
     output, log = tmp_path / "mine.safetensors", tmp_path / "log"
-    arguments = ("train", blobs, "--output", output, "--base", base, *SMALL)
+    arguments = ("train", blobs, "--output", output, "--base", base, *SMALL, *config())
     assert run(*arguments, "--log", log).code == 0
     assert any(path.name.startswith("events.") for path in log.iterdir())
     assert (tmp_path / "mine.training.csv").is_file()
@@ -198,27 +235,12 @@ def test_a_log_for_tensorboard(run, blobs, base, tmp_path):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--steps", "0"), "--steps"),
-        (("--scales", "1,8"), "--scales"),
-        (("--crop", "32", "--scales", "4"), "too small to be binned by 4"),
+        ((), "Name the stacks to train on"),
+        (("--steps", "0"), "--steps: Input should be greater than or equal to 1"),
         (("--steps", "2", "--minutes", "1"), "either minutes, epochs or steps"),
-        (("--preset", "huge"), "no preset"),
+        (("--preset", "huge"), "'huge' is not one of 'half', 'paper', 'paper-bn'"),
         (("--base", "absent"), "no model"),
-        (("--crop", "96"), "multiple of 64"),
-        (("--crop", "128"), "smaller than a training crop"),
-        (("--schedule", "wild"), "--schedule"),
-        (("--match", "wild"), "--match"),
-        (("--views", "3"), "--views"),
-        (("--zoom", "3"), "--zoom"),
-        (("--noise", "-1"), "--noise"),
-        (("--blur", "inf"), "--blur"),
-        (("--grain", "-1"), "--grain"),
-        (("--loss", "L_2"), "--loss"),
-        (("--membrane-weight", "1"), "--segmenter"),
-        (("--segmenter", "absent.safetensors"), "--membrane-weight"),
-        (("--membrane-weight", "1", "--segmenter", "absent.safetensors"), "absent.safetensors"),
-        (("--membrane-weight", "-1", "--segmenter", "absent.safetensors"), "--membrane-weight"),
-        (("--loss", "L_s", "--style-weight", "-1"), "--style-weight"),
+        (("--loss", "L_2"), "'--loss': 'L_2' is not one of 'L_1', 'L_f', 'L_s'"),
         (("--loss", "L_s", "--vgg", "absent.safetensors"), "absent.safetensors"),
         (("--seed", "-1"), "--seed"),
         (("--seed", str(2**64)), "--seed"),
@@ -227,12 +249,46 @@ def test_a_log_for_tensorboard(run, blobs, base, tmp_path):
         (("--defects", "77"), "not in the stack"),
         (("--defects", "3-"), "names no slice"),
         (("--val", "absent.tif"), "absent.tif"),
+        (("--config", "absent.toml"), "No such file or directory (absent.toml)"),
     ],
 )
 def test_wrong_options_are_refused(run, blobs, tmp_path, options, reason):
     budget = () if {"--steps", "--minutes"} & set(options) else ("--steps", "1")
-    outcome = run("train", blobs, "--output", tmp_path / "m.safetensors", *budget, *options)
-    assert reason in outcome.sentence
+    stacks = (blobs, "--output", tmp_path / "m.safetensors") if options else ()
+    assert reason in run("train", *stacks, *budget, *options).sentence
+    assert not list(tmp_path.glob("m.*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("crop = ", "run.toml is not valid TOML: "),
+        ("crop = 96", "multiple of 64"),
+        ("crop = 128", "smaller than a training crop"),
+        ("crop = 32\n[loss]\nscales = [4]", "too small to be binned by 4"),
+        ("steps = 2\nminutes = 1", "run.toml: give either minutes, epochs or steps"),
+        ('schedule = "wild"', "run.toml: schedule: Input should be 'cosine'"),
+        ('match = "wild"', "run.toml: match: Input should be 'mean'"),
+        ("views = 3", "run.toml: views: "),
+        ("[loss]\nscales = [1, 8]", "run.toml: scales under [loss]: "),
+        ("[loss]\nstyle = -1", "run.toml: style under [loss]: "),
+        ("[loss]\nmembranes = 1", "belong together"),
+        ('segmenter = "absent.safetensors"', "belong together"),
+        ('segmenter = "absent.safetensors"\n[loss]\nmembranes = 1', "absent.safetensors"),
+        ('segmenter = "a.safetensors"\n[loss]\nmembranes = -1', "membranes under [loss]: "),
+        ("[augmentation]\nzoom = 3", "run.toml: zoom under [augmentation]: "),
+        ("[augmentation]\nnoise = -1", "run.toml: noise under [augmentation]: "),
+        ("[augmentation]\nblur = inf", "run.toml: blur under [augmentation]: "),
+        ("[augmentation]\ngrain = -1", "run.toml: grain under [augmentation]: "),
+        ("[augmentation]\nnoize = 1", "run.toml: noize under [augmentation]: there is no such key"),
+        ("noise = 1", "run.toml: noise: there is no such key; napari-ssan train --print-config"),
+        ('loss = "L_s"', "run.toml: loss: this is a table"),
+    ],
+)
+def test_a_wrong_configuration_file_is_refused(run, blobs, tmp_path, config, text, reason):
+    budget = () if "steps" in text else ("--steps", "1")
+    arguments = ("--output", tmp_path / "m.safetensors", *budget, *config(text, tiny=""))
+    assert reason in run("train", blobs, *arguments).sentence
     assert not list(tmp_path.glob("m.*"))
 
 
@@ -241,14 +297,14 @@ def test_marks_are_of_one_stack(run, blobs, tmp_path):
     assert "one stack" in run("train", blobs, blobs, *arguments).sentence
 
 
-def test_sections_on_both_sides_are_refused(run, blobs, base, tmp_path):
-    arguments = ("--output", tmp_path / "m.safetensors", "--base", base, *SMALL)
+def test_sections_on_both_sides_are_refused(run, blobs, base, tmp_path, config):
+    arguments = ("--output", tmp_path / "m.safetensors", "--base", base, *SMALL, *config())
     outcome = run("train", f"{blobs}[0:9]", *arguments, "--val", f"{blobs}[6:14]")
     assert "Sections 6 to 8 " in outcome.sentence
 
 
-def test_stacks_that_are_too_short_are_refused(run, stack, base, tmp_path):
-    arguments = ("--output", tmp_path / "m.safetensors", "--base", base, *SMALL)
+def test_stacks_that_are_too_short_are_refused(run, stack, base, tmp_path, config):
+    arguments = ("--output", tmp_path / "m.safetensors", "--base", base, *SMALL, *config())
     assert "too few" in run("train", f"{stack}[0:5]", *arguments).sentence
 
 
@@ -266,11 +322,11 @@ def test_outputs_that_must_not_be_are_refused(run, stack, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_ctrl_c_keeps_a_checkpoint_that_is_gone_on_from(run, blobs, base, tmp_path):
+def test_ctrl_c_keeps_a_checkpoint_that_is_gone_on_from(run, blobs, base, tmp_path, config):
     output = tmp_path / "mine.safetensors"
     arguments = [
         "train", str(blobs), "--output", str(output), "--base", str(base),
-        *SMALL[:4], "--epochs", "2", "--device", "cpu",
+        *map(str, config()), "--epochs", "2", "--device", "cpu",
     ]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-c", "from napari_ssan.cli import main; main()", *arguments],
@@ -296,11 +352,13 @@ def test_ctrl_c_keeps_a_checkpoint_that_is_gone_on_from(run, blobs, base, tmp_pa
     assert not (tmp_path / "mine.checkpoint").exists()
 
 
-def test_training_that_broke_off_says_why(run, blobs, base, tmp_path, monkeypatch):
+def test_training_that_broke_off_says_why(run, blobs, base, tmp_path, monkeypatch, config):
     monkeypatch.setattr(
         "napari_ssan.losses.total.charbonnier", lambda image, *rest: image.mean() * np.nan
     )
-    outcome = run("train", blobs, "--output", tmp_path / "m.safetensors", "--base", base, *SMALL)
+    outcome = run(
+        "train", blobs, "--output", tmp_path / "m.safetensors", "--base", base, *SMALL, *config()
+    )
     assert outcome.code == 2
     assert "lower the learning rate" in outcome.err.splitlines()[-1]
     assert outcome.err.count("half the learning rate") == 3

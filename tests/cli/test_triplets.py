@@ -1,3 +1,5 @@
+"""The command ``triplets``, with ``training/triplet_images.py``, and ``cli/sources.py``."""
+
 from __future__ import annotations
 
 import json
@@ -10,7 +12,7 @@ import tifffile
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from napari_ssan.cli.sources import parse_defects, parse_source, source_path
+from napari_ssan.cli.sources import parse_marks, parse_source, source_path
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.sections import SliceStack
 
@@ -145,7 +147,7 @@ def test_spaced_sections_of_another_axis(run, path, tmp_path):
     ("options", "reason"),
     [
         (("--size", "512"), "holds no tile of 512"),
-        (("--match", "wild"), "histogram or mean"),
+        (("--match", "wild"), "'wild' is not one of 'mean', 'histogram'"),
         (("--defects", "99"), "Slice 99 is not in the stack"),
         (("--defects", "x"), "names no slice"),
         (("--val-share", "0.6", "--test-share", "0.5"), "below 1"),
@@ -198,13 +200,13 @@ def test_sources_from_text(path, tissue):
 
 def test_defects_from_text(tissue, tmp_path):
     stack = SliceStack(tissue)
-    assert not parse_defects("", stack, None)
-    assert parse_defects("3,7-8", stack, None).whole == {3, 7, 8}
+    assert not parse_marks("", stack, None)
+    assert parse_marks("3,7-8", stack, None).whole == {3, 7, 8}
     (tmp_path / "marks.csv").write_text("slice\n4\n")
-    defects = parse_defects(str(tmp_path / "marks.csv"), stack, None)
+    defects = parse_marks(str(tmp_path / "marks.csv"), stack, None)
     assert defects.whole == {4}
     with pytest.raises(BadInput, match="cannot be read"):
-        parse_defects(str(tmp_path / "absent.json"), stack, None)
+        parse_marks(str(tmp_path / "absent.json"), stack, None)
 
 
 def test_synthetic_sections_of_a_source_are_marked(run, path, tmp_path):

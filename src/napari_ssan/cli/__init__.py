@@ -1,4 +1,9 @@
-"""The command ``napari-ssan``: the same road without a screen."""
+"""The command ``napari-ssan``: everything that the plugin does, without a screen.
+
+Each command is a module: it turns options into plain data, calls the core, and prints what the
+core reports. Here they are put together, and errors become one sentence and an exit code. Easy to
+get wrong: a command imports torch within its function, since ``--help`` must not wait for it.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +18,25 @@ from napari_ssan.cli.fine_tune import fine_tune
 from napari_ssan.cli.info import info
 from napari_ssan.cli.models import models
 from napari_ssan.cli.repair import repair
-from napari_ssan.cli.train import train
+from napari_ssan.cli.train import TrainCommand, train
 from napari_ssan.cli.triplets import triplets
 from napari_ssan.errors import BadInput
 
 app = typer.Typer(
-    help="Repair lost and damaged sections of serial-section electron microscopy stacks.",
+    help="Repair lost and damaged slices of serial-section electron microscopy stacks.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-#: What typer raises for a wrong option or argument; recent versions carry a click of their own.
+#: What typer raises for a wrong option or argument. Recent versions have their own copy of click.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
-#: Exit code after Ctrl-C; recent versions of typer turn the interrupt into it.
+#: Exit code after Ctrl-C. Recent versions of typer return it instead of raising.
 INTERRUPTED = 130
 
 for command in (repair, evaluate, demo, train, fine_tune, triplets, info):
-    app.command()(command)
+    app.command(cls=TrainCommand if command is train else None)(command)
 app.add_typer(models, name="models")
 
 
@@ -45,11 +50,11 @@ def main() -> None:
     except BadInput as error:
         _refuse(str(error))
     except UsageError as error:
-        # Asked for nothing, typer has shown its help and says no more.
+        # Without a command, typer has shown the help and gives no message.
         if message := getattr(error, "format_message", error.__str__)():
-            _refuse(message)
+            _refuse(message.replace("Value error, ", ""))
         sys.exit(2)
-    except OSError as error:  # a full disk, a file that is gone: what the system says is the reason
+    except OSError as error:  # a full disk, a missing file: the system's own words are clear
         where = f" ({error.filename})" if error.filename else ""
         _refuse(f"{error.strerror or error}{where}.")
     except (KeyboardInterrupt, typer.Abort):

@@ -1,4 +1,7 @@
-"""``napari-ssan demo``: the main job on a sample, with a picture to look at."""
+"""``napari-ssan demo``: repair a generated stack, and draw a picture of before and after.
+
+It shows what the program does without data of your own; the repair is that of ``repair``.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-import typer
 from PIL import Image, ImageDraw
+from typer import Argument
 
+from napari_ssan.cli.options import Device, Model
 from napari_ssan.cli.progress import bars, console
 from napari_ssan.engine.repair import repair
 from napari_ssan.engine.repaired import RepairedStack
@@ -19,23 +23,20 @@ from napari_ssan.network.model_file import DEFAULT_MODEL, read_info
 from napari_ssan.stack.phantom import BLANK, DIRTY, SMEARED, Phantom, phantom
 from napari_ssan.stack.sections import SliceStack
 
-#: Pixels of the picture above each row of sections, for its words.
+#: Height in pixels of the caption above each row of the picture.
 CAPTION = 22
 
 
 def demo(
     folder: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where to write; made if need be.")
+        Path, Argument(metavar="DIR", help="Folder to write to; it is made if needed.")
     ] = Path("demo"),
-    model: Annotated[
-        str, typer.Option(help="Name of a bundled model, or a .safetensors file.")
-    ] = DEFAULT_MODEL,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ... or mps.")] = "auto",
+    model: Model = DEFAULT_MODEL,
+    device: Device = "auto",
 ) -> None:
-    """Repair a generated stack: a blank, a smeared and a dirty slice.
+    """Repair a generated stack with a blank, a smeared and a dirty slice.
 
-    Writes the broken and the repaired stack as OME-TIFF and a picture of
-    before and after to DIR.
+    DIR gets the broken and the repaired stack as OME-TIFF, and a picture of before and after.
     """
     from napari_ssan.network.device import choose_device
 
@@ -59,7 +60,7 @@ def demo(
 
 
 def before_after(sample: Phantom, repaired: RepairedStack) -> Image.Image:
-    """Each broken section as found, repaired, and as it really was, between its neighbours."""
+    """Draw a row for each broken section: before it, broken, repaired, real, after it."""
     names = {BLANK: "blank", SMEARED: "smeared", DIRTY: "dirty"}
     heads = ["slice before", "broken", "repaired", "as it really was", "slice after"]
     height, width = sample.broken.shape[1:]

@@ -1,4 +1,9 @@
-"""``napari-ssan evaluate``: how far a repair of a stack can be trusted."""
+"""``napari-ssan evaluate``: measure how well each method repairs a stack.
+
+Responsible for the options, the tables on standard output and the two files;
+:mod:`napari_ssan.evaluation` hides slices, measures and writes the report. Easy to get wrong:
+standard output holds results only, so that it can be piped; notes go to standard error.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,13 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-import typer
 from rich.console import Console
 from rich.table import Table
+from typer import Option
 
+from napari_ssan.cli.options import Device, Marked, Overwrite, StackPath
 from napari_ssan.cli.progress import Bars, bars, console
-from napari_ssan.cli.sources import parse_defects
+from napari_ssan.cli.sources import marks_file, parse_marks
 from napari_ssan.engine.device import device_in_words
 from napari_ssan.engine.methods import METHODS, Method, make_method
 from napari_ssan.errors import BadInput
@@ -38,96 +44,79 @@ from napari_ssan.segmenter.training import two_fold
 from napari_ssan.stack.marks import parse_slices
 from napari_ssan.stack.sections import Array, SliceStack
 
-#: The baselines, then the network.
+#: Order of the methods in the tables: the baselines, then the network.
 ORDER = (*METHODS[1:], METHODS[0])
 
 
 def evaluate(
-    stack_path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="STACK", help="TIFF, zarr, OME-Zarr, HDF5, or a folder of single-slice images."
-        ),
-    ],
+    path: StackPath,
     slices: Annotated[
         str,
-        typer.Option(
-            help="Slices to hide, counting from 0, as in 3,10,16 or 82-97; auto takes up to 20 "
-            "good ones, evenly spread."
+        Option(
+            help="Slices to hide, counted from 0, as in 3,10,16 or 82-97; auto takes up to 20 "
+            "good slices, evenly spread."
         ),
     ] = "auto",
-    methods: Annotated[str, typer.Option(help="What to compare, of these.")] = ",".join(ORDER),
+    methods: Annotated[str, Option(help="Methods to compare, separated by commas.")] = ",".join(
+        ORDER
+    ),
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Name of a bundled or own model, or a .safetensors file; may be given several "
-            "times, to compare models.",
+        Option(
+            help="Name of a model, or a .safetensors file; repeat to compare several.",
             show_default=DEFAULT_MODEL,
         ),
     ] = None,
-    gap: Annotated[
-        int, typer.Option(help="Adjacent slices that are hidden together: 1, 2 or 3.")
-    ] = 1,
+    gap: Annotated[int, Option(help="Number of adjacent slices to hide together: 1, 2 or 3.")] = 1,
     align: Annotated[
         bool,
-        typer.Option(
-            help="Register the neighbours to what is hidden before it is: then the stack's drift "
-            "is not counted as an error."
+        Option(
+            help="Register the neighbours to the hidden slice first, so that the stack's drift "
+            "does not count as an error."
         ),
     ] = False,
     labels: Annotated[
         Path | None,
-        typer.Option(
-            help="Where the membranes are: an image of the stack's shape with two values, of "
-            "which the rarer one is membrane. Without it, those found in the real slices count."
+        Option(
+            help="Image of the stack's shape with two values, of which the rarer one marks "
+            "membranes. Without it, a segmenter finds the membranes of the real slices."
         ),
     ] = None,
-    defects: Annotated[
-        str,
-        typer.Option(
-            help="Broken slices, as in 12,47-48, or a file of marks (.json, .csv): they are "
-            "neither judged on nor used."
-        ),
-    ] = "",
+    defects: Marked = "",
     json_path: Annotated[
-        Path | None, typer.Option("--json", help="Write all figures to this .json.")
+        Path | None, Option("--json", help="Write all figures to this .json file.")
     ] = None,
     html_path: Annotated[
-        Path | None, typer.Option("--html", help="Write a report with pictures to this .html.")
+        Path | None, Option("--html", help="Write a report with pictures to this .html file.")
     ] = None,
     vgg: Annotated[
         Path | None,
-        typer.Option(
-            help="Weights of VGG16, for the Gram distance; those that were fetched for a "
-            "training are found by themselves."
-        ),
+        Option(help="VGG16 weights for the Gram distance.", show_default="those downloaded before"),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, cuda:1 ... or mps.")] = "auto",
+    device: Device = "auto",
     z_axis: Annotated[
-        int | None,
-        typer.Option(help="Axis along which the slices lie, if not the one the file names."),
+        int | None, Option(help="Axis along which the slices lie.", show_default="as the file says")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap intervals.")] = 0,
-    overwrite: Annotated[
-        bool, typer.Option(help="Replace the .json and .html if they exist.")
-    ] = False,
+    seed: Annotated[int, Option(min=0, help="Seed of the bootstrap intervals.")] = 0,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Hide good slices, synthesize them by each method, and compare with the real ones."""
+    """Measure how well a stack is repaired: hide good slices, synthesize them, and compare."""
     rows = _rows(methods, model or [DEFAULT_MODEL])
     if model and NETWORK not in rows:
-        raise BadInput(f"--model goes with the method {NETWORK}: add it to --methods.")
+        raise BadInput(f"--model needs the method {NETWORK}: add it to --methods.")
     if NETWORK in rows or device != "auto":
         from napari_ssan.network.device import choose_device
 
         choose_device(device)
-    marks_path = Path(defects) if Path(defects).suffix.lower() in (".json", ".csv") else None
-    file = open_stack(stack_path)
-    read = [labels, marks_path, vgg, *(info.path for info in rows.values() if info)]
-    for path, endings in ((json_path, (".json",)), (html_path, (".html", ".htm"))):
-        if path is not None:
-            _check_target(path, endings, [*file.files, *(each for each in read if each)], overwrite)
+    file = open_stack(path)
+    read = [labels, marks_file(defects), vgg, *(info.path for info in rows.values() if info)]
+    for target, endings in ((json_path, (".json",)), (html_path, (".html", ".htm"))):
+        if target is not None:
+            _check_target(
+                target, endings, [*file.files, *(each for each in read if each)], overwrite
+            )
     stack = file.stack() if z_axis is None else SliceStack(file.data, z_axis)
-    marks = parse_defects(defects, stack, file.provenance if z_axis is None else None)
+    marks = parse_marks(defects, stack, file.provenance if z_axis is None else None)
     chooser = Chooser(stack, gap, marks)
     weights = find_weights(vgg)
     truth = read_labels(labels, stack) if labels else None
@@ -144,7 +133,7 @@ def evaluate(
         for z, reason in choice.left_out.items():
             show.say(f"Note: slice {z} is left out: it {reason}.")
         settings = {
-            "stack": stack_path.name,
+            "stack": path.name,
             "shape": list(stack.shape),
             "dtype": stack.dtype.name,
             "slices": slices,
@@ -181,10 +170,10 @@ def evaluate(
 
 
 def _rows(methods: str, models: list[str]) -> dict[str, ModelInfo | None]:
-    """Rows of the result: the first model is that of the network, others go by their names."""
+    """Name the rows of the result; the first model is called like its method, others by name."""
     names = dict.fromkeys(name.strip() for name in methods.split(",") if name.strip())
     if not names.keys() <= set(METHODS) or not names:
-        raise BadInput(f"--methods takes some of {','.join(ORDER)}, not {methods!r}.")
+        raise BadInput(f"--methods takes any of {','.join(ORDER)}, not {methods!r}.")
     rows: dict[str, ModelInfo | None] = {}
     for name in names:
         if name != NETWORK:
@@ -206,7 +195,7 @@ def _method(row: str, model: ModelInfo | None, device: str, report: Report) -> M
 
 
 def read_labels(path: Path, stack: SliceStack) -> Array:
-    """Labels of all sections, (sections, height, width).
+    """Read the labels of all sections as (sections, height, width).
 
     Raises
     ------
@@ -214,18 +203,18 @@ def read_labels(path: Path, stack: SliceStack) -> Array:
         If they do not have the shape of the stack.
     """
     labels = np.asarray(open_image(path).data[...]).squeeze()
-    # Axes of length 1 aside, they have the axes of the stack in their order.
+    # Apart from axes of length 1, they have the axes of the stack in their order.
     own = [axis for axis, length in enumerate(stack.source_shape) if length > 1]
     if labels.shape != tuple(stack.source_shape[axis] for axis in own):
         raise BadInput(
             f"The labels in {path.name} have the shape {labels.shape}; "
-            f"they need that of the stack, {stack.source_shape}."
+            f"it must be that of the stack, {stack.source_shape}."
         )
     return labels.transpose([own.index(a) for a in (stack.z_axis, stack.y_axis, stack.x_axis)])
 
 
 def _labelled(stack: SliceStack, labels: Array, show: Bars) -> Labelled:
-    """Membranes by labels; nothing is trained yet.
+    """Prepare to judge membranes by labels; no segmenter is trained yet.
 
     Raises
     ------
@@ -240,10 +229,10 @@ def _labelled(stack: SliceStack, labels: Array, show: Bars) -> Labelled:
 
 
 def _membranes(labelled: Labelled | None, sections: list[int]) -> Membranes:
-    """Have segmenters ready: those of the labels, or the one that comes along."""
+    """Get the segmenters: those trained on the labels, or the bundled one."""
     if labelled is None:
         return FoundInReal(bundled_segmenter())
-    for z in sections:  # each half's is trained when it is first asked for
+    for z in sections:  # trains the segmenter of each half when it is first needed
         labelled.judge(z)
     return labelled
 
@@ -259,7 +248,7 @@ def _reporter(show: Bars) -> Callable[[Event | Evaluating], object]:
 
 
 def _check_target(path: Path, endings: tuple[str, ...], read: list[Path], overwrite: bool) -> None:
-    """See, before any work is done, whether a file may be written."""
+    """Refuse a file that cannot be written, before any work is done."""
     if path.suffix.lower() not in endings:
         raise BadInput(f"The output {path.name} must end in {endings[0]}.")
     if not path.absolute().parent.is_dir():
@@ -267,7 +256,7 @@ def _check_target(path: Path, endings: tuple[str, ...], read: list[Path], overwr
     if path.is_dir():
         raise BadInput(f"The output {path} is a folder; choose another name.")
     if any(path.resolve().is_relative_to(each.resolve()) for each in read):
-        raise BadInput(f"The output {path} is, or lies in, what is read; choose another name.")
+        raise BadInput(f"The output {path} is an input, or lies in one; choose another name.")
     if (path.exists() or path.is_symlink()) and not overwrite:
         raise BadInput(f"The output {path} exists already; add --overwrite to replace it.")
     if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
@@ -281,7 +270,7 @@ def _write(path: Path, text: str, overwrite: bool) -> None:
 
 
 def _print(result: Result) -> None:
-    """The summary, and a table for each group of measures, on standard output."""
+    """Print the summary, and a table for each group of measures."""
     out = Console(highlight=False)
     for sentence in summarize(result):
         out.print(sentence, markup=False)

@@ -1,4 +1,9 @@
-"""``napari-ssan fine-tune``: a stack and a model in, a model that knows the stack out."""
+"""``napari-ssan fine-tune``: adapt a model to one stack, and say whether it is better.
+
+Responsible for the options, the run's folder beside OUTPUT and what is printed;
+:mod:`napari_ssan.finetune` divides the stack, trains and judges. Easy to get wrong: OUTPUT is
+always written. It holds the base model, unchanged, if fine-tuning made it no better.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +11,25 @@ import os
 import shutil
 from pathlib import Path
 from threading import Event as Flag
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
+from typer import Option
 
+from napari_ssan.cli.options import (
+    LOSS,
+    Device,
+    LossName,
+    Marked,
+    Overwrite,
+    Resume,
+    StackPath,
+    Threads,
+    Vgg,
+)
 from napari_ssan.cli.progress import Bars, bars, console
-from napari_ssan.cli.sources import parse_defects
-from napari_ssan.cli.training import find_vgg, interruptible, tell
+from napari_ssan.cli.sources import parse_marks
+from napari_ssan.cli.training import find_vgg, interruptible, tell, validate
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files import StackFile, open_stack
 from napari_ssan.finetune.config import PREFERRED, FineTuneConfig, cores
@@ -32,9 +48,9 @@ from napari_ssan.network.writing import new_file
 from napari_ssan.stack.marks import parse_slices
 from napari_ssan.stack.source import Source
 
-#: Ending of the folder beside OUTPUT in which a run lives.
+#: Ending of the folder beside OUTPUT that holds the run until it is finished.
 RUN = ".run"
-#: Options that are not called like the setting.
+#: Options whose names differ from their settings.
 OPTIONS = {
     "base": "model",
     "style": "style-weight",
@@ -44,78 +60,53 @@ OPTIONS = {
 
 
 def fine_tune(
-    input_path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="INPUT",
-            help="The stack to learn: TIFF, zarr, OME-Zarr, HDF5, or a folder of single slices.",
-        ),
-    ],
-    output: Annotated[Path, typer.Option(help=f"The model file to write, a {SUFFIX}.")],
-    defects: Annotated[
-        str,
-        typer.Option(
-            help="What is broken, and neither learned from nor judged on: slices as in 12,47-48, "
-            "or a .json or .csv of marks."
-        ),
+    stack: StackPath,
+    output: Annotated[Path, Option(help=f"The model file to write ({SUFFIX}).")],
+    defects: Marked = "",
+    z_range: Annotated[
+        str, Option(help="Use only these slices, as in 20-120.", show_default="all")
     ] = "",
-    z_range: Annotated[str, typer.Option(help="Slices to use, as in 20-120; all if empty.")] = "",
     model: Annotated[
         str,
-        typer.Option(
+        Option(
             help=f"Model to start from: a name, or a {SUFFIX} file.",
-            show_default="the bundled one for that loss",
+            show_default="the bundled model for the loss",
         ),
     ] = "",
-    minutes: Annotated[float, typer.Option(help="Budget of the training, in minutes.")] = 10.0,
-    steps: Annotated[
-        int | None, typer.Option(help="Budget in steps, in the place of minutes.")
-    ] = None,
-    loss: Annotated[
-        str, typer.Option(help="L_1 (faithful), L_f (and features), L_s (natural texture).")
-    ] = "L_1",
-    vgg: Annotated[
-        str,
-        typer.Option(
-            help="Weights of VGG16 for L_f and L_s: a file, or 'download' for torchvision's "
-            "(528 MB). Without any, L_1 is trained."
-        ),
-    ] = "",
+    minutes: Annotated[float, Option(help="Train for this many minutes.")] = 10.0,
+    steps: Annotated[int | None, Option(help="Or train for this many steps.")] = None,
+    loss: Annotated[LossName, LOSS] = "L_1",
+    vgg: Vgg = "",
     style_weight: Annotated[
-        float | None, typer.Option(help="Weight of the style term; fits VGG16's weights if unset.")
+        float | None,
+        Option(help="Weight of the style term.", show_default="fits the VGG16 weights"),
     ] = None,
     feature_weight: Annotated[
-        float | None, typer.Option(help="Weight of the feature term; likewise.")
+        float | None,
+        Option(help="Weight of the feature term.", show_default="fits the VGG16 weights"),
     ] = None,
     style_balance: Annotated[
         str,
-        typer.Option(
-            help="Weights of the style of the previous, the wanted and the next slice (the "
-            "paper's beta)."
-        ),
+        Option(help="Weights of the previous, the wanted and the next slice in the style term."),
     ] = "0.1,1,0.1",
     share: Annotated[
-        float, typer.Option(help="Share of the slices that is held out to judge by.")
+        float, Option(help="Share of the slices that is held out to compare the models on.")
     ] = 0.15,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0 ... or mps.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of the triplets.")] = 0,
+    device: Device = "auto",
+    threads: Threads = 0,
+    seed: Annotated[int, Option(help="Seed of the training crops.")] = 0,
     name: Annotated[
-        str,
-        typer.Option(help="Also keep the model, if it is better, among your own by this name."),
+        str, Option(help="If the model is better, also add it to your own models under this name.")
     ] = "",
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run that was interrupted.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace OUTPUT, and begin anew without --resume.")
-    ] = False,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Fine-tune a model on a stack, and compare both on slices that are held out.
+    """Fine-tune a model on one stack, and compare it with the original on held-out slices.
 
-    OUTPUT holds the fine-tuned model if it is better, else the one it started from.
+    The output is the fine-tuned model if it is better, and the original model if it is not.
     """
-    config = _config(
+    config = validate(
+        FineTuneConfig,
         {
             "base": model or PREFERRED.get(loss, DEFAULT_MODEL),
             "loss": loss,
@@ -127,21 +118,22 @@ def fine_tune(
             "balance": style_balance.split(","),
             "seed": seed,
             "steps": steps,
-        }
+        },
+        lambda setting, *_: f"--{OPTIONS.get(setting, setting)}: ",
     )
     find_model(config.base)
     if name:
         safe_name(name)
     folder = output.with_suffix(RUN)
     _check_output(output, folder, resume, overwrite)
-    file = open_stack(input_path)
+    file = open_stack(stack)
     source = _source(file, z_range, defects)
 
     import torch
 
     from napari_ssan.network.device import choose_device
 
-    choose_device(device)  # refused before anything is looked at
+    choose_device(device)  # refuses a bad device before any work is done
     if threads:
         torch.set_num_threads(threads)
     with bars() as show, interruptible() as cancel:
@@ -149,79 +141,76 @@ def fine_tune(
             show.say(f"Note: {note}")
         if resume and (folder / RECORD).exists():
             run = _resumed(folder, source, config, file.path.name)
-            show.say(f"Going on with {run}")
+            show.say(f"Continuing {run}")
         else:
             weights = find_vgg(loss, vgg, show, cancel)
-            if (folder / RECORD).exists():  # nothing is wrong with what takes its place
+            if (folder / RECORD).exists():  # only now: all options are known to be good
                 open_run(folder).discard()
             run = _begun(folder, source, config, file.path.name, weights, threads, show, cancel)
         try:
             verdict = run_here(run, lambda event: _tell(event, show), cancel)
         except Cancelled:
-            show.say("To go on, give the same command with --resume.")
+            show.say("To continue, run the same command with --resume.")
             raise
     _hand_over(run, verdict, output, name, overwrite)
 
 
-def _config(settings: dict[str, Any]) -> FineTuneConfig:
-    try:
-        return FineTuneConfig.model_validate(settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        setting = str(first["loc"][0])
-        raise BadInput(f"--{OPTIONS.get(setting, setting)}: {first['msg']}.") from None
-
-
 def _source(file: StackFile, z_range: str, defects: str) -> Source:
-    """What may be used of a stack; what is synthetic in it already counts as marked."""
+    """The part of a stack that may be used; its synthetic sections count as marked."""
     stack = file.stack()
-    marks = parse_defects(defects, stack, file.provenance)
+    marks = parse_marks(defects, stack, file.provenance)
     start, stop = 0, len(stack)
     if z_range:
         slices = parse_slices(z_range)
         start, stop = min(slices, default=0), max(slices, default=-1) + 1
         if not slices or slices != list(range(start, stop)) or stop > len(stack):
             raise BadInput(
-                f"--z-range names adjacent slices of 0 to {len(stack) - 1}, as in 20-120, "
+                f"--z-range takes adjacent slices between 0 and {len(stack) - 1}, as in 20-120, "
                 f"not {z_range!r}."
             )
     return Source(stack, start, stop, defects=marks or None)
 
 
 def _check_output(output: Path, folder: Path, resume: bool, overwrite: bool) -> None:
-    """See, before any work is done, whether what is asked for may be written."""
+    """Refuse an output that cannot be written, before any work is done."""
     if output.suffix != SUFFIX or not output.absolute().parent.is_dir():
-        raise BadInput(f"OUTPUT must be a {SUFFIX} file in an existing folder.")
+        raise BadInput(f"--output must be a {SUFFIX} file in an existing folder.")
     if not os.access(output.absolute().parent, os.W_OK | os.X_OK):
         raise BadInput(f"The folder of {output} cannot be written to; choose another.")
     if output.exists() and not overwrite:
         raise BadInput(f"{output} exists already; add --overwrite, or choose another name.")
     if not folder.exists():
         if resume:
-            console.print(f"Note: there is no {folder} to go on with: beginning anew", markup=False)
+            console.print(f"Note: there is no {folder} to continue: starting anew", markup=False)
         return
     if (folder / RECORD).exists():
         if not resume and not overwrite:
             raise BadInput(
-                f"A run that was interrupted left {folder}: go on with it (--resume), or begin "
-                "anew (--overwrite)."
+                f"An interrupted run left {folder}: continue it (--resume), or start anew "
+                "(--overwrite)."
             )
         return
     if any(path.name[0] != "." and path.name != LOCK for path in folder.iterdir()):
-        raise BadInput(f"{folder} is no run of a fine-tuning; choose another name for OUTPUT.")
-    sweep(folder)  # a crash has left it
+        raise BadInput(f"{folder} is no fine-tuning run; choose another name for the output.")
+    sweep(folder)  # left by a crash
 
 
 def _resumed(folder: Path, source: Source, config: FineTuneConfig, title: str) -> Run:
-    """The run that was interrupted, if it is the one that is asked for."""
+    """Open the interrupted run, if it has the same settings and stack.
+
+    Raises
+    ------
+    BadInput
+        If it has not.
+    """
     run = open_run(folder)
     then, now = (each.model_dump() for each in (run.config, config))
     for setting in now:
         if then[setting] != now[setting]:
             raise BadInput(
-                f"{folder} is of a run with another --{OPTIONS.get(setting, setting)} "
-                f"({then[setting]} then, {now[setting]} now): go on with the same one, or begin "
-                "anew (--overwrite)."
+                f"The run in {folder} has another --{OPTIONS.get(setting, setting)} "
+                f"({then[setting]} then, {now[setting]} now): use the same one, or start anew "
+                "(--overwrite)."
             )
     used, _ = narrow(source)
     marks = cut_marks(used)
@@ -229,8 +218,8 @@ def _resumed(folder: Path, source: Source, config: FineTuneConfig, title: str) -
     given = (title, len(used.stack), (used.start, used.stop), marks.to_json() if marks else "")
     if known != given:
         raise BadInput(
-            f"{folder} is of a run on another stack, or with other slices or marks: go on with the "
-            "same ones, or begin anew (--overwrite)."
+            f"The run in {folder} is on another stack, or with other slices or marks: use the "
+            "same ones, or start anew (--overwrite)."
         )
     return run
 
@@ -245,7 +234,7 @@ def _begun(
     show: Bars,
     cancel: Flag,
 ) -> Run:
-    """A run that is new, told what it will do."""
+    """Start a new run, and print what it will do."""
     division = divide(source, config, lambda event: tell(event, show), cancel)
     plan = forecast(division, config, vgg, threads or cores())
     if division.note:
@@ -288,4 +277,4 @@ def _hand_over(run: Run, verdict: Verdict, output: Path, name: str, overwrite: b
     console.print(f"Wrote {output}: {what}", markup=False)
     if name and verdict.better:
         info = import_model(output, name)
-        console.print(f"Your model {info.name} lies at {info.path}", markup=False)
+        console.print(f"Your model {info.name} is stored in {info.path}", markup=False)

@@ -1,11 +1,11 @@
-"""``napari-ssan info``: what is installed, what it runs on, which models are at hand."""
+"""``napari-ssan info``: installed versions, devices and models."""
 
 from __future__ import annotations
 
 import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -13,15 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from napari_ssan.cli.models import known
+from napari_ssan.cli.options import Json
 from napari_ssan.version import __version__
 
 PACKAGES = ("torch", "numpy", "scikit-image", "tifffile", "zarr", "napari")
 
 
-def info(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Show versions, devices and models."""
+def info(as_json: Json = False) -> None:
+    """Show installed versions, devices and models."""
     facts = gather()
     if as_json:
         typer.echo(json.dumps(facts))
@@ -40,7 +39,7 @@ def info(
 
 
 def gather() -> dict[str, Any]:
-    """Versions, devices and models; JSON-serializable."""
+    """Return versions, devices and models, JSON-serializable."""
     import torch
 
     from napari_ssan.network.device import device_name, has_fast_bfloat16

@@ -1,4 +1,7 @@
-"""``napari-ssan models``: the models at hand, and the user's own kept in order."""
+"""``napari-ssan models``: list, show, import, export, rename and delete models.
+
+:mod:`napari_ssan.network.model_library` does the work. Bundled models cannot be changed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from typer import Argument, Option
 
+from napari_ssan.cli.options import Json, Overwrite
 from napari_ssan.cli.progress import console
 from napari_ssan.errors import BadInput
 from napari_ssan.network import model_library as library
@@ -23,14 +28,12 @@ models = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help=f"Name of a model, or a {SUFFIX} file.")
-]
-Own = Annotated[str, typer.Argument(metavar="NAME", help="Name of one of your own models.")]
+ModelName = Annotated[str, Argument(metavar="MODEL", help=f"Name of a model, or a {SUFFIX} file.")]
+Own = Annotated[str, Argument(metavar="NAME", help="Name of one of your own models.")]
 
 
 def known() -> list[dict[str, Any]]:
-    """Entries of all models that can be read, JSON-serializable; notices go to the console."""
+    """Return an entry for each model that can be read, JSON-serializable; print notices."""
     infos = library.list_models(lambda text: console.print(f"Note: {text}", markup=False))
     return [_entry(info) for info in infos]
 
@@ -48,10 +51,8 @@ def _entry(info: ModelInfo) -> dict[str, Any]:
 
 
 @models.command("list")
-def list_(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
-) -> None:
-    """List the models that came along, the default first, then your own."""
+def list_(as_json: Json = False) -> None:
+    """List the bundled models, the default first, and then your own."""
     entries = known()
     if as_json:
         typer.echo(json.dumps(entries))
@@ -64,8 +65,8 @@ def list_(
 
 
 @models.command()
-def show(model: Model) -> None:
-    """Show what a model's card says."""
+def show(model: ModelName) -> None:
+    """Show a model's card: how it was trained, its terms and its results."""
     typer.echo(card_text(read_info(model)))
 
 
@@ -73,37 +74,36 @@ def show(model: Model) -> None:
 def import_(
     path: Annotated[
         Path,
-        typer.Argument(
-            metavar="FILE", help=f"A {SUFFIX} file, or a package for bioimage.io from here."
+        Argument(
+            metavar="FILE", help=f"A {SUFFIX} file, or a bioimage.io package that was made here."
         ),
     ],
-    name: Annotated[str | None, typer.Option(help="What to call it; default is FILE's name.")] = (
-        None
-    ),
+    name: Annotated[
+        str | None, Option(help="Name of the copy.", show_default="that of FILE")
+    ] = None,
 ) -> None:
-    """Copy a model file to your own models."""
+    """Add a copy of a model file to your own models."""
     info = library.import_model(path, name)
-    console.print(f"Your model {info.name} lies at {info.path}", markup=False)
+    console.print(f"Your model {info.name} is stored in {info.path}", markup=False)
 
 
 @models.command()
 def export(
-    model: Model,
+    model: ModelName,
     output: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help=f"A {SUFFIX}, or a .zip for bioimage.io.")
+        Path, Argument(metavar="OUTPUT", help=f"A {SUFFIX} file, or a .zip for bioimage.io.")
     ],
     bioimageio: Annotated[
-        bool, typer.Option("--bioimageio", help="Write a package for bioimage.io.")
+        bool, Option("--bioimageio", help="Write a bioimage.io package.")
     ] = False,
     author: Annotated[
-        list[str] | None,
-        typer.Option(help="Who made the model, for the package; may be given several times."),
+        list[str] | None, Option(help="An author, named in the package; repeat for several.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace OUTPUT if it exists.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Copy a model to a file, or pack it for bioimage.io."""
     if author and not bioimageio:
-        raise BadInput("--author is for a package: add --bioimageio.")
+        raise BadInput("--author goes into a bioimage.io package: add --bioimageio.")
     if bioimageio:
         from napari_ssan.export.bioimageio import export_bioimageio
 
@@ -114,15 +114,13 @@ def export(
 
 
 @models.command()
-def rename(
-    name: Own, new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")]
-) -> None:
-    """Give one of your own models another name."""
+def rename(name: Own, new: Annotated[str, Argument(metavar="NEW", help="The new name.")]) -> None:
+    """Rename one of your own models."""
     console.print(f"{name} is called {library.rename(name, new).name} now", markup=False)
 
 
 @models.command()
 def delete(name: Own) -> None:
-    """Delete one of your own models, for good."""
+    """Delete one of your own models permanently."""
     library.delete(name)
     console.print(f"Deleted {name}", markup=False)

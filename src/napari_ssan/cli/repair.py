@@ -1,16 +1,21 @@
-"""``napari-ssan repair``: a broken stack in, a repaired file out."""
+"""``napari-ssan repair``: a broken stack in, a repaired file out.
+
+Responsible for turning options into marks and for refusing outputs that must not be written;
+:mod:`napari_ssan.engine` repairs and :mod:`napari_ssan.files` writes. Easy to get wrong: every
+check comes before the repair, since a refusal after an hour of work is too late.
+"""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
-import typer
+from typer import Argument, Option
 
-from napari_ssan.cli.progress import bars
-from napari_ssan.engine.methods import METHODS
+from napari_ssan.cli.options import Device, MethodName, Model, Overwrite, StackPath
+from napari_ssan.cli.progress import bars, console
 from napari_ssan.engine.repair import repair as repair_stack
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
@@ -31,76 +36,80 @@ from napari_ssan.stack.sections import SliceStack
 
 
 def repair(
-    input_path: Annotated[
-        Path,
-        typer.Argument(
-            metavar="INPUT", help="TIFF, zarr, OME-Zarr, HDF5, or a folder of single-slice images."
-        ),
-    ],
+    path: StackPath,
     output: Annotated[
-        Path, typer.Argument(metavar="OUTPUT", help="A .tif, .ome.tif, .ome.zarr or .zarr.")
+        Path,
+        Argument(metavar="OUTPUT", help="The file to write: .tif, .ome.tif, .ome.zarr or .zarr."),
     ],
     defects: Annotated[
-        str, typer.Option(help="Broken slices, counting from 0, as in 12,47-48.")
+        str, Option(metavar="SLICES", help="Broken slices, counted from 0, as in 12,47-48.")
     ] = "",
     defects_file: Annotated[
-        Path | None, typer.Option(help="Marks as .json, or a table of them as .csv.")
+        Path | None, Option(help="A .json or .csv file of marks to repair.")
     ] = None,
     region: Annotated[
         Path | None,
-        typer.Option(
-            help="Mask image, non-zero where broken: of the stack's shape, or 2-D and then for "
-            "every slice of --defects."
+        Option(
+            help="Mask image that is non-zero where the stack is broken. It has the stack's shape, "
+            "or is 2-D and applies to every slice of --defects."
         ),
     ] = None,
     insert_after: Annotated[
         str,
-        typer.Option(help="Slices after which a section is absent; name one twice for two."),
+        Option(
+            metavar="SLICES",
+            help="Insert a new slice after each of these; name one twice to insert two.",
+        ),
     ] = "",
-    model: Annotated[
-        str, typer.Option(help="Name of a bundled or own model, or a .safetensors file.")
-    ] = DEFAULT_MODEL,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda:0, cuda:1 ... or mps.")] = "auto",
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHODS)}.")] = "ssan",
+    model: Model = DEFAULT_MODEL,
+    device: Device = "auto",
+    method: Annotated[
+        MethodName, Option(help="How to synthesize: the network (ssan) or a baseline.")
+    ] = "ssan",
     match: Annotated[
-        str,
-        typer.Option(
-            help="Fit the grey values to the neighbours' mean and contrast (mean), or to their "
-            "whole histogram (histogram: stronger contrast, a lower PSNR); auto is the model's own."
+        Literal["auto", "mean", "histogram"],
+        Option(
+            help="Match grey values to the neighbours' mean and contrast (mean) or to their whole "
+            "histogram (histogram: more contrast, lower PSNR). auto takes the model's own setting."
         ),
     ] = "auto",
     views: Annotated[
         int | None,
-        typer.Option(
-            help="Average over 1, 2, 4 or 8 mirrored and turned views: closer to the real "
-            "section, smoother, and as many times slower; the model's own if unset."
+        Option(
+            help="Average over 1, 2, 4 or 8 mirrored and turned views. More views are closer to "
+            "the real slice, smoother, and as many times slower.",
+            show_default="the model's own",
         ),
     ] = None,
     mask: Annotated[
-        bool, typer.Option(help="Also write the mask of synthetic pixels, beside OUTPUT.")
+        bool, Option(help="Also write a mask of the synthetic pixels beside OUTPUT.")
     ] = False,
-    confidence: Annotated[
+    expected_error: Annotated[
         Path | None,
-        typer.Option(
-            help="Also write the expected absolute error of every pixel to this file: float32, in "
-            "grey values, 0 where a pixel is real, NaN where it is not known."
+        Option(
+            help="Also write the expected absolute error of each pixel to this file, in grey "
+            "values (float32). It is 0 at real pixels and NaN where the error is unknown."
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace OUTPUT if it exists.")] = False,
+    confidence: Annotated[Path | None, Option(hidden=True)] = None,
+    overwrite: Overwrite = False,
 ) -> None:
-    """Synthesize broken slices, or regions of them, from their neighbours."""
-    check_output(output, input_path, overwrite)
-    file = open_stack(input_path)
+    """Repair a stack: synthesize its broken slices or regions from their neighbours."""
+    if confidence is not None:
+        console.print("Note: --confidence is now --expected-error; the old name will be removed.")
+        expected_error = expected_error or confidence
+    check_output(output, path, overwrite)
+    file = open_stack(path)
     stack = file.stack()
     # Nothing that the repair reads may be overwritten.
-    given = [path for path in (defects_file, region, Path(model)) if path and path.is_file()]
+    given = [each for each in (defects_file, region, Path(model)) if each and each.is_file()]
     for target in (output, mask_path(output)) if mask else (output,):
         check_output(target, [*file.files, *given], overwrite, dtype=stack.dtype)
         check_axes(target, file)
-    if confidence is not None:
-        check_output(confidence, [*file.files, *given], overwrite)
-        check_axes(confidence, file)
-        check_distinct([output, confidence, *([mask_path(output)] if mask else [])])
+    if expected_error is not None:
+        check_output(expected_error, [*file.files, *given], overwrite)
+        check_axes(expected_error, file)
+        check_distinct([output, expected_error, *([mask_path(output)] if mask else [])])
     marks = gather(stack, defects, defects_file, region, insert_after)
     marks.check(stack.shape)
     with _scratch(output) as scratch, bars() as show:
@@ -119,8 +128,8 @@ def repair(
         )
         for z in _borrowed(repaired, file):
             show.say(
-                f"Note: slice {z} served as a neighbour, though the stack's own record calls it "
-                "synthetic; mark it, too, to have real ones used."
+                f"Note: slice {z} was used as a neighbour, but it is synthetic itself; mark it, "
+                "too, to use real slices instead."
             )
         save_stack(
             output,
@@ -128,13 +137,13 @@ def repair(
             file,
             overwrite=overwrite,
             mask=mask,
-            error=confidence or False,
+            error=expected_error or False,
             progress=lambda done, total: show.show("writing", done, total),
         )
 
 
 def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
-    """Slices that were synthetic before, and from which others were made now."""
+    """Slices that were synthetic before, and were used as neighbours now."""
     if file.provenance is None:
         return []
     records = repaired.provenance.sections
@@ -145,12 +154,12 @@ def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
 def gather(
     stack: SliceStack, slices: str, file: Path | None, region: Path | None, insert_after: str
 ) -> Marks:
-    """Marks from the options of the command line.
+    """Collect the marks that the options name.
 
     Raises
     ------
     BadInput
-        If an option names no mark that fits the stack.
+        If there is no mark, or one does not fit the stack.
     """
     shape = stack.shape[1:]
     marks = Marks.read(file, shape) if file else Marks()
@@ -173,19 +182,19 @@ def gather(
 
 
 def _regions(path: Path, stack: SliceStack, named: list[int]) -> tuple[bool, dict[int, Region]]:
-    """Whether a mask image is 2-D, and its marked pixels section by section."""
+    """Return whether a mask image is 2-D, and its non-zero pixels of each section."""
     mask = open_image(path).data
     long = [axis for axis, length in enumerate(mask.shape) if length > 1]
     shape = tuple(mask.shape[axis] for axis in long)
     flat = shape == stack.shape[1:]
     if flat and not named:
-        raise BadInput("A 2-D mask is for the slices of --defects; name them.")
-    # Axes of length 1 aside, a volume has the axes of the stack in their order.
+        raise BadInput("A 2-D mask applies to the slices of --defects: name them.")
+    # Apart from axes of length 1, a volume has the axes of the stack in their order.
     own = [axis for axis, length in enumerate(stack.source_shape) if length > 1]
     if not flat and shape != tuple(stack.source_shape[axis] for axis in own):
         raise BadInput(
-            f"The mask {path.name} has the shape {tuple(mask.shape)}; "
-            f"it needs that of the stack, {stack.source_shape}, or of a section, {stack.shape[1:]}."
+            f"The mask {path.name} has the shape {tuple(mask.shape)}; it must be that of "
+            f"the stack, {stack.source_shape}, or of a slice, {stack.shape[1:]}."
         )
     regions = {}
     for z in dict.fromkeys(named) if flat else range(len(stack)):
@@ -198,12 +207,12 @@ def _regions(path: Path, stack: SliceStack, named: list[int]) -> tuple[bool, dic
         if marked.any():
             regions[z] = Region.from_mask(marked)
     if not regions:
-        raise BadInput(f"The mask {path.name} is empty: non-zero pixels are those to repair.")
+        raise BadInput(f"The mask {path.name} is empty; pixels to repair must be non-zero.")
     return flat, regions
 
 
 def _scratch(output: Path) -> tempfile.TemporaryDirectory[str]:
-    """Folder for synthesized pixels, on the disk that the output goes to."""
+    """Make a folder for synthesized pixels, on the disk of the output."""
     try:
         return tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent)
     except OSError as error:

@@ -1,4 +1,8 @@
-"""Stacks, or parts of them, as the command line names them."""
+"""Stacks, parts of stacks and marks, as text on the command line names them.
+
+Easy to get wrong: what a stack's own record calls synthetic counts as marked, unless the stack is
+cut along another axis than the one the record is about.
+"""
 
 from __future__ import annotations
 
@@ -13,31 +17,23 @@ from napari_ssan.stack.marks import Marks, parse_slices
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 
-#: How sections of a stack are named.
-SYNTAX = (
-    "PATH[0:80] takes sections 0 to 79, PATH[::4] takes sections four apart for adjacent ones, "
-    "PATH[::5]@1 cuts along axis 1, PATH~3 joins 3 x 3 pixels into one."
-)
-
-
 _SOURCE = re.compile(r"(.*?)(?:\[(\d*):(\d*)(?::(\d+))?\])?(?:@(\d))?(?:~(\d+))?")
 
 
 def parse_source(text: str, defects: str = "") -> Source:
-    """Sections of a stack from text such as ``stack.tif[0:80]``.
+    """Open the part of a stack that text such as ``stack.tif[0:80]`` names.
 
     Parameters
     ----------
     text : str
-        :data:`SYNTAX` says more.
+        As :data:`~napari_ssan.cli.options.SYNTAX` describes it.
     defects : str
-        What else is marked, for :func:`parse_defects`; what is synthetic by the
-        stack's own record always is.
+        Marks, for :func:`parse_marks`.
 
     Raises
     ------
     BadInput
-        If the file cannot be read, the sections are not in it or the marks do not fit.
+        If the file cannot be read, or does not hold the sections or the marks.
     """
     match = _SOURCE.fullmatch(text)
     assert match is not None  # every part is optional
@@ -48,10 +44,9 @@ def parse_source(text: str, defects: str = "") -> Source:
     start, stop = int(match[2] or 0), int(match[3] or len(stack))
     spacing = int(match[4] or 1)
     if not 0 <= start < stop <= len(stack) or spacing < 1:
-        raise BadInput(f"{text} names sections that are not there: the stack has {len(stack)}.")
-    # Cut along another axis, the record's sections are not the stack's.
+        raise BadInput(f"{text} names slices that are not there: the stack has {len(stack)}.")
     record = file.provenance if match[5] is None else None
-    marks = parse_defects(defects, stack, record)
+    marks = parse_marks(defects, stack, record)
     return Source(stack, start, stop, spacing, marks or None)
 
 
@@ -62,30 +57,35 @@ def source_path(text: str) -> Path:
     return Path(match[1])
 
 
-def parse_defects(text: str, stack: SliceStack, record: Provenance | None) -> Marks:
-    """Marks of a stack from a file of them, or from a list such as ``12,47-48``.
+def parse_marks(text: str, stack: SliceStack, record: Provenance | None) -> Marks:
+    """Read marks from a file, or from a list of slices such as ``12,47-48``.
 
     Parameters
     ----------
     text : str
-        Path of a .json or .csv, or slices counted from 0; none if empty.
+        Path of a .json or .csv file, or slices counted from 0; empty for no marks.
     stack : SliceStack
-        Which the marks must fit.
+        The stack that the marks must fit.
     record : Provenance or None
-        The stack's own: what is synthetic already counts as marked.
+        The stack's own record: the sections that it calls synthetic are marked, too.
 
     Raises
     ------
     BadInput
         If the file or the list cannot be read, or a mark lies outside the stack.
     """
-    defects = Marks()
+    marks = Marks()
     if text:
-        if Path(text).suffix.lower() in (".json", ".csv"):
-            defects = Marks.read(text, stack.shape[1:])
+        if marks_file(text):
+            marks = Marks.read(text, stack.shape[1:])
         else:
-            defects = Marks(set(parse_slices(text)))
-        defects.check(stack.shape)
+            marks = Marks(set(parse_slices(text)))
+        marks.check(stack.shape)
     if record is not None:
-        defects.whole |= record.numbers
-    return defects
+        marks.whole |= record.numbers
+    return marks
+
+
+def marks_file(text: str) -> Path | None:
+    """The file that the text for :func:`parse_marks` names; None if it names slices."""
+    return Path(text) if Path(text).suffix.lower() in (".json", ".csv") else None

@@ -1,20 +1,23 @@
-"""What the commands that train have in common: settings, weights of VGG16, what is shown."""
+"""What ``train`` and ``fine-tune`` share: settings, VGG16's weights, Ctrl-C, what is printed.
+
+Easy to get wrong: Ctrl-C only sets a flag, so that a run can write its checkpoint; a second
+Ctrl-C ends the program at once.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from napari_ssan.cli.progress import Bars
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.events import Notice
-from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import (
     Compared,
     Event,
@@ -25,46 +28,38 @@ from napari_ssan.training.events import (
     Validated,
 )
 
-#: Options that are not called like the setting.
-OPTIONS = {
-    "loss.preset": "loss",
-    "loss.style": "style-weight",
-    "loss.feature": "feature-weight",
-    "loss.structure": "structure-weight",
-    "loss.membranes": "membrane-weight",
-    "loss.epsilon_squared": "epsilon-squared",
-    "loss.scales": "scales",
-    "augmentation.zoom": "zoom",
-    "augmentation.noise": "noise",
-    "augmentation.blur": "blur",
-    "augmentation.grain": "grain",
+M = TypeVar("M", bound=BaseModel)
+#: What is said instead of pydantic's own words, by the type of the error.
+REASONS = {
+    "extra_forbidden": "there is no such key; napari-ssan train --print-config lists them all",
+    "model_type": "this is a table; write its name in brackets on a line, and its keys below",
 }
 
 
-def make_config(settings: dict[str, Any]) -> TrainingConfig:
-    """Settings of a run from options.
+def validate(model: type[M], settings: dict[str, Any], name: Callable[..., str]) -> M:
+    """Make a model of settings.
 
     Raises
     ------
     BadInput
-        If one is not possible; the sentence names the option.
+        If a setting is wrong; `name` makes the beginning of the sentence of the setting's path.
     """
     try:
-        return TrainingConfig.model_validate(settings)
+        return model.model_validate(settings)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(part for part in first["loc"] if isinstance(part, str))
-        option = f"--{OPTIONS.get(where, where.replace('_', '-'))}: " if where else ""
-        raise BadInput(f"{option}{first['msg'].removeprefix('Value error, ')}.") from None
+        reason = REASONS.get(first["type"], first["msg"].removeprefix("Value error, "))
+        where = name(*(part for part in first["loc"] if isinstance(part, str)))
+        raise BadInput(f"{where}{reason}.") from None
 
 
 def find_vgg(loss: str, option: str, show: Bars, cancel: Flag) -> Path | None:
-    """Weights of VGG16 where the loss needs them: fetched, from a file, or those in the cache.
+    """Find the VGG16 weights that a loss needs: download them, or take a file or the cached ones.
 
     Raises
     ------
     BadInput
-        If they cannot be had as asked.
+        If the file or the download is no good.
     Cancelled
         If `cancel` was set during a download.
     """
@@ -75,7 +70,7 @@ def find_vgg(loss: str, option: str, show: Bars, cancel: Flag) -> Path | None:
     if option == "download":
 
         def progress(done: int, total: int) -> None:
-            show.show("fetching VGG16 (MB)", done >> 20, total >> 20)
+            show.show("downloading VGG16 (MB)", done >> 20, total >> 20)
 
         return find_weights() or download(progress, cancel)
     return find_weights(Path(option) if option else None)
@@ -83,22 +78,22 @@ def find_vgg(loss: str, option: str, show: Bars, cancel: Flag) -> Path | None:
 
 @contextmanager
 def interruptible() -> Iterator[Flag]:
-    """A flag that Ctrl-C sets, so that training can leave off in good order; a second one ends it.
+    """Yield a flag that the first Ctrl-C sets; a second one ends the program.
 
     Raises
     ------
     KeyboardInterrupt
-        At the end of a block that was left off.
+        At the end of the block, if it raised Cancelled.
     """
     flag = Flag()
     before = signal.getsignal(signal.SIGINT)
 
-    def leave_off(number: int, frame: object) -> None:
+    def stop(number: int, frame: object) -> None:
         flag.set()
         signal.signal(signal.SIGINT, before)
 
-    if before is not signal.SIG_IGN:  # in the background, where the shell asked for that
-        signal.signal(signal.SIGINT, leave_off)
+    if before is not signal.SIG_IGN:  # a shell may have a background job ignore Ctrl-C
+        signal.signal(signal.SIGINT, stop)
     try:
         yield flag
     except Cancelled:
@@ -108,7 +103,7 @@ def interruptible() -> Iterator[Flag]:
 
 
 def tell(event: Event, show: Bars) -> None:
-    """Show an event of a run: bars for what goes on, lines for what is found out."""
+    """Show an event of a run: bars for progress, lines for results and notices."""
     if isinstance(event, Preparing):
         show.show(event.text, event.done, event.total)
     elif isinstance(event, StepDone):

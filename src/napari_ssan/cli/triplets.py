@@ -1,81 +1,73 @@
-"""``napari-ssan triplets``: a stack in, a folder of training triplets out."""
+"""``napari-ssan triplets``: a stack in, a folder of training triplets as PNG out.
+
+:mod:`napari_ssan.training.triplet_images` writes the images. Easy to get wrong: DIR is replaced
+only if it holds ``triplets.json``, so that no other folder is ever deleted.
+"""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import imagecodecs
-import typer
+from typer import Argument, Option
 
+from napari_ssan.cli.options import SYNTAX, Marked, Overwrite
 from napari_ssan.cli.progress import bars, console
-from napari_ssan.cli.sources import SYNTAX, parse_source, source_path
+from napari_ssan.cli.sources import parse_source, source_path
 from napari_ssan.errors import BadInput
 from napari_ssan.files.output import replacing
-from napari_ssan.stack.comparison import MARKED, flaw
-from napari_ssan.stack.intensity import Float, to_dtype
-from napari_ssan.stack.sections import Window
-from napari_ssan.stack.selection import Selection, TripletSections, select
-from napari_ssan.stack.source import Source
-from napari_ssan.stack.split import split_source
-from napari_ssan.stack.triplets import Match, cut, is_marked, overlap
+from napari_ssan.stack.selection import select
+from napari_ssan.stack.triplets import Match
+from napari_ssan.training.triplet_images import Tiles, split_parts, write
 from napari_ssan.version import __version__
 
-#: What is written beside the images; it tells a folder of triplets from any other.
+#: Written beside the images. A folder without it is not one of triplets.
 LIST = "triplets.json"
 FORMAT = 1
-#: What a PNG holds.
+#: Pixel types that PNG can store.
 DTYPES = ("uint8", "uint16")
 
 
 def triplets(
-    stack: Annotated[
-        str, typer.Argument(metavar="STACK", help=f"A stack, or a part of it: {SYNTAX}")
-    ],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write.")],
-    size: Annotated[int, typer.Option(min=32, help="Side of a tile, in pixels.")] = 512,
-    stride: Annotated[int, typer.Option(min=1, help="Distance of tiles, in pixels.")] = 512,
-    val_share: Annotated[float, typer.Option(help="Of the sections, for validation.")] = 0.2,
-    test_share: Annotated[float, typer.Option(help="Of the sections, for testing.")] = 0.2,
-    defects: Annotated[
-        str, typer.Option(help="Broken slices as in 12,47-48, or a .json or .csv of marks.")
-    ] = "",
+    stack: Annotated[str, Argument(metavar="STACK", help=f"A stack, or a part of it. {SYNTAX}")],
+    folder: Annotated[Path, Argument(metavar="DIR", help="Folder to write to.")],
+    size: Annotated[int, Option(min=32, help="Height and width of a tile, in pixels.")] = 512,
+    stride: Annotated[
+        int, Option(min=1, help="Distance from one tile to the next, in pixels.")
+    ] = 512,
+    val_share: Annotated[float, Option(help="Share of the slices for validation.")] = 0.2,
+    test_share: Annotated[float, Option(help="Share of the slices for testing.")] = 0.2,
+    defects: Marked = "",
     match: Annotated[
-        str,
-        typer.Option(
-            help="Bring the outer sections to the target's grey values by their whole histogram "
-            "(histogram), or by mean and contrast (mean)."
+        Match,
+        Option(
+            help="Match the outer slices to the middle one by their whole histogram (histogram) "
+            "or by mean and contrast (mean)."
         ),
     ] = "histogram",
-    overwrite: Annotated[bool, typer.Option(help="Replace DIR if it holds triplets.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Cut a stack into aligned triplets for training, as PNG.
 
-    DIR gets the folders train, val and test, which share no section. In them,
-    00012_00000_00512_1.png, _2.png and _3.png are the section before section
-    12, section 12, and the one after it, cut at row 0 and column 512.
-    triplets.json says what was aligned, and what was left out and why.
+    DIR gets the folders train, val and test, which share no slice. In them,
+    00012_00000_00512_1.png, _2.png and _3.png show slice 11, 12 and 13 at row 0 and column 512.
+    triplets.json lists what was aligned, and what was left out and why.
     """
     path = source_path(stack)
     _check_folder(folder, [path, *([Path(defects)] if defects else [])], overwrite)
-    if match not in ("mean", "histogram"):
-        raise BadInput(f"--match is histogram or mean, not {match!r}.")
     source = parse_source(stack, defects)
     if source.stack.dtype.name not in DTYPES:
         raise BadInput(
-            f"The pixels are {source.stack.dtype.name}, which a PNG does not hold; "
+            f"The pixels are {source.stack.dtype.name}, which PNG cannot store; "
             "convert the stack to 8 or 16 bit."
         )
     if min(source.stack.shape[1:]) < size:
         height, width = source.stack.shape[1:]
         raise BadInput(
-            f"A section of {height} x {width} pixels holds no tile of {size}; lower --size."
+            f"A slice of {height} x {width} pixels holds no tile of {size}; lower --size."
         )
-    tiles = Tiles(size, stride, "mean" if match == "mean" else "histogram")
+    tiles = Tiles(size, stride, match)
     parts = split_parts(source, val_share, test_share)
     with bars() as show:
         selection = select(source, lambda n, all_: show.show("looking", n, all_), size=size)
@@ -92,180 +84,14 @@ def triplets(
     console.print(f"Wrote {folder}", markup=False)
 
 
-@dataclass(frozen=True)
-class Tiles:
-    """How sections are cut: side and distance of the tiles in pixels, and the grey values."""
-
-    size: int
-    stride: int
-    match: Match
-
-    def windows(self, source: Source, triplet: TripletSections) -> list[Window]:
-        """Places of the tiles of a triplet.
-
-        They lie on the source's area; those that a shift has pushed over the
-        rim are moved back.
-        """
-        common = overlap(source, triplet, self.size)
-        rows, columns = (
-            [
-                slice(at, at + self.size)
-                for first in range(part.start, part.stop - self.size + 1, self.stride)
-                for at in [min(max(first, shared.start), shared.stop - self.size)]
-            ]
-            for part, shared in zip(source.area, common, strict=True)
-        )
-        return [(row, column) for row in rows for column in columns]
-
-
-def split_parts(source: Source, val_share: float, test_share: float) -> dict[str, list[Source]]:
-    """Parts of a source that share no section, by name.
-
-    Raises
-    ------
-    BadInput
-        If there are too few sections, or no such shares.
-    """
-    if min(val_share, test_share) < 0 or val_share + test_share >= 1:
-        raise BadInput("--val-share and --test-share must be 0 or more, and together below 1.")
-    rest, test = split_source(source, test_share)
-    both = [split_source(part, val_share / (1 - test_share)) for part in rest]
-    return {
-        "train": [part for train, _ in both for part in train],
-        "val": [part for _, val in both for part in val],
-        "test": test,
-    }
-
-
-def write(
-    source: Source,
-    selection: Selection,
-    parts: dict[str, list[Source]],
-    tiles: Tiles,
-    folder: Path,
-    progress: Callable[[int, int], object],
-) -> dict[str, Any]:
-    """Write the tiles of all triplets that lie within a part.
-
-    Parameters
-    ----------
-    source : Source
-        Where to read.
-    selection : Selection
-        Of it.
-    parts : dict of str to list of Source
-        Parts of it, by name.
-    tiles : Tiles
-        How to cut.
-    folder : Path
-        Made, with a folder for each part.
-    progress : callable
-        Told how many triplets are done, and their number.
-
-    Returns
-    -------
-    dict
-        What was written and left out, JSON-serializable.
-
-    Raises
-    ------
-    BadInput
-        If nothing is left to train on.
-    """
-    entries: list[dict[str, Any]] = []
-    left_out: Counter[str] = Counter()
-    for name in parts:
-        (folder / name).mkdir(parents=True)
-    for done, triplet in enumerate(selection.triplets):
-        progress(done, len(selection.triplets))
-        part = _part_of(triplet, parts)
-        if part is None:
-            continue
-        corners = []
-        for window in tiles.windows(source, triplet):
-            if is_marked(source, triplet, window):
-                left_out[MARKED] += 1
-                continue
-            crops = cut(source, selection, triplet, window, tiles.match)
-            if why := flaw(crops, selection.level):
-                left_out[why] += 1
-                continue
-            corners.append([window[0].start, window[1].start])
-            _write_tile(folder / part, source, selection, triplet, window, crops)
-        entries.append(
-            {
-                "part": part,
-                "sections": [z for z, _ in triplet.shifted],
-                "shifts": [shift for _, shift in triplet.shifted],
-                "tiles": corners,
-            }
-        )
-    progress(len(selection.triplets), len(selection.triplets))
-    counts = {
-        name: {
-            "sections": [[its.start, its.stop] for its in sources],
-            "triplets": sum(entry["part"] == name for entry in entries),
-            "tiles": sum(len(entry["tiles"]) for entry in entries if entry["part"] == name),
-        }
-        for name, sources in parts.items()
-    }
-    if not counts["train"]["tiles"]:
-        raise BadInput(f"Nothing is left to train on: {selection}.")
-    return {
-        "size": tiles.size,
-        "stride": tiles.stride,
-        "match": tiles.match,
-        "spacing": source.spacing,
-        "parts": counts,
-        "left_out": selection.counts,
-        "tiles_left_out": dict(left_out),
-        "across_parts": len(selection.triplets) - len(entries),
-        "triplets": entries,
-        "reasons": [[*sections, why] for sections, why in selection.reasons.items()],
-    }
-
-
-def _write_tile(
-    folder: Path,
-    source: Source,
-    selection: Selection,
-    triplet: TripletSections,
-    window: Window,
-    crops: list[Float],
-) -> None:
-    """Write three images.
-
-    Readers of the paper's data sort the files of a folder by the last four
-    parts of their names, and take three in a row for a triplet.
-    """
-    grey = selection.intensities[triplet.target]
-    name = f"{triplet.target:05d}_{window[0].start:05d}_{window[1].start:05d}"
-    for number, crop in enumerate(crops, start=1):
-        pixels = to_dtype(grey.denormalize(crop), source.stack.dtype)
-        (folder / f"{name}_{number}.png").write_bytes(imagecodecs.png_encode(pixels))
-
-
-def _part_of(triplet: TripletSections, parts: dict[str, list[Source]]) -> str | None:
-    for part, sources in parts.items():
-        if any({triplet.first, triplet.last} <= set(its.sections) for its in sources):
-            return part
-    return None
-
-
 def _check_folder(folder: Path, inputs: list[Path], overwrite: bool) -> None:
-    """See, before any work is done, whether the folder may be written.
-
-    Raises
-    ------
-    BadInput
-        If it may not.
-    """
+    """Refuse a folder that must not be written, before any work is done."""
     if not folder.absolute().parent.is_dir():
         raise BadInput(f"The folder for {folder} does not exist; make it first.")
     for path in inputs:
         target, origin = folder.resolve(), path.resolve()
         if origin.is_relative_to(target) or target.is_relative_to(origin):
-            raise BadInput(f"{folder} must lie apart from {path}, which is read for it.")
+            raise BadInput(f"{folder} must lie apart from {path}, which is an input.")
     if folder.exists() and not (overwrite and (folder / LIST).is_file()):
         raise BadInput(
             f"{folder} exists already; choose another name"

@@ -14,41 +14,30 @@ COARSEST = 1.5
 
 
 class Augmentation(BaseModel):
-    """How triplets are varied. All that is drawn is drawn anew for each triplet.
+    """How triplets are varied. Every value is drawn anew for each triplet."""
 
-    Attributes
-    ----------
-    flip : bool
-        Mirror rows and columns, each in half of the triplets.
-    swap : bool
-        Exchange the outer sections in half of the triplets.
-    turn : bool
-        Turn by a multiple of 90°.
-    zoom : float
-        Half of the triplets are magnified or reduced by up to this factor:
-        voxel sizes differ between laboratories.
-    intensity : float
-        Standard deviation of the relative gain and, in tenths of the network's
-        scale, of the offset of an outer section.
-    noise : float
-        Noise added to an outer section has up to this share of its contrast.
-    blur : float
-        An outer section is blurred by a Gaussian of up to so many pixels.
-    grain : float
-        Grain added to all three sections, as strong and as coarse in each, has up to
-        this share of their contrast: texture to be kept, as noise is to be seen through.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     flip: bool = True
+    """Mirror rows and columns, each in half of the triplets."""
     swap: bool = True
+    """Exchange the outer sections in half of the triplets."""
     turn: bool = True
+    """Turn by a multiple of 90 degrees."""
     zoom: float = Field(1.6, ge=1, le=2)
+    """Half of the triplets are magnified or reduced by up to this factor, as voxel sizes differ
+    between laboratories."""
     intensity: float = Field(0.05, ge=0)
+    """How much the contrast of the outer sections varies: the standard deviation of its relative
+    change. Their brightness varies by 0.6 times that, in standard deviations of the section."""
     noise: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Noise is added to the outer sections, up to this share of their contrast. The model learns
+    to see through it."""
     blur: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """The outer sections are blurred by a Gaussian of up to so many pixels."""
     grain: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """The same kind of grain is added to all three sections, up to this share of their contrast.
+    The model learns to keep it as texture."""
 
     def magnification(self, random: np.random.Generator) -> float:
         """Draw a factor between 1 / `zoom` and `zoom`; half of them are 1."""

@@ -1,4 +1,11 @@
-"""What a training run is to do: typed, validated, round-trips to JSON."""
+"""The settings of a training run: typed, validated, round-trips to JSON.
+
+Responsible for the keys, their defaults and limits, and what follows from them: the budget in
+steps and the learning rate at each point. The loss's settings are in :mod:`losses.config`, how
+crops are varied in :mod:`stack.augmentation`. The text below a field is also its comment in a
+configuration file of ``napari-ssan train``. Easy to get wrong: a checkpoint stores all of these
+settings, so a field that is renamed or removed makes older checkpoints unusable.
+"""
 
 from __future__ import annotations
 
@@ -19,85 +26,60 @@ FLOOR = 0.01
 
 
 class TrainingConfig(BaseModel):
-    """Settings of a training run.
+    """Settings of a training run. The dock, the command line and the checkpoint share them."""
 
-    The same object drives the dock, the command line and the checkpoint.
-
-    Attributes
-    ----------
-    minutes, epochs, steps : float, float, int or None
-        The budget; exactly one of them. Minutes are those spent in the training
-        loop, with its validations, in all parts of an interrupted run together.
-        An epoch is as many steps as it takes to draw, on average, every crop of
-        every triplet of adjacent sections once: triplets that were found good,
-        times the crops that fit side by side into a section, over the batch.
-    crop : int
-        Height and width of the training crops, in pixels. Sections are later
-        synthesized in tiles of this size.
-    batch : int
-        Triplets a step.
-    learning_rate : float
-        At the start; with ``warm`` after the warm-up.
-    schedule : {"cosine", "paper", "warm"}
-        Down to a hundredth along a half cosine; the paper's two stages, a tenth
-        of it after 3/5 of the budget; or a short warm-up and then the cosine,
-        for a network that is trained already.
-    betas : (float, float)
-        Of Adam.
-    clip : float
-        Largest norm of a step's gradient.
-    average : float
-        Decay of the moving average of the weights that makes the model.
-    augmentation : Augmentation
-        How crops are varied.
-    match : {"mean", "histogram"}
-        How sections of a triplet, and later the model's results, are made alike
-        in their grey values.
-    views : {1, 2, 4, 8}
-        Mirrored and turned views that the model's results will be averages of;
-        validations look at one.
-    select : bool
-        Leave out triplets whose sections do not belong together or are blurred.
-    seed : int
-        Of the weights and of the triplets.
-    loss : LossConfig
-        What is made small.
-    validation_share : float
-        Of each stack's sections, held out where no stack is named for validation.
-    sections : int
-        Held-out sections of each stack that are looked at, evenly spread.
-    validate_every : float
-        Share of the budget between two validations; with a budget of time they are
-        rarer where they would take more than about a tenth of it.
-    checkpoint_every : float
-        Seconds between two checkpoints.
-    preview_every : float
-        Seconds between two previews.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     minutes: float | None = Field(None, gt=0)
+    """Budget in minutes of training and validation, over all parts of an interrupted run.
+    Set exactly one of minutes, epochs and steps."""
     epochs: float | None = Field(None, gt=0)
+    """Budget in epochs. An epoch is as many steps as it takes to draw, on average, every crop
+    of every good triplet of adjacent sections once."""
     steps: int | None = Field(None, ge=1)
+    """Budget in steps."""
     crop: int = Field(128, ge=32)
+    """Height and width of the training crops, in pixels. The model later works in tiles of this
+    size."""
     batch: int = Field(4, ge=1)
+    """Crops in each step."""
     learning_rate: float = Field(1e-3, gt=0)
+    """Highest learning rate: the first one, or with the "warm" schedule that after the warm-up."""
     schedule: Literal["cosine", "paper", "warm"] = "cosine"
+    """How the learning rate falls. "cosine": to a hundredth along a half cosine. "paper": to a
+    tenth after 3/5 of the budget. "warm": a short rise, then the cosine; for a trained model."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """The two decay rates of the Adam optimizer."""
     clip: float = Field(1.0, gt=0)
+    """Gradients with a larger norm are scaled down to this norm."""
     average: float = Field(0.999, ge=0, lt=1)
+    """Decay of the moving average of the weights. The model is made from this average."""
     augmentation: Augmentation = Augmentation()
+    """How training crops are varied."""
     match: Literal["mean", "histogram"] = "mean"
+    """How the grey values of neighbours, and later of the model's results, are matched: by mean
+    and contrast ("mean") or by the whole histogram ("histogram")."""
     views: Literal[1, 2, 4, 8] = 1
+    """Number of mirrored and turned views that the finished model averages over: 1, 2, 4 or 8.
+    More are closer to the real section, smoother and slower. Validation uses one."""
     select: bool = True
+    """Align the sections of a triplet, and leave out triplets whose sections do not match or are
+    blurred. false: leave out only marked and empty sections, and align nothing."""
     seed: int = Field(0, ge=0, lt=2**63)
+    """Seed of the random numbers: the first weights and the training crops."""
     loss: LossConfig = LossConfig()
+    """What training minimizes."""
     validation_share: float = Field(0.15, gt=0, lt=1)
+    """Share of each stack's sections that is held out if no stack is named for validation."""
     sections: int = Field(4, ge=1)
+    """Number of held-out sections of each stack in a validation, evenly spread."""
     validate_every: float = Field(0.05, gt=0, le=1)
+    """Share of the budget between two validations. With a budget in minutes they are rarer if
+    they would take more than about a tenth of the time."""
     checkpoint_every: float = Field(30.0, gt=0)
+    """Seconds between two checkpoints."""
     preview_every: float = Field(30.0, gt=0)
+    """Seconds between two previews in the dock."""
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingConfig:
