@@ -22,7 +22,7 @@ Report = Callable[[object], None]
 Work = Callable[[Report, Flag], object]
 
 
-class Task(QObject):  # type: ignore[misc]
+class Task(QObject):
     """Work in a queue. All signals are emitted in the GUI thread.
 
     Parameters
@@ -55,7 +55,7 @@ class Task(QObject):  # type: ignore[misc]
         self.flag.set()
 
 
-class TaskQueue(QObject):  # type: ignore[misc]
+class TaskQueue(QObject):
     """A thread with a queue: one task runs, the others wait.
 
     The thread exists only while there is work. The queue has no Qt parent, since it must
@@ -108,7 +108,7 @@ class TaskQueue(QObject):  # type: ignore[misc]
             self._current.cancel()
         _emit(self, "changed")
 
-    @Slot()  # type: ignore[untyped-decorator]
+    @Slot()
     def close(self) -> None:
         """Cancel, wait for the thread to end, and deliver its last reports."""
         if self._closed:
@@ -154,7 +154,7 @@ class TaskQueue(QObject):  # type: ignore[misc]
         self._mail.append((task, kind, content))
         _emit(self, "_wake")
 
-    @Slot()  # type: ignore[untyped-decorator]
+    @Slot()
     def _deliver(self) -> None:
         """In the GUI thread."""
         while self._mail:

@@ -29,7 +29,7 @@ from qtpy.QtWidgets import (
 )
 
 
-class Column(QWidget):  # type: ignore[misc]
+class Column(QWidget):
     """Widgets and layouts below each other, without a margin.
 
     Parameters
@@ -104,7 +104,7 @@ class Fold(Column):
         self.toggled.emit(on)
 
 
-class Table(QTableWidget):  # type: ignore[misc]
+class Table(QTableWidget):
     """Lines that can be clicked but not edited; the second column takes the free width.
 
     Parameters
