@@ -52,6 +52,12 @@ class Patch:
     record: SyntheticSection
     error: Array | StoredArray | None = None
 
+    def __str__(self) -> str:
+        if self.slot[1]:
+            origin = " and ".join(str(z) for z in self.record.neighbours)
+            return f"inserted a section after slice {self.record.section}, from {origin}"
+        return f"repaired {self.record}"
+
     def lay(self, onto: Array, window: Window, what: Array | StoredArray | None = None) -> None:
         """Lay the patch, or `what` in its stead, over the part of a section in `window`."""
         rows, columns = window
@@ -72,21 +78,6 @@ class Patch:
             view[...] = values
         else:
             np.copyto(view, values, where=self.mask[tuple(source)])
-
-
-@dataclass(frozen=True)
-class PatchDone:
-    """A section, or a region of one, is synthesized."""
-
-    patch: Patch
-
-    def __str__(self) -> str:
-        record = self.patch.record
-        if self.patch.slot[1]:
-            return f"inserted a section after slice {record.section}, from " + " and ".join(
-                str(z) for z in record.neighbours
-            )
-        return f"repaired {record}"
 
 
 class RepairedStack:

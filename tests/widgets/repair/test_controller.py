@@ -11,7 +11,8 @@ import tifffile
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication
 
-from napari_ssan.engine.repaired import RepairedStack
+from napari_ssan.engine.repaired import Patch, RepairedStack
+from napari_ssan.events import Progress
 from napari_ssan.files import open_stack
 from napari_ssan.network.model_library import delete, import_model
 from napari_ssan.session import jobs, sidecar
@@ -415,12 +416,13 @@ def slowly(monkeypatch):
     gate = threading.Semaphore(0)
     plain = jobs.patches
 
-    def patches(stack, defects, how, report, cancel, *rest, **more):
-        for patch in plain(stack, defects, how, report, None, *rest, **more):
-            while not gate.acquire(timeout=0.01):
-                if cancel.is_set():
-                    raise jobs.Cancelled
-            yield patch
+    def patches(*given, **more):
+        for item in plain(*given, **more):
+            if isinstance(item, Progress):
+                tile = item
+            while isinstance(item, Patch) and not gate.acquire(timeout=0.01):
+                yield tile  # where it can be cancelled
+            yield item
 
     monkeypatch.setattr(jobs, "patches", patches)
     return gate
@@ -575,8 +577,8 @@ def test_notices_stay_in_the_dock(viewer, make_controller, volume):
 
 
 def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monkeypatch, tmp_path):
+    from napari_ssan.engine import inputs, synthesis
     from napari_ssan.engine import repair as engine
-    from napari_ssan.engine import synthesis
     from napari_ssan.files import save as files
     from napari_ssan.stack.region import Region
 
@@ -592,7 +594,7 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
         monkeypatch.setattr(owner, name, watched)
 
     watch(engine, "plan")
-    watch(synthesis, "find_placement")
+    watch(inputs, "find_placement")
     watch(synthesis, "summarize")
     watch(jobs, "make_method")
     watch(stack_controller, "blank_sections")
