@@ -18,9 +18,10 @@ from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.summary import words
 from napari_ssan.events import Event, RunsOn, Stage
 from napari_ssan.stack.alignment import field_of
+from napari_ssan.stack.lazy import LazySections
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import Array, LazySections, SliceStack, Window
+from napari_ssan.stack.sections import Array, SliceStack, Window
 
 #: Slices that are judged, at most.
 SLICES = 3

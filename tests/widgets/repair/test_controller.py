@@ -16,7 +16,8 @@ from napari_ssan.events import Progress
 from napari_ssan.files import open_stack
 from napari_ssan.network.model_library import delete, import_model
 from napari_ssan.session import jobs, sidecar
-from napari_ssan.widgets.repair import result_layers, shown, stack_controller
+from napari_ssan.stack import lazy
+from napari_ssan.widgets.repair import result_layers, stack_controller
 from napari_ssan.widgets.shared.library import LIBRARY
 from napari_ssan.widgets.shared.sessions import SESSIONS
 
@@ -226,7 +227,7 @@ def test_repair_adds_a_layer_over_an_untouched_original(viewer, image, controlle
     assert layer.colormap.name == "magma"
     assert layer.dtype == image.dtype
     assert not layer.multiscale
-    assert isinstance(layer.data, RepairedStack)
+    assert layer.data.volume is controller.current.session.repaired
     assert (volume == original).all()
     changed = np.asarray(layer.data) != original
     assert set(np.flatnonzero(changed.any(axis=(1, 2)))) == {2, 6}
@@ -350,11 +351,9 @@ def test_a_large_result_is_hidden_in_3d(viewer, controller, monkeypatch, notific
     viewer.dims.ndisplay = 3
     assert layer.visible
     viewer.dims.ndisplay = 2
-    for module in (result_layers, shown):
+    for module in (result_layers, lazy):
         monkeypatch.setattr(module, "LARGEST_ARRAY", 1000)
-    monkeypatch.setattr(
-        RepairedStack, "__getitem__", lambda self, index: pytest.fail("it was loaded")
-    )
+    monkeypatch.setattr(RepairedStack, "part", lambda self, spans: pytest.fail("it was loaded"))
     viewer.dims.ndisplay = 3
     assert not layer.visible
     assert "hidden in 3-D" in notifications[-1].message
