@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,9 +29,10 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from napari_ssan.engine.error_network import WEIGHTS, ErrorEstimator, ErrorNetwork, evidence_of
-from napari_ssan.engine.methods import METHODS, Classical, Network, make_method
+from napari_ssan.engine.methods import METHODS, Classical, Method, Network, make_method
 from napari_ssan.engine.plan import Survey
 from napari_ssan.engine.repair import patches
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
@@ -77,7 +79,7 @@ def sections(text: str) -> Sections:
 def method_of(name: str, device: str) -> Network | Classical:
     """A baseline by its name, or the network with a model."""
     baseline = name in METHODS and name != "ssan"
-    made = make_method(name if baseline else "ssan", name, device, lambda event: None)
+    made = make_method(name if baseline else "ssan", name, device)
     assert isinstance(made, Network | Classical)
     return made
 
@@ -97,22 +99,34 @@ class Recorder(ErrorEstimator):
         return torch.zeros_like(made.image)
 
 
-class Sampler:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Sampler(Method):
     """A method that synthesizes some of the tiles only, and keeps their evidence."""
 
-    def __init__(self, method: Network | Classical) -> None:
-        method.batch = 1
-        method.estimator = self.recorder = Recorder()
-        self._method = method
-        self.wanted: list[bool] = []
+    method: Network | Classical
+    recorder: Recorder
+    wanted: list[bool]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._method, name)
+    @classmethod
+    def of(cls, method: Network | Classical) -> Sampler:
+        """Have a method's tiles sampled, one at a time."""
+        recorder = Recorder()
+        method = replace(method, batch=1, estimator=recorder)
+        own = {each.name: getattr(method, each.name) for each in fields(Method)}
+        return cls(**own, method=method, recorder=recorder, wanted=[])
+
+    def grid(self, shape: tuple[int, int]) -> TileGrid:
+        """The method's."""
+        return self.method.grid(shape)
+
+    def synthesize(self, previous: Float, following: Float, position: float) -> Float:
+        """The method's."""
+        return self.method.synthesize(previous, following, position)
 
     def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
         """The next tile, if it is wanted."""
         if self.wanted.pop(0):
-            return self._method.with_error(previous, following, position)
+            return self.method.with_error(previous, following, position)
         return previous, previous
 
 
@@ -120,9 +134,9 @@ def samples(
     part: Sections, method: Network | Classical, every: int, random: np.random.Generator
 ) -> Iterator[Sample]:
     """Crops of some tiles of hidden sections, more of larger tiles."""
-    sampler = Sampler(method)
+    sampler = Sampler.of(method)
     height, width = part.stack.shape[1:]
-    grid = TileGrid((height, width), method.tile, method.overlap)
+    grid = sampler.grid((height, width))
     places = [
         (top, left)
         for top in grid.origins(0, slice(0, height))
@@ -136,10 +150,14 @@ def samples(
         chosen = [
             random.choice(len(places), min(TILES, len(places)), replace=False) for _ in hidden
         ]
-        sampler.wanted = [n in few for few in chosen for n in range(len(places))]
+        sampler.wanted[:] = [n in few for few in chosen for n in range(len(places))]
         sampler.recorder.seen.clear()
         marks = Marks(hidden)
-        made = list(patches(part.stack, marks, sampler, lambda event: None, with_error=True))
+        made = [
+            item
+            for item in patches(part.stack, marks, sampler, with_error=True)
+            if isinstance(item, Patch)
+        ]
         survey = Survey(part.stack, marks, 0)
         seen = iter(sampler.recorder.seen)
         for patch, few in zip(made, chosen, strict=True):
@@ -149,9 +167,9 @@ def samples(
             for number in sorted(few):
                 top, left = places[number]
                 evidence, image = next(seen)
-                true = real[top : top + method.tile, left : left + method.tile]
+                true = real[top : top + grid.tile, left : left + grid.tile]
                 error = (image[: true.shape[0], : true.shape[1]] - true).abs()
-                for _ in range(max(1, method.tile // (2 * CROP))):
+                for _ in range(max(1, grid.tile // (2 * CROP))):
                     crop = _crop(Sample(evidence, error), CROP, random)
                     yield Sample(crop.evidence.clone(), crop.error.clone())
 
@@ -247,8 +265,8 @@ def measure(part: Sections, method: Network | Classical) -> list[dict[str, float
     """Figures of each section, hidden alone."""
     rows = []
     for z in part.slices:
-        (patch,) = patches(part.stack, Marks({z}), method, lambda event: None, with_error=True)
-        if patch.error is None:
+        *_, patch = patches(part.stack, Marks({z}), method, with_error=True)
+        if not isinstance(patch, Patch) or patch.error is None:
             raise BadInput(f"Section {z} of {part.name} has no neighbours on both sides.")
         made, real = (x.astype(np.float64) for x in (patch.pixels[:], part.stack.read(z)))
         rows.append({"section": z, **figures(patch.error[:], np.abs(made - real), made)})

@@ -10,8 +10,9 @@ section is from the nearest real one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
 import torch
@@ -25,8 +26,8 @@ from napari_ssan.cli.sources import parse_source
 from napari_ssan.engine.methods import Method, make_method
 from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Chooser
-from napari_ssan.evaluation.evaluate import evaluate
-from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo
+from napari_ssan.evaluation.evaluate import Evaluation, evaluate
+from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.stack.intensity import Float
 from napari_ssan.stack.marks import Marks
 
@@ -34,30 +35,36 @@ BASELINES = ("average", "tvl1")
 MEASURES = ("psnr", "ssim", "ie")
 
 
-class Halved:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Halved(Method):
     """A network that is only ever asked for the middle.
 
-    Parameters
+    Attributes
     ----------
     method : Method
         The network.
     """
 
-    def __init__(self, method: Method) -> None:
-        self._method = method
-        self.name, self.match, self.batch = method.name, method.match, method.batch
-        self.views = method.views
-        self.model: ModelInfo | None = method.model
-        self.tile, self.overlap = method.tile, method.overlap
+    method: Method
+
+    @classmethod
+    def of(cls, method: Method) -> Self:
+        """Have a network used so."""
+        own = {each.name: getattr(method, each.name) for each in fields(Method)}
+        return cls(**own, method=method)
+
+    def smaller(self) -> Method:
+        """See :meth:`Method.smaller`."""
+        return self.of(self.method.smaller())
 
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
         """See :meth:`Method.synthesize`."""
-        middle = self._method.synthesize(previous, following, 0.5)
+        middle = self.method.synthesize(previous, following, 0.5)
         quarter = round(4 * position)
         if quarter <= 1:
-            return self._method.synthesize(previous, middle, 0.5)
+            return self.method.synthesize(previous, middle, 0.5)
         if quarter >= 3:
-            return self._method.synthesize(middle, following, 0.5)
+            return self.method.synthesize(middle, following, 0.5)
         return middle
 
     def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
@@ -70,7 +77,7 @@ class Both(Halved):
 
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
         """See :meth:`Method.synthesize`."""
-        once = self._method.synthesize(previous, following, position)
+        once = self.method.synthesize(previous, following, position)
         if position == 0.5:
             return once
         unit: Float = (once + super().synthesize(previous, following, position)) / 2
@@ -88,17 +95,17 @@ def compare(source: str, gap: int, models: list[str], count: int) -> list[dict[s
     """
     stack = cut(parse_source(source))
     blocks = Chooser(stack, gap, Marks()).spread(count * gap).blocks
-    methods: dict[str, Method] = {
-        name: make_method(name, "", "auto", lambda event: None) for name in BASELINES
-    }
+    methods: dict[str, Method] = {name: make_method(name, "", "auto") for name in BASELINES}
     for model in models:
-        network = make_method("ssan", model, "auto", lambda event: None)
+        network = make_method("ssan", model, "auto")
         methods[f"{Path(model).stem}, at once"] = network
-        methods[f"{Path(model).stem}, halved"] = Halved(network)
-        methods[f"{Path(model).stem}, both"] = Both(network)
+        methods[f"{Path(model).stem}, halved"] = Halved.of(network)
+        methods[f"{Path(model).stem}, both"] = Both.of(network)
     place = {z: min(n + 1, gap - n) for block in blocks for n, z in enumerate(block)}
     rows: list[dict[str, object]] = []
-    for name, figures in evaluate(stack, blocks, methods).rows.items():
+    *_, found = evaluate(stack, blocks, methods)
+    assert isinstance(found, Evaluation)
+    for name, figures in found.rows.items():
         for distance in sorted(set(place.values())):
             known = [row for row in figures if place[row["section"]] == distance]
             means = {key: float(np.mean([row[key] for row in known])) for key in MEASURES}

@@ -26,6 +26,7 @@ from systems.store import load_system, read_card
 from napari_ssan.cli.sources import parse_source
 from napari_ssan.engine.methods import METHODS, Method, make_method
 from napari_ssan.engine.repair import patches
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput
 from napari_ssan.network.device import choose_device
 from napari_ssan.network.writing import new_file
@@ -66,17 +67,18 @@ def window(shape: tuple[int, int], centre: tuple[int | None, int | None], size: 
 def method(name: str, device: str) -> Method:
     """A method by its name, a model by its name or path, or a system by its path."""
     if name in METHODS[1:]:
-        return make_method(name, "", "auto", lambda event: None)
+        return make_method(name, "", "auto")
     path = Path(name)
     if path.is_file() and read_card(path) is not None:
         network, card = load_system(path)
-        return SystemMethod(network, card, choose_device(device))
-    return make_method("ssan", name, device, lambda event: None)
+        return SystemMethod.of(network, card, choose_device(device))
+    return make_method("ssan", name, device)
 
 
 def synthesize(stack: SliceStack, z: int, how: Method) -> Array:
     """The whole section, as if it had been lost."""
-    (patch,) = patches(stack, Marks({z}), how, lambda event: None)
+    *_, patch = patches(stack, Marks({z}), how)
+    assert isinstance(patch, Patch)
     return patch.pixels[:]
 
 

@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 from skimage.transform import AffineTransform, warp
 
-from napari_ssan.engine import synthesis
+from napari_ssan.engine import inputs
 from napari_ssan.engine.methods import Method, make_method
 from napari_ssan.engine.repair import patches
-from napari_ssan.engine.repaired import RepairedStack
+from napari_ssan.engine.repaired import Patch, RepairedStack
 from napari_ssan.evaluation.use import dice
 from napari_ssan.files import open_stack
 from napari_ssan.metrics.fidelity import data_range, decibels, psnr
@@ -66,15 +66,16 @@ def only_shifted() -> Iterator[None]:
         views, seen = ([view(z, field) for z in sections] for view in (stack.read, valid))
         return placed(find_shift(*views, *seen))
 
-    with mock.patch.object(synthesis, "find_placement", shift):
+    with mock.patch.object(inputs, "find_placement", shift):
         yield
 
 
 def repaired(stack: SliceStack, z: int, defects: Marks, method: Method) -> Array:
     """A section of a stack, repaired."""
     result = RepairedStack(stack)
-    for patch in patches(stack, defects, method, lambda event: None, None):
-        result.add(patch)
+    for item in patches(stack, defects, method):
+        if isinstance(item, Patch):
+            result.add(item)
     return result[z]
 
 
@@ -144,8 +145,8 @@ def figures_of_regions(
 
 def methods(model: str, views: int) -> tuple[Method, Method]:
     """Flow and the network."""
-    flow = make_method("tvl1", "", "auto", lambda event: None)
-    return flow, make_method("ssan", model, "cpu", lambda event: None, views=views)
+    flow = make_method("tvl1", "", "auto")
+    return flow, make_method("ssan", model, "cpu", views=views)
 
 
 def means(figures: list[Any]) -> list[str]:

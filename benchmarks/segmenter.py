@@ -32,6 +32,7 @@ from napari_ssan import __version__
 from napari_ssan.cli.sources import parse_source
 from napari_ssan.engine.methods import METHODS, Method, make_method
 from napari_ssan.engine.repair import patches
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.evaluation.use import dice, f1
 from napari_ssan.files import open_stack
 from napari_ssan.metrics.texture import hf_ratio
@@ -102,7 +103,8 @@ def judge(
             task = bars.add_task(name, total=len(sections))
             result[name] = []
             for z in sections:
-                (patch,) = patches(source, Marks({z}), method, lambda event: None)
+                *_, patch = patches(source, Marks({z}), method)
+                assert isinstance(patch, Patch)
                 result[name].append(_figures(z, find, truth[z], patch.pixels[:], source))
                 bars.advance(task)
     means = {
@@ -165,7 +167,7 @@ def _methods(names: str, models: list[str]) -> dict[str, Method]:
     for name in filter(None, names.split(",")):
         for model in models if name == "ssan" else [""]:
             title = f"{name} ({Path(model).stem})" if model else name
-            made[title] = make_method(name, model, "auto", lambda event: None)
+            made[title] = make_method(name, model, "auto")
     return made
 
 

@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from napari_ssan.engine.methods import OVERLAP
+from napari_ssan.engine.methods import OVERLAP, Method
 from napari_ssan.network.device import autocast
-from napari_ssan.network.model_file import ModelInfo
 from napari_ssan.stack.intensity import Float
 
 
-class SystemMethod:
-    """A system in the role of :class:`~napari_ssan.engine.methods.Method`.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SystemMethod(Method):
+    """A system as a method.
 
-    Parameters
+    Attributes
     ----------
     network : Module
-        A system; is moved to the device.
-    card : dict
-        Its ``system``, ``tile`` and ``match``.
+        The system, on its device.
     device : torch.device
-        Where to run.
+        Where it runs.
     """
 
-    def __init__(self, network: nn.Module, card: dict[str, Any], device: torch.device) -> None:
-        self.name = str(card["system"])
-        self.model: ModelInfo | None = None
-        self.tile = int(card["tile"])
-        self.overlap = min(OVERLAP, self.tile // 2)
-        self.match, self.views = str(card["match"]), 1
-        self.batch = 8 if device.type != "cpu" else 1
-        self._network, self._device = network.to(device).eval(), device
+    network: nn.Module
+    device: torch.device
+
+    @classmethod
+    def of(cls, network: nn.Module, card: dict[str, Any], device: torch.device) -> SystemMethod:
+        """Move a system to a device; its card has ``system``, ``tile`` and ``match``."""
+        tile = int(card["tile"])
+        return cls(
+            str(card["system"]),
+            tile=tile,
+            overlap=min(OVERLAP, tile // 2),
+            batch=8 if device.type != "cpu" else 1,
+            match=str(card["match"]),
+            network=network.to(device).eval(),
+            device=device,
+        )
 
     @torch.no_grad()
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
         """See :meth:`Method.synthesize`."""
-        views = torch.from_numpy(np.stack((previous, following))).to(self._device)
+        views = torch.from_numpy(np.stack((previous, following))).to(self.device)
         first, second = views.unsqueeze(2)
-        with autocast(self._device, True):
-            image = self._network(first, second, first.new_full((len(first),), position)).image
+        with autocast(self.device, True):
+            image = self.network(first, second, first.new_full((len(first),), position)).image
         unit: Float = image[:, 0].float().cpu().numpy()
         return unit
+
+    def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
+        """Not to be had this way."""
+        raise NotImplementedError

@@ -18,7 +18,7 @@ from napari_ssan.cli.sources import parse_source
 from napari_ssan.engine.methods import Method, make_method
 from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Block, Chooser
-from napari_ssan.evaluation.evaluate import evaluate
+from napari_ssan.evaluation.evaluate import Evaluation, evaluate
 from napari_ssan.network.device import choose_device, device_name
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
@@ -183,15 +183,13 @@ def run(study: Study, options: argparse.Namespace) -> dict[str, Any]:
         )
 
     systems: dict[str, dict[str, Any]] = {}
-    methods: dict[str, Method] = {
-        name: make_method(name, "", "auto", lambda event: None) for name in options.baselines
-    }
+    methods: dict[str, Method] = {name: make_method(name, "", "auto") for name in options.baselines}
     for name, row in zip(options.systems, rows, strict=True):
         trained = trainer(name if row.training else "").train(row.system, row.loss)
         card = trained.card
         systems[name] = {key: card[key] for key in ("parameters", "steps", "seconds")}
         systems[name]["seconds_per_step"] = card["seconds"] / max(card["steps"], 1)
-        methods[name] = SystemMethod(trained.network, card, device)
+        methods[name] = SystemMethod.of(trained.network, card, device)
         console.print(
             f"{name}: {card['parameters']:,} parameters, {card['steps']} steps of "
             f"{options.batch} in {card['seconds']:.0f} s"
@@ -201,7 +199,8 @@ def run(study: Study, options: argparse.Namespace) -> dict[str, Any]:
     real: dict[str, Any] = {}
     for test in tests:
         finds = membranes(test.source, test.stack, test.labels) if study.use else None
-        judged = evaluate(test.stack, test.blocks, methods, membranes=finds)
+        *_, judged = evaluate(test.stack, test.blocks, methods, membranes=finds)
+        assert isinstance(judged, Evaluation)
         here[test.name], real[test.name] = test.counted(judged.rows), judged.real
 
     ranking = rankings(study.measures, study.paper, here, options.seed)

@@ -24,9 +24,9 @@ class Blend:
 def test_a_gap_is_halved_towards_the_section(position, value):
     blend = Blend()
     zeros, ones = np.zeros((1, 4, 4), np.float32), np.ones((1, 4, 4), np.float32)
-    np.testing.assert_allclose(Halved(blend).synthesize(zeros, ones, position), value)
+    np.testing.assert_allclose(Halved.of(blend).synthesize(zeros, ones, position), value)
     assert set(blend.asked) == {0.5}
-    both = Both(Blend()).synthesize(zeros, ones, position)
+    both = Both.of(Blend()).synthesize(zeros, ones, position)
     np.testing.assert_allclose(both, (position + value) / 2)
 
 

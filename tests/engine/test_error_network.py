@@ -14,10 +14,6 @@ from napari_ssan.stack.phantom import phantom
 CPU = torch.device("cpu")
 
 
-def quiet(event: object) -> None:
-    pass
-
-
 def tiles(seed: int = 0, batch: int = 2, height: int = 64, width: int = 64) -> np.ndarray:
     """Both neighbours, (2, batch, height, width), normalized: structure that moves, and grain."""
     random = np.random.default_rng(seed)
@@ -85,7 +81,7 @@ def test_disagreement_is_expected_to_be_error():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_says_how_wrong_it_may_be(name, tiny_model):
-    method = make_method(name, tiny_model, "cpu" if name == "ssan" else "auto", quiet)
+    method = make_method(name, tiny_model, "cpu" if name == "ssan" else "auto")
     previous, following = tiles()
     image, error = method.with_error(previous, following, 0.5)
     np.testing.assert_allclose(image, method.synthesize(previous, following, 0.5), atol=1e-5)
@@ -95,7 +91,7 @@ def test_every_method_says_how_wrong_it_may_be(name, tiny_model):
 
 
 def test_errors_do_not_depend_on_the_batch(tiny_model):
-    method = Network(tiny_model, "cpu", quiet)
+    method = Network.load(tiny_model, "cpu")
     previous, following = tiles(batch=3)
     _, together = method.with_error(previous, following, 0.5)
     alone = [

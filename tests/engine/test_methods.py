@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError, replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter, shift
 
-from napari_ssan.engine.methods import METHODS, Network, make_method
+from napari_ssan.engine.methods import METHODS, MemoryFull, Network, make_method
+from napari_ssan.engine.repair import patches
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.warps import block_flow
 from napari_ssan.errors import BadInput
-from napari_ssan.events import Notice
+from napari_ssan.events import Notice, Progress
 from napari_ssan.network.model_file import load_model, save_model
-
-
-def quiet(event: object) -> None:
-    pass
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.sections import SliceStack
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def moving() -> np.ndarray:
 
 @pytest.mark.parametrize("name", ["registered", "ilk", "tvl1"])
 def test_flow_meets_halfway(moving, name):
-    made = make_method(name, "", "auto", quiet).synthesize(moving[:1], moving[2:], 0.5)[0]
+    made = make_method(name, "", "auto").synthesize(moving[:1], moving[2:], 0.5)[0]
     inner = slice(16, -16), slice(16, -16)
     error = np.abs(made - moving[1])[inner].mean()
     assert error < 0.3 * np.abs((moving[0] + moving[2]) / 2 - moving[1])[inner].mean()
@@ -34,7 +36,7 @@ def test_flow_meets_halfway(moving, name):
 
 @pytest.mark.parametrize("name", ["registered", "ilk", "tvl1"])
 def test_flow_keeps_to_the_position(moving, name):
-    method = make_method(name, "", "auto", quiet)
+    method = make_method(name, "", "auto")
     for position, own in ((0.0, 0), (1.0, 2)):
         made = method.synthesize(moving[:1], moving[2:], position)[0]
         np.testing.assert_allclose(made, moving[own], atol=1e-5)
@@ -52,8 +54,7 @@ def test_registered_follows_what_no_single_shift_can():
     first, wanted, last = moved(-3), moved(0), moved(3)
     errors = {
         name: np.abs(
-            make_method(name, "", "auto", quiet).synthesize(first[None], last[None], 0.5)[0]
-            - wanted
+            make_method(name, "", "auto").synthesize(first[None], last[None], 0.5)[0] - wanted
         )
         for name in ("average", "registered")
     }
@@ -76,15 +77,15 @@ def test_block_flow_of_nothing_is_none(shape):
 
 def test_copy_takes_the_nearer_and_average_weighs(moving):
     first, last = moving[:1], moving[2:]
-    copied = make_method("copy", "", "auto", quiet)
+    copied = make_method("copy", "", "auto")
     np.testing.assert_array_equal(copied.synthesize(first, last, 0.3), first)
     np.testing.assert_array_equal(copied.synthesize(first, last, 0.7), last)
-    mean = make_method("average", "", "auto", quiet).synthesize(first, last, 0.25)
+    mean = make_method("average", "", "auto").synthesize(first, last, 0.25)
     np.testing.assert_allclose(mean, 0.75 * first + 0.25 * last, rtol=1e-6)
 
 
 def test_network_tiles_do_not_depend_on_the_batch(tiny_model):
-    method = Network(tiny_model, "cpu", quiet)
+    method = Network.load(tiny_model, "cpu")
     tiles = np.random.default_rng(0).random((2, 3, 64, 64)).astype("f4")
     together = method.synthesize(*tiles, 0.5)
     alone = [method.synthesize(a[None], b[None], 0.5)[0] for a, b in zip(*tiles, strict=True)]
@@ -92,61 +93,112 @@ def test_network_tiles_do_not_depend_on_the_batch(tiny_model):
 
 
 def test_views_are_those_of_the_card_unless_others_are_asked_for(tiny_model, tmp_path):
-    assert Network(tiny_model, "cpu", quiet).views == 1
+    assert Network.load(tiny_model, "cpu").views == 1
     path = tmp_path / "averaging.safetensors"
     loaded = load_model(tiny_model)
     save_model(path, loaded.network, loaded.info.card | {"views": 4})
-    assert make_method("ssan", str(path), "cpu", quiet).views == 4
+    assert make_method("ssan", str(path), "cpu").views == 4
     tiles = np.random.default_rng(0).random((2, 1, 64, 64)).astype("f4")
     made = {
-        views: make_method("ssan", str(path), "cpu", quiet, views=views).synthesize(*tiles, 0.5)
+        views: make_method("ssan", str(path), "cpu", views=views).synthesize(*tiles, 0.5)
         for views in (None, 1, 4)
     }
     np.testing.assert_array_equal(made[None], made[4])
     assert abs(made[4] - made[1]).max() > 1e-4
     for senseless in ("many", 8.0, 3):
         save_model(path, loaded.network, loaded.info.card | {"views": senseless})
-        assert make_method("ssan", str(path), "cpu", quiet).views == 1
+        assert make_method("ssan", str(path), "cpu").views == 1
 
 
 def test_unknown_names_are_refused(tiny_model):
     with pytest.raises(BadInput, match="no method"):
-        make_method("magic", "", "auto", quiet)
+        make_method("magic", "", "auto")
     with pytest.raises(BadInput, match="no model"):
-        make_method("ssan", "absent", "auto", quiet)
+        make_method("ssan", "absent", "auto")
     with pytest.raises(BadInput, match="1, 2, 4 or 8 views, not over 3"):
-        make_method("ssan", tiny_model, "auto", quiet, views=3)
+        make_method("ssan", tiny_model, "auto", views=3)
     with pytest.raises(BadInput, match="'tvl1' has no views"):
-        make_method("tvl1", "", "auto", quiet, views=8)
+        make_method("tvl1", "", "auto", views=8)
     with pytest.raises(BadInput, match="device"):
-        make_method("ssan", tiny_model, "cuda:99", quiet)
+        make_method("ssan", tiny_model, "cuda:99")
     assert METHODS[0] == "ssan"
 
 
-def test_a_full_gpu_means_smaller_batches_and_at_last_the_cpu(tiny_model, monkeypatch):
-    said: list[Notice] = []
-    method = Network(tiny_model, "cpu", said.append)
-    good = method._runner
+def test_a_method_cannot_be_changed(tiny_model):
+    for method in (make_method("average", "", "auto"), Network.load(tiny_model, "cpu")):
+        with pytest.raises(FrozenInstanceError):
+            method.match = "histogram"
+        assert replace(method, match="histogram").match == "histogram"
+        assert method.match == "mean"
 
-    class Full:
-        largest = 0
 
-        def synthesize(self, previous, *rest):
-            if len(previous) > self.largest:
-                raise torch.cuda.OutOfMemoryError
-            return good.synthesize(previous, *rest)
+class Full:
+    """A GPU that has room for so many tiles."""
 
-    tiles = np.random.default_rng(0).random((2, 5, 64, 64)).astype("f4")
-    expected = method.synthesize(*tiles, 0.5)
+    device = torch.device("cpu")
 
-    method._runner, method.batch = Full(), 4
-    Full.largest = 2
-    np.testing.assert_allclose(method.synthesize(*tiles, 0.5), expected, atol=1e-3)
-    assert [str(notice) for notice in said] == [
-        "The GPU's memory is full: going on with 2 tiles at a time."
-    ]
+    def __init__(self, runner, largest: int) -> None:
+        self.runner, self.largest = runner, largest
 
-    Full.largest = 0
-    np.testing.assert_allclose(method.synthesize(*tiles, 0.5), expected, atol=1e-3)
-    assert "on the CPU" in str(said[-1])
-    assert not isinstance(method._runner, Full)
+    def synthesis(self, previous, *rest):
+        if len(previous) > self.largest:
+            raise torch.cuda.OutOfMemoryError
+        return self.runner.synthesis(previous, *rest)
+
+
+def full(model: str, largest: int) -> Network:
+    """A network on such a GPU, four tiles at a time."""
+    good = Network.load(model, "cpu")
+    return replace(good, runner=Full(good.runner, largest), batch=4)
+
+
+def test_a_smaller_method_shares_the_weights(tiny_model):
+    method = full(tiny_model, 0)
+    half = method.smaller()
+    one = half.smaller()
+    cpu = one.smaller()
+    assert [each.batch for each in (method, half, one, cpu)] == [4, 2, 1, 1]
+    assert one.runner is half.runner is method.runner
+    assert cpu.runner is not method.runner
+    assert all(each.network is method.network for each in (half, one, cpu))
+    tiles = np.random.default_rng(0).random((2, 1, 64, 64)).astype("f4")
+    with pytest.raises(MemoryFull):
+        one.synthesize(*tiles, 0.5)
+    made = Network.load(tiny_model, "cpu").synthesize(*tiles, 0.5)
+    np.testing.assert_array_equal(cpu.synthesize(*tiles, 0.5), made)
+
+
+@pytest.mark.parametrize(
+    ("largest", "said"),
+    [
+        (2, ["going on with 2 tiles at a time."]),
+        (1, ["going on with 2 tiles at a time.", "going on with 1 tile at a time."]),
+        (
+            0,
+            [
+                "going on with 2 tiles at a time.",
+                "going on with 1 tile at a time.",
+                "even for one tile: going on on the CPU.",
+            ],
+        ),
+    ],
+)
+def test_a_full_gpu_means_smaller_batches_and_at_last_the_cpu(tiny_model, largest, said):
+    stack = SliceStack(np.random.default_rng(0).integers(0, 255, (5, 200, 280)).astype("u1"))
+    marks, method = Marks({1, 3}), full(tiny_model, largest)
+    for with_error in (False, True):
+        made = [
+            list(patches(stack, marks, each, with_error=with_error))
+            for each in (Network.load(tiny_model, "cpu"), method)
+        ]
+        notices = [item.text for item in made[1] if isinstance(item, Notice)]
+        # The second section begins with what the first one has found out.
+        for text, end in zip(notices, said, strict=True):
+            assert text.startswith("The GPU's memory is full")
+            assert text.endswith(end)
+        tiles = [[item.done for item in each if isinstance(item, Progress)] for each in made]
+        assert tiles[0] == tiles[1] == list(range(1, len(tiles[0]) + 1))
+        plain, mended = ([item for item in each if isinstance(item, Patch)] for each in made)
+        for one, other in zip(plain, mended, strict=True):
+            np.testing.assert_allclose(one.pixels.astype(int), other.pixels.astype(int), atol=1)
+    assert method.batch == 4

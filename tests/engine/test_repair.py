@@ -11,9 +11,11 @@ from scipy.ndimage import gaussian_filter, rotate
 
 import napari_ssan
 from napari_ssan import BadInput, Cancelled, Marks, Region
-from napari_ssan.engine.methods import Classical
-from napari_ssan.engine.repaired import PatchDone
+from napari_ssan.engine.methods import Classical, Network
+from napari_ssan.engine.repair import patches
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.events import Notice, Progress
+from napari_ssan.stack.sections import SliceStack
 
 DTYPES = ["uint8", "uint16", "int16", "float32", "float64"]
 
@@ -219,10 +221,9 @@ def test_seams_cannot_be_measured(tiny_model):
 
 
 def napari_ssan_grid(model: str) -> range:
-    from napari_ssan.engine.methods import Network
     from napari_ssan.engine.tiles import TileGrid
 
-    method = Network(model, "cpu", lambda event: None)
+    method = Network.load(model, "cpu")
     return TileGrid((520, 520), method.tile, method.overlap).origins(1, slice(0, 520))
 
 
@@ -252,7 +253,48 @@ def test_progress_counts_tiles_and_reports_patches(volume, tiny_model):
     tiles = [event for event in events if isinstance(event, Progress)]
     assert [event.done for event in tiles] == list(range(1, tiles[0].total + 1))
     assert tiles[-1].seconds_left == 0
-    assert sum(isinstance(event, PatchDone) for event in events) == 2
+    assert sum(isinstance(event, Patch) for event in events) == 2
+
+
+def test_whatever_is_told_is_told_once(volume, tiny_model):
+    method = Network.load(tiny_model, "cpu")
+    marks = Marks({2, 8}, {5: [spot()]}, {6: 1})
+    items = list(patches(SliceStack(volume), marks, method))
+    assert [type(item) for item in items if not isinstance(item, Progress)] == [
+        *(Notice, Patch, Patch, Patch, Patch)
+    ]
+    tiles = [item for item in items if isinstance(item, Progress)]
+    assert [event.done for event in tiles] == list(range(1, tiles[0].total + 1))
+    told: list[object] = []
+    repaired = napari_ssan.repair(volume, marks, tiny_model, "cpu", told.append)
+    assert [type(item) for item in told] == [type(item) for item in items]
+    assert [item for item in told if isinstance(item, Patch)] == [
+        patch for slot in repaired.slots for patch in repaired.patches(slot)
+    ]
+
+
+def test_nothing_is_synthesized_that_is_not_asked_for(volume, tiny_model):
+    worked = []
+
+    class Counting(Classical):
+        def synthesize(self, previous, following, position):
+            worked.append(position)
+            return super().synthesize(previous, following, position)
+
+    method = Counting("average", tile=64, overlap=16)
+    stream = patches(SliceStack(volume), Marks({2, 5}), method)
+    assert not worked
+    assert next(stream).done == 1
+    assert next(stream).done == 2
+    stream.close()
+    assert len(worked) == 2
+
+
+def test_what_a_patch_is_is_said(volume):
+    marks = Marks({2}, missing={5: 1})
+    said = [str(item) for item in patches(SliceStack(volume), marks, Classical("average"))]
+    assert "repaired slice 2: synthetic, from 1 and 3 (average)" in said
+    assert "inserted a section after slice 5, from 5 and 6" in said
 
 
 def test_cancel_works_within_a_tile(volume, tiny_model):

@@ -60,11 +60,11 @@ def test_every_section_of_a_gap_has_the_neighbours_where_it_has_them(gap):
     still, drifting = (
         stack[:, 20:-20, 20:-20].clip(1, 254).astype(np.uint8) for stack in (still, drifting)
     )
-    methods = {"average": make_method("average", "", "auto", lambda event: None)}
+    methods = {"average": make_method("average", "", "auto")}
     block = tuple(range(1, 1 + gap))
 
     def figures(stack, align):
-        found = evaluate(SliceStack(stack), (block,), methods, align=align)
+        *_, found = evaluate(SliceStack(stack), (block,), methods, align=align)
         assert [row["section"] for row in found.rows["average"]] == list(block)
         assert (found.sections, found.gap, len(found.real)) == (list(block), gap, gap)
         # The rim comes from beyond a neighbour's border.
@@ -85,10 +85,10 @@ def test_floats_near_the_limit_stay_finite(drifting):
 
 def test_drift_is_no_error_then(drifting):
     stack = SliceStack(drifting)
-    methods = {"average": make_method("average", "", "auto", lambda event: None)}
+    methods = {"average": make_method("average", "", "auto")}
     before = drifting.copy()
     plain, without = (
-        evaluate(stack, ((2,),), methods, align=align).rows["average"][0]["psnr"]
+        list(evaluate(stack, ((2,),), methods, align=align))[-1].rows["average"][0]["psnr"]
         for align in (False, True)
     )
     assert without > plain + 3
@@ -97,7 +97,8 @@ def test_drift_is_no_error_then(drifting):
 
 def test_the_pictures_show_the_neighbours_where_they_were_used(drifting):
     stack = SliceStack(drifting)
-    methods = {"copy": make_method("copy", "", "auto", lambda event: None)}
-    crops = evaluate(stack, ((2,),), methods, align=True).crops[2]
+    methods = {"copy": make_method("copy", "", "auto")}
+    *_, found = evaluate(stack, ((2,),), methods, align=True)
+    crops = found.crops[2]
     np.testing.assert_array_equal(crops["before"], aligned(stack, (2,), 2).read(1))
     np.testing.assert_array_equal(crops["real"], drifting[2])

@@ -2,20 +2,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from threading import Event
 
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from napari_ssan.engine.methods import make_method
-from napari_ssan.errors import Cancelled
+from napari_ssan.engine.methods import Classical, MemoryFull, make_method
 from napari_ssan.evaluation.evaluate import Evaluation, evaluate
 from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.leave_one_out import leave_one_out
 from napari_ssan.evaluation.measures import MEASURES, best_of
 from napari_ssan.evaluation.result import to_result
 from napari_ssan.evaluation.statistics import interval
+from napari_ssan.events import Notice
 from napari_ssan.metrics.fidelity import psnr
 from napari_ssan.stack.sections import Array, SliceStack
 
@@ -45,7 +44,7 @@ def volume() -> np.ndarray:
 
 
 def method(name: str, model: str = ""):
-    return make_method(name, model, "cpu" if model else "auto", lambda event: None)
+    return make_method(name, model, "cpu" if model else "auto")
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +55,15 @@ def found(volume, tiny_model) -> Evaluation:
         "ssan": method("ssan", tiny_model),
     }
     blocks = tuple((z,) for z in range(1, 8))
-    return evaluate(SliceStack(volume), blocks, methods, membranes=Dark())
+    *_, found = evaluate(SliceStack(volume), blocks, methods, membranes=Dark())
+    return found
 
 
 def test_figures_are_those_of_what_was_synthesized(volume, found):
     made = (volume[2].astype(float) + volume[4]) / 2
     assert found.rows["average"][2]["section"] == 3
     assert found.rows["average"][2]["psnr"] == pytest.approx(psnr(volume[3], made), abs=0.3)
-    (alone,) = leave_one_out(SliceStack(volume), [3], method("average"))
+    *_, alone = leave_one_out(SliceStack(volume), [3], method("average"))
     for key in set(alone) - {"seconds"}:
         assert found.rows["average"][2][key] == alone[key]
 
@@ -85,7 +85,7 @@ def test_membranes_are_judged_against_labels_where_there_are_any(volume):
     labels = np.zeros(volume.shape, bool)
     labels[3] = volume[3] < 100
     methods = {"average": method("average")}
-    found = evaluate(SliceStack(volume), ((2,), (3,)), methods, membranes=Dark(labels))
+    *_, found = evaluate(SliceStack(volume), ((2,), (3,)), methods, membranes=Dark(labels))
     assert found.rows["average"][0]["dice"] == 0
     assert 0 < found.rows["average"][1]["dice"] < found.real[1]["dice"] < 1
     result = to_result(found, SETTINGS | {"labels": "labels.tif"}, 0)
@@ -96,7 +96,7 @@ def test_membranes_are_judged_against_labels_where_there_are_any(volume):
 def test_every_section_of_a_gap_is_judged_at_its_position(volume, gap):
     methods = {"copy": method("copy"), "average": method("average")}
     block = tuple(range(3, 3 + gap))
-    found = evaluate(SliceStack(volume), (block,), methods)
+    *_, found = evaluate(SliceStack(volume), (block,), methods)
     assert [row["section"] for row in found.rows["copy"]] == list(block)
     # The nearer of the two that are left is copied, up to its grey values.
     for z in block:
@@ -107,7 +107,7 @@ def test_every_section_of_a_gap_is_judged_at_its_position(volume, gap):
 
 def test_a_second_run_finds_the_same(volume, found, tiny_model):
     methods = {name: method(name, tiny_model if name == "ssan" else "") for name in found.rows}
-    again = evaluate(SliceStack(volume), found.blocks, methods, membranes=Dark())
+    *_, again = evaluate(SliceStack(volume), found.blocks, methods, membranes=Dark())
     first, second = (to_result(each, SETTINGS, 0) for each in (found, again))
     for result in (first, second):
         for row in result["methods"].values():
@@ -151,7 +151,8 @@ def test_means_differences_and_intervals_by_hand(found):
 
 def test_without_the_network_there_is_nothing_to_subtract(volume):
     methods = {"average": method("average")}
-    result = to_result(evaluate(SliceStack(volume), ((3,),), methods), SETTINGS, 0)
+    *_, found = evaluate(SliceStack(volume), ((3,),), methods)
+    result = to_result(found, SETTINGS, 0)
     row = result["methods"]["average"]
     assert row["difference"] is None
     assert row["intervals"]["psnr"] is None
@@ -163,14 +164,15 @@ def test_without_the_network_there_is_nothing_to_subtract(volume):
 def test_every_dtype_gives_finite_figures(volume, dtype):
     wide = volume.astype(dtype) * (1 if dtype == "float32" else 100)
     methods = {name: method(name) for name in ("copy", "average")}
-    result = to_result(evaluate(SliceStack(wide), ((3,),), methods), SETTINGS, 0)
+    *_, found = evaluate(SliceStack(wide), ((3,),), methods)
+    result = to_result(found, SETTINGS, 0)
     json.dumps(result, allow_nan=False)
     assert all(row["psnr"] > 5 for row in result["methods"].values())
 
 
 def test_sections_that_are_alike_are_found_alike(volume):
     same = np.repeat(volume[:1], 3, axis=0)
-    found = evaluate(SliceStack(same), ((1,),), {"copy": method("copy")})
+    *_, found = evaluate(SliceStack(same), ((1,),), {"copy": method("copy")})
     row = to_result(found, SETTINGS, 0)["methods"]["copy"]
     assert (row["psnr"], row["ie"], row["ssim"]) == (100, 0, pytest.approx(1))
 
@@ -178,14 +180,13 @@ def test_sections_that_are_alike_are_found_alike(volume):
 def test_the_gram_distance_is_measured_where_there_are_weights(volume, data_folder: Path):
     weights = data_folder / "weights" / "vgg16_ssd300_features_to_conv3_3_fp32.safetensors"
     methods = {"copy": method("copy"), "average": method("average")}
-    found = evaluate(SliceStack(volume), ((3,),), methods, vgg=weights)
+    *_, found = evaluate(SliceStack(volume), ((3,),), methods, vgg=weights)
     assert 0 < found.rows["copy"][0]["gram"] < found.rows["average"][0]["gram"]
 
 
 def test_it_says_how_far_it_is(volume):
-    told: list[object] = []
     methods = {"copy": method("copy"), "average": method("average")}
-    evaluate(SliceStack(volume), ((2,), (5,)), methods, report=told.append)
+    *told, _ = evaluate(SliceStack(volume), ((2,), (5,)), methods)
     shares = [event.share for event in told if isinstance(event, Evaluating)]
     assert shares[0] == 0
     assert shares == sorted(shares)
@@ -196,11 +197,34 @@ def test_it_says_how_far_it_is(volume):
     assert told[-1].seconds_left == 0
 
 
-def test_it_stops(volume):
-    flag = Event()
-    flag.set()
-    with pytest.raises(Cancelled):
-        evaluate(SliceStack(volume), ((3,),), {"copy": method("copy")}, cancel=flag)
+def test_it_stops_where_nobody_asks_on(volume):
+    worked = []
+
+    class Counting(Classical):
+        def synthesize(self, previous, following, position):
+            worked.append(position)
+            return super().synthesize(previous, following, position)
+
+    events = evaluate(SliceStack(volume), ((3,), (5,)), {"copy": Counting("copy")})
+    assert [next(events).share, len(worked)] == [0, 0]
+    next(events)
+    events.close()
+    assert len(worked) == 1
+
+
+def test_a_method_that_needs_less_memory_stays_in_use(volume):
+    sizes = []
+
+    class Large(Classical):
+        def synthesize(self, previous, following, position):
+            sizes.append(self.batch)
+            if self.batch > 1:
+                raise MemoryFull
+            return super().synthesize(previous, following, position)
+
+    told = list(evaluate(SliceStack(volume), ((3,), (5,)), {"copy": Large("copy", batch=2)}))
+    assert sizes == [2, 1, 1]
+    assert sum(isinstance(event, Notice) for event in told) == 1
 
 
 def test_the_best_values_are_those_that_look_best():
@@ -214,15 +238,9 @@ def test_the_best_values_are_those_that_look_best():
 def test_blurring_is_caught_though_psnr_rises(volume):
     """What a method gains by blurring in PSNR, it loses in grain and membranes."""
 
-    class Blurred:
-        def __init__(self) -> None:
-            self.sharp = method("average")
-
-        def __getattr__(self, name: str):
-            return getattr(self.sharp, name)
-
+    class Blurred(Classical):
         def synthesize(self, previous, following, position):
-            made = self.sharp.synthesize(previous, following, position)
+            made = super().synthesize(previous, following, position)
             return gaussian_filter(made, (0, 3, 3))
 
     class Ridges:
@@ -238,8 +256,8 @@ def test_blurring_is_caught_though_psnr_rises(volume):
     lines = np.abs(gaussian_filter(random.standard_normal((9, 96, 96)), (2, 6, 6))) < 0.002
     noisy = gaussian_filter(np.where(lines, 90.0, 160.0), (0, 1, 1))
     noisy += random.normal(0, 40, noisy.shape)
-    methods = {"average": method("average"), "blurred": Blurred()}
-    found = evaluate(
+    methods = {"average": method("average"), "blurred": Blurred("average")}
+    *_, found = evaluate(
         SliceStack(noisy.clip(0, 255).astype(np.uint8)),
         tuple((z,) for z in range(1, 8)),
         methods,

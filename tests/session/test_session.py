@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_ssan.engine.provenance import percent
-from napari_ssan.engine.repaired import PatchDone
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.inspection.blank import blank_sections
 from napari_ssan.session.marks import outline_key, region_key
@@ -30,8 +30,8 @@ def collect(session, job=None):
     patches = []
 
     def report(event):
-        if isinstance(event, PatchDone):
-            patches.append(event.patch)
+        if isinstance(event, Patch):
+            patches.append(event)
 
     job.run(report, threading.Event(), method="average")
     return job, patches
@@ -306,8 +306,8 @@ def test_cancel_stops_between_tiles(session):
     done = []
 
     def report(event):
-        if isinstance(event, PatchDone):
-            done.append(event.patch)
+        if isinstance(event, Patch):
+            done.append(event)
             cancel.set()
 
     with pytest.raises(Cancelled):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_ssan.engine import stored
-from napari_ssan.engine.repaired import PatchDone
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
@@ -41,8 +41,8 @@ def repaired(stack: SliceStack, side: Sidecar | None) -> RepairSession:
     job = session.claim()
 
     def report(event):
-        if isinstance(event, PatchDone):
-            session.take(event.patch, job)
+        if isinstance(event, Patch):
+            session.take(event, job)
 
     job.run(report, threading.Event(), method="average", sidecar=side)
     session.release(job)
@@ -331,7 +331,7 @@ def test_a_full_disk_costs_no_work(stack, side, monkeypatch):
     job = session.claim()
     events = []
     job.run(events.append, threading.Event(), method="average", sidecar=side)
-    assert sum(isinstance(event, PatchDone) for event in events) == 2
+    assert sum(isinstance(event, Patch) for event in events) == 2
     notices = [event.text for event in events if isinstance(event, Notice)]
     assert len(notices) == 1
     assert "No space left" in notices[0]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,10 +21,10 @@ from napari_ssan.cli.options import Device, Marked, Overwrite, StackPath
 from napari_ssan.cli.progress import Bars, bars, console
 from napari_ssan.cli.sources import marks_file, parse_marks
 from napari_ssan.engine.device import device_in_words
-from napari_ssan.engine.methods import METHODS, Method, make_method
+from napari_ssan.engine.methods import METHODS, make_method
 from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Chooser
-from napari_ssan.evaluation.evaluate import Membranes
+from napari_ssan.evaluation.evaluate import Evaluation, Membranes
 from napari_ssan.evaluation.evaluate import evaluate as judge
 from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.measures import BANDS, GROUPS, measured
@@ -33,7 +32,6 @@ from napari_ssan.evaluation.membranes import FoundInReal, Labelled
 from napari_ssan.evaluation.report_html import to_html
 from napari_ssan.evaluation.result import NETWORK, Result, to_result
 from napari_ssan.evaluation.summary import summarize
-from napari_ssan.events import Event, Report
 from napari_ssan.files import open_image, open_stack
 from napari_ssan.files.output import replacing
 from napari_ssan.losses.vgg_weights import find_weights
@@ -155,12 +153,19 @@ def evaluate(
         }
         membranes = _membranes(labelled, choice.sections)
         show.show("evaluating", 0, 1000)
-        built = {row: _method(row, info, device, show.engine) for row, info in rows.items()}
+        built = {
+            row: make_method(*((NETWORK, str(info.path), device) if info else (row, "", "auto")))
+            for row, info in rows.items()
+        }
         if settings["models"]:
             settings["device"] = device_in_words(device)
-        evaluation = judge(
-            stack, choice.blocks, built, membranes, weights, align=align, report=_reporter(show)
-        )
+        for item in judge(stack, choice.blocks, built, membranes, weights, align=align):
+            if isinstance(item, Evaluating):
+                show.show("evaluating", round(1000 * item.share), 1000)
+            elif isinstance(item, Evaluation):
+                evaluation = item
+            else:
+                show.engine(item)
     result = to_result(evaluation, settings, seed)
     if json_path is not None:
         _write(json_path, json.dumps(result, indent=1, allow_nan=False), overwrite)
@@ -186,12 +191,6 @@ def _rows(methods: str, models: list[str]) -> dict[str, ModelInfo | None]:
                 raise BadInput(f"Two models are called {info.name}; rename one of them.")
             rows[row] = info
     return rows
-
-
-def _method(row: str, model: ModelInfo | None, device: str, report: Report) -> Method:
-    if model is None:
-        return make_method(row, "", "auto", report)
-    return make_method(NETWORK, str(model.path), device, report)
 
 
 def read_labels(path: Path, stack: SliceStack) -> Array:
@@ -235,16 +234,6 @@ def _membranes(labelled: Labelled | None, sections: list[int]) -> Membranes:
     for z in sections:  # trains the segmenter of each half when it is first needed
         labelled.judge(z)
     return labelled
-
-
-def _reporter(show: Bars) -> Callable[[Event | Evaluating], object]:
-    def report(event: Event | Evaluating) -> None:
-        if isinstance(event, Evaluating):
-            show.show("evaluating", round(1000 * event.share), 1000)
-        else:
-            show.engine(event)
-
-    return report
 
 
 def _check_target(path: Path, endings: tuple[str, ...], read: list[Path], overwrite: bool) -> None:

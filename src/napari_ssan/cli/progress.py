@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from napari_ssan.engine.repaired import PatchDone
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.events import Event, Notice
 from napari_ssan.events import Progress as Tile
 
@@ -29,13 +29,13 @@ class Bars:
             self._tasks[what] = self._progress.add_task(what, total=total)
         self._progress.update(self._tasks[what], completed=done, total=total)
 
-    def engine(self, event: Event | PatchDone) -> None:
-        """Show an event of the engine: a bar for tiles, lines for the rest."""
+    def engine(self, event: Event | Patch) -> None:
+        """Show what the engine yields: a bar for tiles, lines for the rest."""
         if isinstance(event, Tile):
             self.show("repairing", event.done, event.total)
         elif isinstance(event, Notice):
             self.say(f"Note: {event}")
-        elif isinstance(event, PatchDone):
+        elif isinstance(event, Patch):
             self.say(str(event))
 
     def say(self, text: str) -> None:

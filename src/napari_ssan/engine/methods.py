@@ -1,24 +1,34 @@
-"""Ways to synthesize a section from its neighbours: the network, and its baselines."""
+"""Ways to synthesize a section from its neighbours: the network, and its baselines.
+
+A method knows tiles on the network's scale, and nothing of stacks, marks or grey values. It
+is immutable: where a GPU's memory is full, work goes on with another one,
+:meth:`Method.smaller`, that shares its weights.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import KW_ONLY, dataclass, replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
+from napari_ssan.engine.device import free_gpu
+from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.engine.warps import Warp, block_flow, unmoved, warp_halfway
 from napari_ssan.errors import BadInput
-from napari_ssan.events import Notice, Report
+from napari_ssan.events import Notice
 from napari_ssan.stack.intensity import Float
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import torch
 
     from napari_ssan.engine.error_network import ErrorEstimator
+    from napari_ssan.network.inference import Runner
     from napari_ssan.network.model_file import ModelInfo
+    from napari_ssan.network.ssan import SSAN
 
 #: Names of the methods, the network first.
 METHODS = ("ssan", "copy", "average", "registered", "ilk", "tvl1")
@@ -30,15 +40,18 @@ VIEWS = (1, 2, 4, 8)
 OVERLAP = 64
 
 
-class Method(Protocol):
+class MemoryFull(Exception):
+    """The tiles do not fit into the GPU's memory; :meth:`Method.smaller` may do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Method(ABC):
     """How tiles are synthesized.
 
     Attributes
     ----------
     name : str
         As in :data:`METHODS`.
-    model : ModelInfo or None
-        The weights, for the network.
     tile, overlap : int
         Size of a tile and what adjacent ones share, in pixels.
     batch : int
@@ -48,46 +61,72 @@ class Method(Protocol):
         method gives them, or their whole distribution.
     views : int
         Mirrored and turned views that are averaged over.
+    model : ModelInfo or None
+        The weights, for the network.
     """
 
     name: str
-    model: ModelInfo | None
+    _: KW_ONLY
     tile: int
     overlap: int
-    batch: int
-    match: str
-    views: int
+    batch: int = 1
+    match: str = "mean"
+    views: int = 1
+    model: ModelInfo | None = None
 
+    @abstractmethod
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
-        """(tiles, height, width) of both neighbours, normalized, to the same of the section."""
-        ...
+        """(tiles, height, width) of both neighbours, normalized, to the same of the section.
 
+        Raises
+        ------
+        MemoryFull
+            If so many tiles do not fit into the GPU's memory.
+        """
+
+    @abstractmethod
     def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
         """As :meth:`synthesize`, and the expected absolute error of each pixel, on that scale."""
-        ...
+
+    def grid(self, shape: tuple[int, int]) -> TileGrid:
+        """Tiles of a section of `shape`, (height, width)."""
+        return TileGrid(shape, self.tile, self.overlap)
+
+    def smaller(self) -> Method:
+        """The same method with half the batch."""
+        return replace(self, batch=max(1, self.batch // 2))
 
 
-class Classical:
-    """Copy, average, and average along a registration or a flow: no weights, no torch."""
+@dataclass(frozen=True)
+class LessMemory(Notice):
+    """The GPU's memory is full: work goes on with another method, which needs less of it."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.model: ModelInfo | None = None
-        self.match, self.views = "mean", 1
-        self.batch = 1
-        # As large as is quick: a flow needs surroundings, and up to here a section is one tile.
-        self.tile, self.overlap = 1024, 128
-        warps: dict[str, Warp] = {
-            "copy": unmoved,
-            "average": unmoved,
-            "registered": partial(warp_halfway, estimate=block_flow),
-            "ilk": partial(warp_halfway, estimate=optical_flow_ilk),
-            "tvl1": partial(warp_halfway, estimate=optical_flow_tvl1),
-        }
-        self._warp = warps[name]
-        self._mix = copy if name == "copy" else average
-        #: What estimates errors; until it is needed there is none, since it brings in torch.
-        self.estimator: ErrorEstimator | None = None
+    method: Method
+
+
+WARPS: dict[str, Warp] = {
+    "copy": unmoved,
+    "average": unmoved,
+    "registered": partial(warp_halfway, estimate=block_flow),
+    "ilk": partial(warp_halfway, estimate=optical_flow_ilk),
+    "tvl1": partial(warp_halfway, estimate=optical_flow_tvl1),
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Classical(Method):
+    """Copy, average, and average along a registration or a flow: no weights, no torch.
+
+    Attributes
+    ----------
+    estimator : ErrorEstimator or None
+        What estimates errors; None for the usual one, which brings in torch when it is needed.
+    """
+
+    # As large as is quick: a flow needs surroundings, and up to here a section is one tile.
+    tile: int = 1024
+    overlap: int = 128
+    estimator: ErrorEstimator | None = None
 
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
         """See :meth:`Method.synthesize`."""
@@ -97,7 +136,6 @@ class Classical:
         """See :meth:`Method.with_error`."""
         import torch
 
-        from napari_ssan.engine.error_network import ErrorEstimator
         from napari_ssan.network.ssan import Synthesis
 
         warp0, warp1 = self._warps(previous, following, position)
@@ -105,133 +143,100 @@ class Classical:
         mask = self._mix(np.ones_like(image), np.zeros_like(image), position)
         tiles = (previous, following, image, warp0, warp1, mask)
         first, second, *made = (torch.from_numpy(tile).unsqueeze(1) for tile in tiles)
-        if self.estimator is None:
-            self.estimator = ErrorEstimator(torch.device("cpu"))
-        error = self.estimator(first, second, Synthesis(*made))
-        return image, error[:, 0].numpy()
+        estimator = self.estimator or _estimator_on_cpu()
+        return image, estimator(first, second, Synthesis(*made))[:, 0].numpy()
+
+    def grid(self, shape: tuple[int, int]) -> TileGrid:
+        """Tiles no larger than the section; only a network's attention needs its whole tile."""
+        side = max(min(self.tile, max(shape)), 2 * self.overlap)
+        return TileGrid(shape, side, self.overlap)
+
+    def _mix(self, previous: Float, following: Float, position: float) -> Float:
+        return (copy if self.name == "copy" else average)(previous, following, position)
 
     def _warps(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
-        pairs = zip(previous, following, strict=True)
-        warp0, warp1 = zip(*(self._warp(a, b, position) for a, b in pairs), strict=True)
+        warp, pairs = WARPS[self.name], zip(previous, following, strict=True)
+        warp0, warp1 = zip(*(warp(a, b, position) for a, b in pairs), strict=True)
         return np.stack(warp0), np.stack(warp1)
 
 
-class Network:
-    """SSAN, on the device that was asked for.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Network(Method):
+    """SSAN on a device.
 
-    When a GPU's memory does not suffice, the batch is halved, and at last the
-    CPU takes over; either is reported.
-
-    Parameters
+    Attributes
     ----------
-    model : str
-        Name of a bundled model, or path of one.
-    device : str
-        ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-    report : callable
-        Where notices go.
-    views : int, optional
-        One of :data:`VIEWS`, see :class:`~napari_ssan.network.inference.Runner`;
-        default is what the model's card says.
-
-    Raises
-    ------
-    BadInput
-        If the model or the device is not to be had.
+    network : SSAN
+        The weights, as they were loaded.
+    runner, estimator : Runner, ErrorEstimator
+        Network and estimate of errors on the device.
     """
 
-    def __init__(self, model: str, device: str, report: Report, views: int | None = None) -> None:
+    network: SSAN
+    runner: Runner
+    estimator: ErrorEstimator
+
+    @classmethod
+    def load(
+        cls, model: str, device: str, match: str = "auto", views: int | None = None
+    ) -> Network:
+        """Load the network; parameters and errors are those of :func:`make_method`."""
         from napari_ssan.network.device import choose_device
         from napari_ssan.network.model_file import load_model
 
-        self.name = "ssan"
-        self._device = choose_device(device)
+        where = choose_device(device)
         loaded = load_model(model)
-        self._network = loaded.network
-        self._report = report
-        self.model: ModelInfo | None = loaded.info
-        self.tile = loaded.tile
-        self.overlap = min(OVERLAP, self.tile // 2)
-        self.match = str(loaded.info.card.get("match", "mean"))
-        self.views = views or views_of(loaded.info)
-        # As much work at a time with many views as with one: a cancel waits for it.
-        self.batch = max(1, 8 // self.views) if self._device.type != "cpu" else 1
-        self._start()
-
-    def _start(self) -> None:
-        from napari_ssan.engine.error_network import ErrorEstimator
-        from napari_ssan.network.inference import Runner
-
-        self._runner = Runner(self._network, self._device, views=self.views)
-        self.estimator = ErrorEstimator(self._device)
+        views = views or views_of(loaded.info)
+        return cls(
+            "ssan",
+            tile=loaded.tile,
+            overlap=min(OVERLAP, loaded.tile // 2),
+            # As much work at a time with many views as with one: a cancel waits for it.
+            batch=max(1, 8 // views) if where.type != "cpu" else 1,
+            match=str(loaded.info.card.get("match", "mean")) if match == "auto" else match,
+            views=views,
+            model=loaded.info,
+            network=loaded.network,
+            **_on_device(loaded.network, where, views),
+        )
 
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
         """See :meth:`Method.synthesize`."""
-
-        def image(first: Tensor, second: Tensor, places: Tensor) -> tuple[Tensor, ...]:
-            return (self._runner.synthesize(first, second, places),)
-
-        return self._run(image, previous, following, position)[0]
+        return self._run(previous, following, position, with_error=False)[0]
 
     def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
         """See :meth:`Method.with_error`."""
-
-        def both(first: Tensor, second: Tensor, places: Tensor) -> tuple[Tensor, ...]:
-            made = self._runner.synthesis(first, second, places)
-            return made.image, self.estimator(first, second, made)
-
-        image, error = self._run(both, previous, following, position)
+        image, error = self._run(previous, following, position, with_error=True)
         return image, error
 
-    def _run(
-        self,
-        work: Callable[..., tuple[Tensor, ...]],
-        previous: Float,
-        following: Float,
-        position: float,
-    ) -> list[Float]:
-        """Do work on the device, as many tiles at a time as it holds."""
+    def smaller(self) -> Method:
+        """The same network with half the batch; on the CPU if that is a single tile."""
         import torch
 
-        done: list[list[Float]] = []
-        start = 0
-        while start < len(previous):
-            part = slice(start, start + self.batch)
-            try:
-                first, second = (
-                    torch.from_numpy(x[part]).unsqueeze(1).to(self._device)
-                    for x in (previous, following)
-                )
-                made = work(first, second, first.new_full((len(first),), position))
-                done.append([one[:, 0].float().cpu().numpy() for one in made])
-            except torch.cuda.OutOfMemoryError:
-                self._shrink()
-                continue
-            start = part.stop
-        return [np.concatenate(parts) for parts in zip(*done, strict=True)]
-
-    def _shrink(self) -> None:
-        import torch
-
+        free_gpu()
         if self.batch > 1:
-            self.batch //= 2
-            self._report(
-                Notice(f"The GPU's memory is full: going on with {self.batch} tiles at a time.")
+            return super().smaller()
+        return replace(self, **_on_device(self.network, torch.device("cpu"), self.views))
+
+    def _run(
+        self, previous: Float, following: Float, position: float, *, with_error: bool
+    ) -> list[Float]:
+        import torch
+
+        try:
+            first, second = (
+                torch.from_numpy(x).unsqueeze(1).to(self.runner.device)
+                for x in (previous, following)
             )
-        else:
-            self._device = torch.device("cpu")
-            self._report(Notice("The GPU's memory is full even for one tile: going on on the CPU."))
-            self._start()
-        torch.cuda.empty_cache()
+            made = self.runner.synthesis(first, second, first.new_full((len(first),), position))
+            parts = [made.image, *([self.estimator(first, second, made)] if with_error else [])]
+            return [part[:, 0].float().cpu().numpy() for part in parts]
+        except torch.cuda.OutOfMemoryError:
+            raise MemoryFull from None
 
 
 def make_method(
-    name: str,
-    model: str,
-    device: str,
-    report: Report,
-    match: str = "auto",
-    views: int | None = None,
+    name: str, model: str, device: str, match: str = "auto", views: int | None = None
 ) -> Method:
     """A method by its name.
 
@@ -239,14 +244,15 @@ def make_method(
     ----------
     name : str
         One of :data:`METHODS`.
-    model, device : str
-        For the network; see :class:`Network`.
-    report : callable
-        Where notices go.
+    model : str
+        For the network: name of a bundled model, or path of one.
+    device : str
+        For the network: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
     match : {"auto", "mean", "histogram"}
         How grey values are fitted to the neighbours'; ``auto`` is the method's own way.
     views : int, optional
-        One of :data:`VIEWS`, for the network; default is the model's own.
+        One of :data:`VIEWS`, for the network, see
+        :class:`~napari_ssan.network.inference.Runner`; default is what the model's card says.
 
     Raises
     ------
@@ -260,16 +266,12 @@ def make_method(
     if views is not None and views not in VIEWS:
         raise BadInput(f"The network averages over 1, 2, 4 or 8 views, not over {views}.")
     if name == "ssan":
-        method: Method = Network(model, device, report, views)
-    elif views is not None:
+        return Network.load(model, device, match, views)
+    if views is not None:
         raise BadInput(f"The method {name!r} has no views to average over; leave them out.")
-    elif device not in ("auto", "cpu"):
+    if device not in ("auto", "cpu"):
         raise BadInput(f"The method {name!r} runs on the CPU only; leave the device at auto.")
-    else:
-        method = Classical(name)
-    if match != "auto":
-        method.match = match
-    return method
+    return Classical(name, match="mean" if match == "auto" else match)
 
 
 def views_of(info: ModelInfo) -> int:
@@ -286,3 +288,23 @@ def copy(previous: Float, following: Float, position: float) -> Float:
 def average(previous: Float, following: Float, position: float) -> Float:
     """Both sections, weighed by nearness."""
     return (1 - position) * previous + position * following
+
+
+def _on_device(network: SSAN, device: torch.device, views: int) -> dict[str, Any]:
+    """What a network needs to run on a device."""
+    from napari_ssan.engine.error_network import ErrorEstimator
+    from napari_ssan.network.inference import Runner
+
+    return {
+        "runner": Runner(network, device, views=views),
+        "estimator": ErrorEstimator(device),
+    }
+
+
+@cache
+def _estimator_on_cpu() -> ErrorEstimator:
+    import torch
+
+    from napari_ssan.engine.error_network import ErrorEstimator
+
+    return ErrorEstimator(torch.device("cpu"))

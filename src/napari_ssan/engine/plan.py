@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.errors import BadInput
@@ -78,6 +79,11 @@ class Survey:
         if z not in self._intensity:
             self._intensity[z] = measure(self.stack, z, self.defects)
         return self._intensity[z]
+
+    def unmarked(self, z: int, window: Window) -> npt.NDArray[np.bool_]:
+        """Pixels of a section that are not marked, (height, width) of `window`."""
+        marked = self.defects.mask(z, window)
+        return np.ones([p.stop - p.start for p in window], bool) if marked is None else ~marked
 
     def objection(self, z: int, window: Window | None) -> str | None:
         """Why a section cannot serve as a neighbour around `window`; None if it can."""

@@ -1,8 +1,12 @@
-"""The main road: marks in, patches out, section by section and tile by tile."""
+"""The main road: marks in, patches out, section by section and tile by tile.
+
+:func:`patches` yields all there is to tell, each item once: events as work goes on, patches as
+they are finished. Whoever wants to stop stops asking. :func:`repair` is for those who rather
+give a function that is called.
+"""
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,18 +15,16 @@ from typing import Any
 
 import numpy.typing as npt
 
-from napari_ssan.engine.methods import Classical, Method, make_method
-from napari_ssan.engine.plan import Job, Survey, plan
-from napari_ssan.engine.repaired import Patch, PatchDone, RepairedStack, Slot
-from napari_ssan.engine.synthesis import JobSynthesis, with_rim
-from napari_ssan.engine.tiles import TileGrid
+from napari_ssan.engine.inputs import gather, window_of
+from napari_ssan.engine.methods import LessMemory, Method, make_method
+from napari_ssan.engine.plan import Survey, plan
+from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
+from napari_ssan.engine.synthesis import TileDone, synthesize
 from napari_ssan.errors import Cancelled
 from napari_ssan.events import Event, Notice, Progress
 from napari_ssan.stack.alignment import LONGEST_SHIFT, SPLINE
 from napari_ssan.stack.marks import Marks, as_marks
 from napari_ssan.stack.sections import SliceStack
-
-Report = Callable[[Event | PatchDone], object]
 
 
 def repair(
@@ -30,7 +32,7 @@ def repair(
     defects: Marks | Iterable[int] | Mapping[int, npt.NDArray[Any]],
     model: str | Path = "ssan-fidelity",
     device: str = "auto",
-    progress: Report | None = None,
+    progress: Callable[[Event | Patch], object] | None = None,
     cancel: Flag | None = None,
     *,
     method: str = "ssan",
@@ -55,11 +57,11 @@ def repair(
     device : str
         ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
     progress : callable, optional
-        Called with a :class:`~napari_ssan.events.Progress` after every
-        tile, a ``PatchDone`` after every repair, and a ``Notice`` where there is
-        something to know.
+        Called with a :class:`~napari_ssan.events.Progress` after every tile, with each
+        :class:`~napari_ssan.engine.repaired.Patch` once it is part of the result, and with
+        a :class:`~napari_ssan.events.Notice` where there is something to know.
     cancel : threading.Event, optional
-        Set it to stop at the next tile.
+        Set it to stop; it is looked at after every tile.
     method : {"ssan", "copy", "average", "registered", "ilk", "tvl1"}
         The network, or one of the baselines.
     match : {"auto", "mean", "histogram"}
@@ -87,14 +89,17 @@ def repair(
     Cancelled
         If `cancel` was set.
     """
-    report: Report = progress or (lambda event: None)
     source = stack if isinstance(stack, SliceStack) else SliceStack(stack, z_axis)
-    how = make_method(method, str(model), device, report, match, views)
+    marks = as_marks(defects, source.shape[1:])
+    how = make_method(method, str(model), device, match, views)
     repaired = RepairedStack(source)
-    for patch in patches(
-        source, as_marks(defects, source.shape[1:]), how, report, cancel, scratch, with_error=True
-    ):
-        repaired.add(patch)
+    for item in patches(source, marks, how, scratch=scratch, with_error=True):
+        if isinstance(item, Patch):
+            repaired.add(item)
+        if progress is not None:
+            progress(item)
+        if cancel is not None and cancel.is_set() and isinstance(item, Progress):
+            raise Cancelled
     return repaired
 
 
@@ -102,42 +107,62 @@ def patches(
     stack: SliceStack,
     defects: Marks,
     method: Method,
-    report: Report,
-    cancel: Flag | None = None,
-    scratch: Path | None = None,
-    only: Container[Slot] | None = None,
     *,
+    only: Container[Slot] | None = None,
+    scratch: Path | None = None,
     with_error: bool = False,
-) -> Iterator[Patch]:
-    """Synthesize what is marked, one patch after the other.
+) -> Iterator[Event | Patch]:
+    """Synthesize what is marked, one patch after the other; close the generator to cancel.
 
-    Parameters are those of :func:`repair`; every patch is also reported. With
-    `only`, all marks are planned with, but these sections alone are synthesized.
-    With `with_error`, the error of every pixel is estimated, too, except where a
-    single neighbour is copied: then there is nothing to estimate it from.
+    Parameters
+    ----------
+    stack : SliceStack
+        The stack.
+    defects : Marks
+        All marks: none serves as a neighbour.
+    method : Method
+        How to synthesize.
+    only : container of (int, int), optional
+        Sections to synthesize; default is all that is marked.
+    scratch : Path, optional
+        As for :func:`repair`.
+    with_error : bool
+        Whether to estimate the error of every pixel, too, except where a single neighbour
+        is copied: then there is nothing to estimate it from.
+
+    Yields
+    ------
+    Progress
+        After every tile.
+    Notice
+        Where there is something to know; as a
+        :class:`~napari_ssan.engine.methods.LessMemory`, that another method goes on.
+    Patch
+        After the last tile of a section, or of a region.
+
+    Raises
+    ------
+    BadInput
+        If the marks do not fit the stack, or no good section is left.
     """
     # A tile sees so far, and lies so far off where its neighbour has shifted.
     survey = Survey(stack, defects, method.tile + LONGEST_SHIFT + SPLINE)
     jobs, warnings = plan(survey)
     jobs = [job for job in jobs if only is None or job.slot in only]
-    for text in warnings:
-        report(Notice(text))
-    shape = stack.shape[1:]
-    tile = method.tile
-    if isinstance(method, Classical):  # a network's attention sees its whole tile, always
-        tile = max(min(tile, max(shape)), 2 * method.overlap)
-    grid = TileGrid(shape, tile, method.overlap)
-    total = sum(grid.count(with_rim(job.window(shape), shape)) for job in jobs)
-    begin, done = time.monotonic(), itertools.count(1)
+    yield from map(Notice, warnings)
+    grid = method.grid(stack.shape[1:])
+    total = sum(grid.count(window_of(job, grid.shape)) for job in jobs)
+    begin, done = time.monotonic(), 0
     for job in jobs:
-
-        def tick(job: Job = job) -> None:
-            number = next(done)
-            passed = time.monotonic() - begin
-            report(Progress(number, total, job.slot[0], passed / number * (total - number)))
-            if cancel is not None and cancel.is_set():
-                raise Cancelled
-
-        patch = JobSynthesis(survey, job, method, grid, tick, scratch, with_error).run()
-        report(PatchDone(patch))
-        yield patch
+        inputs = gather(survey, job, grid, scratch)
+        steps = synthesize(inputs, method, with_error=with_error, scratch=scratch)
+        del inputs  # two jobs' inputs at a time may be too large for a disk
+        for item in steps:
+            if isinstance(item, TileDone):
+                done += 1
+                left = (time.monotonic() - begin) / done * (total - done)
+                yield Progress(done, total, job.slot[0], left)
+                continue
+            if isinstance(item, LessMemory):
+                method = item.method
+            yield item

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,12 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
-from napari_ssan.engine.stored import LARGEST_ARRAY, StoredArray
-from napari_ssan.errors import BadInput
+from napari_ssan.engine.stored import StoredArray
+from napari_ssan.stack.lazy import LazyVolume, extent
 from napari_ssan.stack.sections import Array, SliceStack, Window
-
-#: Fills (sections, height, width) of sections of the repaired stack within a window.
-Block = Callable[[range, Window, Array], None]
 
 #: Place of a section: (z, 0) is section z of the source, (z, k) the k-th inserted after it.
 Slot = tuple[int, int]
@@ -52,8 +48,14 @@ class Patch:
     record: SyntheticSection
     error: Array | StoredArray | None = None
 
-    def lay(self, onto: Array, window: Window, what: Array | StoredArray | None = None) -> None:
-        """Lay the patch, or `what` in its stead, over the part of a section in `window`."""
+    def __str__(self) -> str:
+        if self.slot[1]:
+            origin = " and ".join(str(z) for z in self.record.neighbours)
+            return f"inserted a section after slice {self.record.section}, from {origin}"
+        return f"repaired {self.record}"
+
+    def lay(self, onto: Array, window: Window, what: Array | StoredArray) -> None:
+        """Lay `what`, of the patch's shape, over the part of a section in `window`."""
         rows, columns = window
         target: list[slice] = []
         source: list[slice] = []
@@ -66,7 +68,7 @@ class Patch:
                 return
             target.append(slice((low - part.start) // part.step, None))
             source.append(slice(low - start, high - start, part.step))
-        values = (self.pixels if what is None else what)[tuple(source)]
+        values = what[tuple(source)]
         view = onto[tuple(target)][: values.shape[0], : values.shape[1]]
         if self.mask is None:
             view[...] = values
@@ -74,22 +76,7 @@ class Patch:
             np.copyto(view, values, where=self.mask[tuple(source)])
 
 
-@dataclass(frozen=True)
-class PatchDone:
-    """A section, or a region of one, is synthesized."""
-
-    patch: Patch
-
-    def __str__(self) -> str:
-        record = self.patch.record
-        if self.patch.slot[1]:
-            return f"inserted a section after slice {record.section}, from " + " and ".join(
-                str(z) for z in record.neighbours
-            )
-        return f"repaired {record}"
-
-
-class RepairedStack:
+class RepairedStack(LazyVolume):
     """A volume in the axes and dtype of its source, repaired where there are patches.
 
     Reads like an array: any basic index on all axes, of which only what is
@@ -101,8 +88,12 @@ class RepairedStack:
         The source.
     """
 
+    what = "The repaired stack"
+
     def __init__(self, stack: SliceStack) -> None:
+        super().__init__(stack.source_shape, stack.dtype)
         self.stack = stack
+        self.zyx = stack.z_axis, stack.y_axis, stack.x_axis
         self._patches: dict[Slot, list[Patch]] = {}
 
     def add(self, patch: Patch) -> None:
@@ -132,50 +123,14 @@ class RepairedStack:
         shape[self.stack.z_axis] = len(self.slots)
         return tuple(shape)
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The source's."""
-        dtype: np.dtype[Any] = self.stack.dtype
-        return dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return int(np.prod(self.shape, dtype=object))
-
-    @property
-    def nbytes(self) -> int:
-        """What it would take in memory."""
-        return self.size * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: Any) -> Array:
-        return self.assemble(index, self._block, self.dtype)
-
     def synthetic(self, index: Any) -> npt.NDArray[np.bool_]:
         """Which pixels are synthetic; indexed as the stack itself."""
-        return self.assemble(index, self._synthetic_block, np.dtype(bool))
+        return SyntheticPixels(self)[index].view(bool)
 
     @property
     def expected_error(self) -> ExpectedError:
         """How wrong each pixel is likely to be, read like an array of float32."""
         return ExpectedError(self)
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
-        if self.nbytes > LARGEST_ARRAY:
-            raise BadInput(
-                f"The repaired stack takes {self.nbytes / 2**30:.1f} GiB as an array, more than "
-                "1 GiB: index a part of it, or export it to OME-Zarr or TIFF."
-            )
-        array = self[()]
-        return array if dtype is None else array.astype(dtype, copy=False)
 
     @property
     def provenance(self) -> Provenance:
@@ -193,36 +148,25 @@ class RepairedStack:
         ]
         return Provenance(sections=tuple(sections))
 
-    def assemble(self, index: Any, block: Block, dtype: np.dtype[Any]) -> Array:
-        """Resolve a basic index, have the block that it spans filled, and bring it in order."""
-        spans, flips, drops = _resolve(index, self.shape)
-        stack = self.stack
-        window = spans[stack.y_axis], spans[stack.x_axis]
-        sections = range(len(self.slots))[spans[stack.z_axis]]
-        lengths = [len(range(n)[span]) for n, span in zip(self.shape, spans, strict=True)]
-        zyx = stack.z_axis, stack.y_axis, stack.x_axis
-        out = np.empty(lengths, dtype)
-        view = np.moveaxis(out, zyx, (-3, -2, -1)) if out.size else out
-        if out.size:
-            view = view.reshape(view.shape[-3:]) if out.ndim == 3 else view[(0,) * (out.ndim - 3)]
-            block(sections, window, view)
-        ordered = out[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-        return ordered[tuple(0 if drop else slice(None) for drop in drops)]
-
-    def _block(self, sections: range, window: Window, out: Array) -> None:
+    def _read(self, sections: range, window: Window) -> Array:
+        out = np.empty(extent(sections, window), self.dtype)
         for span, start in self._runs(sections):
-            out[start : start + len(range(len(self.stack))[span])] = self.stack.read_block(
-                span, window
-            )
-        for number, z in enumerate(sections):
-            for patch in self._patches.get(self.slots[z], []):
-                patch.lay(out[number], window)
+            block = self.stack.read_block(span, window)
+            out[start : start + len(block)] = block
+        self.lay(sections, window, out, lambda patch: patch.pixels)
+        return out
 
-    def _synthetic_block(self, sections: range, window: Window, out: Array) -> None:
-        out[...] = False
+    def lay(
+        self,
+        sections: range,
+        window: Window,
+        onto: Array,
+        what: Callable[[Patch], Array | StoredArray],
+    ) -> None:
+        """Lay something of every patch over sections of the repaired stack, within a window."""
         for number, z in enumerate(sections):
             for patch in self._patches.get(self.slots[z], []):
-                patch.lay(out[number], window, np.broadcast_to(True, patch.pixels.shape))
+                patch.lay(onto[number], window, what(patch))
 
     def _runs(self, sections: range) -> Iterator[tuple[slice, int]]:
         """Evenly spaced source sections that can be read at once, and where they go."""
@@ -250,11 +194,10 @@ class RepairedStack:
         )
 
 
-class ExpectedError:
-    """Expected absolute error of every pixel of a repaired stack.
+class PixelFacts(LazyVolume):
+    """What there is to know of every pixel of a repaired stack; 0 where it is real.
 
-    In grey values of the stack, float32: 0 where a pixel is real, NaN where it
-    is synthetic and nothing is known. Indexed as the repaired stack itself.
+    Indexed as the repaired stack itself.
 
     Parameters
     ----------
@@ -262,79 +205,43 @@ class ExpectedError:
         What is laid over it later is seen, too.
     """
 
-    dtype = np.dtype(np.float32)
+    #: Dtype, and the value of a synthetic pixel of which nothing else is known.
+    kind: npt.DTypeLike
+    value: float
 
     def __init__(self, repaired: RepairedStack) -> None:
-        self.repaired = repaired
+        super().__init__((), np.dtype(self.kind))
+        self.repaired, self.zyx = repaired, repaired.zyx
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The repaired stack's."""
         return self.repaired.shape
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.repaired.ndim
+    def _read(self, sections: range, window: Window) -> Array:
+        out = self._before(sections, window)
+        self.repaired.lay(sections, window, out, self._of)
+        return out
 
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return self.repaired.size
+    def _before(self, sections: range, window: Window) -> Array:
+        """What is there without any patch."""
+        return np.zeros(extent(sections, window), self.dtype)
 
-    @property
-    def nbytes(self) -> int:
-        """What it would take in memory."""
-        return self.size * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return len(self.repaired)
-
-    def __getitem__(self, index: Any) -> npt.NDArray[np.float32]:
-        return self.repaired.assemble(index, self._block, self.dtype)
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
-        if self.nbytes > LARGEST_ARRAY:
-            raise BadInput(
-                f"The expected error takes {self.nbytes / 2**30:.1f} GiB as an array, more than "
-                "1 GiB: index a part of it, or write it to a file."
-            )
-        array = self[()]
-        return array if dtype is None else array.astype(dtype, copy=False)
-
-    def _block(self, sections: range, window: Window, out: Array) -> None:
-        out[...] = 0
-        for number, z in enumerate(sections):
-            for patch in self.repaired.patches(self.repaired.slots[z]):
-                unknown = np.broadcast_to(np.float32(np.nan), patch.pixels.shape)
-                patch.lay(out[number], window, unknown if patch.error is None else patch.error)
+    def _of(self, patch: Patch) -> Array | StoredArray:
+        """What a patch has to say, in its shape."""
+        return np.broadcast_to(np.asarray(self.value, self.dtype), patch.pixels.shape)
 
 
-def _resolve(index: Any, shape: tuple[int, ...]) -> tuple[list[slice], list[bool], list[bool]]:
-    """A basic index as forward slices, axes to flip, and axes to drop."""
-    parts = list(index) if isinstance(index, tuple) else [index]
-    if Ellipsis in [part if part is Ellipsis else None for part in parts]:
-        at = next(i for i, part in enumerate(parts) if part is Ellipsis)
-        parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
-    parts += [slice(None)] * (len(shape) - len(parts))
-    if len(parts) > len(shape):
-        raise IndexError(f"{len(parts)} indices for {len(shape)} axes")
-    spans, flips, drops = [], [], []
-    for part, length in zip(parts, shape, strict=True):
-        if isinstance(part, slice):
-            positions = range(length)[part]
-            flip = positions.step < 0
-            forward = positions[::-1] if flip else positions
-            spans.append(slice(forward.start, max(forward.stop, forward.start), forward.step))
-        else:
-            try:
-                position = range(length)[operator.index(part)]
-            except TypeError:
-                raise IndexError(
-                    f"only whole numbers and slices index a repaired stack, not {part!r}"
-                ) from None
-            flip = False
-            spans.append(slice(position, position + 1, 1))
-        flips.append(flip)
-        drops.append(not isinstance(part, slice))
-    return spans, flips, drops
+class SyntheticPixels(PixelFacts):
+    """Which pixels are synthetic: 1 where one is, as uint8."""
+
+    kind, value, what = np.uint8, 1, "The mask of synthetic pixels"
+
+
+class ExpectedError(PixelFacts):
+    """Expected absolute error, float32, in grey values; NaN where nothing is known of it."""
+
+    kind, value, what = np.float32, np.nan, "The expected error"
+
+    def _of(self, patch: Patch) -> Array | StoredArray:
+        return super()._of(patch) if patch.error is None else patch.error

@@ -13,8 +13,6 @@ import numpy as np
 from napari_ssan.atomic import atomically, worded
 from napari_ssan.stack.sections import Array
 
-#: Largest volume that is turned into an array at once, in bytes.
-LARGEST_ARRAY = 2**30
 #: Larger buffers go to a file, in bytes.
 LARGEST_BUFFER = 2**28
 

@@ -7,8 +7,9 @@ import numpy.typing as npt
 
 from napari_ssan.evaluation.choose import Block
 from napari_ssan.stack.intensity import to_dtype
+from napari_ssan.stack.lazy import LazySections
 from napari_ssan.stack.registration import HERE, find_placement, read_placed
-from napari_ssan.stack.sections import Array, LazySections, SliceStack, Window
+from napari_ssan.stack.sections import Array, SliceStack, Window
 
 
 def aligned(stack: SliceStack, block: Block, own: int) -> SliceStack:

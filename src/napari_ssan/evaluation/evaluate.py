@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import Event as Flag
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.engine.methods import Method
-from napari_ssan.engine.repaired import PatchDone
+from napari_ssan.engine.methods import LessMemory, Method
 from napari_ssan.evaluation.aligned import aligned
 from napari_ssan.evaluation.choose import Block
 from napari_ssan.evaluation.events import Evaluating
@@ -83,10 +82,11 @@ def evaluate(
     vgg: Path | None = None,
     *,
     align: bool = False,
-    report: Callable[[Event | Evaluating], object] = lambda event: None,
-    cancel: Flag | None = None,
-) -> Evaluation:
+) -> Iterator[Event | Evaluating | Evaluation]:
     """Hide blocks of real sections in turn, synthesize them by each method, and compare.
+
+    ``*_, found = evaluate(...)`` is for those who only want the result; whoever wants to
+    cancel closes the generator.
 
     Parameters
     ----------
@@ -103,15 +103,15 @@ def evaluate(
     align : bool
         Register the neighbours to each hidden section first; see
         :func:`~napari_ssan.evaluation.aligned.aligned`.
-    report : callable
-        Receives a :class:`Evaluating` after every tile, and what the engine has to say.
-    cancel : threading.Event, optional
-        Set it to stop at the next tile.
 
-    Raises
+    Yields
     ------
-    Cancelled
-        If `cancel` was set.
+    Evaluating
+        After every tile.
+    Event
+        What else the engine has to say.
+    Evaluation
+        At the end.
     """
     panel = _Panel(membranes, vgg)
     # What is synthesized at once: a block, or a section that has the neighbours to itself.
@@ -120,26 +120,28 @@ def evaluate(
         for block in blocks
         for judged in ([(z,) for z in block] if align else [block])
     ]
-    clock = _Clock(list(methods), len(rounds), report)
+    clock = _Clock(list(methods), len(rounds))
+    at_work = dict(methods)
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in methods}
     for block, judged in rounds:
         seen = aligned(stack, block, judged[0]) if align else stack
         panel.open(seen, block, judged)
-        for name, method in methods.items():
-            clock.begin(name, judged[0])
-            panel.name = name
-            rows[name] += leave_one_out(
-                seen,
-                [block[0]],
-                method,
-                clock.pass_on,
-                gap=len(block),
-                cancel=cancel,
-                judge=panel.judge,
-                only=judged,
-            )
-            clock.end()
-    return Evaluation(blocks, rows, panel.real, panel.crops)
+        for name in methods:
+            yield clock.begin(name, judged[0])
+            judge = partial(panel.judge, name)
+            for item in leave_one_out(
+                seen, [block[0]], at_work[name], gap=len(block), judge=judge, only=judged
+            ):
+                if isinstance(item, dict):
+                    rows[name].append(item)
+                elif isinstance(item, Progress):
+                    yield clock.show(item.done / item.total)
+                else:
+                    if isinstance(item, LessMemory):
+                        at_work[name] = item.method
+                    yield item
+            yield clock.end()
+    yield Evaluation(blocks, rows, panel.real, panel.crops)
 
 
 class _Panel:
@@ -147,7 +149,6 @@ class _Panel:
 
     def __init__(self, membranes: Membranes | None, vgg: Path | None) -> None:
         self.membranes, self.vgg = membranes, vgg
-        self.name = ""
         self.real: list[dict[str, Any]] = []
         self.crops: dict[int, dict[str, Array]] = {}
         self._truth: dict[int, Mask] = {}
@@ -167,9 +168,9 @@ class _Panel:
                 self._truth[z] = self.membranes.truth(z, real)
             self.real.append(self._use(z, real))
 
-    def judge(self, z: int, real: Array, made: Array) -> dict[str, Any]:
-        """All figures of a section."""
-        self.crops[z][self.name] = made[middle(made.shape)].copy()
+    def judge(self, name: str, z: int, real: Array, made: Array) -> dict[str, Any]:
+        """All figures of a section that a method has made."""
+        self.crops[z][name] = made[middle(made.shape)].copy()
         distance = None if self.vgg is None else gram_distance(real, made, self.vgg)
         return compare(z, real, made) | {"gram": distance} | self._use(z, made)
 
@@ -183,37 +184,27 @@ class _Panel:
 class _Clock:
     """How far an evaluation is, by the time that each method was seen to take."""
 
-    def __init__(
-        self, names: list[str], blocks: int, report: Callable[[Event | Evaluating], object]
-    ) -> None:
-        self._report = report
+    def __init__(self, names: list[str], blocks: int) -> None:
         self._left = dict.fromkeys(names, blocks)
         self._taken: dict[str, list[float]] = {name: [] for name in names}
         self._start = self._begin = time.monotonic()
         self._name, self._section, self._share = "", 0, 0.0
 
-    def begin(self, name: str, section: int) -> None:
-        """A method begins with a block."""
+    def begin(self, name: str, section: int) -> Evaluating:
+        """Note that a method begins with a block."""
         self._name, self._section = name, section
         self._begin = time.monotonic()
-        self._tell(0.0)
+        return self.show(0.0)
 
-    def end(self) -> None:
-        """It is done with it."""
+    def end(self) -> Evaluating:
+        """Note that it is done with it."""
         self._taken[self._name].append(time.monotonic() - self._begin)
         self._left[self._name] -= 1
         self._name = ""
-        self._tell(0.0)
+        return self.show(0.0)
 
-    def pass_on(self, event: Event | PatchDone) -> None:
-        """What the engine says, but for what only a repair has to say."""
-        if isinstance(event, Progress):
-            self._tell(event.done / event.total)
-        elif not isinstance(event, PatchDone):
-            self._report(event)
-
-    def _tell(self, done: float) -> None:
-        """Report, with the present block so far `done`, 0 to 1."""
+    def show(self, done: float) -> Evaluating:
+        """How far it is, with the present block so far `done`, 0 to 1."""
         now = time.monotonic()
         means = {name: float(np.mean(each)) for name, each in self._taken.items() if each}
         if self._name and self._name not in means and done:
@@ -225,7 +216,7 @@ class _Clock:
             left -= means.get(self._name, 0.0) * done
             passed = now - self._start
             self._share = max(self._share, passed / (passed + left) if passed else 0.0)
-        self._report(Evaluating(self._share, self._section, self._name, left))
+        return Evaluating(self._share, self._section, self._name, left)
 
 
 def middle(shape: tuple[int, int]) -> Window:

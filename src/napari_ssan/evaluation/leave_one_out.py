@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Iterable, Iterator
-from threading import Event as Flag
 from typing import Any
 
-from napari_ssan.engine.methods import Method
-from napari_ssan.engine.repair import Report, patches
+from napari_ssan.engine.methods import LessMemory, Method
+from napari_ssan.engine.repair import patches
+from napari_ssan.engine.repaired import Patch
+from napari_ssan.events import Event
 from napari_ssan.metrics.fidelity import interpolation_error, psnr, ssim
 from napari_ssan.metrics.texture import (
     band_ratios,
@@ -47,13 +48,11 @@ def leave_one_out(
     stack: SliceStack,
     sections: Iterable[int],
     method: Method,
-    report: Report = lambda event: None,
     *,
     gap: int = 1,
-    cancel: Flag | None = None,
     judge: Judge = compare,
     only: Container[int] | None = None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Event | dict[str, Any]]:
     """Judge a method on whole sections, each hidden in turn.
 
     Parameters
@@ -64,13 +63,9 @@ def leave_one_out(
         Those to hide; each needs a good section on either side.
     method : Method
         How to synthesize them, by the same road as a repair.
-    report : callable
-        Events of the repairs.
     gap : int
         Each of `sections` is the first of so many adjacent ones that are hidden
         together, and every one of them is judged at its position.
-    cancel : threading.Event, optional
-        Set it to stop at the next tile.
     judge : callable
         What to measure.
     only : container of int, optional
@@ -78,19 +73,23 @@ def leave_one_out(
 
     Yields
     ------
+    Event
+        What :func:`~napari_ssan.engine.repair.patches` has to say.
     dict
         ``section``, what `judge` measures, and ``seconds`` of the synthesis.
-
-    Raises
-    ------
-    Cancelled
-        If `cancel` was set.
     """
     for first in sections:
         begin = time.perf_counter()
         hidden = Marks(set(range(first, first + gap)))
         wanted = {(z, 0) for z in hidden.whole if only is None or z in only}
-        made = list(patches(stack, hidden, method, report, cancel, only=wanted))
+        made: list[Patch] = []
+        for item in patches(stack, hidden, method, only=wanted):
+            if isinstance(item, Patch):
+                made.append(item)
+                continue
+            if isinstance(item, LessMemory):
+                method = item.method
+            yield item
         seconds = (time.perf_counter() - begin) / len(made)
         for patch in made:
             z = patch.slot[0]

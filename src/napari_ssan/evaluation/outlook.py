@@ -11,15 +11,17 @@ import numpy as np
 
 from napari_ssan.engine.device import device_in_words, free_gpu
 from napari_ssan.engine.methods import make_method
+from napari_ssan.errors import Cancelled
 from napari_ssan.evaluation.choose import Chooser
 from napari_ssan.evaluation.evaluate import Evaluation, evaluate
 from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.summary import words
 from napari_ssan.events import Event, RunsOn, Stage
 from napari_ssan.stack.alignment import field_of
+from napari_ssan.stack.lazy import LazySections
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import Array, LazySections, SliceStack, Window
+from napari_ssan.stack.sections import Array, SliceStack, Window
 
 #: Slices that are judged, at most.
 SLICES = 3
@@ -90,7 +92,7 @@ class Place:
         report : callable
             Receives a :class:`Evaluating` after every tile, and what else goes on.
         cancel : threading.Event
-            Set it to stop at the next tile.
+            Set it to stop; it is looked at after every tile.
         method, model, device : str
             As for :func:`napari_ssan.repair`.
 
@@ -112,12 +114,18 @@ class Place:
                 report(RunsOn(device_in_words(device)))
             rival = "copy" if method == "average" else "average"
             methods = {
-                method: make_method(method, model, device, report),
-                rival: make_method(rival, "", "auto", report),
+                method: make_method(method, model, device),
+                rival: make_method(rival, "", "auto"),
             }
             # Neighbours of a region are registered to the slice that holds it.
             align = self.near in self.defects.regions
-            found = evaluate(stack, blocks, methods, align=align, report=report, cancel=cancel)
+            for item in evaluate(stack, blocks, methods, align=align):
+                if isinstance(item, Evaluation):
+                    found = item
+                    continue
+                report(item)
+                if cancel.is_set():
+                    raise Cancelled
             return _say(found, method, rival)
         finally:
             free_gpu()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_ssan.engine.repaired import ExpectedError, RepairedStack
+from napari_ssan.engine.repaired import PixelFacts, RepairedStack
 from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.open import open_stack
@@ -26,7 +26,7 @@ def layer_calibration(data: Any, meta: dict[str, Any]) -> Calibration:
     """
     ndim = len(data.shape)
     z_axis: int | None = None
-    if isinstance(data, ExpectedError):
+    if isinstance(data, PixelFacts):
         data = data.repaired
     if isinstance(data, RepairedStack):
         z_axis = data.stack.z_axis

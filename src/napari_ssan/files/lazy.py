@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.errors import BadInput
+from napari_ssan.stack.lazy import LazyPixels
 from napari_ssan.stack.sections import Array, ArrayLike
 
 
-class LazyArray:
+class LazyArray(LazyPixels):
     """An array in a file: native byte order, and a clear word when reading fails.
 
     Parameters
@@ -31,38 +30,19 @@ class LazyArray:
     def __init__(
         self, source: ArrayLike, name: str, close: Callable[[], object] | None = None
     ) -> None:
+        super().__init__(tuple(map(int, source.shape)), np.dtype(source.dtype).newbyteorder("="))
         self._source = source
         self._name = name
         self.close = weakref.finalize(self, close or _nothing)
-        self.shape = tuple(int(n) for n in source.shape)
-        self.dtype: np.dtype[Any] = np.dtype(source.dtype).newbyteorder("=")
 
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return math.prod(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        """What it would take in memory."""
-        return self.size * int(self.dtype.itemsize)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, index: Any) -> Array:
-        with reading(self._name, _place(index, self.shape)):
+    def part(self, spans: tuple[slice, ...]) -> Array:
+        """See :meth:`~napari_ssan.stack.lazy.LazyPixels.part`."""
+        with reading(self._name, _place(spans, self.shape)):
             # a copy: a view of a mapped file would be read-only and keep the file open
-            return np.array(self._source[index], dtype=self.dtype)
+            return np.array(self._source[spans], dtype=self.dtype)
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
-        array = self[(slice(None),) * self.ndim]
-        return array if dtype is None else array.astype(dtype, copy=False)
+        return np.asarray(self[...], dtype)  # of any size: whoever opens a file knows it
 
 
 @contextlib.contextmanager
@@ -78,14 +58,13 @@ def reading(name: str, place: str = "to the end") -> Iterator[None]:
         ) from error
 
 
-def _place(index: Any, shape: tuple[int, ...]) -> str:
-    """Name the slice that an index asks for, if it is a single one of a stack (..., y, x)."""
-    parts = index if isinstance(index, tuple) else (index,)
+def _place(spans: tuple[slice, ...], shape: tuple[int, ...]) -> str:
+    """Name the slice that is asked for, if it is a single one of a stack (..., y, x)."""
     long = [axis for axis, length in enumerate(shape[:-2]) if length > 1]
-    if len(long) == 1 and long[0] < len(parts) and not any(part is Ellipsis for part in parts):
-        asked = np.arange(shape[long[0]])[parts[long[0]]]
-        if asked.size == 1:
-            return f"at slice {asked.item()}"
+    if len(long) == 1:
+        asked = range(shape[long[0]])[spans[long[0]]]
+        if len(asked) == 1:
+            return f"at slice {asked[0]}"
     return "to the end"
 
 

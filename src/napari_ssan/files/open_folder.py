@@ -20,7 +20,8 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.lazy import LazyArray, reading
 from napari_ssan.files.open_tiff import open_tiff
-from napari_ssan.stack.sections import Array
+from napari_ssan.stack.lazy import LazyVolume
+from napari_ssan.stack.sections import Array, Window
 
 TIFFS = (".tif", ".tiff")
 _PNG_HEADER = struct.Struct(">8s4x4sIIBB")
@@ -108,27 +109,16 @@ def read_image(file: Path) -> Array:
         return pixels
 
 
-class _Files:
+class _Files(LazyVolume):
     """Files as one volume, (z, y, x); the last section that was read is kept."""
 
     def __init__(self, files: list[Path], shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
-        self.shape = (len(files), *shape)
-        self.dtype = dtype
+        super().__init__((len(files), *shape), dtype)
         # windows of a section are asked for one after the other: decode it once
-        self._read = lru_cache(maxsize=1)(lambda z: read_image(files[z]))
+        self._image = lru_cache(maxsize=1)(lambda z: read_image(files[z]))
 
-    def __getitem__(self, index: Any) -> Array:
-        parts = index if isinstance(index, tuple) else (index,)
-        if Ellipsis in [part if part is Ellipsis else None for part in parts]:
-            at = next(i for i, part in enumerate(parts) if part is Ellipsis)
-            parts = parts[:at] + (slice(None),) * (4 - len(parts)) + parts[at + 1 :]
-        z, window = (parts[0] if parts else slice(None)), parts[1:]
-        if not isinstance(z, slice):
-            return self._read(range(self.shape[0])[z])[window]
-        sections = range(self.shape[0])[z]
-        if not sections:
-            return np.empty(self.shape, self.dtype)[:0][(slice(None), *window)]
-        return np.stack([self._read(k)[window] for k in sections])
+    def _read(self, sections: range, window: Window) -> Array:
+        return np.stack([self._image(z)[window] for z in sections])
 
 
 def _look_png(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:

@@ -12,13 +12,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_ssan.engine.provenance import Provenance
-from napari_ssan.engine.repaired import RepairedStack
+from napari_ssan.engine.repaired import (
+    ExpectedError,
+    PixelFacts,
+    RepairedStack,
+    SyntheticPixels,
+)
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files.calibration import Calibration, TiffTraits
 from napari_ssan.files.open import StackFile
@@ -33,6 +36,7 @@ from napari_ssan.files.output import (
 from napari_ssan.files.provenance_io import merged
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
 from napari_ssan.files.write_zarr import check_zarr, write_zarr
+from napari_ssan.stack.lazy import LazyPixels, contiguous
 from napari_ssan.stack.marks import MALFORMED, Marks
 from napari_ssan.stack.region import region_from_entry
 from napari_ssan.stack.sections import DTYPES, Array, ArrayLike, Window
@@ -159,57 +163,20 @@ def save_stack(
     return [target for target, *_ in outputs]
 
 
-class SyntheticMask:
-    """Which pixels are synthetic, as an image: 255 where they are, else 0.
+class _WithEarlier(PixelFacts):
+    """Facts of pixels to which those in the source's own record are added.
 
     Parameters
     ----------
     repaired : RepairedStack
     provenance : Provenance or None
-        What was synthetic before this repair counts, too. Of a region whose pixels it does
-        not tell, the whole section counts: they are among them.
+        What was synthetic before this repair; of that nothing else is known. Of a region whose
+        pixels it does not tell, the whole section counts: they are among them.
     """
 
-    dtype = np.dtype(np.uint8)
-
     def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
-        self._repaired = repaired
-        self.shape = repaired.shape
-        self._earlier = _Earlier(repaired, provenance)
-
-    def __getitem__(self, index: Any) -> Array:
-        synthetic = self._repaired.synthetic(index) | self._earlier[index]
-        return np.where(synthetic, np.uint8(255), np.uint8(0))
-
-
-class ErrorMap:
-    """Expected absolute error of every pixel, as an image in float32.
-
-    Parameters
-    ----------
-    repaired : RepairedStack
-    provenance : Provenance or None
-        Of what was synthetic before this repair nothing is known: NaN. So it is of a whole
-        section with a region whose pixels it does not tell.
-    """
-
-    dtype = np.dtype(np.float32)
-
-    def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
-        self._repaired = repaired
-        self.shape = repaired.shape
-        self._earlier = _Earlier(repaired, provenance)
-
-    def __getitem__(self, index: Any) -> Array:
-        earlier = self._earlier[index] & ~self._repaired.synthetic(index)
-        return np.where(earlier, np.float32(np.nan), self._repaired.expected_error[index])
-
-
-class _Earlier:
-    """Which pixels a stack's own record calls synthetic; indexed like the repaired stack."""
-
-    def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
-        self._repaired, self._marks = repaired, Marks()
+        super().__init__(repaired)
+        self._earlier = Marks()
         _, height, width = repaired.stack.shape
         now = repaired.provenance.sections
         for record in provenance.sections if provenance else ():
@@ -217,35 +184,44 @@ class _Earlier:
                 continue
             try:
                 if record.kind != "region" or record.region is None:
-                    self._marks.whole.add(record.section)
+                    self._earlier.whole.add(record.section)
                 else:
                     region = region_from_entry(record.region, (height, width))
-                    self._marks.add_region(record.section, region)
+                    self._earlier.add_region(record.section, region)
             except (*MALFORMED, BadInput):
-                self._marks.whole.add(record.section)
+                self._earlier.whole.add(record.section)
 
-    def __getitem__(self, index: Any) -> npt.NDArray[np.bool_]:
-        return self._repaired.assemble(index, self._block, np.dtype(bool))
+    def _before(self, sections: range, window: Window) -> Array:
+        out = super()._before(sections, window)
+        bounds, steps = contiguous(window)
+        for pixels, z in zip(out, sections, strict=True):
+            mask = self._earlier.mask(z, bounds)
+            if mask is not None:
+                pixels[mask[steps]] = self.value
+        return out
 
-    def _block(self, sections: range, window: Window, out: Array) -> None:
-        bounds = slice(window[0].start, window[0].stop), slice(window[1].start, window[1].stop)
-        steps = slice(None, None, window[0].step), slice(None, None, window[1].step)
-        for place, z in zip(out, sections, strict=True):
-            mask = self._marks.mask(z, bounds)
-            place[...] = False if mask is None else mask[steps]
+
+class SyntheticMask(_WithEarlier, SyntheticPixels):
+    """Which pixels are synthetic, as an image: 255 where they are, else 0."""
+
+    value = 255
 
 
-class _Source:
+class ErrorMap(_WithEarlier, ExpectedError):
+    """Expected absolute error of every pixel, as an image in float32."""
+
+
+class _Source(LazyPixels):
     """The stack to write; when it cannot be read, that is said of it and not of the output."""
 
     def __init__(self, data: ArrayLike) -> None:
+        super().__init__(tuple(data.shape), np.dtype(data.dtype))
         self._data = data
-        self.shape = tuple(data.shape)
-        self.dtype = np.dtype(data.dtype)
 
-    def __getitem__(self, index: Any) -> Array:
+    def part(self, spans: tuple[slice, ...]) -> Array:
+        """See :meth:`~napari_ssan.stack.lazy.LazyPixels.part`."""
         try:
-            return np.asarray(self._data[index])
+            return np.asarray(self._data[spans])
         except OSError as error:
             raise BadInput(f"The input cannot be read: {error.strerror or error}.") from error
 

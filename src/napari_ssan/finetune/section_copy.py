@@ -6,16 +6,16 @@ import errno
 import shutil
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any
 
 import numpy as np
 
 from napari_ssan.atomic import atomically
 from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.stack.lazy import LazyVolume, extent
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import Array
+from napari_ssan.stack.sections import Array, Window
 from napari_ssan.stack.source import Source
 from napari_ssan.training.events import Preparing, Report
 
@@ -23,7 +23,7 @@ from napari_ssan.training.events import Preparing, Report
 MARGIN = 2**27
 
 
-class SectionCopy:
+class SectionCopy(LazyVolume):
     """Sections in a file, under the numbers that they have in their stack.
 
     An array of (sections, height, width). It holds neither memory nor a file
@@ -41,16 +41,14 @@ class SectionCopy:
 
     def __init__(self, path: Path, start: int, count: int) -> None:
         self._stored, self._start = StoredArray(path), start
-        self.shape = (count, *self._stored.shape[1:])
-        self.dtype = self._stored.dtype
+        super().__init__((count, *self._stored.shape[1:]), self._stored.dtype)
 
-    def __getitem__(self, index: Any, /) -> Array:
-        z, *window = index
-        inside = z - self._start
-        if 0 <= inside < self._stored.shape[0]:
-            return self._stored[inside, *window]
-        blank: Array = np.zeros(self.shape[1:], self.dtype)[tuple(window)]
-        return blank
+    def _read(self, sections: range, window: Window) -> Array:
+        out = np.zeros(extent(sections, window), self.dtype)
+        for number, z in enumerate(sections):
+            if 0 <= z - self._start < self._stored.shape[0]:
+                out[number] = self._stored[z - self._start, *window]
+        return out
 
 
 def copy_sections(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event as Flag
@@ -10,10 +11,11 @@ from threading import Event as Flag
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from napari_ssan.engine.methods import OVERLAP, make_method
+from napari_ssan.engine.methods import LessMemory, make_method
+from napari_ssan.errors import Cancelled
 from napari_ssan.evaluation.leave_one_out import leave_one_out
 from napari_ssan.evaluation.use import dice, f1
-from napari_ssan.events import Event, Notice, Progress
+from napari_ssan.events import Notice, Progress
 from napari_ssan.finetune.division import Division
 from napari_ssan.finetune.events import FineTuneReport, Judging
 from napari_ssan.metrics.fidelity import DECISIVE, interpolation_error, psnr, ssim
@@ -139,7 +141,7 @@ def judge(
     report : callable
         Receives :class:`Judging`, and notices.
     cancel : threading.Event, optional
-        Set to stop at the next tile.
+        Set it to stop; it is looked at after every tile.
     segmenter : Segmenter, optional
         Finds membranes in real and synthesized sections.
     known : dict of str to Figures, optional
@@ -154,18 +156,10 @@ def judge(
     Cancelled
         If `cancel` was set.
     """
-
-    def note(event: Event) -> None:
-        if isinstance(event, Notice):
-            report(event)
-
     # One view of each is as fair as many, and many times quicker.
-    methods = [
-        make_method("ssan", str(path), device, note, views=1) for path in (base, tuned) if path
-    ]
-    for method in methods:
-        method.tile = methods[0].tile
-        method.overlap = min(OVERLAP, method.tile // 2)
+    methods = [make_method("ssan", str(path), device, views=1) for path in (base, tuned) if path]
+    tile, overlap = methods[0].tile, methods[0].overlap
+    methods = [replace(method, tile=tile, overlap=overlap) for method in methods]
     window = _field(source)
     rows: list[list[Figures]] = [[] for _ in methods]
     known = {} if known is None else known
@@ -174,13 +168,20 @@ def judge(
         stack = SliceStack(np.stack([source.stack.read(at, window) for at in (z - 1, z, z + 1)]))
         truth = segmenter.membranes(stack.read(1)) if segmenter else None
         measure = partial(_measure, segmenter, truth)
-        for which, method in enumerate(methods):
-            key = f"{which}:{z}"
+        for which in range(len(methods)):
+            key, before = f"{which}:{z}", number * len(methods) + which
             if key not in known:
-                tell = partial(_tell, report, number * len(methods) + which, steps)
-                (row,) = leave_one_out(stack, [1], method, tell, cancel=cancel, judge=measure)
-                known[key] = {name: row[name] for name in MEASURED}
-                keep(known)
+                for item in leave_one_out(stack, [1], methods[which], judge=measure):
+                    if isinstance(item, dict):
+                        known[key] = {name: item[name] for name in MEASURED}
+                        keep(known)
+                    elif isinstance(item, LessMemory):
+                        methods[which] = item.method
+                        report(Notice(item.text))
+                    elif isinstance(item, Progress):
+                        report(Judging(before * item.total + item.done, steps * item.total))
+                        if cancel is not None and cancel.is_set():
+                            raise Cancelled
             rows[which].append(known[key])
     means = [_means(each) for each in rows]
     return means[0], means[-1]
@@ -191,11 +192,6 @@ def judged_pixels(division: Division) -> int:
     rows, columns = _field(division.source)
     height, width = rows.stop - rows.start, columns.stop - columns.start
     return len(division.held_out) * int(height) * int(width)
-
-
-def _tell(report: FineTuneReport, done: int, total: int, event: Event) -> None:
-    if isinstance(event, Progress):
-        report(Judging(done * event.total + event.done, total * event.total))
 
 
 def _measure(

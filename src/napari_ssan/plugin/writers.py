@@ -32,12 +32,15 @@ def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """
     from napari_ssan.files import check_output, save_stack
     from napari_ssan.files.layer_calibration import file_record, layer_calibration
+    from napari_ssan.stack.lazy import Guarded
 
     if meta.get("rgb"):
         raise BadInput("This layer is in colour (RGB); convert it to grey, or save it as .png.")
     # napari's pyramids have a dtype, too
     if meta.get("multiscale") or not hasattr(data, "dtype"):
         data = data[0]
+    if isinstance(data, Guarded):
+        data = data.volume
     # napari has asked whether a file that exists may be replaced, but not the one that is shown
     ours = file_record(meta)
     check_output(path, ours.get("files") or ours.get("path"), overwrite=True)

@@ -9,15 +9,15 @@ from threading import Event as Flag
 from napari_ssan.engine.device import device_in_words, free_gpu
 from napari_ssan.engine.methods import make_method
 from napari_ssan.engine.repair import patches
-from napari_ssan.engine.repaired import PatchDone, Slot
+from napari_ssan.engine.repaired import Patch, Slot
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.events import Event, Notice, RunsOn, Stage
+from napari_ssan.events import Event, Notice, Progress, RunsOn, Stage
 from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 
 #: Receives what a job says.
-Tell = Callable[[Event | PatchDone], object]
+Tell = Callable[[Event | Patch], object]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,14 +53,15 @@ class RepairJob:
         device: str = "auto",
         sidecar: Sidecar | None = None,
     ) -> None:
-        """Synthesize; every patch is reported as a ``PatchDone``, kept in the sidecar if it can be.
+        """Synthesize; a patch is reported once its pixels are kept in the sidecar.
 
         Parameters
         ----------
         report : callable
-            Receives the events of the engine, :class:`Stage` and :class:`RunsOn`.
+            Receives what :func:`~napari_ssan.engine.repair.patches` yields, :class:`Stage`
+            and :class:`RunsOn`.
         cancel : threading.Event
-            Set it to stop at the next tile.
+            Set it to stop; it is looked at after every tile.
         method, model, device : str
             As for :func:`napari_ssan.repair`.
         sidecar : Sidecar, optional
@@ -73,25 +74,17 @@ class RepairJob:
         Cancelled
             If `cancel` was set.
         """
-
-        def pass_on(event: Event | PatchDone) -> None:
-            if not isinstance(event, PatchDone):  # reported below, when its pixels are kept
-                report(event)
-
         try:
             if method == "ssan":
                 report(Stage("Loading the network…"))
                 report(RunsOn(device_in_words(device)))
-            how = make_method(method, model, device, report)
+            how = make_method(method, model, device)
             _stop_if(cancel)
             report(Stage("Looking at the neighbours…"))
-            made = patches(
-                self.stack, self.defects, how, pass_on, cancel, None, self.only, with_error=True
-            )
-            for patch in made:
-                if sidecar is not None:
+            for item in patches(self.stack, self.defects, how, only=self.only, with_error=True):
+                if isinstance(item, Patch) and sidecar is not None:
                     try:
-                        patch = sidecar.keep(patch)
+                        item = sidecar.keep(item)
                     except OSError as error:
                         report(
                             Notice(
@@ -100,7 +93,9 @@ class RepairJob:
                             )
                         )
                         sidecar = None
-                report(PatchDone(patch))
+                report(item)
+                if isinstance(item, Progress):
+                    _stop_if(cancel)
         except OSError as error:  # no room for pixels that are too many for memory
             where = f" ({error.filename})" if error.filename else ""
             raise BadInput(

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.sections import Array, SliceStack
+from napari_ssan.stack.lazy import LazyVolume, contiguous
+from napari_ssan.stack.sections import Array, SliceStack, Window
 
 
-class Binned:
+class Binned(LazyVolume):
     """Sections of which n x n pixels are joined into their mean; read lazily.
-
-    An array for a :class:`~napari_ssan.stack.sections.SliceStack`, indexed as that does.
 
     Parameters
     ----------
@@ -36,31 +35,23 @@ class Binned:
                 f"Sections of {height} x {width} pixels cannot be reduced by {factor}; "
                 "choose a smaller whole number."
             )
+        super().__init__((sections, height // factor, width // factor), stack.dtype)
         self.stack, self.factor = stack, factor
-        self.shape = (sections, height // factor, width // factor)
-        self.dtype = stack.dtype
 
-    def __getitem__(self, index: tuple[int | slice, slice, slice]) -> Array:
-        """One section or several, and a window of them."""
-        z, *window = index
-        rows, columns = (
-            self._wider(part, length) for part, length in zip(window, self.shape[1:], strict=True)
+    def _read(self, sections: range, window: Window) -> Array:
+        (rows, columns), steps = contiguous(window)
+        wider = (
+            slice(rows.start * self.factor, rows.stop * self.factor),
+            slice(columns.start * self.factor, columns.stop * self.factor),
         )
-        if isinstance(z, slice):
-            return self._joined(self.stack.read_block(z, (rows, columns)))
-        return self._joined(self.stack.read(z, (rows, columns)))
-
-    def _wider(self, part: slice, length: int) -> slice:
-        start, stop, step = part.indices(length)
-        if step != 1:
-            raise NotImplementedError("binned sections are read without gaps")
-        return slice(start * self.factor, stop * self.factor)
+        chosen = slice(sections.start, sections.stop, sections.step)
+        return self._joined(self.stack.read_block(chosen, wider))[:, *steps]
 
     def _joined(self, pixels: Array) -> Array:
-        *sections, height, width = pixels.shape
+        sections, height, width = pixels.shape
         n = self.factor
-        blocks = pixels.reshape(*sections, height // n, n, width // n, n)
-        means: Any = blocks.mean(axis=(-3, -1), dtype=np.float64)
+        blocks = pixels.reshape(sections, height // n, n, width // n, n)
+        means: Any = blocks.mean(axis=(2, 4), dtype=np.float64)
         if np.issubdtype(self.dtype, np.integer):
             means = np.rint(means)
         joined: Array = means.astype(self.dtype)

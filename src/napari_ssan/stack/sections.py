@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -111,36 +111,6 @@ class SliceStack:
         for top in range(0, height, step):
             rows = slice(top, min(top + step, height))
             yield rows, self.read(z, (rows, columns))
-
-
-class LazySections:
-    """Sections that are made when they are read, as an array of (sections, height, width).
-
-    Parameters
-    ----------
-    shape : (int, int, int)
-        Sections, height and width.
-    dtype : dtype
-        Of the pixels.
-    read : callable
-        From a section and a window to its pixels.
-    """
-
-    def __init__(
-        self,
-        shape: tuple[int, int, int],
-        dtype: np.dtype[Any],
-        read: Callable[[int, Window], Array],
-    ) -> None:
-        self.shape, self.dtype, self._read = shape, dtype, read
-
-    def __getitem__(self, index: Any, /) -> Array:
-        z, *parts = index
-        rows, columns = (
-            slice(*part.indices(length)[:2])
-            for part, length in zip(parts, self.shape[1:], strict=True)
-        )
-        return self._read(z, (rows, columns))
 
 
 def touch(a: Window, b: Window, margin: int = 0) -> bool:

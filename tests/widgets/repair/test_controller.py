@@ -11,11 +11,13 @@ import tifffile
 from napari.components import ViewerModel
 from qtpy.QtWidgets import QApplication
 
-from napari_ssan.engine.repaired import RepairedStack
+from napari_ssan.engine.repaired import Patch, RepairedStack
+from napari_ssan.events import Progress
 from napari_ssan.files import open_stack
 from napari_ssan.network.model_library import delete, import_model
 from napari_ssan.session import jobs, sidecar
-from napari_ssan.widgets.repair import result_layers, shown, stack_controller
+from napari_ssan.stack import lazy
+from napari_ssan.widgets.repair import result_layers, stack_controller
 from napari_ssan.widgets.shared.library import LIBRARY
 from napari_ssan.widgets.shared.sessions import SESSIONS
 
@@ -225,7 +227,7 @@ def test_repair_adds_a_layer_over_an_untouched_original(viewer, image, controlle
     assert layer.colormap.name == "magma"
     assert layer.dtype == image.dtype
     assert not layer.multiscale
-    assert isinstance(layer.data, RepairedStack)
+    assert layer.data.volume is controller.current.session.repaired
     assert (volume == original).all()
     changed = np.asarray(layer.data) != original
     assert set(np.flatnonzero(changed.any(axis=(1, 2)))) == {2, 6}
@@ -349,11 +351,9 @@ def test_a_large_result_is_hidden_in_3d(viewer, controller, monkeypatch, notific
     viewer.dims.ndisplay = 3
     assert layer.visible
     viewer.dims.ndisplay = 2
-    for module in (result_layers, shown):
+    for module in (result_layers, lazy):
         monkeypatch.setattr(module, "LARGEST_ARRAY", 1000)
-    monkeypatch.setattr(
-        RepairedStack, "__getitem__", lambda self, index: pytest.fail("it was loaded")
-    )
+    monkeypatch.setattr(RepairedStack, "part", lambda self, spans: pytest.fail("it was loaded"))
     viewer.dims.ndisplay = 3
     assert not layer.visible
     assert "hidden in 3-D" in notifications[-1].message
@@ -415,12 +415,13 @@ def slowly(monkeypatch):
     gate = threading.Semaphore(0)
     plain = jobs.patches
 
-    def patches(stack, defects, how, report, cancel, *rest, **more):
-        for patch in plain(stack, defects, how, report, None, *rest, **more):
-            while not gate.acquire(timeout=0.01):
-                if cancel.is_set():
-                    raise jobs.Cancelled
-            yield patch
+    def patches(*given, **more):
+        for item in plain(*given, **more):
+            if isinstance(item, Progress):
+                tile = item
+            while isinstance(item, Patch) and not gate.acquire(timeout=0.01):
+                yield tile  # where it can be cancelled
+            yield item
 
     monkeypatch.setattr(jobs, "patches", patches)
     return gate
@@ -575,8 +576,8 @@ def test_notices_stay_in_the_dock(viewer, make_controller, volume):
 
 
 def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monkeypatch, tmp_path):
+    from napari_ssan.engine import inputs, synthesis
     from napari_ssan.engine import repair as engine
-    from napari_ssan.engine import synthesis
     from napari_ssan.files import save as files
     from napari_ssan.stack.region import Region
 
@@ -592,7 +593,7 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
         monkeypatch.setattr(owner, name, watched)
 
     watch(engine, "plan")
-    watch(synthesis, "find_placement")
+    watch(inputs, "find_placement")
     watch(synthesis, "summarize")
     watch(jobs, "make_method")
     watch(stack_controller, "blank_sections")

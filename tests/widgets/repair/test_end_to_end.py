@@ -15,6 +15,8 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QApplication, QMainWindow
 
+from napari_ssan.engine.repaired import Patch
+from napari_ssan.events import Progress
 from napari_ssan.session import jobs
 
 
@@ -171,12 +173,13 @@ def test_slices_and_projections_of_the_result_are_shown(viewer, dock, qtbot):
 def slowly(monkeypatch, gate):
     plain = jobs.patches
 
-    def patches(stack, defects, how, report, cancel, *rest, **more):
-        for patch in plain(stack, defects, how, report, None, *rest, **more):
-            while not gate.acquire(timeout=0.01):
-                if cancel.is_set():
-                    raise jobs.Cancelled
-            yield patch
+    def patches(*given, **more):
+        for item in plain(*given, **more):
+            if isinstance(item, Progress):
+                tile = item
+            while isinstance(item, Patch) and not gate.acquire(timeout=0.01):
+                yield tile  # where it can be cancelled
+            yield item
 
     monkeypatch.setattr(jobs, "patches", patches)
 
@@ -297,9 +300,9 @@ from qtpy.QtWidgets import QApplication, QMainWindow
 from napari_ssan.session import jobs
 plain = jobs.patches
 def slowly(*rest, **more):
-    for patch in plain(*rest, **more):
-        yield patch
-        time.sleep(0.3)
+    for item in plain(*rest, **more):
+        yield item
+        time.sleep(0.15)
 jobs.patches = slowly
 viewer = napari.Viewer()
 viewer.add_image(np.random.default_rng(0).integers(0, 255, (30, 64, 64)).astype("uint8"))

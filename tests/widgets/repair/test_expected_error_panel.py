@@ -8,7 +8,7 @@ from napari.components import ViewerModel
 
 from napari_ssan.files import open_stack
 from napari_ssan.plugin.writers import write
-from napari_ssan.widgets.repair import shown
+from napari_ssan.stack import lazy
 
 MAP = "em [expected error]"
 
@@ -133,7 +133,7 @@ def test_in_3d_nothing_too_large_is_read(viewer, controller, monkeypatch):
     repair(controller, 2)
     controller.view.expected_error.map.click()
     layer = viewer.layers[MAP]
-    monkeypatch.setattr(shown, "LARGEST_ARRAY", 100_000)
+    monkeypatch.setattr(lazy, "LARGEST_ARRAY", 100_000)
     viewer.dims.ndisplay = 3
     assert layer.data[:, :, :].shape == (1, 1, 1)
     assert layer.data[2, 3, 4].shape == ()

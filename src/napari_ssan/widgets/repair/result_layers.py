@@ -1,14 +1,13 @@
 """The result in the viewer: the repaired layer over the original, and what of it is synthetic."""
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from napari.layers import Image
 from psygnal import Signal
 
-from napari_ssan.engine.repaired import RepairedStack, Slot
-from napari_ssan.engine.stored import LARGEST_ARRAY
+from napari_ssan.engine.repaired import RepairedStack, Slot, SyntheticPixels
 from napari_ssan.session.session import RepairSession
-from napari_ssan.widgets.repair.shown import Shown, ShownError, SyntheticPixels
+from napari_ssan.stack.lazy import LARGEST_ARRAY, Guarded, LazyVolume
 from napari_ssan.widgets.shared.layers import (
     METADATA,
     go_to,
@@ -21,7 +20,7 @@ from napari_ssan.widgets.shared.layers import (
 )
 
 #: Nothing, and a colour that no micrograph has.
-TINT = {"colors": [[0, 0, 0, 0], [1, 0, 0.8, 1]], "name": "synthetic"}
+TINT = [[0, 0, 0, 0], [1, 0, 0.8, 1]]
 #: What may be shown over the result: which pixels are synthetic, how wrong they are likely to be.
 Overlay = Literal["synthetic", "error"]
 
@@ -46,7 +45,6 @@ class ResultLayers:
         self.viewer = viewer
         self.image = image
         self.session = session
-        self._shown = Shown(session.repaired, lambda: bool(viewer.dims.ndisplay == 3))
         self.layer: Any = None
         self.overlays: dict[Overlay, Any] = {}
         self._hidden_in_3d = False
@@ -70,8 +68,9 @@ class ResultLayers:
         """Take over a result that an earlier dock left in the viewer; whether there is one."""
         for layer in self.viewer.layers:
             data = unwrap(layer).data
-            if isinstance(data, RepairedStack) and owner_of(layer) == self.image.unique_id:
-                layer.data = self._shown
+            ours = isinstance(data, Guarded) and isinstance(data.volume, RepairedStack)
+            if ours and owner_of(layer) == self.image.unique_id:
+                layer.data = self._guarded(self.session.repaired)
                 self._own(layer)
                 return True
         return False
@@ -82,7 +81,7 @@ class ResultLayers:
             return
         layer = self._insert(
             Image(
-                self._shown,
+                self._guarded(self.session.repaired),
                 name=f"{self.image.name} [repaired]",
                 multiscale=False,
                 metadata=self._metadata(),
@@ -212,11 +211,11 @@ class ResultLayers:
         from napari.utils import Colormap
 
         return Image(
-            SyntheticPixels(self._shown),
+            self._guarded(SyntheticPixels(self.session.repaired)),
             name=f"{self.image.name} [synthetic pixels]",
             multiscale=False,
             contrast_limits=(0, 1),
-            colormap=Colormap(**TINT),
+            colormap=cast(Any, Colormap(TINT, name="synthetic")),
             blending="translucent_no_depth",
             interpolation2d="nearest",
             opacity=0.35,
@@ -227,7 +226,7 @@ class ResultLayers:
     def _glow(self) -> Image:
         """Overlay of the expected error: black, which adds nothing, where a pixel is real."""
         layer = Image(
-            ShownError(self._shown),
+            self._guarded(self.session.repaired.expected_error),
             name=f"{self.image.name} [expected error]",
             multiscale=False,
             contrast_limits=(0, 1),
@@ -248,6 +247,13 @@ class ResultLayers:
         if layer.contrast_limits_range[1] != top and top > 0:
             layer.contrast_limits_range = (0, top)
             layer.contrast_limits = (0, top)
+
+    def _guarded(self, volume: LazyVolume) -> Any:
+        """Show a layer nothing too large for memory in a 3-D view.
+
+        napari takes whatever reads like an array, but its types name numpy, dask and zarr.
+        """
+        return Guarded(volume, lambda: bool(self.viewer.dims.ndisplay == 3))
 
     def _insert(self, layer: Any, above: Any) -> Any:
         layers = self.viewer.layers

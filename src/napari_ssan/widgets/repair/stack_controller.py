@@ -7,7 +7,7 @@ from typing import Any
 
 from psygnal import Signal
 
-from napari_ssan.engine.repaired import PatchDone
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice, Progress, Stage
 from napari_ssan.inspection.blank import blank_sections
@@ -288,8 +288,8 @@ class StackController:
         self.changed.emit()
 
     def _on_repair(self, job: RepairJob, watch: Stopwatch, event: Any) -> None:
-        if isinstance(event, PatchDone):
-            self.session.take(event.patch, job)
+        if isinstance(event, Patch):
+            self.session.take(event, job)
             if watch.rate is not None:
                 self.timed.emit((watch.choice.model, watch.device), watch.rate)
         elif isinstance(event, Progress):

@@ -1,0 +1,152 @@
+"""What a job needs of the stack, gathered beforehand into plain arrays.
+
+Here sections are read and registered; :mod:`~napari_ssan.engine.synthesis` sees only the
+result, which can be pickled. Neighbours are kept one row of tiles at a time, although rows
+overlap: a spline depends on where it is cut off, so each row keeps the cut that it was read with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ssan.engine.plan import Job, Survey
+from napari_ssan.engine.stored import buffer
+from napari_ssan.engine.tiles import TileGrid
+from napari_ssan.stack.alignment import field_of
+from napari_ssan.stack.intensity import Float, Intensity
+from napari_ssan.stack.registration import (
+    HERE,
+    Placement,
+    find_placement,
+    halfway,
+    read_placed,
+)
+from napari_ssan.stack.sections import Array, Window
+
+
+@dataclass(frozen=True, eq=False)
+class Neighbour:
+    """A good section beside the wanted one, placed where that lies.
+
+    Attributes
+    ----------
+    rows : ndarray, (rows of tiles, tile, width)
+        Pixels of each row of tiles, in the stack's dtype; if `normalized`, float32 on the
+        network's scale. What lies beyond the section's last row is undefined.
+    intensity : Intensity
+        Grey values of the whole section.
+    normalized : bool
+        Whether the pixels had to be interpolated, and are on the network's scale already.
+    """
+
+    rows: Array
+    intensity: Intensity
+    normalized: bool
+
+    def unit(self, number: int, height: int) -> Float:
+        """The first `height` lines of a row of tiles, on the network's scale."""
+        pixels = self.rows[number, :height]
+        return pixels if self.normalized else self.intensity.normalize(pixels)
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """All that a synthesis is made from, but for the method.
+
+    Attributes
+    ----------
+    job : Job
+        What is wanted, and where it lies between the neighbours.
+    grid : TileGrid
+        Tiles of the section.
+    dtype : dtype
+        The stack's.
+    neighbours : tuple of Neighbour
+        Two; or one, which is to be copied.
+    own : ndarray, (height, width), or None
+        For a region, the section's own pixels in :attr:`window`.
+    good : ndarray of bool, (height, width), or None
+        Which of these are good: neither marked nor infinite nor NaN.
+    """
+
+    job: Job
+    grid: TileGrid
+    dtype: np.dtype[Any]
+    neighbours: tuple[Neighbour, ...]
+    own: Array | None = None
+    good: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def window(self) -> Window:
+        """The part of the section that is synthesized: see :func:`window_of`."""
+        return window_of(self.job, self.grid.shape)
+
+
+def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None) -> Inputs:
+    """Read and register what a job needs.
+
+    Parameters
+    ----------
+    survey : Survey
+        The stack and its marks.
+    job : Job
+        What is to be synthesized.
+    grid : TileGrid
+        Tiles of the section, see :meth:`~napari_ssan.engine.methods.Method.grid`.
+    scratch : Path, optional
+        Folder for what is too large for memory.
+
+    Raises
+    ------
+    OSError
+        If there is no room for it.
+    """
+    stack, window = survey.stack, window_of(job, grid.shape)
+    columns = grid.reach(window)[1]
+    tops = grid.origins(0, window[0])
+    neighbours = []
+    for z, placement in zip(job.neighbours, _placements(survey, job, window), strict=True):
+        intensity, moved = survey.intensity(z), bool(np.mod(placement, 1).any())
+        shape = len(tops), grid.tile, columns.stop - columns.start
+        rows = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
+        for row, top in zip(rows, tops, strict=True):
+            lines = slice(top, min(top + grid.tile, grid.shape[0]))
+            pixels = read_placed(stack, z, (lines, columns), placement)
+            row[: len(pixels)] = intensity.normalize(pixels) if moved else pixels
+        neighbours.append(Neighbour(rows, intensity, moved))
+    own = good = None
+    if job.region is not None:
+        own = np.array(stack.read(job.slot[0], window))
+        good = survey.unmarked(job.slot[0], window) & np.isfinite(own)
+    return Inputs(job, grid, stack.dtype, tuple(neighbours), own, good)
+
+
+def window_of(job: Job, shape: tuple[int, int]) -> Window:
+    """What a job synthesizes of a section of `shape`, with the pixels that touch it.
+
+    With these a region is compared, to be fitted to its place.
+    """
+    rows, columns = (
+        slice(max(part.start - 1, 0), min(part.stop + 1, length))
+        for part, length in zip(job.window(shape), shape, strict=True)
+    )
+    return rows, columns
+
+
+def _placements(survey: Survey, job: Job, window: Window) -> tuple[Placement, ...]:
+    """Where the neighbours have what the section has, or would have."""
+    stack, unmarked = survey.stack, survey.unmarked
+    if job.region is not None:
+        own = job.slot[0]
+        field = field_of(stack.shape[1:], window)
+        if np.isfinite(stack.read(own, field)[unmarked(own, field)]).all():
+            return tuple(find_placement(stack, own, z, unmarked, window) for z in job.neighbours)
+    elif len(job.neighbours) == 2:
+        before, after = job.neighbours
+        return halfway(find_placement(stack, before, after, unmarked), job.position)
+    return (HERE,) * len(job.neighbours)

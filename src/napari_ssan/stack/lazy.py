@@ -1,0 +1,219 @@
+"""Volumes that are read like arrays, and of which only what is asked for is made or read.
+
+The index is resolved here once for all of them (by our own lines: with ``ndindex`` they would
+be as many, since axes must still be flipped and dropped). A volume implements
+:meth:`LazyVolume._read` and never sees an integer, an ellipsis or a negative step.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.sections import Array, Window
+
+#: Largest volume that is turned into an array at once, in bytes.
+LARGEST_ARRAY = 2**30
+
+
+class LazyPixels(ABC):
+    """Something with axes that is indexed like a numpy array, by whole numbers and slices.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Length of every axis. A class whose shape changes has a property in its stead.
+    dtype : dtype
+        Of the pixels.
+    """
+
+    #: What it is, in a user's words.
+    what = "This volume"
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._shape, self.dtype = shape, dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis."""
+        return self._shape
+
+    @abstractmethod
+    def part(self, spans: tuple[slice, ...]) -> Array:
+        """Pixels of a box: a slice per axis, with start, stop and a positive step; none empty."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """What it would take in memory."""
+        return self.size * int(self.dtype.itemsize)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Array:
+        spans, flips, drops = _resolve(index, self.shape)
+        lengths = [len(range(n)[span]) for n, span in zip(self.shape, spans, strict=True)]
+        pixels = self.part(tuple(spans)) if all(lengths) else np.empty(lengths, self.dtype)
+        ordered = pixels[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+        dropped: Array = ordered[tuple(0 if drop else slice(None) for drop in drops)]
+        return dropped
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        if self.nbytes > LARGEST_ARRAY:
+            raise BadInput(
+                f"{self.what} takes {self.nbytes / 2**30:.1f} GiB as an array, more than 1 GiB: "
+                "index a part of it, or write it to a file."
+            )
+        array = self[...]
+        return array if dtype is None else array.astype(dtype, copy=False)
+
+
+class LazyVolume(LazyPixels):
+    """A stack of sections that are made or read when they are asked for.
+
+    Attributes
+    ----------
+    zyx : (int, int, int)
+        Axes of the sections, their rows and their columns; all others have length 1.
+    """
+
+    zyx: tuple[int, int, int] = (0, 1, 2)
+
+    @abstractmethod
+    def _read(self, sections: range, window: Window) -> Array:
+        """Pixels of some sections, (sections, rows, columns).
+
+        Parameters
+        ----------
+        sections : range
+            Ascending and not empty.
+        window : (slice, slice)
+            With start, stop and a positive step; not empty. See also :func:`contiguous`.
+        """
+
+    def part(self, spans: tuple[slice, ...]) -> Array:
+        """See :meth:`LazyPixels.part`."""
+        z, y, x = self.zyx
+        pixels = self._read(range(self.shape[z])[spans[z]], (spans[y], spans[x]))
+        others = [axis for axis in range(self.ndim) if axis not in self.zyx]
+        return np.expand_dims(pixels.transpose(np.argsort(self.zyx)), others)
+
+
+class LazySections(LazyVolume):
+    """Sections that a function makes, as a volume of (sections, height, width).
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Sections, height and width.
+    dtype : dtype
+        Of the pixels.
+    read : callable
+        From a section and a window without steps to its pixels.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        dtype: np.dtype[Any],
+        read: Callable[[int, Window], Array],
+    ) -> None:
+        super().__init__(shape, dtype)
+        self._make = read
+
+    def _read(self, sections: range, window: Window) -> Array:
+        bounds, steps = contiguous(window)
+        return np.stack([self._make(z, bounds)[steps] for z in sections])
+
+
+class Guarded(LazyPixels):
+    """A volume of which a 3-D view is shown nothing that is too large for memory.
+
+    A plugin hears of a 3-D view only after napari has sliced its layers for it, so
+    a layer cannot be hidden in time; instead it is given a single voxel.
+
+    Parameters
+    ----------
+    volume : LazyPixels
+        What is read.
+    in_3d : callable
+        Whether the view is in 3-D.
+    """
+
+    def __init__(self, volume: LazyPixels, in_3d: Callable[[], bool]) -> None:
+        super().__init__((), volume.dtype)
+        self.volume, self._in_3d, self.what = volume, in_3d, volume.what
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The volume's."""
+        return self.volume.shape
+
+    def part(self, spans: tuple[slice, ...]) -> Array:
+        """See :meth:`LazyPixels.part`."""
+        pixels = math.prod(len(range(n)[span]) for n, span in zip(self.shape, spans, strict=True))
+        if pixels * self.dtype.itemsize > LARGEST_ARRAY and self._in_3d():
+            return np.zeros((1,) * self.ndim, self.dtype)
+        return self.volume.part(spans)
+
+
+def extent(sections: range, window: Window) -> tuple[int, int, int]:
+    """Shape of what :meth:`LazyVolume._read` returns."""
+    rows, columns = (len(range(part.start, part.stop, part.step)) for part in window)
+    return len(sections), rows, columns
+
+
+def contiguous(window: Window) -> tuple[Window, Window]:
+    """A window without its steps, and the steps to be taken within it."""
+    rows, columns = window
+    return (
+        (slice(rows.start, rows.stop), slice(columns.start, columns.stop)),
+        (slice(None, None, rows.step), slice(None, None, columns.step)),
+    )
+
+
+def _resolve(index: Any, shape: tuple[int, ...]) -> tuple[list[slice], list[bool], list[bool]]:
+    """A basic index as forward slices, axes to flip, and axes to drop."""
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if any(part is Ellipsis for part in parts):
+        at = next(i for i, part in enumerate(parts) if part is Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (len(shape) - len(parts) + 1)
+    parts += [slice(None)] * (len(shape) - len(parts))
+    if len(parts) > len(shape):
+        raise IndexError(f"{len(parts)} indices for {len(shape)} axes")
+    spans, flips, drops = [], [], []
+    for part, length in zip(parts, shape, strict=True):
+        if isinstance(part, slice):
+            positions = range(length)[part]
+            flip = positions.step < 0
+            forward = positions[::-1] if flip else positions
+            spans.append(slice(forward.start, max(forward.stop, forward.start), forward.step))
+        else:
+            try:
+                position = range(length)[operator.index(part)]
+            except TypeError:
+                raise IndexError(
+                    f"only whole numbers and slices index a volume, not {part!r}"
+                ) from None
+            flip = False
+            spans.append(slice(position, position + 1, 1))
+        flips.append(flip)
+        drops.append(not isinstance(part, slice))
+    return spans, flips, drops
