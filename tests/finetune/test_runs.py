@@ -53,14 +53,14 @@ def test_marks_are_copied_as_they_lie_in_the_region(begin, volume):
     mask[10:14, 6:12] = True
     marks = Marks({3, 22}, {9: [Region.from_mask(mask)]}, {4: 1})
     window = slice(0, 64), slice(8, 72)
-    source = begin(Source(SliceStack(volume), 0, 20, defects=marks, window=window)).source()
-    assert (source.defects.whole, source.defects.missing) == ({3}, {4: 1})
-    copied = source.defects.mask(9, (slice(0, 64), slice(0, 64)))
+    source = begin(Source(SliceStack(volume), 0, 20, marks=marks, window=window)).source()
+    assert (source.marks.whole, source.marks.missing) == ({3}, {4: 1})
+    copied = source.marks.mask(9, (slice(0, 64), slice(0, 64)))
     np.testing.assert_array_equal(copied, mask[window])
 
 
 def test_a_stack_without_marks_has_none(begin, volume):
-    assert begin(Source(SliceStack(volume))).source().defects is None
+    assert begin(Source(SliceStack(volume))).source().marks is None
 
 
 def test_progress_is_told(stack, config, tmp_path):

@@ -36,7 +36,7 @@ def repaired(stack: SliceStack, side: Sidecar | None) -> RepairSession:
     """A session with a whole slice, a region and an insertion, all repaired."""
     session = RepairSession(stack, side and side.save)
     session.mark([2])
-    session.set_region("a", 5, Region.from_outline([(10, 10), (10, 30), (30, 20)], stack.shape[1:]))
+    session.add_region(5, Region.from_outline([(10, 10), (10, 30), (30, 20)], stack.shape[1:]))
     session.set_missing(6, 1)
     job = session.claim()
 
@@ -370,5 +370,5 @@ def test_a_write_that_fails_leaves_the_old_state(stack, side, monkeypatch):
     )
     with pytest.raises(OSError, match="full"):
         session.mark([5])
-    assert side.load(stack).defects.whole == {2}
+    assert side.load(stack).marks.whole == {2}
     assert not list(side.folder.glob("*.part"))

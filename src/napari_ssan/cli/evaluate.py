@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from napari_ssan.cli.progress import Bars, bars, console
-from napari_ssan.cli.sources import parse_defects
+from napari_ssan.cli.sources import parse_marks
 from napari_ssan.engine.device import device_in_words
 from napari_ssan.engine.methods import METHODS, Method, make_method
 from napari_ssan.errors import BadInput
@@ -35,7 +35,7 @@ from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo, read_info
 from napari_ssan.segmenter.crops import membranes_of
 from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.segmenter.training import two_fold
-from napari_ssan.stack.marks import parse_slices
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.sections import Array, SliceStack
 
 #: The baselines, then the network.
@@ -127,7 +127,7 @@ def evaluate(
         if path is not None:
             _check_target(path, endings, [*file.files, *(each for each in read if each)], overwrite)
     stack = file.stack() if z_axis is None else SliceStack(file.data, z_axis)
-    marks = parse_defects(defects, stack, file.provenance if z_axis is None else None)
+    marks = parse_marks(defects, stack, file.provenance if z_axis is None else None)
     chooser = Chooser(stack, gap, marks)
     weights = find_weights(vgg)
     truth = read_labels(labels, stack) if labels else None

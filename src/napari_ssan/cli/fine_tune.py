@@ -12,7 +12,7 @@ import typer
 from pydantic import ValidationError
 
 from napari_ssan.cli.progress import Bars, bars, console
-from napari_ssan.cli.sources import parse_defects
+from napari_ssan.cli.sources import parse_marks
 from napari_ssan.cli.training import find_vgg, interruptible, tell
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files import StackFile, open_stack
@@ -29,7 +29,7 @@ from napari_ssan.finetune.verdict import Verdict
 from napari_ssan.network.model_file import DEFAULT_MODEL, SUFFIX, find_model
 from napari_ssan.network.model_library import import_model, safe_name
 from napari_ssan.network.writing import new_file
-from napari_ssan.stack.marks import parse_slices
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.source import Source
 
 #: Ending of the folder beside OUTPUT in which a run lives.
@@ -175,7 +175,7 @@ def _config(settings: dict[str, Any]) -> FineTuneConfig:
 def _source(file: StackFile, z_range: str, defects: str) -> Source:
     """What may be used of a stack; what is synthetic in it already counts as marked."""
     stack = file.stack()
-    marks = parse_defects(defects, stack, file.provenance)
+    marks = parse_marks(defects, stack, file.provenance)
     start, stop = 0, len(stack)
     if z_range:
         slices = parse_slices(z_range)
@@ -185,7 +185,7 @@ def _source(file: StackFile, z_range: str, defects: str) -> Source:
                 f"--z-range names adjacent slices of 0 to {len(stack) - 1}, as in 20-120, "
                 f"not {z_range!r}."
             )
-    return Source(stack, start, stop, defects=marks or None)
+    return Source(stack, start, stop, marks=marks or None)
 
 
 def _check_output(output: Path, folder: Path, resume: bool, overwrite: bool) -> None:

@@ -9,7 +9,8 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
 from napari_ssan.stack.binned import Binned
-from napari_ssan.stack.marks import Marks, parse_slices
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 
@@ -31,7 +32,7 @@ def parse_source(text: str, defects: str = "") -> Source:
     text : str
         :data:`SYNTAX` says more.
     defects : str
-        What else is marked, for :func:`parse_defects`; what is synthetic by the
+        What else is marked, for :func:`parse_marks`; what is synthetic by the
         stack's own record always is.
 
     Raises
@@ -51,7 +52,7 @@ def parse_source(text: str, defects: str = "") -> Source:
         raise BadInput(f"{text} names sections that are not there: the stack has {len(stack)}.")
     # Cut along another axis, the record's sections are not the stack's.
     record = file.provenance if match[5] is None else None
-    marks = parse_defects(defects, stack, record)
+    marks = parse_marks(defects, stack, record)
     return Source(stack, start, stop, spacing, marks or None)
 
 
@@ -62,7 +63,7 @@ def source_path(text: str) -> Path:
     return Path(match[1])
 
 
-def parse_defects(text: str, stack: SliceStack, record: Provenance | None) -> Marks:
+def parse_marks(text: str, stack: SliceStack, record: Provenance | None) -> Marks:
     """Marks of a stack from a file of them, or from a list such as ``12,47-48``.
 
     Parameters
@@ -79,13 +80,13 @@ def parse_defects(text: str, stack: SliceStack, record: Provenance | None) -> Ma
     BadInput
         If the file or the list cannot be read, or a mark lies outside the stack.
     """
-    defects = Marks()
+    marks = Marks()
     if text:
         if Path(text).suffix.lower() in (".json", ".csv"):
-            defects = Marks.read(text, stack.shape[1:])
+            marks = Marks.read(text, stack.shape[1:])
         else:
-            defects = Marks(set(parse_slices(text)))
-        defects.check(stack.shape)
+            marks = Marks(set(parse_slices(text)))
+        marks.check(stack.shape)
     if record is not None:
-        defects.whole |= record.numbers
-    return defects
+        marks.whole |= record.numbers
+    return marks

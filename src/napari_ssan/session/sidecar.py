@@ -41,7 +41,7 @@ class Saved:
 
     Attributes
     ----------
-    defects : Marks
+    marks : Marks
         The marks.
     states : mapping of (int, int) to str
         State of each mark, by its slot.
@@ -53,7 +53,7 @@ class Saved:
         Patches whose files are missing or damaged; their marks are to be repaired again.
     """
 
-    defects: Marks
+    marks: Marks
     states: Mapping[Slot, str]
     patches: tuple[Patch, ...] = ()
     when: datetime | None = None
@@ -151,13 +151,13 @@ class Sidecar:
         return saved
 
     def _parse(self, content: dict[str, Any], stack: SliceStack) -> Saved:
-        defects = Marks.from_json(json.dumps(content["defects"]), stack.shape[1:])
-        defects.check(stack.shape)
+        marks = Marks.from_json(json.dumps(content["defects"]), stack.shape[1:])
+        marks.check(stack.shape)
         states = {_slot(e["slot"]): str(e["state"]) for e in content["states"]}
         when = datetime.fromisoformat(content["saved"])
         patches = [self._read_patch(entry, stack) for entry in content["patches"]]
         found = tuple(patch for patch in patches if patch is not None)
-        return Saved(defects, states, found, when, len(patches) - len(found))
+        return Saved(marks, states, found, when, len(patches) - len(found))
 
     def save(self, saved: Saved) -> None:
         """Write the state, whole or not at all; without any mark there is none to be kept.
@@ -172,7 +172,7 @@ class Sidecar:
         if self._sealed:
             return
         self._needed = None
-        if saved.defects:
+        if saved.marks:
             with worded(self.folder):
                 self._write(saved)
         else:
@@ -184,7 +184,7 @@ class Sidecar:
         content = {
             "format": FORMAT,
             "saved": datetime.now(UTC).isoformat(),
-            "defects": json.loads(saved.defects.to_json()),
+            "defects": json.loads(saved.marks.to_json()),
             "states": [{"slot": slot, "state": state} for slot, state in saved.states.items()],
             "patches": [
                 _patch_to_json(patch)
@@ -319,8 +319,8 @@ def _mask_to_json(mask: Mask) -> Any:
 
 def _mask_from_json(entry: dict[str, Any], stack: SliceStack) -> Mask:
     height, width = (int(n) for n in entry["shape"])
-    defects = Marks.from_json(json.dumps({"regions": [entry]}), stack.shape[1:])
-    return cast(Mask, defects.mask(0, (slice(0, height), slice(0, width))))
+    marks = Marks.from_json(json.dumps({"regions": [entry]}), stack.shape[1:])
+    return cast(Mask, marks.mask(0, (slice(0, height), slice(0, width))))
 
 
 def _slot(value: Any) -> Slot:

@@ -118,7 +118,7 @@ class FakeCore(Core):
             left_out=(((1, 2, 3), "marked"), ((2, 3, 4), "marked"), ((7, 8, 9), "blurred")),
         )
         self.plans: list[Any] = []
-        self.defects: list[Marks | None] = []
+        self.marks: list[Marks | None] = []
         self.windows: list[Any] = []
         self.found: list[FakeRun] = []
         self.own: list[ModelInfo] = []
@@ -130,7 +130,7 @@ class FakeCore(Core):
         report(Preparing("looking for triplets", 3, 10))
         source = plan.source(cancel)
         self.plans.append(plan)
-        self.defects.append(source.defects)
+        self.marks.append(source.marks)
         self.windows.append(source.window)
         if isinstance(self.division, Exception):
             raise self.division

@@ -125,10 +125,10 @@ def test_marks_of_the_open_repair_dock_are_left_out(dock, image, volume, core, s
     SESSIONS.add(image, session)
     session.mark([3])
     settled(dock)
-    assert core.defects[-1].whole == {3}
+    assert core.marks[-1].whole == {3}
     session.mark([4])
     settled(dock)
-    assert core.defects[-1].whole == {3, 4}
+    assert core.marks[-1].whole == {3, 4}
 
 
 def test_marks_that_were_saved_are_left_out(viewer, image, volume, make_dock, core):
@@ -136,7 +136,7 @@ def test_marks_that_were_saved_are_left_out(viewer, image, volume, make_dock, co
     session.mark([6])
     Sidecar.of(session.stack, None).save(session.saved())
     make_dock()
-    assert core.defects[-1].whole == {6}
+    assert core.marks[-1].whole == {6}
 
 
 def test_what_was_repaired_before_is_left_out(dock, image, volume, core, settled, repaired_before):
@@ -145,7 +145,7 @@ def test_what_was_repaired_before_is_left_out(dock, image, volume, core, settled
     SESSIONS.add(image, session)
     session.mark([3])
     settled(dock)
-    assert core.defects[-1].whole == {3, 7}
+    assert core.marks[-1].whole == {3, 7}
 
 
 def test_a_region_narrows_and_follows_what_is_drawn(viewer, dock, core, settled):

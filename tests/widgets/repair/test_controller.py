@@ -790,18 +790,19 @@ def test_what_was_marked_before_the_question_stays(
     viewer.layers["Marks"].add_polygons(circle(6))
     controller.finish()
     repair(controller)
-    (restored,) = controller.current.session.regions()
+    (restored,) = controller.current.session.marks.by_key()
     crash(controller)
 
     again = ViewerModel()
     again.add_image(volume)
     second = make_controller(again)
     session = second.current.session
-    (same,) = second.current.offer.defects.regions[6]
+    (same,) = second.current.offer.marks.regions[6]
     session.mark([2, 8])
     session.set_missing(4, 2)
-    session.set_region(restored, 6, same)
-    session.set_region("new", 0, Region.from_outline([(5, 5), (5, 20), (20, 9)], (64, 80)))
+    new = Region.from_outline([(5, 5), (5, 20), (20, 9)], (64, 80))
+    session.add_region(6, same)
+    session.add_region(0, new)
     second.view.header.yes.click()
     second.finish()
     assert states(second) == {
@@ -811,7 +812,7 @@ def test_what_was_marked_before_the_question_stays(
         ((6, 0),): "synthesized",
         ((8, 0),): "marked",
     }
-    assert set(session.regions()) == {restored, "new"}
+    assert set(session.marks.by_key()) == {restored, new.key(0)}
 
 
 def test_a_stack_that_is_open_twice_is_saved_once(

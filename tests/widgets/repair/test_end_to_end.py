@@ -281,7 +281,7 @@ def test_the_contaminated_slice_is_repaired(viewer, data_folder, qtbot):
     qtbot.waitUntil(lambda: done(widget), timeout=60000)
     repaired = np.asarray(viewer.layers["kasthuri [repaired]"].data)
     region = np.zeros(volume.shape, bool)
-    ((_, found),) = controller.current.session.regions().values()
+    ((_, found),) = controller.current.session.marks.by_key().values()
     region[6][found.window] = found.mask
     assert (repaired[~region] == volume[~region]).all()
     # The contamination is dark and blurred; what replaces it is as bright as its surroundings.

@@ -128,7 +128,7 @@ class StackChoice:
             raise BadInput(EMPTY)
         stack = stack_of(self.layer)  # anew, in case the layer was given other data
         session = SESSIONS.of(self.layer)
-        defects = None if session is None else session.defects
+        marks = None if session is None else session.marks
         region = self._region(settings.region)
         config = FineTuneConfig(
             base=settings.base,
@@ -146,16 +146,16 @@ class StackChoice:
             stack=stack,
             title=str(self.layer.name),
             path=source_path(self.layer),
-            defects=defects,
+            marks=marks,
             synthetic=earlier_repairs(self.layer).numbers,
             first=settings.first,
             last=settings.last,
             window=window_finder(region, self.layer, stack),
         )
         what = (self.layer.unique_id, id(stack.data), self._strokes)
-        marks = None if defects is None else defects.to_json()
+        marked = None if marks is None else marks.to_json()
         place = None if region is None else region.unique_id
-        key = (*what, marks, place, settings.first, settings.last, settings.base, settings.share)
+        key = (*what, marked, place, settings.first, settings.last, settings.base, settings.share)
         return plan, key
 
     def watch(self, index: int) -> None:

@@ -41,7 +41,7 @@ class Plan:
         Its name.
     path : Path or None
         Its file.
-    defects : Marks or None
+    marks : Marks or None
         What is marked in it; None if the repair dock is not open: then it is what was saved.
     synthetic : frozenset of int
         Sections that were repaired before, by the stack's own record: marked, too.
@@ -57,7 +57,7 @@ class Plan:
     stack: SliceStack
     title: str
     path: Path | None
-    defects: Marks | None
+    marks: Marks | None
     synthetic: frozenset[int]
     first: int
     last: int
@@ -74,15 +74,15 @@ class Plan:
         Cancelled
             If `cancel` was set.
         """
-        defects = self.defects
-        if defects is None:
-            defects = saved_marks(self.stack, self.path)
-        defects = replace(defects, whole=defects.whole | self.synthetic)
+        marks = self.marks
+        if marks is None:
+            marks = saved_marks(self.stack, self.path)
+        marks = replace(marks, whole=marks.whole | self.synthetic)
         return Source(
             self.stack,
             self.first,
             self.last + 1,
-            defects=defects or None,
+            marks=marks or None,
             window=self.window(cancel),
         )
 

@@ -14,7 +14,8 @@ from napari.layers import Labels, Shapes
 
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.session.sidecar import NAME, Sidecar
-from napari_ssan.stack.marks import MALFORMED, Marks
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.marks_io import MALFORMED
 from napari_ssan.stack.sections import SliceStack, Window
 from napari_ssan.widgets.shared.layers import owner_of, to_data_of, unwrap
 

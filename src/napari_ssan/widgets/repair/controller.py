@@ -127,7 +127,7 @@ class RepairController:
         """Have the chosen model judged on good slices near the mark, or the slice on screen."""
         current = self.current
         if current is not None:
-            marks = current.session.defects
+            marks = current.session.marks
             synthetic = earlier_repairs(current.image).numbers
             self._outlook.ask(
                 current.stack,

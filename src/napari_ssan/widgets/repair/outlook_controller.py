@@ -41,7 +41,7 @@ class OutlookController:
     def ask(
         self,
         stack: SliceStack,
-        defects: Marks,
+        marks: Marks,
         section: int | None,
         choice: ModelChoice,
         device: str,
@@ -55,7 +55,7 @@ class OutlookController:
             report(Stage("Getting ready…"))
             from napari_ssan.evaluation.outlook import Place  # takes a while
 
-            place = Place.of(stack, defects, section)
+            place = Place.of(stack, marks, section)
             return place.judge(report, cancel, choice.method, choice.model, device)
 
         self._task = task = self._queue.submit(work, "How good will it be here?")

@@ -85,11 +85,11 @@ class StackController:
             self.results.before(True)  # what is drawn belongs to sections of the original
         self.marks.draw(on)
         if on:
-            self.marks.show(self.session.regions())
+            self.marks.show(self.session.marks.by_key())
 
     def unmark(self, marks: tuple[tuple[int, int], ...]) -> None:
         """Forget marks, and the shapes that they were drawn with."""
-        keys = [key for key, (z, _) in self.session.regions().items() if (z, 0) in marks]
+        keys = [key for key, (z, _) in self.session.marks.by_key().items() if (z, 0) in marks]
         self.session.unmark(marks)
         self.marks.erase(keys)
 
@@ -239,19 +239,17 @@ class StackController:
     def _restore(self, saved: Saved) -> None:
         """Take up what was saved, and add what was marked meanwhile."""
         session = self.session
-        whole, missing, regions = session.marks.whole, session.marks.missing, session.regions()
+        marks = session.marks
         session.restore(saved)
         try:
-            session.mark(whole)
+            session.mark(marks.whole)
         except BadInput as error:
             messages.report(error)
-        for z, number in missing.items():
+        for z, number in marks.missing.items():
             session.set_missing(z, number)
-        known = session.regions()
-        for key, (z, region) in regions.items():
-            if key not in known:
-                session.set_region(key, z, region)
-        self.marks.show(self.session.regions())
+        for z, region in marks.by_key().values():
+            session.add_region(z, region)
+        self.marks.show(self.session.marks.by_key())
         if saved.patches:
             self.results.ensure()
         if saved.lost:
@@ -262,7 +260,7 @@ class StackController:
 
     def _on_drawn(self, outlines: dict[str, tuple[int, Outline]]) -> None:
         shape = self.stack.shape[1:]
-        known = self.session.regions()
+        known = self.session.marks.by_key()
         outlines = {key: found for key, found in outlines.items() if key not in known}
         if not outlines:
             return
@@ -279,7 +277,7 @@ class StackController:
             if isinstance(region, BadInput):
                 messages.report(region)
             elif self.marks.has(key):
-                self.session.set_region(key, z, region)
+                self.session.add_region(z, region)
 
     def _on_blank(self, found: list[int]) -> None:
         self.blank = [z for z in found if z not in self.session.marks.whole]
