@@ -9,8 +9,8 @@ from threading import Event as Flag
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from napari_ssan.engine.lock import FileLock
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.finetune.division import divide
 from napari_ssan.finetune.new_run import new_run
@@ -129,13 +129,14 @@ def test_a_faithful_run_averages_over_as_many_views_as_its_base(
 def test_a_run_that_is_worked_on_is_neither_listed_nor_discarded(begin):
     run = begin(folder=None)
     lock = FileLock(run.folder / LOCK)
-    assert lock.acquire()
+    lock.acquire(blocking=False)
     assert runs() == []
     with pytest.raises(BadInput, match="is being worked on already"):
         run.discard()
     with pytest.raises(BadInput, match="is being worked on already"):
         run_here(run)
     lock.release()
+    assert (run.folder / LOCK).exists()  # what is left of it does not matter
     assert runs() == [run]
 
 

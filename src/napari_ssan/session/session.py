@@ -15,7 +15,7 @@ from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.errors import BadInput
 from napari_ssan.session.jobs import RepairJob
 from napari_ssan.session.marks import Row, State, mark_of, pixels, slots_of, table
-from napari_ssan.session.sidecar import Saved
+from napari_ssan.session.saved import Saved
 from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
@@ -32,7 +32,7 @@ class RepairSession:
     stack : SliceStack
         The stack.
     save : callable, optional
-        Called with a :class:`~napari_ssan.session.sidecar.Saved` after every change.
+        Called with a :class:`~napari_ssan.session.saved.Saved` after every change.
 
     Attributes
     ----------

@@ -4,7 +4,8 @@ from functools import partial
 
 from psygnal import Signal
 
-from napari_ssan.session.sidecar import Saved, Sidecar
+from napari_ssan.session.saved import Saved
+from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.workers import TaskQueue
 
 

@@ -12,8 +12,9 @@ from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice, Progress, Stage
 from napari_ssan.inspection.blank import blank_sections
 from napari_ssan.session.jobs import RepairJob, Tell
+from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
-from napari_ssan.session.sidecar import Saved, Sidecar
+from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.autosave import Autosave
