@@ -329,4 +329,6 @@ assert threading.active_count() == 1, threading.enumerate()
     assert ended.returncode == 0, ended.stderr
     assert "Error" not in ended.stderr
     assert "QThread" not in ended.stderr
-    assert list(tmp_path.rglob("marks.json"))
+    (journal,) = tmp_path.rglob("journal.jsonl")
+    assert "synthesized" in journal.read_text()
+    assert not list(tmp_path.rglob("*.lock"))

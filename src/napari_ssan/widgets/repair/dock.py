@@ -22,5 +22,3 @@ class RepairDock(Dock):
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:
         super().__init__("Repair slice", RepairController(napari_viewer))
-        # When the whole window goes: then there is nothing of the viewer left to touch.
-        self.destroyed.connect(self.controller.stop)

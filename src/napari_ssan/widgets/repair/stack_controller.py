@@ -68,7 +68,7 @@ class StackController:
         self.blank: list[int] = []
         self.rows = self.session.rows()
         self._notes: dict[str, None] = {}
-        self.closed = self._leaving = False
+        self.closed = False
         self.session.changed.connect(self._on_session)
         self.session.patched.connect(self._on_patched)
         self.marks.drawn.connect(self._on_drawn)
@@ -181,22 +181,25 @@ class StackController:
         """Stop what runs for this layer; what is finished stays."""
         self.work.cancel()
 
-    def stop(self) -> None:
-        """Stop the work, and touch no layer any more."""
+    def close(self, viewer_gone: bool = False) -> None:
+        """Stop the work, let go of the layers, save, and leave the sidecar to others.
+
+        The layers stay. Saving goes on in the workers after this returns. Can be called twice.
+
+        Parameters
+        ----------
+        viewer_gone : bool
+            Whether there are no layers any more to let go of.
+        """
+        if self.closed:
+            return
         self.closed = True
-        self.cancel()
-
-    def close(self) -> None:
-        """Stop the work and let go of the layers, which stay."""
-        self.stop()
-        self.marks.close()
-        self.results.close()
-
-    def release(self) -> None:
-        """Leave the sidecar to others as soon as the work has ended."""
-        self._leaving = True
-        if self.work.idle:
-            self._autosave.release()
+        self.work.cancel()
+        if not viewer_gone:
+            self.marks.close()
+            self.results.close()
+        if self.work.idle:  # else when it has ended
+            self._autosave.close()
 
     # ---- within
 
@@ -227,14 +230,14 @@ class StackController:
         if isinstance(saved, BadInput):
             messages.report(saved)
         elif saved is not None:
+            if saved.damage:
+                messages.warn(saved.damage)
             if self.results.adopt():  # left by a dock in this very viewer: nothing to ask
                 self._restore(saved)
             else:
                 self.offer = saved
         self._autosave.held = self.offer is not None
         self._autosave.write()
-        if self._leaving:
-            self.release()
         self.changed.emit()
 
     def _restore(self, saved: Saved) -> None:
@@ -306,8 +309,8 @@ class StackController:
             self.results.remove_if_empty()
 
     def _on_work(self) -> None:
-        if self._leaving:
-            self.release()
+        if self.closed and self.work.idle:
+            self._autosave.close()
         self.changed.emit()
 
     def _on_session(self) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from napari_ssan.engine.methods import OVERLAP
@@ -199,6 +200,7 @@ def tile_megapixels(choice: ModelChoice) -> float:
     return choice.views * max(choice.tile, 1) ** 2 / 1e6
 
 
+@cache
 def has_nvidia() -> bool:
     """Whether there is an NVIDIA driver; cheap, and needs no torch."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
