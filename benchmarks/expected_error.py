@@ -39,7 +39,8 @@ from napari_ssan.files import open_stack
 from napari_ssan.network.ssan import Synthesis
 from napari_ssan.network.writing import new_file
 from napari_ssan.stack.intensity import Float
-from napari_ssan.stack.marks import Marks, parse_slices
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.sections import Array, SliceStack
 
 MODELS = ("ssan-fidelity", "ssan-realistic")

@@ -88,7 +88,7 @@ def main(
 def begin(folder: Path, steps: int) -> Run:
     """A new run on a generated stack."""
     sample = phantom((20, 256, 256))
-    source = Source(SliceStack(sample.broken), defects=sample.defects)
+    source = Source(SliceStack(sample.broken), marks=sample.marks)
     config = FineTuneConfig(steps=steps, minutes=1.0, device="cpu")
     return new_run(divide(source, config), config, "sample", folder=folder)
 

@@ -36,7 +36,8 @@ from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.segmenter.training import two_fold
 from napari_ssan.stack.alignment import field_of, find_shift
 from napari_ssan.stack.intensity import to_dtype
-from napari_ssan.stack.marks import Marks, parse_slices
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.registration import Placement, Valid, placed
 from napari_ssan.stack.sections import Array, SliceStack, Window
@@ -70,10 +71,10 @@ def only_shifted() -> Iterator[None]:
         yield
 
 
-def repaired(stack: SliceStack, z: int, defects: Marks, method: Method) -> Array:
+def repaired(stack: SliceStack, z: int, marks: Marks, method: Method) -> Array:
     """A section of a stack, repaired."""
     result = RepairedStack(stack)
-    for item in patches(stack, defects, method):
+    for item in patches(stack, marks, method):
         if isinstance(item, Patch):
             result.add(item)
     return result[z]

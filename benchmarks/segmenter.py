@@ -44,7 +44,8 @@ from napari_ssan.segmenter.training import (
     train_segmenter,
     two_fold,
 )
-from napari_ssan.stack.marks import Marks, parse_slices
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.sections import Array, SliceStack
 
 #: Of the bundled one: pixels of .7 to 4 times the size, other stain and grain.

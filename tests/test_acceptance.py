@@ -29,8 +29,8 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float]) -> Region:
 
 def test_contamination_and_debris_are_replaced_and_nothing_else(kasthuri):
     regions = {60: ellipse((27, 312), (45, 55)), 51: ellipse((30, 5), (16, 16))}
-    defects = Marks(regions={z: [region] for z, region in regions.items()})
-    repaired = np.asarray(napari_ssan.repair(kasthuri, defects, device="cpu"))
+    marks = Marks(regions={z: [region] for z, region in regions.items()})
+    repaired = np.asarray(napari_ssan.repair(kasthuri, marks, device="cpu"))
     marked = np.zeros(kasthuri.shape, bool)
     for z, region in regions.items():
         marked[z][region.window] = region.mask

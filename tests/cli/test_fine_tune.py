@@ -167,12 +167,13 @@ def test_a_folder_of_somebody_else_is_left_alone(tune, mine):
 
 
 def test_a_run_that_another_program_works_on_is_refused(tune, mine, monkeypatch):
-    from napari_ssan.engine.lock import FileLock
+    from filelock import FileLock
+
     from napari_ssan.finetune.run_folder import LOCK
 
     left_off(monkeypatch, tune)
     lock = FileLock(mine.with_suffix(".run") / LOCK)
-    assert lock.acquire()
+    lock.acquire(blocking=False)
     assert "is being worked on already" in refusal(tune("--resume"))
     assert "is being worked on already" in refusal(tune("--overwrite"))
     lock.release()

@@ -189,7 +189,7 @@ def test_nothing_that_is_not_ours_is_replaced(run, path, tmp_path):
 
 def test_sources_from_text(path, tissue):
     source = parse_source(f"{path}[2:9:3]")
-    assert (source.start, source.stop, source.spacing, source.defects) == (2, 9, 3, None)
+    assert (source.start, source.stop, source.spacing, source.marks) == (2, 9, 3, None)
     assert parse_source(str(path)).sections == range(20)
     assert parse_source(f"{path}@2").stack.shape == (200, 20, 140)
     assert parse_source(f"{path}[2:9]~3").stack.shape == (20, 46, 66)
@@ -203,8 +203,8 @@ def test_defects_from_text(tissue, tmp_path):
     assert not parse_marks("", stack, None)
     assert parse_marks("3,7-8", stack, None).whole == {3, 7, 8}
     (tmp_path / "marks.csv").write_text("slice\n4\n")
-    defects = parse_marks(str(tmp_path / "marks.csv"), stack, None)
-    assert defects.whole == {4}
+    marks = parse_marks(str(tmp_path / "marks.csv"), stack, None)
+    assert marks.whole == {4}
     with pytest.raises(BadInput, match="cannot be read"):
         parse_marks(str(tmp_path / "absent.json"), stack, None)
 
@@ -212,6 +212,6 @@ def test_defects_from_text(tissue, tmp_path):
 def test_synthetic_sections_of_a_source_are_marked(run, path, tmp_path):
     repaired = tmp_path / "repaired.tif"
     run("repair", path, repaired, "--defects", "4", "--method", "average")
-    assert parse_source(f"{repaired}[2:9]").defects.whole == {4}
-    assert parse_source(str(repaired), "7").defects.whole == {4, 7}
-    assert parse_source(f"{repaired}@2").defects is None
+    assert parse_source(f"{repaired}[2:9]").marks.whole == {4}
+    assert parse_source(str(repaired), "7").marks.whole == {4, 7}
+    assert parse_source(f"{repaired}@2").marks is None

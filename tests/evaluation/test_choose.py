@@ -22,8 +22,8 @@ def clean() -> np.ndarray:
     return (128 + 30 * structure / structure.std() + grain).clip(1, 254).astype(np.uint8)
 
 
-def chooser(volume: np.ndarray, gap: int = 1, defects: Marks | None = None) -> Chooser:
-    return Chooser(SliceStack(volume), gap, defects or Marks())
+def chooser(volume: np.ndarray, gap: int = 1, marks: Marks | None = None) -> Chooser:
+    return Chooser(SliceStack(volume), gap, marks or Marks())
 
 
 def test_sections_are_spread_evenly(clean):

@@ -81,8 +81,7 @@ def test_for_a_region_neighbours_are_registered_as_in_its_repair(volume):
     mask[20:30, 30:40] = True
     marks = (Marks({10}), Marks(regions={10: [Region.from_mask(mask)]}))
     whole, region = (
-        judge(Place.of(SliceStack(drifting), defects, 10), method="average").figures
-        for defects in marks
+        judge(Place.of(SliceStack(drifting), each, 10), method="average").figures for each in marks
     )
     of_whole, of_region = (
         [float(line.split("PSNR ")[1].split()[0]) for line in figures.splitlines()]

@@ -36,7 +36,7 @@ def volume() -> np.ndarray:
 @pytest.fixture
 def stack(volume) -> Source:
     """The volume with a slice that is marked."""
-    return Source(SliceStack(volume), defects=Marks({5}))
+    return Source(SliceStack(volume), marks=Marks({5}))
 
 
 @pytest.fixture(scope="session")

@@ -43,9 +43,9 @@ def test_marks_are_never_judged_on(stack, config):
     mask[:4, :4] = True  # a small one: the slice may be learned from, but it is no truth
     marks = Marks(regions={21: [Region.from_mask(mask)]})
     with pytest.raises(BadInput, match="None of the slices 20-23, which are held out"):
-        divide(replace(stack, defects=marks), config)
+        divide(replace(stack, marks=marks), config)
     assert divide(
-        replace(stack, defects=marks), FineTuneConfig(**config.model_dump() | {"share": 0.3})
+        replace(stack, marks=marks), FineTuneConfig(**config.model_dump() | {"share": 0.3})
     ).held_out == (17, 18, 19)
 
 
@@ -85,7 +85,7 @@ def test_what_cannot_be_learned_from_is_refused_in_a_sentence(volume, config, ch
 
 def test_too_few_good_triplets_are_refused_with_the_reasons(stack, config):
     with pytest.raises(BadInput, match="3 triplets, 13 left out: 13 marked; at least 4 triplets"):
-        divide(replace(stack, defects=Marks(set(range(5, 18)))), config)
+        divide(replace(stack, marks=Marks(set(range(5, 18)))), config)
 
 
 def test_some_slices_that_are_no_numbers_are_left_out(volume, config):
@@ -125,7 +125,7 @@ def test_a_wide_stack_is_narrowed_to_a_field_with_all_slices():
 def test_a_long_stack_is_narrowed_to_slices_around_the_marks():
     mask = np.ones((10, 10), bool)
     marks = Marks({700}, {705: [Region(100, 3000, mask)], 710: [Region(100, 3000, mask)]})
-    source, note = narrow(Source(SliceStack(Huge(9000, 4000, 4000)), defects=marks))
+    source, note = narrow(Source(SliceStack(Huge(9000, 4000, 4000)), marks=marks))
     rows, columns = source.area
     assert (rows, columns) == (slice(0, 1024), slice(3005 - 512, 3005 + 512))
     assert len(source.sections) == module.LARGEST // (1024 * 1024 * 2)

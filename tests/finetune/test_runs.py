@@ -9,8 +9,8 @@ from threading import Event as Flag
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from napari_ssan.engine.lock import FileLock
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.finetune.division import divide
 from napari_ssan.finetune.new_run import new_run
@@ -53,14 +53,14 @@ def test_marks_are_copied_as_they_lie_in_the_region(begin, volume):
     mask[10:14, 6:12] = True
     marks = Marks({3, 22}, {9: [Region.from_mask(mask)]}, {4: 1})
     window = slice(0, 64), slice(8, 72)
-    source = begin(Source(SliceStack(volume), 0, 20, defects=marks, window=window)).source()
-    assert (source.defects.whole, source.defects.missing) == ({3}, {4: 1})
-    copied = source.defects.mask(9, (slice(0, 64), slice(0, 64)))
+    source = begin(Source(SliceStack(volume), 0, 20, marks=marks, window=window)).source()
+    assert (source.marks.whole, source.marks.missing) == ({3}, {4: 1})
+    copied = source.marks.mask(9, (slice(0, 64), slice(0, 64)))
     np.testing.assert_array_equal(copied, mask[window])
 
 
 def test_a_stack_without_marks_has_none(begin, volume):
-    assert begin(Source(SliceStack(volume))).source().defects is None
+    assert begin(Source(SliceStack(volume))).source().marks is None
 
 
 def test_progress_is_told(stack, config, tmp_path):
@@ -129,13 +129,14 @@ def test_a_faithful_run_averages_over_as_many_views_as_its_base(
 def test_a_run_that_is_worked_on_is_neither_listed_nor_discarded(begin):
     run = begin(folder=None)
     lock = FileLock(run.folder / LOCK)
-    assert lock.acquire()
+    lock.acquire(blocking=False)
     assert runs() == []
     with pytest.raises(BadInput, match="is being worked on already"):
         run.discard()
     with pytest.raises(BadInput, match="is being worked on already"):
         run_here(run)
     lock.release()
+    assert (run.folder / LOCK).exists()  # what is left of it does not matter
     assert runs() == [run]
 
 

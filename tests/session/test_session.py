@@ -9,9 +9,8 @@ from napari_ssan.engine.provenance import percent
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.inspection.blank import blank_sections
-from napari_ssan.session.marks import outline_key, region_key
 from napari_ssan.session.session import RepairSession
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
 
 
@@ -50,8 +49,8 @@ def states(session) -> dict:
 
 def test_rows_say_what_is_marked(session, volume):
     session.mark([2, 3, 7])
-    session.set_region("a", 5, square(10, 10))
-    session.set_region("b", 5, square(50, 50))
+    session.add_region(5, square(10, 10))
+    session.add_region(5, square(50, 50))
     session.set_missing(0, 2)
     rows = session.rows()
     assert [(row.marks, row.kind, row.count) for row in rows] == [
@@ -65,14 +64,14 @@ def test_rows_say_what_is_marked(session, volume):
 
 
 def test_overlapping_regions_are_counted_once(session, volume):
-    session.set_region("a", 5, square(10, 10))
-    session.set_region("b", 5, square(10, 16))
+    session.add_region(5, square(10, 10))
+    session.add_region(5, square(10, 16))
     assert session.rows()[0].share == pytest.approx(12 * 18 / volume[0].size)
 
 
 def test_repair_lays_patches_and_nothing_else(session, volume):
     session.mark([2])
-    session.set_region("a", 5, square(10, 10))
+    session.add_region(5, square(10, 10))
     seen = []
     session.patched.connect(seen.append)
     repair(session)
@@ -131,11 +130,11 @@ def test_a_second_claim_takes_only_what_is_new(session):
 
 def test_patches_for_marks_that_changed_meanwhile_are_dropped(session, volume):
     session.mark([2, 6])
-    session.set_region("a", 4, square(10, 10))
+    session.add_region(4, square(10, 10))
     job, patches = collect(session)
     session.unmark([(2, 0)])
-    session.remove_regions(["a"])
-    session.set_region("b", 4, square(40, 40))
+    session.remove_regions([square(10, 10).key(4)])
+    session.add_region(4, square(40, 40))
     taken = [session.take(patch, job) for patch in patches]
     session.release(job)
     assert taken == [False, False, True]
@@ -146,7 +145,7 @@ def test_patches_for_marks_that_changed_meanwhile_are_dropped(session, volume):
 def test_patches_from_a_neighbour_marked_meanwhile_are_dropped(session):
     session.mark([2])
     job, patches = collect(session)
-    session.set_region("a", 3, square(10, 10))
+    session.add_region(3, square(10, 10))
     assert not session.take(patches[0], job)
     session.release(job)
     assert (2, 0) in session.pending
@@ -179,9 +178,9 @@ def test_a_redone_insertion_is_replaced_as_a_whole(session):
 
 
 def test_another_region_keeps_what_is_done_until_it_is_made_anew(session):
-    session.set_region("a", 5, square(10, 10))
+    session.add_region(5, square(10, 10))
     repair(session)
-    session.set_region("b", 5, square(50, 50))
+    session.add_region(5, square(50, 50))
     assert session.state((5, 0)) == "marked"
     assert len(session.repaired.patches((5, 0))) == 1
     repair(session)
@@ -190,15 +189,16 @@ def test_another_region_keeps_what_is_done_until_it_is_made_anew(session):
 
 
 def test_a_moved_region_takes_its_patch_away(session, volume):
-    session.set_region("a", 5, square(10, 10))
+    session.add_region(5, square(10, 10))
     repair(session)
-    session.set_region("a", 5, square(40, 40))
+    session.remove_regions([square(10, 10).key(5)])
+    session.add_region(5, square(40, 40))
     assert (session.repaired[5] == volume[5]).all()
 
 
 def test_half_a_job_leaves_the_rest_pending(session):
-    session.set_region("a", 5, square(10, 10))
-    session.set_region("b", 5, square(50, 50))
+    session.add_region(5, square(10, 10))
+    session.add_region(5, square(50, 50))
     job, patches = collect(session)
     session.take(patches[0], job)
     session.release(job)
@@ -215,7 +215,7 @@ def test_accept_only_what_is_synthesized(session):
 
 def test_describe_says_what_is_synthetic(session):
     session.mark([2])
-    session.set_region("a", 5, square(10, 10))
+    session.add_region(5, square(10, 10))
     session.set_missing(6, 1)
     repair(session)
     assert session.caption((2, 0)) == "slice 2: synthetic, from 1 and 3"
@@ -244,7 +244,7 @@ def test_every_change_is_saved(volume):
 
 def test_restore_takes_up_where_it_was(session, volume):
     session.mark([2, 7])
-    session.set_region(region_key(5, square(10, 10)), 5, square(10, 10))
+    session.add_region(5, square(10, 10))
     session.set_missing(0, 1)
     repair(session)
     session.accept([(2, 0)])
@@ -254,7 +254,7 @@ def test_restore_takes_up_where_it_was(session, volume):
     other.restore(session.saved())
     assert other.rows() == session.rows()
     assert (other.repaired[:] == session.repaired[:]).all()
-    assert set(other.regions()) == set(session.regions())
+    assert set(other.marks.by_key()) == set(session.marks.by_key())
 
 
 def test_restore_without_pixels_is_pending(session, volume):
@@ -262,7 +262,7 @@ def test_restore_without_pixels_is_pending(session, volume):
     repair(session)
     saved = session.saved()
     other = RepairSession(SliceStack(volume))
-    other.restore(type(saved)(saved.defects, saved.states))
+    other.restore(type(saved)(saved.marks, saved.states))
     assert other.pending == {(2, 0)}
 
 
@@ -272,7 +272,7 @@ def test_restore_without_pixels_is_pending(session, volume):
         lambda s: s.mark([99]),
         lambda s: s.mark([-1]),
         lambda s: s.mark(range(9)),
-        lambda s: s.set_region("a", 99, square(0, 0)),
+        lambda s: s.add_region(99, square(0, 0)),
         lambda s: s.set_missing(8, 1),
         lambda s: s.set_missing(2, -1),
         lambda s: s.claim(),
@@ -282,6 +282,25 @@ def test_refusals_change_nothing(session, change):
     with pytest.raises(BadInput):
         change(session)
     assert not session.rows()
+
+
+def test_a_region_that_is_marked_already_stays_as_it_is(session):
+    session.add_region(5, square(10, 10))
+    repair(session)
+    session.add_region(5, square(10, 10))
+    assert states(session) == {((5, 0),): "synthesized"}
+    assert len(session.marks.regions[5]) == 1
+
+
+def test_marks_that_were_handed_out_do_not_follow(session):
+    session.mark([2])
+    session.add_region(5, square(10, 10))
+    held = session.marks
+    session.mark([3])
+    session.add_region(5, square(40, 40))
+    session.set_missing(6, 1)
+    session.unmark([(2, 0)])
+    assert (held.whole, len(held.regions[5]), held.missing) == ({2}, 1, {})
 
 
 def test_missing_zero_takes_the_mark_away(session):
@@ -296,7 +315,7 @@ def test_outline_keys_follow_content():
     assert outline_key(3, outline) == outline_key(3, [(1.0001, 2.0), (3.0, 4.5), (0.0, 1.0)])
     assert outline_key(3, outline) != outline_key(4, outline)
     region = Region.from_outline([(5, 5), (5, 20), (20, 20)], (64, 64))
-    assert region_key(3, region) == outline_key(3, region.outline)
+    assert region.key(3) == outline_key(3, region.outline)
 
 
 def test_cancel_stops_between_tiles(session):

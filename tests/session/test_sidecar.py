@@ -1,6 +1,9 @@
+"""The sidecar, and what it keeps: session/sidecar.py, session/saved.py."""
+
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -15,8 +18,10 @@ from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
 from napari_ssan.session import sidecar as module
+from napari_ssan.session.journal import FORMAT, NAME, OLDER, read
+from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
-from napari_ssan.session.sidecar import NAME, Saved, Sidecar, fingerprint
+from napari_ssan.session.sidecar import Sidecar, fingerprint
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
@@ -36,7 +41,7 @@ def repaired(stack: SliceStack, side: Sidecar | None) -> RepairSession:
     """A session with a whole slice, a region and an insertion, all repaired."""
     session = RepairSession(stack, side and side.save)
     session.mark([2])
-    session.set_region("a", 5, Region.from_outline([(10, 10), (10, 30), (30, 20)], stack.shape[1:]))
+    session.add_region(5, Region.from_outline([(10, 10), (10, 30), (30, 20)], stack.shape[1:]))
     session.set_missing(6, 1)
     job = session.claim()
 
@@ -48,6 +53,45 @@ def repaired(stack: SliceStack, side: Sidecar | None) -> RepairSession:
     session.release(job)
     session.accept([(2, 0)])
     return session
+
+
+def content_of(side: Sidecar) -> dict:
+    """All that the journal says, as one."""
+    content = {"marks": {}, "states": {}, "patches": {}}
+    for line in (side.folder / NAME).read_text().splitlines():
+        for part, entries in json.loads(line).items():
+            content.setdefault(part, {})
+            content[part] = content[part] | entries if isinstance(entries, dict) else entries
+    return content
+
+
+def as_format_1(stack: SliceStack, side: Sidecar) -> dict:
+    """Put what is saved in the one file that it was written to until 0.1; its content."""
+    saved, content = read(side.folder, stack), content_of(side)
+    old = {
+        "format": 1,
+        "saved": content["saved"],
+        "defects": json.loads(saved.marks.to_json()),
+        "states": [{"slot": slot, "state": state} for slot, state in saved.states.items()],
+        "patches": [entry | {"file": name} for name, entry in content["patches"].items()],
+    }
+    (side.folder / NAME).unlink()
+    (side.folder / OLDER).write_text(json.dumps(old))
+    return old
+
+
+def test_what_an_older_version_saved_is_taken_over(stack, side):
+    session = repaired(stack, side)
+    as_format_1(stack, side)
+    for again in (Sidecar(side.folder), Sidecar(side.folder)):  # the second one from the journal
+        saved = again.load(stack)
+        assert str(saved) == "3 marks and 3 repaired slices from today"
+        other = RepairSession(stack)
+        other.restore(saved)
+        assert other.rows() == session.rows()
+        np.testing.assert_array_equal(other.repaired[:], session.repaired[:])
+    assert (side.folder / NAME).exists()
+    assert json.loads((side.folder / OLDER).read_text()) == {"format": FORMAT}  # seals older ones
 
 
 def test_round_trip(stack, side):
@@ -80,11 +124,10 @@ def test_expected_errors_survive(stack, side):
 
 def test_what_an_older_version_saved_opens_without_expected_errors(stack, side):
     session = repaired(stack, side)
-    path = side.folder / NAME
-    content = json.loads(path.read_text())
+    content = as_format_1(stack, side)
     for entry in content["patches"]:
         del entry["error"], entry["record"]["error"]
-    path.write_text(json.dumps(content))
+    (side.folder / OLDER).write_text(json.dumps(content))
     saved = side.load(stack)
     assert saved.lost == 0
     other = RepairSession(stack)
@@ -105,9 +148,9 @@ def test_pixels_are_good_without_their_expected_errors(stack, side, damage):
     elif damage == "foreign":
         np.save(path, np.zeros((3, 4), np.float32))
     else:
-        content = json.loads((side.folder / NAME).read_text())
-        content["patches"][0]["error"] = "../../etc/passwd"
-        (side.folder / NAME).write_text(json.dumps(content))
+        content = content_of(side)
+        next(iter(content["patches"].values()))["error"] = "../../etc/passwd"
+        (side.folder / NAME).write_text(json.dumps(content) + "\n")
     saved = side.load(stack)
     assert saved.lost == 0
     assert [patch.error is None for patch in saved.patches].count(True) == 1
@@ -145,6 +188,7 @@ def test_files_that_nobody_refers_to_are_deleted(stack, side):
     assert len(list(side.folder.glob("[0-9]*.npy"))) == 3
 
 
+@pytest.mark.parametrize("name", [NAME, OLDER])
 @pytest.mark.parametrize(
     "text",
     [
@@ -157,12 +201,14 @@ def test_files_that_nobody_refers_to_are_deleted(stack, side):
         "\udcff",
     ],
 )
-def test_a_damaged_file_is_kept_aside(stack, side, text):
+def test_a_damaged_file_is_kept_aside(stack, side, text, name):
+    if name == NAME and text.startswith('{"format"'):
+        text = '{"format": 2, "marks": {"77-0": {"slices": [77]}}}\n'
     side.folder.mkdir()
-    (side.folder / NAME).write_bytes(text.encode("utf-8", "surrogateescape"))
+    (side.folder / name).write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(BadInput, match="cannot be read") as caught:
         side.load(stack)
-    (aside,) = side.folder.glob("damaged-*.json")
+    (aside,) = side.folder.glob(f"damaged-*{(side.folder / name).suffix}")
     assert str(aside) in str(caught.value)
     assert side.load(stack) is None
 
@@ -175,16 +221,17 @@ def fail(*args, **options):
 def test_what_may_be_good_is_left_alone(stack, side, monkeypatch, reason):
     repaired(stack, side)
     path = side.folder / NAME
+    if reason == "newer":
+        path.write_text(path.read_text().replace('"format": 2', '"format": 3'))
+    elif reason == "rename":
+        path.write_text("{")
+    before = {file: file.read_bytes() for file in side.folder.iterdir()}
     if reason == "read":
-        monkeypatch.setattr(type(path), "read_text", fail)
+        monkeypatch.setattr(type(path), "read_bytes", fail)
     elif reason == "pixels":
         monkeypatch.setattr(StoredArray, "_open", fail)
-    elif reason == "newer":
-        path.write_text(json.dumps(json.loads(path.read_text()) | {"format": module.FORMAT + 1}))
-    else:
-        path.write_text("{")
+    elif reason == "rename":
         monkeypatch.setattr(type(path), "replace", fail)
-    before = {file: file.read_bytes() for file in side.folder.iterdir()}
     other = Sidecar(side.folder)
     with pytest.raises(BadInput, match="left as they are") as caught:
         other.load(stack)
@@ -204,9 +251,9 @@ def test_foreign_pixels_are_not_taken(stack, side):
     path = next(side.folder.glob("2-0-*.npy"))
     np.save(path, np.zeros((3000, 2), np.uint8))
     assert side.load(stack).lost == 1
-    content = json.loads((side.folder / NAME).read_text())
-    content["patches"][0]["file"] = "../../etc/passwd"
-    (side.folder / NAME).write_text(json.dumps(content))
+    content = content_of(side)
+    content["patches"]["../../etc/passwd"] = content["patches"].pop(path.name)
+    (side.folder / NAME).write_text(json.dumps(content) + "\n")
     assert side.load(stack).lost >= 1
 
 
@@ -281,10 +328,76 @@ def test_a_process_that_ends_leaves_no_lock(stack, side, user_folder):
     side.release()
 
 
-def test_where_nothing_can_be_locked_work_goes_on(stack, side, user_folder):
-    (user_folder / "napari-ssan").write_text("not a folder")
+def test_where_nothing_can_be_locked_work_goes_on(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    side = Sidecar(tmp_path / "file" / "side")
     assert side.acquire()
     side.release()
+
+
+HOLD = """
+import sys
+from pathlib import Path
+import numpy as np
+from napari_ssan.session.sidecar import Sidecar
+from napari_ssan.stack.sections import SliceStack
+source = Path(sys.argv[1])
+side = Sidecar.of(SliceStack(np.load(source)), source)
+assert side.acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("way", ["link to the file", "link to the folder", ".."])
+def test_two_ways_to_a_stack_lead_to_one_lock(volume, stack, tmp_path, way):
+    (tmp_path / "data").mkdir()
+    source = tmp_path / "data" / "a.npy"
+    np.save(source, volume)
+    if way == "link to the file":
+        other = tmp_path / "b.npy"
+        other.symlink_to(source)
+    elif way == "link to the folder":
+        (tmp_path / "link").symlink_to(tmp_path / "data")
+        other = tmp_path / "link" / "a.npy"
+    else:
+        other = tmp_path / "data" / ".." / "data" / "a.npy"
+    held = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(other)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    side = Sidecar.of(stack, source)
+    assert held.stdout.readline() == "held\n"
+    assert not side.acquire()
+    held.communicate()
+    assert side.acquire()
+    side.release()
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"a.npy"}
+
+
+def test_what_was_saved_beside_a_link_is_found(stack, tmp_path):
+    (tmp_path / "data").mkdir()
+    source, link = tmp_path / "data" / "a.npy", tmp_path / "b.npy"
+    source.touch()
+    link.symlink_to(source)
+    beside = tmp_path / ".b.npy.napari-ssan" / fingerprint(stack)
+    assert Sidecar.of(stack, link).folder.parent == source.parent / ".a.npy.napari-ssan"
+    repaired(stack, Sidecar(beside))
+    assert Sidecar.of(stack, link).folder == beside
+    assert Sidecar.of(stack, link).load(stack).lost == 0
+
+
+def test_a_lock_file_that_was_left_does_not_matter(stack, tmp_path):
+    source = tmp_path / "a.tif"
+    source.touch()
+    side = Sidecar.of(stack, source)
+    side.folder.parent.mkdir()
+    side.folder.with_name(f"{side.folder.name}.lock").touch()
+    assert side.acquire()
+    side.release()
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_without_marks_nothing_is_kept(stack, side):
@@ -365,10 +478,8 @@ def test_a_repair_for_which_there_is_no_room_ends_with_a_sentence(stack, monkeyp
 def test_a_write_that_fails_leaves_the_old_state(stack, side, monkeypatch):
     session = RepairSession(stack, side.save)
     session.mark([2])
-    monkeypatch.setattr(
-        module.os, "fsync", lambda number: (_ for _ in ()).throw(OSError(28, "full"))
-    )
+    monkeypatch.setattr(os, "fsync", lambda number: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
         session.mark([5])
-    assert side.load(stack).defects.whole == {2}
+    assert side.load(stack).marks.whole == {2}
     assert not list(side.folder.glob("*.part"))

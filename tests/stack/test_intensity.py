@@ -27,8 +27,8 @@ def test_marked_pixels_do_not_count(noise):
     marked = np.zeros(noise.shape[1:], bool)
     marked[:, :40] = True
     noise[0][marked] = 1e9
-    defects = Marks(regions={0: [Region.from_mask(marked)]})
-    assert measure(SliceStack(noise), 0, defects).maximum < 2000
+    marks = Marks(regions={0: [Region.from_mask(marked)]})
+    assert measure(SliceStack(noise), 0, marks).maximum < 2000
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.marks import Marks, as_marks, parse_slices
+from napari_ssan.stack.marks import Marks, as_marks
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.region import Region
 
 SHAPE = (40, 60)
@@ -51,14 +52,14 @@ def test_union_covers_both():
 
 def test_json_round_trip():
     outline = [(1.5, 2.0), (1.5, 9.0), (7.0, 9.0)]
-    defects = Marks(
+    marks = Marks(
         {3, 7},
         {5: [Region.from_mask(blob()), Region.from_outline(outline, SHAPE)]},
         {2: 1, 9: 2},
     )
-    again = Marks.from_json(defects.to_json(), SHAPE)
-    assert (again.whole, again.missing) == (defects.whole, defects.missing)
-    np.testing.assert_array_equal(again.mask(5, ALL), defects.mask(5, ALL))
+    again = Marks.from_json(marks.to_json(), SHAPE)
+    assert (again.whole, again.missing) == (marks.whole, marks.missing)
+    np.testing.assert_array_equal(again.mask(5, ALL), marks.mask(5, ALL))
     assert again.regions[5][1].outline == tuple(outline)
 
 
@@ -92,17 +93,17 @@ def test_csv_of_slices_and_ranges():
 def test_csv_of_a_shapes_layer():
     rows = ["index,shape-type,vertex-index,axis-0,axis-1,axis-2"]
     rows += [f"0,polygon,{i},6.0,{y},{x}" for i, (y, x) in enumerate([(2, 2), (2, 8), (8, 8)])]
-    defects = Marks.from_csv("\n".join(rows), SHAPE)
-    assert list(defects.regions) == [6]
-    assert defects.mask(6, ALL)[3, 5]
+    marks = Marks.from_csv("\n".join(rows), SHAPE)
+    assert list(marks.regions) == [6]
+    assert marks.mask(6, ALL)[3, 5]
 
 
 def test_csv_of_a_shapes_layer_with_more_axes():
     rows = ["index,shape-type,vertex-index,axis-0,axis-1,axis-2,axis-3"]
     rows += [f"0,polygon,{i},0.0,6.0,{y},{x}" for i, (y, x) in enumerate([(2, 2), (2, 8), (8, 8)])]
-    defects = Marks.from_csv("\n".join(rows), SHAPE)
-    assert list(defects.regions) == [6]
-    assert defects.mask(6, ALL)[3, 5]
+    marks = Marks.from_csv("\n".join(rows), SHAPE)
+    assert list(marks.regions) == [6]
+    assert marks.mask(6, ALL)[3, 5]
     with pytest.raises(BadInput, match="several places"):
         Marks.from_csv("\n".join([*rows, "1,polygon,0,1.0,6.0,2,2"]), SHAPE)
 
@@ -164,7 +165,7 @@ def test_bad_slices_are_refused(text):
 
 
 @pytest.mark.parametrize(
-    ("defects", "reason"),
+    ("marks", "reason"),
     [
         (Marks(), "Nothing is marked"),
         (Marks({10}), "not in the stack"),
@@ -175,9 +176,9 @@ def test_bad_slices_are_refused(text):
         (Marks(regions={3: [Region(38, 0, np.ones((4, 4), bool))]}), "reaches beyond"),
     ],
 )
-def test_marks_that_do_not_fit_are_refused(defects, reason):
+def test_marks_that_do_not_fit_are_refused(marks, reason):
     with pytest.raises(BadInput, match=reason):
-        defects.check((10, *SHAPE))
+        marks.check((10, *SHAPE))
 
 
 def test_a_single_section_is_refused():
@@ -198,15 +199,38 @@ def test_marks_that_could_be_misread_are_refused(marks):
         as_marks(marks, SHAPE)
 
 
+def test_marks_are_taken_away_one_by_one():
+    first, second = Region.from_mask(blob()), Region.from_mask(np.roll(blob(), 20))
+    marks = Marks({3}, {3: [first], 5: [first, second]}, {3: 2})
+    before = marks.copy()
+    assert set(marks.each()) == {(3, 0), (3, 1), (5, 0)}
+    assert marks.discard_regions([first.key(5), "5:unknown"]) == {(5, 0)}
+    assert marks.regions == {3: [first], 5: [second]}
+    marks.discard((3, 0))
+    assert (3, 0) not in marks
+    assert (3, 1) in marks
+    marks.discard((3, 1))
+    assert marks.discard_regions([second.key(5)]) == {(5, 0)}
+    assert not marks
+    assert before == Marks({3}, {3: [first], 5: [first, second]}, {3: 2})
+
+
+def test_a_region_is_named_by_its_section_and_content():
+    one, same = Region.from_mask(blob()), Region.from_mask(blob())
+    assert one.key(3) == same.key(3)
+    assert one.key(3) != one.key(4)
+    assert one.key(3) != Region(one.top + 1, one.left, one.mask).key(3)
+
+
 @pytest.mark.parametrize(
     "window", [(7, 12, 15, 30), (0, 5, 0, 60), (8, 40, 0, 11), (30, 40, 30, 60)]
 )
 def test_mask_of_a_window_is_that_part_of_the_mask(window):
     regions = [Region.from_mask(blob()), Region.from_mask(np.roll(blob(), 20))]
-    defects = Marks(regions={0: regions})
+    marks = Marks(regions={0: regions})
     part = slice(*window[:2]), slice(*window[2:])
-    np.testing.assert_array_equal(defects.mask(0, part), defects.mask(0, ALL)[part])
-    assert defects.mask(1, part) is None
+    np.testing.assert_array_equal(marks.mask(0, part), marks.mask(0, ALL)[part])
+    assert marks.mask(1, part) is None
 
 
 @pytest.mark.parametrize(
@@ -223,7 +247,7 @@ def test_masks_of_no_slice_are_refused(marks, sentence):
 
 
 @pytest.mark.parametrize(
-    ("defects", "sentence"),
+    ("marks", "sentence"),
     [
         (Marks({3.5}), "whole numbers"),
         (Marks({"a"}), "whole numbers"),
@@ -233,6 +257,6 @@ def test_masks_of_no_slice_are_refused(marks, sentence):
         (Marks(regions={3: [np.ones((4, 6), bool)]}), "mapping of slice to mask"),
     ],
 )
-def test_marks_that_are_none_are_refused(defects, sentence):
+def test_marks_that_are_none_are_refused(marks, sentence):
     with pytest.raises(BadInput, match=sentence):
-        defects.check((9, 4, 6))
+        marks.check((9, 4, 6))

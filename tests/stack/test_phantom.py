@@ -14,7 +14,7 @@ def sample():
 
 def test_only_what_is_marked_is_broken(sample):
     whole = slice(0, 128), slice(0, 160)
-    masks = [sample.defects.mask(z, whole) for z in range(18)]
+    masks = [sample.marks.mask(z, whole) for z in range(18)]
     marked = np.stack([np.zeros((128, 160), bool) if mask is None else mask for mask in masks])
     np.testing.assert_array_equal(sample.broken[~marked], sample.clean[~marked])
     assert set(np.flatnonzero(marked.any((1, 2)))) == {BLANK, SMEARED, DIRTY}

@@ -17,9 +17,9 @@ from napari_ssan.stack.selection import SPANS, Selection, select
 from napari_ssan.stack.source import Source
 
 
-def chosen(volume: np.ndarray, defects: Marks | None = None, **options) -> Selection:
+def chosen(volume: np.ndarray, marks: Marks | None = None, **options) -> Selection:
     size = options.pop("size", 32)
-    return select(Source(SliceStack(volume), defects=defects, **options), size=size)
+    return select(Source(SliceStack(volume), marks=marks, **options), size=size)
 
 
 def targets(selection: Selection) -> list[int]:
@@ -206,7 +206,7 @@ def test_phantom():
     around = {z + step for z in (BLANK, SMEARED) for step in (-1, 0, 1)}
     # the dirt is marked by its outline: whether it stands out depends on the section's size
     assert {sections[1] for sections in selection.reasons} - {15, 16} == around
-    marked = select(Source(SliceStack(sample.broken), defects=sample.defects))
+    marked = select(Source(SliceStack(sample.broken), marks=sample.marks))
     assert set(left_out(marked, "marked")) >= around
     assert set(marked.counts) == {"marked"}
 

@@ -28,8 +28,8 @@ PLAIN = Augmentation(flip=False, swap=False, turn=False, zoom=1, intensity=0)
 ALL = Augmentation(zoom=2, intensity=0.1, noise=0.2, blur=1)
 
 
-def sampler(volume, seed: int = 0, size: int = 32, defects=None, spacing=1, **options):
-    source = Source(SliceStack(volume), spacing=spacing, defects=defects)
+def sampler(volume, seed: int = 0, size: int = 32, marks=None, spacing=1, **options):
+    source = Source(SliceStack(volume), spacing=spacing, marks=marks)
     return TripletSampler([source], size, seed, **options)
 
 
@@ -136,7 +136,7 @@ def test_sources_are_drawn_equally_often(tissue, counting):
 @pytest.mark.parametrize("select", [True, False])
 def test_marked_sections_are_never_read(tissue, counting, select):
     volume = counting(tissue())
-    list(islice(sampler(volume, defects=Marks({2, 7}), select=select), 100))
+    list(islice(sampler(volume, marks=Marks({2, 7}), select=select), 100))
     assert volume.reads[[2, 7]].sum() == 0
     assert all(volume.reads[z].any() for z in (3, 4, 5, 6, 8, 9, 10, 11))
 
@@ -146,7 +146,7 @@ def test_crops_never_touch_marked_pixels(tissue, counting):
     volume[6] = np.roll(volume[6], (5, -7), axis=(0, 1))
     disc = np.hypot(*np.indices((41, 41)) - 20) < 20
     regions = {4: [Region(20, 30, disc)], 6: [Region(0, 60, np.ones((30, 50), bool))]}
-    drawn = sampler(counting(volume), defects=Marks(regions=regions), augmentation=ALL)
+    drawn = sampler(counting(volume), marks=Marks(regions=regions), augmentation=ALL)
     assert not drawn.selections[0].reasons
     assert any(shift != (0, 0) for t in drawn.selections[0].triplets for _, shift in t.shifted)
     array = drawn.sources[0].stack.data
@@ -186,7 +186,7 @@ def test_shifted_sections_are_cut_aligned(tissue):
 def test_a_triplet_is_marked_where_its_shifted_sections_are():
     stack = SliceStack(np.zeros((3, 50, 50), np.uint8))
     spot = Region(30, 10, np.ones((1, 1), bool))
-    source = Source(stack, defects=Marks(regions={0: [spot]}))
+    source = Source(stack, marks=Marks(regions={0: [spot]}))
     triplet = TripletSections(0, 1, 2, 0.5, shift_first=(-9, 6))
     assert is_marked(source, triplet, (slice(21, 22), slice(16, 17)))
     assert not is_marked(source, triplet, (slice(30, 31), slice(10, 11)))

@@ -41,7 +41,7 @@ def test_a_description_tells_sources_apart(source):
         Source(SliceStack(make_volume(seed=1))),
         Source(SliceStack(volume), 1),
         Source(SliceStack(volume), spacing=2),
-        Source(SliceStack(volume), defects=Marks({3})),
+        Source(SliceStack(volume), marks=Marks({3})),
         Source(SliceStack(volume), window=(slice(0, 48), slice(None))),
         Source(SliceStack(volume.astype(np.float32))),
     ]

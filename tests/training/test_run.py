@@ -132,7 +132,7 @@ def test_own_validation_sources_are_used(trained, tmp_path):
 
 
 def test_marked_sections_are_left_out_and_counted(trained, events):
-    source = Source(SliceStack(make_volume()), defects=Marks({4}))
+    source = Source(SliceStack(make_volume()), marks=Marks({4}))
     trained([source])
     assert any("left out: 3 marked" in str(event) for event in of(events, Notice))
 

@@ -73,7 +73,7 @@ def test_marked_and_damaged_sections_are_not_looked_at():
     volume = make_volume()
     volume[9] = 0
     region = Region.from_mask(np.eye(64, dtype=bool))
-    source = Source(SliceStack(volume), defects=Marks({3}, {13: [region]}))
+    source = Source(SliceStack(volume), marks=Marks({3}, {13: [region]}))
     sections = {each.section for each in Validation([source], 8, sections=99).held_out}
     assert sections <= {1, 5, 6, 7, 11}
     assert sections

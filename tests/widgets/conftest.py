@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.compat import isalive
 from scipy.ndimage import gaussian_filter
 
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
@@ -113,4 +114,5 @@ def make_controller(qapp) -> Iterator[Callable[..., Any]]:
     yield make
     for controller in made:
         controller.close()
-        controller.view.deleteLater()
+        if isalive(controller.view):
+            controller.view.deleteLater()

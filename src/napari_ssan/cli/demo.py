@@ -49,7 +49,7 @@ def demo(
     sample = phantom()
     calibration = Calibration.of("zyx", sample.scale, "nm")
     with bars() as show:
-        repaired = repair(sample.broken, sample.defects, model, device, show.engine)
+        repaired = repair(sample.broken, sample.marks, model, device, show.engine)
         untouched = RepairedStack(SliceStack(sample.broken))
         save_stack(folder / "broken.ome.tif", untouched, calibration, overwrite=True)
         save_stack(folder / "repaired.ome.tif", repaired, calibration, overwrite=True)

@@ -39,7 +39,7 @@ from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo, read_info
 from napari_ssan.segmenter.crops import membranes_of
 from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.segmenter.training import two_fold
-from napari_ssan.stack.marks import parse_slices
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.sections import Array, SliceStack
 
 #: Order of the methods in the tables: the baselines, then the network.

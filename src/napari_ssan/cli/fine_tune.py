@@ -45,7 +45,7 @@ from napari_ssan.finetune.verdict import Verdict
 from napari_ssan.network.model_file import DEFAULT_MODEL, SUFFIX, find_model
 from napari_ssan.network.model_library import import_model, safe_name
 from napari_ssan.network.writing import new_file
-from napari_ssan.stack.marks import parse_slices
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.source import Source
 
 #: Ending of the folder beside OUTPUT that holds the run until it is finished.
@@ -168,7 +168,7 @@ def _source(file: StackFile, z_range: str, defects: str) -> Source:
                 f"--z-range takes adjacent slices between 0 and {len(stack) - 1}, as in 20-120, "
                 f"not {z_range!r}."
             )
-    return Source(stack, start, stop, defects=marks or None)
+    return Source(stack, start, stop, marks=marks or None)
 
 
 def _check_output(output: Path, folder: Path, resume: bool, overwrite: bool) -> None:

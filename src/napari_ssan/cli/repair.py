@@ -30,7 +30,8 @@ from napari_ssan.files import (
     save_stack,
 )
 from napari_ssan.network.model_file import DEFAULT_MODEL
-from napari_ssan.stack.marks import Marks, parse_slices
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 

@@ -13,7 +13,8 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
 from napari_ssan.stack.binned import Binned
-from napari_ssan.stack.marks import Marks, parse_slices
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 

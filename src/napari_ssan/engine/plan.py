@@ -61,35 +61,35 @@ class Survey:
     ----------
     stack : SliceStack
         The stack.
-    defects : Marks
+    marks : Marks
         Its marks.
     clearance : int
         How far around a region its neighbours must be free of marks, in
         pixels: a tile sees so far.
     """
 
-    def __init__(self, stack: SliceStack, defects: Marks, clearance: int) -> None:
+    def __init__(self, stack: SliceStack, marks: Marks, clearance: int) -> None:
         self.stack = stack
-        self.defects = defects
+        self.marks = marks
         self.clearance = clearance
         self._intensity: dict[int, Intensity] = {}
 
     def intensity(self, z: int) -> Intensity:
         """Distribution of grey values over the unmarked pixels of a section."""
         if z not in self._intensity:
-            self._intensity[z] = measure(self.stack, z, self.defects)
+            self._intensity[z] = measure(self.stack, z, self.marks)
         return self._intensity[z]
 
     def unmarked(self, z: int, window: Window) -> npt.NDArray[np.bool_]:
         """Pixels of a section that are not marked, (height, width) of `window`."""
-        marked = self.defects.mask(z, window)
+        marked = self.marks.mask(z, window)
         return np.ones([p.stop - p.start for p in window], bool) if marked is None else ~marked
 
     def objection(self, z: int, window: Window | None) -> str | None:
         """Why a section cannot serve as a neighbour around `window`; None if it can."""
-        if z in self.defects.whole:
+        if z in self.marks.whole:
             return "is marked itself"
-        for region in self.defects.regions.get(z, []):
+        for region in self.marks.regions.get(z, []):
             if window is None or touch(region.window, window, self.clearance):
                 return "is marked at this place"
         intensity = self.intensity(z)
@@ -118,26 +118,26 @@ def plan(survey: Survey) -> tuple[list[Job], list[str]]:
     BadInput
         If the marks do not fit the stack, or no good section is left.
     """
-    stack, defects = survey.stack, survey.defects
-    defects.check(stack.shape)
+    stack, marks = survey.stack, survey.marks
+    marks.check(stack.shape)
     if min(stack.shape[1:]) < SMALLEST:
         raise BadInput(
             f"The sections have {stack.shape[1]} x {stack.shape[2]} pixels; "
             f"at least {SMALLEST} x {SMALLEST} are needed."
         )
     slots = [
-        (z, number) for z in range(len(stack)) for number in range(1 + defects.missing.get(z, 0))
+        (z, number) for z in range(len(stack)) for number in range(1 + marks.missing.get(z, 0))
     ]
     place = {slot: i for i, slot in enumerate(slots)}
     jobs: list[Job] = []
     warnings: dict[str, None] = {}
     for slot in slots:
         z, inserted = slot
-        if inserted or z in defects.whole:
+        if inserted or z in marks.whole:
             kind: Literal["whole", "inserted"] = "inserted" if inserted else "whole"
             jobs.append(_job(survey, place, slot, kind, None, warnings))
         else:
-            for region in merge(defects.regions.get(z, [])):
+            for region in merge(marks.regions.get(z, [])):
                 jobs.append(_job(survey, place, slot, "region", region, warnings))
     return jobs, list(warnings)
 
@@ -173,7 +173,7 @@ def _job(
             if objection is None:
                 found.append(candidate)
                 break
-            if candidate not in survey.defects.whole:
+            if candidate not in survey.marks.whole:
                 warnings[f"Slice {candidate} {objection}: it is passed over as a neighbour."] = None
     if not found:
         raise BadInput(

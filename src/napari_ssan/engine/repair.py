@@ -105,7 +105,7 @@ def repair(
 
 def patches(
     stack: SliceStack,
-    defects: Marks,
+    marks: Marks,
     method: Method,
     *,
     only: Container[Slot] | None = None,
@@ -118,7 +118,7 @@ def patches(
     ----------
     stack : SliceStack
         The stack.
-    defects : Marks
+    marks : Marks
         All marks: none serves as a neighbour.
     method : Method
         How to synthesize.
@@ -146,7 +146,7 @@ def patches(
         If the marks do not fit the stack, or no good section is left.
     """
     # A tile sees so far, and lies so far off where its neighbour has shifted.
-    survey = Survey(stack, defects, method.tile + LONGEST_SHIFT + SPLINE)
+    survey = Survey(stack, marks, method.tile + LONGEST_SHIFT + SPLINE)
     jobs, warnings = plan(survey)
     jobs = [job for job in jobs if only is None or job.slot in only]
     yield from map(Notice, warnings)

@@ -65,7 +65,7 @@ class Chooser:
         The stack.
     gap : int
         How many adjacent sections are hidden together.
-    defects : Marks
+    marks : Marks
         Marks: no marked section is judged on, or serves as a neighbour.
     cancel : threading.Event, optional
         Set it to stop at the next section.
@@ -77,7 +77,7 @@ class Chooser:
     """
 
     def __init__(
-        self, stack: SliceStack, gap: int, defects: Marks, cancel: Flag | None = None
+        self, stack: SliceStack, gap: int, marks: Marks, cancel: Flag | None = None
     ) -> None:
         if gap not in GAPS:
             raise BadInput(f"A gap has 1, 2 or 3 sections, not {gap}.")
@@ -91,9 +91,9 @@ class Chooser:
                 f"The sections have {stack.shape[1]} x {stack.shape[2]} pixels; "
                 f"at least {SMALLEST} x {SMALLEST} are needed."
             )
-        if defects:
-            defects.check(stack.shape)
-        self.stack, self.gap, self.defects, self.cancel = stack, gap, defects, cancel
+        if marks:
+            marks.check(stack.shape)
+        self.stack, self.gap, self.marks, self.cancel = stack, gap, marks, cancel
         self._field = field_of(stack.shape[1:], None)
         self._seen = cache(self._look)
         self._sample = cache(self._look_around)
@@ -183,7 +183,7 @@ class Chooser:
             reason = self._flaw(z)
             if reason is not None:
                 return reason if z == block[0] else f"lies beside slice {z}, which {reason}"
-        if any(self.defects.missing.get(z) for z in around[:-1]):
+        if any(self.marks.missing.get(z) for z in around[:-1]):
             return "lies beside a missing section"
         for z in block:
             for other in (z - 1, z + 1):
@@ -192,7 +192,7 @@ class Chooser:
         return None
 
     def _flaw(self, z: int) -> str | None:
-        if z in self.defects.whole or z in self.defects.regions:
+        if z in self.marks.whole or z in self.marks.regions:
             return "is marked as broken or synthetic"
         intensity, _ = self._seen(z)
         if not intensity.finite:

@@ -53,27 +53,27 @@ class Place:
     ----------
     stack : SliceStack
         The stack.
-    defects : Marks
+    marks : Marks
         Its marks: what is marked is not judged on.
     near : int
         Section that is to be repaired.
     """
 
     stack: SliceStack
-    defects: Marks
+    marks: Marks
     near: int
 
     @classmethod
-    def of(cls, stack: SliceStack, defects: Marks, section: int | None) -> Place:
+    def of(cls, stack: SliceStack, marks: Marks, section: int | None) -> Place:
         """The mark nearest to the section on screen, or that section if nothing is marked."""
         here = len(stack) // 2 if section is None else section
-        marked = {*defects.whole, *defects.regions, *defects.missing}
-        return cls(stack, defects, min(marked or {here}, key=lambda z: (abs(z - here), z)))
+        marked = {*marks.whole, *marks.regions, *marks.missing}
+        return cls(stack, marks, min(marked or {here}, key=lambda z: (abs(z - here), z)))
 
     @property
     def window(self) -> Window:
         """The part of the sections that is judged: around what is marked, at most 1024 x 1024."""
-        regions = self.defects.regions.get(self.near)
+        regions = self.marks.regions.get(self.near)
         around = reduce(Region.union, regions).window if regions else None
         return field_of(self.stack.shape[1:], around)
 
@@ -107,7 +107,7 @@ class Place:
             report(Stage("Looking for good slices…"))
             stack = _cut(self.stack, self.window)
             # Within the window a section is good or not: regions elsewhere do not matter.
-            here = Marks(self._marked(), {}, self.defects.missing)
+            here = Marks(self._marked(), {}, self.marks.missing)
             blocks = Chooser(stack, 1, here, cancel).nearest(self.near, SLICES).blocks
             if method == "ssan":
                 report(Stage("Loading the network…"))
@@ -118,7 +118,7 @@ class Place:
                 rival: make_method(rival, "", "auto"),
             }
             # Neighbours of a region are registered to the slice that holds it.
-            align = self.near in self.defects.regions
+            align = self.near in self.marks.regions
             for item in evaluate(stack, blocks, methods, align=align):
                 if isinstance(item, Evaluation):
                     found = item
@@ -132,8 +132,8 @@ class Place:
 
     def _marked(self) -> set[int]:
         """Sections with anything marked in the window."""
-        regions = [z for z in self.defects.regions if np.any(self.defects.mask(z, self.window))]
-        return {*self.defects.whole, *regions}
+        regions = [z for z in self.marks.regions if np.any(self.marks.mask(z, self.window))]
+        return {*self.marks.whole, *regions}
 
 
 def _cut(stack: SliceStack, window: Window) -> SliceStack:

@@ -37,7 +37,8 @@ from napari_ssan.files.provenance_io import merged
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
 from napari_ssan.files.write_zarr import check_zarr, write_zarr
 from napari_ssan.stack.lazy import LazyPixels, contiguous
-from napari_ssan.stack.marks import MALFORMED, Marks
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.marks_io import MALFORMED
 from napari_ssan.stack.region import region_from_entry
 from napari_ssan.stack.sections import DTYPES, Array, ArrayLike, Window
 

@@ -165,7 +165,7 @@ def narrow(source: Source) -> tuple[Source, str]:
     pixels = int(np.prod([part.stop - part.start for part in window]))
     fitting = max(1, LARGEST // (pixels * size))
     sections = _around(slice(source.start, source.stop), centre[0], fitting)
-    what = "around the marks" if source.defects else "in the middle"
+    what = "around the marks" if source.marks else "in the middle"
     note = (
         f"The stack is large: {window[0].stop - window[0].start} x "
         f"{window[1].stop - window[1].start} pixels of slices {sections.start} to "
@@ -214,13 +214,13 @@ def _centre(source: Source) -> tuple[int, int, int]:
     middle = [
         (part.start + part.stop) // 2 for part in (slice(source.start, source.stop), *source.area)
     ]
-    defects = source.defects
-    if not defects:
+    marks = source.marks
+    if not marks:
         return middle[0], middle[1], middle[2]
-    marked = sorted({*defects.whole, *defects.regions, *defects.missing} & set(source.sections))
+    marked = sorted({*marks.whole, *marks.regions, *marks.missing} & set(source.sections))
     if marked:
         middle[0] = marked[len(marked) // 2]
-    regions = [region for z in marked for region in defects.regions.get(z, [])]
+    regions = [region for z in marked for region in marks.regions.get(z, [])]
     if regions:
         for axis in (0, 1):
             spans = [region.window[axis] for region in regions]

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from platformdirs import user_data_path
 
-from napari_ssan.engine.lock import FileLock
 from napari_ssan.errors import BadInput
 
 #: What a run is, what came of it, and who works on it.
@@ -37,21 +37,23 @@ def held(folder: Path, what: str) -> Iterator[None]:
     BadInput
         If somebody else does, or it cannot be written to.
     """
-    lock = FileLock(folder / LOCK)
+    lock = FileLock(folder / LOCK, thread_local=False)
     try:
-        free = lock.acquire()
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise BadInput(
+            f"{what} is being worked on already, in another window or program: "
+            "wait for its end, or stop it there."
+        ) from None
+    except NotImplementedError:
+        pass  # better without a lock than not at all
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise BadInput(
                 f"{what} cannot be written to its folder {folder} ({error.strerror or error}): "
                 "make that folder writable, or make room on the disk."
             ) from None
-        free = True  # better without a lock than not at all
-    if not free:
-        raise BadInput(
-            f"{what} is being worked on already, in another window or program: "
-            "wait for its end, or stop it there."
-        )
     try:
         yield
     finally:

@@ -193,7 +193,7 @@ class Run:
         record = self.record
         stack = SliceStack(SectionCopy(self.folder / SECTIONS, record.sections[0], record.count))
         marks = Marks.from_json(record.marks, stack.shape[1:]) if record.marks else None
-        return Source(stack, defects=marks)
+        return Source(stack, marks=marks)
 
     def blocks(self) -> tuple[list[Source], list[Source]]:
         """Sections to learn from, and to validate on."""

@@ -108,15 +108,15 @@ def copy_sections(
 
 def cut_marks(source: Source) -> Marks | None:
     """Marks of a source as they lie in its snapshot."""
-    defects = source.defects
-    if not defects:
+    marks = source.marks
+    if not marks:
         return None
-    cut = Marks({z for z in defects.whole if z in source.sections})
-    for z in set(defects.regions) & set(source.sections):
-        mask = Marks(regions={z: defects.regions[z]}).mask(z, source.area)
+    cut = Marks({z for z in marks.whole if z in source.sections})
+    for z in set(marks.regions) & set(source.sections):
+        mask = Marks(regions={z: marks.regions[z]}).mask(z, source.area)
         if mask is not None and mask.any():
             cut.add_region(z, Region.from_mask(mask))
-    for z, count in defects.missing.items():
+    for z, count in marks.missing.items():
         if z in source.sections:
             cut.add_missing(z, count)
     return cut

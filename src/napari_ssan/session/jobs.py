@@ -28,7 +28,7 @@ class RepairJob:
     ----------
     stack : SliceStack
         The stack.
-    defects : Marks
+    marks : Marks
         All marks, also those whose repair is not asked for.
     only : frozenset of (int, int)
         Sections to synthesize.
@@ -39,7 +39,7 @@ class RepairJob:
     """
 
     stack: SliceStack
-    defects: Marks
+    marks: Marks
     only: frozenset[Slot]
     revisions: Mapping[Slot, int]
     begun: set[Slot] = field(default_factory=set)
@@ -81,7 +81,7 @@ class RepairJob:
             how = make_method(method, model, device)
             _stop_if(cancel)
             report(Stage("Looking at the neighbours…"))
-            for item in patches(self.stack, self.defects, how, only=self.only, with_error=True):
+            for item in patches(self.stack, self.marks, how, only=self.only, with_error=True):
                 if isinstance(item, Patch) and sidecar is not None:
                     try:
                         item = sidecar.keep(item)

@@ -1,12 +1,12 @@
 """A repair in the making: what is marked, what of it is done, and what the user thinks of it.
 
-Knows no viewer.
+Knows no viewer and no disk: it hands its state to whoever keeps it. Its marks are replaced
+at every change, never changed, so that whoever holds them has them as they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from psygnal import Signal
 
@@ -14,9 +14,9 @@ from napari_ssan.engine.provenance import percent
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.errors import BadInput
 from napari_ssan.session.jobs import RepairJob
-from napari_ssan.session.marks import EditableMarks, Row, State, mark_of
-from napari_ssan.session.sidecar import Saved
-from napari_ssan.stack.marks import Marks
+from napari_ssan.session.marks import Row, State, mark_of, pixels, slots_of, table
+from napari_ssan.session.saved import Saved
+from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
@@ -32,7 +32,12 @@ class RepairSession:
     stack : SliceStack
         The stack.
     save : callable, optional
-        Called with a :class:`~napari_ssan.session.sidecar.Saved` after every change.
+        Called with a :class:`~napari_ssan.session.saved.Saved` after every change.
+
+    Attributes
+    ----------
+    marks : Marks
+        All marks, as they are now; not to be changed from outside.
     """
 
     #: Marks or states are not what they were.
@@ -44,17 +49,12 @@ class RepairSession:
         self.stack = stack
         self.repaired = RepairedStack(stack)
         self._save = save or (lambda saved: None)
-        self.marks = EditableMarks(stack.shape)
+        self.marks = Marks()
         self._states: dict[Slot, State] = {}
         self._revisions: dict[Slot, int] = {}
         self._claimed: dict[int, RepairJob] = {}
 
     # ---- marks
-
-    @property
-    def defects(self) -> Marks:
-        """All marks, as a copy that later changes do not reach."""
-        return self.marks.defects
 
     def mark(self, sections: Iterable[int]) -> None:
         """Mark whole sections.
@@ -64,36 +64,30 @@ class RepairSession:
         BadInput
             If one is not in the stack, or no good one would be left.
         """
-        new = self.marks.add_whole(sections)
+        marks, new = self.marks.copy(), set(sections) - self.marks.whole
+        marks.whole |= new
         if new:
-            self._altered(new, added=True)
+            self._replace(marks, {(z, 0) for z in new})
 
-    def set_region(self, key: str, z: int, region: Region) -> None:
-        """Mark a region of section `z`, in place of what had the same key.
+    def add_region(self, z: int, region: Region) -> None:
+        """Mark a region of section `z`; one that is marked already stays as it is.
 
         Raises
         ------
         BadInput
-            If the section is not in the stack.
+            If it lies outside the stack.
         """
-        replaced = self.marks.remove_region(key)
-        self.marks.add_region(key, z, region)
+        if region.key(z) in self.marks.by_key():
+            return
+        marks = self.marks.copy()
+        marks.add_region(z, region)
         # What is done for other regions of the section stays on view until it is made anew.
-        self._altered(sorted({(z, 0), *replaced}), added=True, keep=not replaced)
+        self._replace(marks, {(z, 0)}, keep=True)
 
     def remove_regions(self, keys: Iterable[str]) -> None:
         """Unmark regions; keys that are not there are passed over."""
-        slots = {slot for key in keys for slot in self.marks.remove_region(key)}
-        if slots:
-            self._altered(sorted(slots))
-
-    def regions(self) -> dict[str, tuple[int, Region]]:
-        """Section and region by key."""
-        return {
-            key: (z, region)
-            for z, found in self.marks.regions.items()
-            for key, region in found.items()
-        }
+        marks = self.marks.copy()
+        self._remove(marks, marks.discard_regions(set(keys)))
 
     def set_missing(self, z: int, number: int) -> None:
         """Mark `number` sections as absent after section `z`; 0 takes the mark away.
@@ -103,16 +97,19 @@ class RepairSession:
         BadInput
             If there is no section on both sides, or the number is negative.
         """
-        if self.marks.set_missing(z, number):
-            self._altered([(z, 1)], added=True)
+        marks = self.marks.copy()
+        marks.missing[z] = number
+        if not number:
+            self.unmark([(z, 1)])
+        elif self.marks.missing.get(z) != number:
+            self._replace(marks, {(z, 1)})
 
     def unmark(self, marks: Iterable[Slot]) -> None:
         """Forget marks, and what was synthesized for them."""
-        slots = [slot for slot in marks if slot in self._states]
-        for slot in slots:
-            self.marks.discard(slot)
-        if slots:
-            self._altered(slots, added=any(missing for _, missing in slots))
+        kept, gone = self.marks.copy(), set(marks) & set(self._states)
+        for mark in gone:
+            kept.discard(mark)
+        self._remove(kept, gone)
 
     def state(self, slot: Slot) -> State | None:
         """State of the mark that a section of the repaired stack belongs to."""
@@ -120,20 +117,7 @@ class RepairSession:
 
     def rows(self) -> list[Row]:
         """Return the table of marks; adjacent whole sections in the same state share a row."""
-        rows: list[Row] = []
-        for mark in sorted(self._states):
-            row = self.marks.row(mark, self._states[mark])
-            last = rows[-1] if rows else None
-            if (
-                last is not None
-                and row.kind == last.kind == "whole"
-                and row.state == last.state
-                and mark[0] == last.marks[-1][0] + 1
-            ):
-                rows[-1] = replace(last, marks=(*last.marks, mark), count=last.count + 1)
-            else:
-                rows.append(row)
-        return rows
+        return table(self.marks, self._states, self.stack.shape[1:])
 
     # ---- repair
 
@@ -160,9 +144,9 @@ class RepairSession:
         pending = self.pending
         if not pending:
             raise BadInput("Nothing is to be repaired: mark a slice or a region first.")
-        only = {slot for mark in pending for slot in self.marks.slots(mark)}
+        only = {slot for mark in pending for slot in slots_of(self.marks, mark)}
         revisions = {mark: self._revisions[mark] for mark in pending}
-        job = RepairJob(self.stack, self.defects, frozenset(only), revisions)
+        job = RepairJob(self.stack, self.marks, frozenset(only), revisions)
         self._claimed[id(job)] = job
         return job
 
@@ -181,13 +165,13 @@ class RepairSession:
         """
         mark = mark_of(patch.slot)
         known = mark in self.marks and self._revisions[mark] == job.revisions.get(mark)
-        if not known or self._outdated(patch, job.defects):
+        if not known or self._outdated(patch, job.marks):
             return False
         if patch.slot not in job.begun:  # the first of a new repair replaces the old one
             self.repaired.revert(patch.slot)
             job.begun.add(patch.slot)
         self.repaired.add(patch)
-        if job.begun.issuperset(self.marks.slots(mark)) and self._complete(mark):
+        if job.begun.issuperset(slots_of(self.marks, mark)) and self._complete(mark):
             self._states[mark] = "synthesized"
         self._emit({patch.slot})
         return True
@@ -244,18 +228,18 @@ class RepairSession:
         patches = tuple(
             patch for slot in self.repaired.slots for patch in self.repaired.patches(slot)
         )
-        return Saved(self.defects, dict(self._states), patches)
+        return Saved(self.marks, dict(self._states), patches)
 
     def restore(self, saved: Saved) -> None:
         """Take up a state that was saved, in place of the present one."""
         slots = {slot for mark in self._states for slot in self._drop_patches(mark)}
-        marks = self.marks.take_over(saved.defects)
+        self.marks = saved.marks.copy()
         for patch in saved.patches:
-            if mark_of(patch.slot) in marks:
+            if mark_of(patch.slot) in self.marks:
                 self.repaired.add(patch)
                 slots.add(patch.slot)
         self._states = {}
-        for mark in marks:
+        for mark in self.marks.each():
             self._revisions[mark] = self._revisions.get(mark, 0) + 1
             self._states[mark] = _state(saved.states, mark)
             if self._states[mark] != "reverted" and not self._complete(mark):
@@ -264,7 +248,19 @@ class RepairSession:
 
     # ---- within
 
-    def _altered(self, marks: Sequence[Slot], added: bool = False, keep: bool = False) -> None:
+    def _replace(self, marks: Marks, altered: Set[Mark], keep: bool = False) -> None:
+        """Have other marks in place of the present ones, if they fit the stack."""
+        marks.check(self.stack.shape)
+        self.marks = marks
+        self._altered(altered, added=True, keep=keep)
+
+    def _remove(self, marks: Marks, gone: Set[Mark]) -> None:
+        """Have fewer marks than before; what is no longer missing moves what spans it."""
+        self.marks = marks
+        if gone:
+            self._altered(gone, added=any(missing for _, missing in gone))
+
+    def _altered(self, marks: Set[Mark], added: bool, keep: bool = False) -> None:
         """Follow a change of marks with states, patches and what depends on them."""
         slots: set[Slot] = set()
         for mark in marks:
@@ -279,19 +275,21 @@ class RepairSession:
             self._outdate(marks)
         self._emit(slots)
 
-    def _outdate(self, marks: Sequence[Slot]) -> None:
+    def _outdate(self, marks: Set[Mark]) -> None:
         """Mark for repair again what was made from sections that turn out to be broken."""
         for mark, state in self._states.items():
             if state not in ("synthesized", "accepted") or mark in marks:
                 continue
-            patches = [p for slot in self.marks.slots(mark) for p in self.repaired.patches(slot)]
+            patches = [
+                p for slot in slots_of(self.marks, mark) for p in self.repaired.patches(slot)
+            ]
             if any(_depends(patch, altered) for patch in patches for altered in marks):
                 self._states[mark] = "marked"
                 self._revisions[mark] += 1
 
     def _outdated(self, patch: Patch, planned: Marks) -> bool:
         """Whether marks that were set since the plan concern a patch."""
-        now = self.defects
+        now = self.marks
         for z in patch.record.neighbours:
             if z in now.whole - planned.whole:
                 return True
@@ -304,12 +302,12 @@ class RepairSession:
     def _complete(self, mark: Slot) -> bool:
         """Whether all marked pixels are synthesized."""
         if mark[1]:
-            return all(self.repaired.patches(slot) for slot in self.marks.slots(mark))
+            return all(self.repaired.patches(slot) for slot in slots_of(self.marks, mark))
         patches = self.repaired.patches(mark)
         if mark[0] in self.marks.whole:
             return any(patch.mask is None for patch in patches)
         done = sum(int(patch.mask.sum()) for patch in patches if patch.mask is not None)
-        return done == self.marks.pixels(mark[0])
+        return done == pixels(self.marks, mark[0])
 
     def _drop_patches(self, mark: Slot) -> set[Slot]:
         belonging = [slot for slot in self.repaired.slots if mark_of(slot) == mark]

@@ -97,7 +97,7 @@ def look(source: Source, z: int, closely: bool) -> Look:
     shape = source.stack.shape[1:]
     window = _within(field_of(shape, source.area), source.area)
     pixels = source.stack.read(z, window)
-    marked = source.defects.mask(z, window) if source.defects else None
+    marked = source.marks.mask(z, window) if source.marks else None
     marks = None
     if marked is not None and marked.any():
         marks = Marks(regions={0: [Region.from_mask(marked)]})

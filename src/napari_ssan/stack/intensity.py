@@ -77,7 +77,7 @@ class Intensity:
 UNKNOWN = Intensity(np.nan, np.nan, np.nan, np.nan, np.full_like(QUANTILES, np.nan), False)
 
 
-def measure(stack: SliceStack, z: int, defects: Marks | None = None) -> Intensity:
+def measure(stack: SliceStack, z: int, marks: Marks | None = None) -> Intensity:
     """Distribution of a section's grey values, reading it band by band.
 
     Parameters
@@ -86,7 +86,7 @@ def measure(stack: SliceStack, z: int, defects: Marks | None = None) -> Intensit
         Where to read.
     z : int
         Which section.
-    defects : Marks, optional
+    marks : Marks, optional
         Marks; marked pixels do not count.
     """
     count, total, square = 0, 0.0, 0.0
@@ -95,7 +95,7 @@ def measure(stack: SliceStack, z: int, defects: Marks | None = None) -> Intensit
     sample: list[Array] = []
     step = max(1, -(-stack.shape[1] * stack.shape[2] // SAMPLE))
     for rows, band in stack.bands(z):
-        marked = defects.mask(z, (rows, slice(0, stack.shape[2]))) if defects else None
+        marked = marks.mask(z, (rows, slice(0, stack.shape[2]))) if marks else None
         pixels = band.ravel() if marked is None else band[~marked]
         values = pixels.astype(np.float64)
         if not np.isfinite(values).all():

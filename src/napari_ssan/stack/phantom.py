@@ -28,7 +28,7 @@ class Phantom:
     ----------
     clean, broken : ndarray of uint8, (sections, height, width)
         As it was, and as it came from the microscope.
-    defects : Marks
+    marks : Marks
         What is broken in it.
     scale : (float, float, float)
         Voxel size in nm: z, y, x.
@@ -36,7 +36,7 @@ class Phantom:
 
     clean: npt.NDArray[np.uint8]
     broken: npt.NDArray[np.uint8]
-    defects: Marks
+    marks: Marks
     scale: tuple[float, float, float] = (50.0, 8.0, 8.0)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,10 +45,21 @@ class Region:
         height, width = self.mask.shape
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
-    @property
+    @cached_property
     def pixels(self) -> int:
         """How many pixels are marked."""
         return int(self.mask.sum())
+
+    def key(self, z: int) -> str:
+        """Name of the region if it is in section `z`, from its content."""
+        return f"{z}:{self._digest}"
+
+    @cached_property
+    def _digest(self) -> str:
+        if self.outline is not None:
+            return _outline_digest(self.outline)
+        content = f"{self.top} {self.left} {self.mask.shape}".encode() + self.mask.tobytes()
+        return f"mask:{hashlib.sha256(content).hexdigest()[:16]}"
 
     @classmethod
     def from_mask(cls, mask: npt.NDArray[Any], top: int = 0, left: int = 0) -> Region:
@@ -98,6 +111,16 @@ class Region:
                 rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
             ] |= region.mask
         return Region(top, left, mask)
+
+
+def outline_key(z: int, outline: Iterable[Sequence[float]]) -> str:
+    """The :meth:`Region.key` of what is drawn as a polygon of (row, column) in section `z`."""
+    return f"{z}:{_outline_digest(outline)}"
+
+
+def _outline_digest(outline: Iterable[Sequence[float]]) -> str:
+    rounded = np.round(np.asarray(list(outline), float), 3) + 0.0  # no negative zero
+    return hashlib.sha256(rounded.tobytes()).hexdigest()[:16]
 
 
 def region_to_entry(z: int, region: Region) -> dict[str, Any]:

@@ -156,7 +156,7 @@ def select(
         if cancel is not None and cancel.is_set():
             raise Cancelled("The choice of triplets was cancelled.")
         report(done, len(source.sections))
-        if source.defects is None or z not in source.defects.whole:
+        if source.marks is None or z not in source.marks.whole:
             looks[z] = look(source, z, closely)
         before = looks.get(z - source.spacing)
         if closely and before is not None and z in looks:
@@ -222,14 +222,14 @@ class _Judge:
         return BLURRED if max(details) > BLUR_FACTOR * min(details) else None
 
     def _marked(self, chain: range) -> bool:
-        defects = self.source.defects
-        if defects is None:
+        marks = self.source.marks
+        if marks is None:
             return False
-        if defects.whole.intersection(chain):
+        if marks.whole.intersection(chain):
             return True
-        if any(z in defects.missing for z in range(chain[0], chain[-1])):
+        if any(z in marks.missing for z in range(chain[0], chain[-1])):
             return True
-        free = [self._room(z) for z in chain if z in defects.regions]
+        free = [self._room(z) for z in chain if z in marks.regions]
         return bool(free) and float(np.logical_and.reduce(free).mean()) < ROOM
 
     def _room(self, z: int) -> npt.NDArray[np.bool_]:

@@ -21,7 +21,7 @@ class Source:
     spacing : int
         Distance of sections that count as adjacent: 4 or 5 makes an isotropic
         stack look like a serial one.
-    defects : Marks, optional
+    marks : Marks, optional
         Marks; what is marked is never drawn.
     window : (slice, slice), optional
         Part of the sections that may be used, rows and columns.
@@ -31,7 +31,7 @@ class Source:
     start: int = 0
     stop: int = 0
     spacing: int = 1
-    defects: Marks | None = None
+    marks: Marks | None = None
     window: Window | None = None
 
     def __post_init__(self) -> None:
@@ -51,5 +51,5 @@ class Source:
 
     def touches_mark(self, z: int, window: Window) -> bool:
         """Whether anything is marked in a part of section `z`."""
-        mask = self.defects.mask(z, window) if self.defects else None
+        mask = self.marks.mask(z, window) if self.marks else None
         return mask is not None and bool(mask.any())

@@ -20,7 +20,7 @@ FINGERPRINT = 256
 def source_record(source: Source) -> dict[str, Any]:
     """What a source is, JSON-serializable: equal for equal sections of equal stacks."""
     rows, columns = source.area
-    marks = source.defects.to_json() if source.defects else ""
+    marks = source.marks.to_json() if source.marks else ""
     return {
         "shape": list(source.stack.shape),
         "dtype": source.stack.dtype.name,

@@ -130,7 +130,7 @@ class FakeBackend(Backend):
         report(Preparing("looking for triplets", 3, 10))
         source = request.source(cancel)
         self.requests.append(request)
-        self.marks.append(source.defects)
+        self.marks.append(source.marks)
         self.windows.append(source.window)
         if isinstance(self.division, Exception):
             raise self.division

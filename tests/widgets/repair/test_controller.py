@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
+import io
+import os
 import threading
 from pathlib import Path
 
@@ -9,13 +12,16 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
+from napari_ssan.engine.provenance import Provenance, SyntheticSection
 from napari_ssan.engine.repaired import Patch, RepairedStack
+from napari_ssan.engine.stored import StoredArray
 from napari_ssan.events import Progress
-from napari_ssan.files import open_stack
+from napari_ssan.files import open_stack, provenance_io
 from napari_ssan.network.model_library import delete, import_model
-from napari_ssan.session import jobs, sidecar
+from napari_ssan.session import jobs, journal, sidecar
 from napari_ssan.stack import lazy
 from napari_ssan.widgets.repair import result_layers, stack_controller
 from napari_ssan.widgets.shared.library import LIBRARY
@@ -406,6 +412,52 @@ def test_a_file_that_is_no_model_is_refused(controller, tmp_path, notifications)
     assert controller.view.repairing.model.currentText() == before
 
 
+def test_moving_the_slider_parses_nothing_and_opens_no_file(
+    viewer, image, controller, circle, repaired_before, monkeypatch
+):
+    image.metadata["napari_ssan"] = {"provenance": repaired_before(3, 7)}
+    controller.current.session.mark([2])
+    controller.toggle_lasso(True)
+    viewer.layers["Marks"].add_polygons(circle(6))
+    controller.finish()
+    repair(controller)
+    at(viewer, 3)
+    said = controller.view.expected_error.sentence
+    assert "In the file already, slice 3" in said.text()
+    done = []
+
+    def count(owner, name):
+        plain = getattr(owner, name)
+
+        def counted(*rest, **more):
+            done.append(name)
+            return plain(*rest, **more)
+
+        monkeypatch.setattr(owner, name, counted)
+
+    # The pixels on screen are napari's to read.
+    monkeypatch.setattr(StoredArray, "__getitem__", lambda self, at: np.zeros(self.shape, "u1")[at])
+    for owner, name in (
+        (Provenance, "model_validate"),
+        (Provenance, "model_validate_json"),
+        (SyntheticSection, "model_validate"),
+        (provenance_io, "from_plain"),
+        (builtins, "open"),
+        (io, "open"),
+        (os, "open"),
+        (os, "stat"),
+        (np, "load"),
+    ):
+        count(owner, name)
+    sections = [z % len(controller.current.stack) for z in range(50)]
+    seen = set()
+    for z in sections:
+        at(viewer, z)
+        seen.add(said.text())
+    assert not done
+    assert len(seen) > 4
+
+
 # ---- while it runs
 
 
@@ -543,6 +595,51 @@ def test_closing_while_it_runs_keeps_what_is_done(controller, slowly, qtbot, vie
     assert not viewer.keymap
 
 
+@pytest.mark.parametrize("busy", [True, False])
+@pytest.mark.parametrize("gone", [True, False])
+def test_it_can_be_closed_at_any_time(
+    controller, make_controller, slowly, volume, viewer, circle, qtbot, busy, gone
+):
+    """With and without the viewer, while work runs or not, twice: all that was done is saved."""
+    current = controller.current
+    if busy:
+        current.session.mark([2, 6])
+        controller.repair()
+        slowly.release()
+        wait_for(qtbot, lambda: "synthesized" in states(controller).values())
+    controller.toggle_lasso(True)
+    viewer.layers["Marks"].add_polygons(circle(8))  # its pixels are being found
+    if gone:
+        controller.view.deleteLater()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+    for _ in range(2):
+        controller.close()
+        current.close()
+    assert controller.slow.current is controller.quick.current is None
+    assert bool(viewer.keymap) == gone
+
+    again = ViewerModel()
+    again.add_image(volume)
+    second = make_controller(again)
+    second.view.header.yes.click()
+    done = {((2, 0),): "synthesized", ((6, 0),): "marked"} if busy else {}
+    assert states(second) == done | {((8, 0),): "marked"}
+
+
+def test_what_was_drawn_before_its_image_went_is_saved(
+    viewer, image, controller, make_controller, volume, circle
+):
+    controller.toggle_lasso(True)
+    viewer.layers["Marks"].add_polygons(circle(8))
+    controller.current.close()
+    controller.current.close()
+    controller.finish()
+    viewer.layers.remove(image)
+    viewer.add_image(volume)
+    controller.finish()
+    assert str(controller.current.offer) == "1 mark from today"
+
+
 def test_an_error_is_told_once(controller, notifications, monkeypatch):
     def broken(*rest, **more):
         raise ValueError("a defect")
@@ -601,7 +698,8 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
     watch(sidecar, "fingerprint")
     watch(sidecar, "store")
     watch(files, "write_tiff")
-    watch(sidecar.os, "fsync")
+    watch(os, "fsync")
+    watch(journal, "read")
     controller.toggle_lasso(True)
     viewer.layers["Marks"].add_polygons(circle(6))
     controller.finish()
@@ -612,7 +710,7 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
     viewer.add_image(np.zeros((5, 64, 64), np.uint8))
     controller.finish()
     expected = {"plan", "find_placement", "make_method", "from_outline", "fingerprint", "store"}
-    assert expected | {"summarize", "write_tiff", "fsync"} <= set(threads)
+    assert expected | {"summarize", "write_tiff", "fsync", "read"} <= set(threads)
     assert threading.get_ident() not in set().union(*threads.values())
 
 
@@ -791,18 +889,19 @@ def test_what_was_marked_before_the_question_stays(
     viewer.layers["Marks"].add_polygons(circle(6))
     controller.finish()
     repair(controller)
-    (restored,) = controller.current.session.regions()
+    (restored,) = controller.current.session.marks.by_key()
     crash(controller)
 
     again = ViewerModel()
     again.add_image(volume)
     second = make_controller(again)
     session = second.current.session
-    (same,) = second.current.offer.defects.regions[6]
+    (same,) = second.current.offer.marks.regions[6]
     session.mark([2, 8])
     session.set_missing(4, 2)
-    session.set_region(restored, 6, same)
-    session.set_region("new", 0, Region.from_outline([(5, 5), (5, 20), (20, 9)], (64, 80)))
+    new = Region.from_outline([(5, 5), (5, 20), (20, 9)], (64, 80))
+    session.add_region(6, same)
+    session.add_region(0, new)
     second.view.header.yes.click()
     second.finish()
     assert states(second) == {
@@ -812,7 +911,7 @@ def test_what_was_marked_before_the_question_stays(
         ((6, 0),): "synthesized",
         ((8, 0),): "marked",
     }
-    assert set(session.regions()) == {restored, "new"}
+    assert set(session.marks.by_key()) == {restored, new.key(0)}
 
 
 def test_a_stack_that_is_open_twice_is_saved_once(
@@ -859,7 +958,7 @@ def test_a_damaged_sidecar_is_a_sentence(controller, make_controller, volume, no
     controller.current.session.mark([2])
     folder = controller.current._autosave.sidecar.folder
     crash(controller)
-    (path,) = folder.glob("marks.json")
+    (path,) = folder.glob("journal.jsonl")
     path.write_text("{")
     again = ViewerModel()
     again.add_image(volume)
@@ -869,6 +968,23 @@ def test_a_damaged_sidecar_is_a_sentence(controller, make_controller, volume, no
     assert second.view.marking.mark.isEnabled()
 
 
+def test_a_damaged_line_is_a_sentence_and_the_rest_is_offered(
+    controller, make_controller, volume, notifications
+):
+    controller.current.session.mark([2, 6])
+    folder = controller.current._autosave.sidecar.folder
+    crash(controller)
+    (path,) = folder.glob("journal.jsonl")
+    path.write_text(path.read_text().replace('"2-0": {"format"', '"2-0": "format"', 1))
+    again = ViewerModel()
+    again.add_image(volume)
+    second = make_controller(again)
+    (told,) = notifications
+    assert "Some of the saved marks" in told.message
+    second.view.header.yes.click()
+    assert states(second) == {((6, 0),): "marked"}
+
+
 def test_marks_of_a_newer_version_stay_as_they_are(
     controller, make_controller, volume, notifications
 ):
@@ -876,8 +992,8 @@ def test_marks_of_a_newer_version_stay_as_they_are(
     folder = controller.current._autosave.sidecar.folder
     repair(controller)
     crash(controller)
-    (path,) = folder.glob("marks.json")
-    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+    (path,) = folder.glob("journal.jsonl")
+    path.write_text(path.read_text().replace('"format": 2', '"format": 99'))
     before = {file: file.read_bytes() for file in folder.iterdir()}
     again = ViewerModel()
     again.add_image(volume)

@@ -284,7 +284,7 @@ def test_the_contaminated_slice_is_repaired(viewer, data_folder, qtbot):
     qtbot.waitUntil(lambda: done(widget), timeout=60000)
     repaired = np.asarray(viewer.layers["kasthuri [repaired]"].data)
     region = np.zeros(volume.shape, bool)
-    ((_, found),) = controller.current.session.regions().values()
+    ((_, found),) = controller.current.session.marks.by_key().values()
     region[6][found.window] = found.mask
     assert (repaired[~region] == volume[~region]).all()
     # The contamination is dark and blurred; what replaces it is as bright as its surroundings.
@@ -332,4 +332,6 @@ assert threading.active_count() == 1, threading.enumerate()
     assert ended.returncode == 0, ended.stderr
     assert "Error" not in ended.stderr
     assert "QThread" not in ended.stderr
-    assert list(tmp_path.rglob("marks.json"))
+    (journal,) = tmp_path.rglob("journal.jsonl")
+    assert "synthesized" in journal.read_text()
+    assert not list(tmp_path.rglob("*.lock"))

@@ -77,7 +77,7 @@ class TrainingRequest:
         marks = saved_marks(self.stack, self.path) if self.marks is None else self.marks
         marks = replace(marks, whole=marks.whole | self.synthetic)
         return Source(
-            self.stack, self.first, self.last + 1, defects=marks or None, window=self.window(cancel)
+            self.stack, self.first, self.last + 1, marks=marks or None, window=self.window(cancel)
         )
 
 

@@ -138,7 +138,7 @@ class StackChoice:
             raise BadInput(EMPTY)
         stack = stack_of(self.layer)  # again, in case the layer was given other data
         session = SESSIONS.of(self.layer)
-        marks = None if session is None else session.defects
+        marks = None if session is None else session.marks
         region = self._region(settings.region)
         config = FineTuneConfig(
             base=settings.base,

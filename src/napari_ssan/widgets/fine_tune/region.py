@@ -6,7 +6,6 @@ once, and returns a function that reads its pixels later, in a worker.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Flag
@@ -17,8 +16,9 @@ import numpy.typing as npt
 from napari.layers import Labels, Shapes
 
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.session.sidecar import NAME, Sidecar
-from napari_ssan.stack.marks import MALFORMED, Marks
+from napari_ssan.session.journal import NewerFormat, read
+from napari_ssan.session.sidecar import Sidecar
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack, Window
 from napari_ssan.widgets.shared.layers import owner_of, to_data_of, unwrap
 
@@ -88,21 +88,20 @@ def saved_marks(stack: SliceStack, source: Path | None) -> Marks:
     BadInput
         If they cannot be read.
     """
-    path = Sidecar.of(stack, source).folder / NAME
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Marks.from_json(json.dumps(content["defects"]), stack.shape[1:])
-    except FileNotFoundError:
-        return Marks()
+        saved = read(Sidecar.of(stack, source).folder, stack)
+        if saved is not None and saved.damage:
+            raise BadInput(saved.damage)
     except OSError as error:
         raise BadInput(
             f"The saved marks of this stack cannot be read ({error.strerror or error}); try again."
         ) from None
-    except (BadInput, *MALFORMED):
+    except (BadInput, NewerFormat):
         raise BadInput(
             "The saved marks of this stack cannot be read: open the dock Repair slice, which says "
             "why and what to do."
         ) from None
+    return Marks() if saved is None else saved.marks
 
 
 def _label_corners(labels: Any, cancel: Flag) -> npt.NDArray[np.float64] | None:

@@ -1,10 +1,14 @@
-"""Saving after every change: the latest state, one write at a time, off the GUI thread."""
+"""Saving after every change: the latest state, one write at a time, off the GUI thread.
+
+What has changed since the last write is found out by the journal, in the worker.
+"""
 
 from functools import partial
 
 from psygnal import Signal
 
-from napari_ssan.session.sidecar import Saved, Sidecar
+from napari_ssan.session.saved import Saved
+from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.workers import TaskQueue
 
 
@@ -26,7 +30,7 @@ class Autosave:
         self.held = True
         self._queue = queue
         self._latest: Saved | None = None
-        self._writing = self._complained = self._leaving = False
+        self._writing = self._complained = self._closed = self._leaving = False
 
     def save(self, saved: Saved) -> None:
         """Take note of a state; it is written as soon as may be."""
@@ -42,20 +46,31 @@ class Autosave:
         task = self._queue.submit(lambda report, cancel: sidecar.save(saved))
         task.failed.connect(self._on_failed)
         # Qt holds methods weakly; the sidecar must be let go even if nobody else knows of it.
+        task.cancelled.connect(partial(Autosave._on_cancelled, self, saved))
         task.ended.connect(partial(Autosave._on_ended, self))
 
-    def release(self) -> None:
-        """Leave the sidecar to others as soon as the latest state is written."""
+    def close(self) -> None:
+        """Leave the sidecar to others when all that was handed over before has been written."""
+        if not self._closed:
+            self._closed = True
+            before = self._queue.submit(lambda report, cancel: None)
+            before.ended.connect(partial(Autosave._leave, self))
+
+    def _leave(self) -> None:
         self._leaving = True
         if self.sidecar is not None and not self._writing:
             sidecar, self.sidecar = self.sidecar, None
             self._queue.submit(lambda report, cancel: sidecar.release())
 
+    def _on_cancelled(self, saved: Saved) -> None:
+        """Write what was dropped before it began, as when the program ends."""
+        self._latest = self._latest or saved
+
     def _on_ended(self) -> None:
         self._writing = False
         self.write()
         if self._leaving:
-            self.release()
+            self._leave()
 
     def _on_failed(self, error: Exception) -> None:
         if not self._complained:

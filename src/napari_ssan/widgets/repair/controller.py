@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from qtpy.compat import isalive
+
 from napari_ssan.errors import BadInput
 from napari_ssan.widgets.repair.keys import Keys
 from napari_ssan.widgets.repair.model_list import ModelList
@@ -45,6 +47,8 @@ class RepairController:
         self.quick, self.slow = TaskQueue(), TaskQueue()
         self.models = ModelList()
         self.view = RepairView(self.models.entries, device_choices())
+        # With the button of the window it goes before anything was closed.
+        self.view.destroyed.connect(lambda: self.close())
         self._outlook = OutlookController(self.view.outlook, self.slow)
         self.current: StackController | None = None
         self._opened: dict[Any, StackController] = {}
@@ -125,7 +129,7 @@ class RepairController:
         """Have the chosen model judged on good slices near the mark, or the slice on screen."""
         current = self.current
         if current is not None:
-            marks = current.session.defects
+            marks = current.session.marks
             synthetic = earlier_repairs(current.image).numbers
             self._outlook.ask(
                 current.stack,
@@ -195,30 +199,24 @@ class RepairController:
             self.slow.finish()
 
     def close(self) -> None:
-        """Let go of the viewer and stop. Can be called twice."""
-        if self._closed:
-            return
-        self._keys.unbind()
-        for event, callback in self._events:
-            event.disconnect(callback)
-        for current in self._opened.values():
-            current.close()
-        self._caption.say("")
-        self.stop()
+        """Stop all work, wait for it, save, and let go of the viewer if that is still there.
 
-    def stop(self) -> None:
-        """Stop all work, wait for it and save; the viewer may be gone already."""
+        Can be called twice.
+        """
         if self._closed:
             return
         self._closed = True
+        gone = not isalive(self.view)  # which goes with its viewer, at the latest
+        if not gone:
+            self._keys.unbind()
+            for event, callback in self._events:
+                event.disconnect(callback)
+            self._caption.say("")
         self.models.close()
         self._outlook.close()
         for current in self._opened.values():
-            current.stop()
+            current.close(gone)
         self.slow.close()
-        self.quick.finish()
-        for current in self._opened.values():
-            current.release()
         self.quick.finish()
         self.quick.close()
 
@@ -238,7 +236,6 @@ class RepairController:
         for image, current in list(self._opened.items()):
             if removed == image:
                 current.close()
-                current.release()
                 del self._opened[image]
             elif removed == current.marks.layer:
                 current.marks.forget_layer()
@@ -280,7 +277,7 @@ class RepairController:
                 self._opened[layer] = self.current
                 self.current.changed.connect(self.refresh)
                 self.current.work.progressed.connect(self._on_progress)
-                self.current.noted.connect(self.view.repairing.show_note)
+                self.current.noted.connect(self._on_noted)
                 self.current.timed.connect(self._on_timed)
         self.refresh()
 
@@ -288,6 +285,10 @@ class RepairController:
         if self.current is not None and not self._closed:
             work = self.current.work
             self.view.repairing.progress.show_progress(work.text, work.done, work.total)
+
+    def _on_noted(self, text: str) -> None:
+        if not self._closed:
+            self.view.repairing.show_note(text)
 
     def _on_timed(self, what: tuple[str, str], rate: float) -> None:
         self._rates[what] = rate

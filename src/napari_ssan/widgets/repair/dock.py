@@ -24,5 +24,3 @@ class RepairDock(Dock):
         controller = RepairController(napari_viewer)
         super().__init__("Repair slice", controller.view, controller.close)
         self.controller = controller
-        # When the whole window is closed, the viewer is gone already.
-        self.destroyed.connect(controller.stop)

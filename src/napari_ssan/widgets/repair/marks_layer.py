@@ -8,8 +8,7 @@ import numpy.typing as npt
 from napari.layers import Shapes
 from psygnal import Signal
 
-from napari_ssan.session.marks import outline_key
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.shared.layers import made_for, owner_of, placement, to_data_of, unwrap
 

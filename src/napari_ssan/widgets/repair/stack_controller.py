@@ -12,8 +12,9 @@ from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice, Progress, Stage
 from napari_ssan.inspection.blank import blank_sections
 from napari_ssan.session.jobs import RepairJob, Tell
+from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
-from napari_ssan.session.sidecar import Saved, Sidecar
+from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.autosave import Autosave
@@ -67,7 +68,7 @@ class StackController:
         self.blank: list[int] = []
         self.rows = self.session.rows()
         self._notes: dict[str, None] = {}
-        self.closed = self._leaving = False
+        self.closed = False
         self.session.changed.connect(self._on_session)
         self.session.patched.connect(self._on_patched)
         self.marks.drawn.connect(self._on_drawn)
@@ -85,11 +86,11 @@ class StackController:
             self.results.before(True)  # what is drawn belongs to sections of the original
         self.marks.draw(on)
         if on:
-            self.marks.show(self.session.regions())
+            self.marks.show(self.session.marks.by_key())
 
     def unmark(self, marks: tuple[tuple[int, int], ...]) -> None:
         """Forget marks, and the shapes that they were drawn with."""
-        keys = [key for key, (z, _) in self.session.regions().items() if (z, 0) in marks]
+        keys = [key for key, (z, _) in self.session.marks.by_key().items() if (z, 0) in marks]
         self.session.unmark(marks)
         self.marks.erase(keys)
 
@@ -180,22 +181,25 @@ class StackController:
         """Stop what runs for this layer; what is finished stays."""
         self.work.cancel()
 
-    def stop(self) -> None:
-        """Stop the work, and touch no layer any more."""
+    def close(self, viewer_gone: bool = False) -> None:
+        """Stop the work, let go of the layers, save, and leave the sidecar to others.
+
+        The layers stay. Saving goes on in the workers after this returns. Can be called twice.
+
+        Parameters
+        ----------
+        viewer_gone : bool
+            Whether there are no layers any more to let go of.
+        """
+        if self.closed:
+            return
         self.closed = True
-        self.cancel()
-
-    def close(self) -> None:
-        """Stop the work and let go of the layers, which stay."""
-        self.stop()
-        self.marks.close()
-        self.results.close()
-
-    def release(self) -> None:
-        """Leave the sidecar to others as soon as the work has ended."""
-        self._leaving = True
-        if self.work.idle:
-            self._autosave.release()
+        self.work.cancel()
+        if not viewer_gone:
+            self.marks.close()
+            self.results.close()
+        if self.work.idle:  # else when it has ended
+            self._autosave.close()
 
     # ---- within
 
@@ -226,32 +230,30 @@ class StackController:
         if isinstance(saved, BadInput):
             messages.report(saved)
         elif saved is not None:
+            if saved.damage:
+                messages.warn(saved.damage)
             if self.results.adopt():  # left by a dock in this very viewer: nothing to ask
                 self._restore(saved)
             else:
                 self.offer = saved
         self._autosave.held = self.offer is not None
         self._autosave.write()
-        if self._leaving:
-            self.release()
         self.changed.emit()
 
     def _restore(self, saved: Saved) -> None:
         """Take up what was saved, and add what was marked meanwhile."""
         session = self.session
-        whole, missing, regions = session.marks.whole, session.marks.missing, session.regions()
+        marks = session.marks
         session.restore(saved)
         try:
-            session.mark(whole)
+            session.mark(marks.whole)
         except BadInput as error:
             messages.report(error)
-        for z, number in missing.items():
+        for z, number in marks.missing.items():
             session.set_missing(z, number)
-        known = session.regions()
-        for key, (z, region) in regions.items():
-            if key not in known:
-                session.set_region(key, z, region)
-        self.marks.show(self.session.regions())
+        for z, region in marks.by_key().values():
+            session.add_region(z, region)
+        self.marks.show(self.session.marks.by_key())
         if saved.patches:
             self.results.ensure()
         if saved.lost:
@@ -262,7 +264,7 @@ class StackController:
 
     def _on_drawn(self, outlines: dict[str, tuple[int, Outline]]) -> None:
         shape = self.stack.shape[1:]
-        known = self.session.regions()
+        known = self.session.marks.by_key()
         outlines = {key: found for key, found in outlines.items() if key not in known}
         if not outlines:
             return
@@ -279,7 +281,7 @@ class StackController:
             if isinstance(region, BadInput):
                 messages.report(region)
             elif self.marks.has(key):
-                self.session.set_region(key, z, region)
+                self.session.add_region(z, region)
 
     def _on_blank(self, found: list[int]) -> None:
         self.blank = [z for z in found if z not in self.session.marks.whole]
@@ -307,8 +309,8 @@ class StackController:
             self.results.remove_if_empty()
 
     def _on_work(self) -> None:
-        if self._leaving:
-            self.release()
+        if self.closed and self.work.idle:
+            self._autosave.close()
         self.changed.emit()
 
     def _on_session(self) -> None:

@@ -7,6 +7,7 @@ Viewers and layers are used by what they offer in public, so that a
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ Vector = npt.NDArray[np.float64]
 
 #: Where a layer's metadata hold what this plugin knows about it.
 METADATA = "napari_ssan"
+#: By layer: the record of earlier repairs, as its metadata hold it and as it reads.
+_EARLIER: WeakKeyDictionary[Any, tuple[Any, Provenance]] = WeakKeyDictionary()
 
 
 def unwrap(value: Any) -> Any:
@@ -68,8 +71,11 @@ def earlier_repairs(layer: Any) -> Provenance:
     """What of a layer was synthetic already when its file was opened."""
     from napari_ssan.files.provenance_io import from_plain  # brings in what reads files
 
+    layer = unwrap(layer)
     known = (unwrap(layer.metadata).get(METADATA) or {}).get("provenance")
-    return (from_plain(known) if known else None) or Provenance()
+    if layer not in _EARLIER or _EARLIER[layer][0] is not known:
+        _EARLIER[layer] = known, (from_plain(known) if known else None) or Provenance()
+    return _EARLIER[layer][1]
 
 
 def made_for(image: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ What only one dock shows is in its own ``state.py``.
 import shutil
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 EMPTY = "Open a stack, or try the sample."
@@ -54,6 +55,7 @@ def time_text(seconds: float | None) -> str:
     return f"{round(seconds / 60)} min"
 
 
+@cache
 def has_nvidia() -> bool:
     """Whether there is an NVIDIA driver. This is quick and needs no torch."""
     return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None

@@ -1,0 +1,251 @@
+"""The journal of a repair: marks, states and repairs, one line a change.
+
+Every line is JSON that is merged into what the lines before it say: a name takes a new value,
+or goes where that is null. So a change costs what changed, whatever came before. The first
+line names the format. When the journal is opened, it is written anew without what is out of date.
+
+Finds out by itself what has changed since it last wrote; a write that failed is made up for
+by the next one. Where it lies, who may write, and the files of pixels are the sidecar's.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from napari_ssan.atomic import write_atomically
+from napari_ssan.engine.repaired import Patch
+from napari_ssan.engine.stored import StoredArray
+from napari_ssan.errors import BadInput
+from napari_ssan.session.saved import Saved, patch_to_json, read_patch
+from napari_ssan.stack.marks import Mark, Marks
+from napari_ssan.stack.marks_io import MALFORMED
+from napari_ssan.stack.sections import SliceStack
+
+FORMAT = 2
+#: The journal, and what format 1 had in its place, which now tells older versions to stay away.
+NAME, OLDER = "journal.jsonl", "marks.json"
+Content = dict[str, dict[str, Any]]
+Value = TypeVar("Value")
+NOTHING = Saved(Marks(), {})
+
+
+class NewerFormat(Exception):
+    """A newer version wrote it."""
+
+
+class Journal:
+    """Writes the states of a repair to a folder, each as what it changes.
+
+    Parameters
+    ----------
+    folder : Path
+        Where; made when something is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._written = NOTHING
+        # What is in the file is not all known: the next write replaces it.
+        self._anew = True
+
+    def load(self, stack: SliceStack) -> Saved | None:
+        """Read what was saved, see :func:`read`, and go on from there."""
+        saved = read(self.folder, stack)
+        self._written = saved or NOTHING
+        return saved
+
+    def compact(self, saved: Saved) -> None:
+        """Write a state anew, as of when it was saved.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written; what was there is there still.
+        """
+        lines = b"".join(map(_line, _lines(saved)))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / NAME, lines)
+        write_atomically(self.folder / OLDER, _line({"format": FORMAT}))
+        self._written, self._anew = saved, False
+
+    def write(self, saved: Saved) -> None:
+        """Append what a state changes; without any mark there is nothing to be kept.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, as when the disk is full.
+        """
+        if not saved.marks:
+            for name in (NAME, OLDER):
+                (self.folder / name).unlink(missing_ok=True)
+            self._written, self._anew = NOTHING, True
+        elif self._anew:
+            self.compact(saved)
+        elif change := _change(self._written, saved):
+            self._append(_line({"saved": _now()} | change))
+            self._written = saved
+
+    def _append(self, line: bytes) -> None:
+        self._anew = True  # until it is known to be there
+        with (self.folder / NAME).open("r+b", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+        self._anew = False
+
+
+def read(folder: Path, stack: SliceStack) -> Saved | None:
+    """Read what was saved of a stack; None if nothing was. Changes nothing.
+
+    Raises
+    ------
+    BadInput
+        If nothing of it can be read.
+    NewerFormat
+        If a newer version wrote it.
+    OSError
+        If a file cannot be read now.
+    """
+    try:
+        lines = (folder / NAME).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return _read_format_1(folder, stack)
+    content: Content = {"marks": {}, "states": {}, "patches": {}}
+    when, damage = None, ""
+    for number, line in enumerate(lines[:-1], 1):  # after the last break nothing, or a torn line
+        try:
+            when = _merge(json.loads(line), content) or when
+        except MALFORMED as error:
+            if number == 1 or number < len(lines) - 1 or lines[-1]:  # else it is the torn one
+                damage = f"line {number}: {error}"
+    if len(lines) == 1:
+        damage = "no line is whole"
+    return _parse(content, when, stack, folder, damage)
+
+
+def _read_format_1(folder: Path, stack: SliceStack) -> Saved | None:
+    """Read one JSON file, which was written whole at every change."""
+    try:
+        old = json.loads((folder / OLDER).read_text(encoding="utf-8"))
+        if old["format"] > FORMAT:
+            raise NewerFormat
+        if old["format"] == FORMAT:  # no marks.json, but the note beside a journal
+            return None
+        content: Content = {
+            "marks": {"": old["defects"]},
+            "states": {_key(each["slot"]): each["state"] for each in old["states"]},
+            "patches": {each["file"]: each for each in old["patches"]},
+        }
+        return _parse(content, datetime.fromisoformat(old["saved"]), stack, folder)
+    except FileNotFoundError:
+        return None
+    except MALFORMED as error:
+        raise BadInput(str(error)) from None
+
+
+def _merge(change: dict[str, Any], content: Content) -> datetime | None:
+    """Merge a line into what the lines before it say; when it was saved."""
+    if change.get("format", FORMAT) > FORMAT:
+        raise NewerFormat
+    when = datetime.fromisoformat(change["saved"]) if "saved" in change else None
+    parts = {name: change.get(name, {}).items() for name in content}
+    for name, entries in parts.items():
+        content[name].update(entries)
+    return when
+
+
+def _parse(
+    content: Content, when: datetime | None, stack: SliceStack, folder: Path, damage: str = ""
+) -> Saved | None:
+    """Turn JSON into a state; what is null has gone."""
+    found = {
+        name: {key: value for key, value in entries.items() if value is not None}
+        for name, entries in content.items()
+    }
+    marks = Marks()
+    for entry in found["marks"].values():
+        try:
+            part = Marks.from_json(json.dumps(entry), stack.shape[1:])
+            part.check(stack.shape)
+        except BadInput as error:
+            damage = damage or str(error)
+            continue
+        marks.whole |= part.whole
+        marks.missing |= part.missing
+        for z, regions in part.regions.items():
+            marks.regions.setdefault(z, []).extend(regions)
+    if damage and not marks:
+        raise BadInput(damage)
+    if not marks:
+        return None
+    marks.check(stack.shape)
+    slots = {_key(mark): mark for mark in marks.each()}
+    states = {slots[key]: str(state) for key, state in found["states"].items() if key in slots}
+    patches = [read_patch(folder, *each, stack) for each in found["patches"].items()]
+    kept = tuple(patch for patch in patches if patch is not None)
+    return Saved(marks, states, kept, when, len(patches) - len(kept), damage)
+
+
+def _change(before: Saved, after: Saved) -> Content:
+    """Say in JSON what makes a state of another one; pixels in memory are not kept."""
+    parts = {
+        "states": _differing(before.states, after.states, str),
+        "patches": _differing(_stored(before), _stored(after), patch_to_json),
+    }
+    parts["states"] = {_key(mark): state for mark, state in parts["states"].items()}
+    if before.marks is not after.marks:
+        changed = _differing(before.marks.each(), after.marks.each(), _marks_to_json)
+        parts["marks"] = {_key(mark): entry for mark, entry in changed.items()}
+    return {name: entries for name, entries in parts.items() if entries}
+
+
+def _differing(
+    before: Mapping[Any, Value], after: Mapping[Any, Value], write: Callable[[Value], Any]
+) -> dict[Any, Any]:
+    new = {key: write(value) for key, value in after.items() if before.get(key) != value}
+    return new | {key: None for key in before if key not in after}
+
+
+def _lines(saved: Saved) -> Iterator[dict[str, Any]]:
+    """Give a state as lines each of which says one thing, so that damage costs one."""
+    yield {"format": FORMAT, "saved": saved.when.isoformat() if saved.when else _now()}
+    for name, entries in _change(NOTHING, saved).items():
+        for key, entry in entries.items():
+            yield {name: {key: entry}}
+
+
+def _key(mark: Mark) -> str:
+    z, number = mark
+    return f"{int(z)}-{int(number)}"
+
+
+def _marks_to_json(marks: Marks) -> dict[str, Any]:
+    return {name: part for name, part in json.loads(marks.to_json()).items() if part}
+
+
+def _stored(saved: Saved) -> dict[str, Patch]:
+    return {
+        patch.pixels.path.name: patch
+        for patch in saved.patches
+        if isinstance(patch.pixels, StoredArray)
+    }
+
+
+def _line(content: Mapping[str, Any]) -> bytes:
+    return json.dumps(content).encode() + b"\n"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

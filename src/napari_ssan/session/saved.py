@@ -1,0 +1,117 @@
+"""A state of a repair as it is kept, and its patches in JSON.
+
+What a patch's entry says is taken with care: pixels that are missing, damaged or another
+stack's make it a lost one, never a wrong one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_ssan.engine.provenance import SyntheticSection
+from napari_ssan.engine.repaired import Patch
+from napari_ssan.engine.stored import StoredArray
+from napari_ssan.stack.marks import Mark, Marks
+from napari_ssan.stack.marks_io import MALFORMED
+from napari_ssan.stack.region import Mask, Region, region_from_entry, region_to_entry
+from napari_ssan.stack.sections import SliceStack
+
+
+@dataclass(frozen=True)
+class Saved:
+    """State of a repair.
+
+    Attributes
+    ----------
+    marks : Marks
+        The marks.
+    states : mapping of (int, int) to str
+        State of each mark.
+    patches : tuple of Patch
+        Synthesized pixels.
+    when : datetime or None
+        When it was saved.
+    lost : int
+        Patches whose files are missing or damaged; their marks are to be repaired again.
+    damage : str
+        Why part of it could not be read; empty if all could.
+    """
+
+    marks: Marks
+    states: Mapping[Mark, str]
+    patches: tuple[Patch, ...] = ()
+    when: datetime | None = None
+    lost: int = 0
+    damage: str = ""
+
+    def __str__(self) -> str:
+        slices = len({patch.slot for patch in self.patches})
+        text = _count(len(self.states), "mark")
+        if slices:
+            text += f" and {_count(slices, 'repaired slice')}"
+        return text if self.when is None else f"{text} from {_day(self.when)}"
+
+
+def patch_to_json(patch: Patch) -> dict[str, Any]:
+    """Say all of a patch but its pixels, which lie in files; :func:`read_patch` reads it."""
+    return {
+        "slot": patch.slot,
+        "top": patch.top,
+        "left": patch.left,
+        "error": patch.error.path.name if isinstance(patch.error, StoredArray) else None,
+        "mask": None if patch.mask is None else region_to_entry(0, Region(0, 0, patch.mask)),
+        "record": patch.record.model_dump(mode="json"),
+    }
+
+
+def _mask_from_json(entry: dict[str, Any], stack: SliceStack) -> Mask | None:
+    height, width = (int(n) for n in entry["shape"])
+    marks = Marks(regions={0: [region_from_entry(entry, stack.shape[1:])]})
+    return marks.mask(0, (slice(0, height), slice(0, width)))
+
+
+def read_patch(folder: Path, name: str, entry: dict[str, Any], stack: SliceStack) -> Patch | None:
+    """Read a patch; None if its pixels are not there as they should be."""
+    try:
+        z, number = (int(n) for n in entry["slot"])
+        top, left = int(entry["top"]), int(entry["left"])
+        record = SyntheticSection.model_validate(entry["record"])
+        pixels = StoredArray(folder / Path(name).name)
+        mask = None if entry["mask"] is None else _mask_from_json(entry["mask"], stack)
+    except (FileNotFoundError, EOFError, *MALFORMED):
+        return None
+    ends = np.add((top, left), pixels.shape)
+    fits = len(pixels.shape) == 2 and (ends <= stack.shape[1:]).all() and min(top, left) >= 0
+    if not fits or pixels.dtype != stack.dtype or not 0 <= z < len(stack):
+        return None
+    if mask is not None and mask.shape != pixels.shape:
+        return None
+    error = _read_error(folder, entry.get("error"), pixels.shape)
+    return Patch((z, number), top, left, pixels, mask, record, error)
+
+
+def _read_error(folder: Path, name: str | None, shape: tuple[int, ...]) -> StoredArray | None:
+    """Read the map of expected errors; without one the pixels are still good."""
+    if name is None:
+        return None
+    try:
+        error = StoredArray(folder / Path(name).name)
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return error if error.shape == shape and error.dtype == np.float32 else None
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _day(when: datetime) -> str:
+    day = when.astimezone().date()
+    days = (datetime.now().astimezone().date() - day).days
+    return {0: "today", 1: "yesterday"}.get(days, f"{day:%d %B %Y}")

@@ -1,0 +1,207 @@
+"""Marks as text: JSON, tables, and slices as one types them.
+
+Gives and takes the three parts that :class:`~napari_ssan.stack.marks.Marks` is made of, so
+that it can use this. Says whether the text has the right form; whether the marks fit a
+stack is for ``Marks.check``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.region import Region, integer, region_from_entry, region_to_entry
+
+FORMAT = 1
+#: What goes wrong when text is read that is not of the expected form.
+MALFORMED = (
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    zlib.error,
+)
+#: Sections, regions by section, and how many sections are missing after a section.
+Parts = tuple[set[int], dict[int, list[Region]], dict[int, int]]
+
+
+def to_json(whole: set[int], regions: dict[int, list[Region]], missing: dict[int, int]) -> str:
+    """Marks as JSON; :func:`from_json` reads it back."""
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "slices": sorted(whole),
+            "regions": [region_to_entry(z, each) for z in sorted(regions) for each in regions[z]],
+            "missing": [{"after": z, "count": n} for z, n in sorted(missing.items())],
+        }
+    )
+
+
+def from_json(text: str, shape: tuple[int, int]) -> Parts:
+    """Marks from JSON.
+
+    Parameters
+    ----------
+    text : str
+        ``{"slices": [12], "regions": [{"slice": 60, "outline": [[y, x], ...]}],
+        "missing": [{"after": 12, "count": 1}]}``; every part may be left out.
+    shape : (int, int)
+        Height and width of the sections, to which outlines are cut.
+
+    Raises
+    ------
+    BadInput
+        If the text is not of this form.
+    """
+    regions: dict[int, list[Region]] = {}
+    missing: dict[int, int] = {}
+    try:
+        content = json.loads(text)
+        if int(content.get("format", FORMAT)) > FORMAT:
+            raise BadInput("The marks were written by a newer version; update napari-ssan.")
+        whole = {integer(z) for z in _entries(content, "slices")}
+        for entry in _entries(content, "regions"):
+            z = integer(entry["slice"])
+            regions.setdefault(z, []).append(region_from_entry(entry, shape))
+        for entry in _entries(content, "missing"):
+            z = integer(entry["after"])
+            missing[z] = missing.get(z, 0) + integer(entry.get("count", 1))
+    except BadInput:
+        raise
+    except MALFORMED as error:
+        raise BadInput(f"The marks are not in the JSON form that is read here: {error}.") from None
+    return whole, regions, missing
+
+
+def from_csv(text: str, shape: tuple[int, int]) -> Parts:
+    """Marks from a table.
+
+    Either with a column ``slice`` and, if wanted, ``last`` (to mark a
+    range), or the outlines of a Shapes layer as napari saves them
+    (``index, shape-type, vertex-index, axis-0, axis-1, axis-2``): polygons,
+    rectangles and ellipses, each on one section. Of more axes the last three
+    count. Columns may be separated by commas, semicolons or tabs.
+
+    Parameters
+    ----------
+    text : str
+        The table.
+    shape : (int, int)
+        Height and width of the sections, to which outlines are cut.
+
+    Raises
+    ------
+    BadInput
+        If the table has other columns, entries that are no numbers, or shapes
+        that enclose nothing or lie at several places of an axis before the last three.
+    """
+    separator = max(",;\t", key=text.partition("\n")[0].count)
+    table = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+    whole: set[int] = set()
+    regions: dict[int, list[Region]] = {}
+    try:
+        rows = list(table)
+        columns = set(rows[0]) if rows else set()
+        axes = sorted(int(name[5:]) for name in columns if re.fullmatch(r"axis-\d", name or ""))
+        if "slice" in columns:
+            for row in rows:
+                first = integer(row["slice"])
+                whole.update(_range(first, integer(row.get("last") or first)))
+        elif "index" in columns and len(axes) >= 3:
+            if any(len({float(row[f"axis-{axis}"]) for row in rows}) > 1 for axis in axes[:-3]):
+                raise BadInput(
+                    "The shapes lie at several places of an axis before the slices; save those "
+                    "of one stack alone."
+                )
+            shapes: dict[str, list[dict[str, str]]] = {}
+            for row in rows:
+                shapes.setdefault(row["index"], []).append(row)
+            for vertices in shapes.values():
+                z, outline = _outline(vertices, axes[-3:])
+                regions.setdefault(z, []).append(Region.from_outline(outline, shape))
+        else:
+            raise BadInput(
+                "The table of marks needs a column 'slice', or the columns of a saved "
+                "napari Shapes layer."
+            )
+    except csv.Error as error:
+        raise BadInput(f"The table of marks cannot be read: {error}.") from None
+    except (ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"The table of marks has an entry that is no number: {error}.") from None
+    return whole, regions, {}
+
+
+def read(path: Path, shape: tuple[int, int]) -> Parts:
+    """Marks from a ``.json`` or ``.csv`` file; see :meth:`napari_ssan.Marks.read`."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"The marks in {path.name} cannot be read: {error}.") from None
+    return (from_csv if path.suffix.lower() == ".csv" else from_json)(text, shape)
+
+
+def parse_slices(text: str) -> list[int]:
+    """Slices from text such as ``"12,47-48"``, in the order given.
+
+    Raises
+    ------
+    BadInput
+        If a part is no number or range, negative or backwards.
+    """
+    slices: list[int] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        match = re.fullmatch(r"(\d{1,9})(?:\s*-\s*(\d{1,9}))?", part)
+        if match is None:
+            raise BadInput(
+                f"{part!r} names no slice; write slices as in 12,47-48, counting from 0."
+            )
+        first = int(match[1])
+        slices.extend(_range(first, int(match[2] or first)))
+    return slices
+
+
+def _range(first: int, last: int) -> Iterator[int]:
+    if last < first:
+        raise BadInput(f"{first}-{last} runs backwards; write {last}-{first}.")
+    if last - first > 10**6:
+        raise BadInput(f"{first}-{last} is no range of slices.")
+    yield from range(first, last + 1)
+
+
+def _entries(content: dict[str, Any], name: str) -> list[Any]:
+    entries = content.get(name, [])
+    if not isinstance(entries, list):
+        raise ValueError(f"{name!r} is no list")
+    return entries
+
+
+def _outline(
+    vertices: list[dict[str, str]], axes: list[int]
+) -> tuple[int, list[tuple[float, float]]]:
+    """Section and outline of a shape from the rows that napari saved of it."""
+    kind = vertices[0].get("shape-type") or "polygon"
+    if kind not in ("polygon", "rectangle", "ellipse"):
+        raise BadInput(f"A {kind} encloses nothing; only closed shapes mark a region.")
+    points = np.array([[float(row[f"axis-{axis}"]) for axis in axes] for row in vertices])
+    if np.ptp(points[:, 0]) >= 1:
+        raise BadInput("A shape spans several slices; draw one on each.")
+    z, outline = round(float(points[0, 0])), points[:, 1:]
+    if kind == "ellipse":  # napari saves the corners of its box
+        centre, half = outline.mean(axis=0), (outline[1] - outline[0]) / 2
+        other = (outline[2] - outline[1]) / 2
+        angles = np.linspace(0, 2 * np.pi, 100, endpoint=False)[:, None]
+        outline = centre + half * np.cos(angles) + other * np.sin(angles)
+    return z, [(float(y), float(x)) for y, x in outline]
