@@ -192,7 +192,7 @@ def test_a_run_that_another_program_works_on_is_refused(tune, mine, monkeypatch)
         (("--z-range", "3-7"), "5 sections are too few"),
         (("--defects", "99"), "Slice 99 is not in the stack"),
         (("--defects", "4-18"), "There is too little to learn from"),
-        (("--device", "cuda:7"), "'cuda:7' is not there"),
+        (("--device", "cuda:7"), "'cuda:7' is not available"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_sentence(tune, mine, options, sentence):

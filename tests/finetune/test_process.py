@@ -159,7 +159,7 @@ def test_a_refusal_arrives_as_a_sentence(begin):
     record = json.loads((run.folder / RECORD).read_text())
     record["config"]["device"] = "cuda:7"
     (run.folder / RECORD).write_text(json.dumps(record))
-    with pytest.raises(BadInput, match="'cuda:7' is not there"):
+    with pytest.raises(BadInput, match="'cuda:7' is not available"):
         run_in_child(run)
 
 

@@ -1,4 +1,8 @@
-"""Which terms a loss has, and how they are weighted."""
+"""Configuration of the loss: which terms it has, and their weights.
+
+The losses themselves are in the modules beside it; :mod:`~napari_ssan.losses.total` adds them
+up. A style weight fits only one set of VGG16 weights: use :func:`calibrated`.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-#: Weights of the style and the feature term found by trial, by the convention of VGG16's
-#: weights, whose input they prepare: on two or three taps, style then ends at .12 to .25 of the
-#: pixel term on each scale, and the feature term, which smooths, at no more.
-#: The paper's 10^6 and 1 belong to all four taps of an image in [0, 1] as it is.
+#: Weights of the style and the feature term, found by trial, for each kind of VGG16 weights.
+#: With two or three taps, the style term then ends at 0.12 to 0.25 of the pixel term on each
+#: scale. The feature term, which smooths, ends no higher.
+#: The paper's 10^6 and 1 are for all four taps and an image in [0, 1] without preprocessing.
 CALIBRATED = {"torchvision": (6e3, 0.004), "caffe": (1.5e6, 1.0)}
 
 Weight = Annotated[float, Field(ge=0)]
@@ -20,34 +24,36 @@ BETAS = (0.1, 1.0, 0.1)
 class LossConfig(BaseModel):
     """Which terms the loss has, and their weights (eq. 12).
 
-    A style weight belongs to one set of weights and one scaling of their input; it
-    is judged by the value that the weighted term reaches in training. Worth .03 of
-    the pixel term, it left sections too smooth; .15 to .25 gave real texture.
+    A style weight fits one set of VGG16 weights and one scaling of their input. Judge it
+    by the value of the weighted style term in training: at 0.03 of the pixel term,
+    sections were too smooth; at 0.15 to 0.25 they had real texture.
 
     Attributes
     ----------
     preset : {"L_1", "L_f", "L_s"}
-        Pixel-wise; and feature reconstruction; and style.
+        ``L_1`` is the pixel-wise loss, ``L_f`` adds feature reconstruction, and ``L_s``
+        adds style as well.
     style, feature : float or None
-        The paper's alpha_1 and alpha_2; if None, those of :func:`calibrated`.
+        The paper's alpha_1 and alpha_2. None takes those of :func:`calibrated`.
     pixel : float
         The paper's alpha_3.
     structure : float
-        Weight of one minus the structural similarity, which the paper has not.
+        Weight of one minus the structural similarity; not in the paper.
     membranes : float
-        Weight of the membranes that a segmenter finds, which the paper has not either.
+        Weight of the membrane term, which compares the membranes that a segmenter
+        finds; not in the paper.
     balance : bool
-        Style balance; without it plain style reconstruction, for comparison.
+        Use style balance. If False, use plain style reconstruction, for comparison.
     betas : (float, float, float)
         The paper's beta: weights of the style balance for the previous, the wanted
         and the following section.
     epsilon_squared : float
-        Of the Charbonnier penalty: the authors' 1e-6; the paper prints 1e-12. From about
-        1e-2 on it is a squared error, whose best guess is the mean of what may be there
-        and not the median.
+        Squared epsilon of the Charbonnier penalty. The authors' code has 1e-6, the paper
+        prints 1e-12. From about 1e-2 the penalty acts as a squared error; the network
+        then learns the mean of the possible sections instead of the median.
     scales : tuple of int
-        The loss is summed over sections binned by each of these factors, 1 leaving them
-        as they are. Binned by 2, three taps of VGG16 see as far as the paper's fourth.
+        Binning factors; the loss is summed over sections binned by each of them, 1 means
+        not binned. Binned by 2, three taps of VGG16 see as far as the paper's fourth.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,12 +71,12 @@ class LossConfig(BaseModel):
 
 
 def calibrated(convention: str = "torchvision") -> LossConfig:
-    """``L_s`` with the weights that fit VGG16's.
+    """Return ``L_s`` with the term weights that fit a kind of VGG16 weights.
 
     Parameters
     ----------
     convention : {"torchvision", "caffe"}
-        Whose weights they are.
+        The kind of VGG16 weights.
     """
     style, feature = CALIBRATED[convention]
     return LossConfig(preset="L_s", style=style, feature=feature)

@@ -62,7 +62,7 @@ class FakeRun:
 
     def keep(self, name: str) -> ModelInfo:
         if not name:
-            raise BadInput("'' is no name for a model; use letters or digits.")
+            raise BadInput("'' is not a valid model name; use letters or digits.")
         self.kept.append(name)
         self.folder.rmdir()
         return info(name, own=True)
