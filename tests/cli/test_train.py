@@ -97,7 +97,7 @@ def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path):
         "--noise", "0.5", "--blur", "1.5", "--grain", "0.7",
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
-    assert "Held out to validate on: sections 11-13" in outcome.err
+    assert "Held out for validation: slices 11-13" in outcome.err
     assert "left out: 3 marked" in outcome.err
     info = read_info(output)
     assert info.card["base"] is None
@@ -244,7 +244,7 @@ def test_marks_are_of_one_stack(run, blobs, tmp_path):
 def test_sections_on_both_sides_are_refused(run, blobs, base, tmp_path):
     arguments = ("--output", tmp_path / "m.safetensors", "--base", base, *SMALL)
     outcome = run("train", f"{blobs}[0:9]", *arguments, "--val", f"{blobs}[6:14]")
-    assert "Sections 6 to 8 " in outcome.sentence
+    assert "Slices 6 to 8 " in outcome.sentence
 
 
 def test_stacks_that_are_too_short_are_refused(run, stack, base, tmp_path):

@@ -72,7 +72,7 @@ def test_progress_is_told_and_it_can_be_cancelled(stack, config):
     ("change", "sentence"),
     [
         (lambda v: np.full_like(v, 7), "a slice is constant"),
-        (lambda v: np.full(v.shape, np.nan, np.float32), "no numbers"),
+        (lambda v: np.full(v.shape, np.nan, np.float32), "not numbers"),
         (lambda v: v[:6], "6 sections are too few"),
         (lambda v: v[:, :4], "at least 8 x 8 are needed"),
     ],
@@ -149,7 +149,7 @@ def test_the_outlook_tells_device_time_and_loss(stack, config, tmp_path):
     assert plan.loss == "L_1"
     assert forecast(division, config, None, 1).cost == "on this CPU (1 thread), about 20 steps"
     natural = timed.model_copy(update={"loss": "L_s"})
-    assert forecast(division, natural, None).loss == "L_1: there are no weights of VGG16"
+    assert forecast(division, natural, None).loss == "L_1: there are no VGG16 weights"
 
 
 def test_the_outlook_names_what_vgg16_compares(stack, config, vgg):

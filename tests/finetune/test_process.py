@@ -126,7 +126,7 @@ def test_left_off_it_has_a_checkpoint_and_discarded_it_leaves_nothing(long_run):
 
 def test_a_child_that_is_killed_is_told_and_the_run_goes_on(long_run):
     killed = Watch(lambda: child(long_run).kill())
-    with pytest.raises(BadInput, match=r"ended unexpectedly .*go on with the run"):
+    with pytest.raises(BadInput, match=r"ended unexpectedly .*continue the run"):
         run_in_child(long_run, killed)
     cancel = Flag()
     again = Watch(cancel.set)

@@ -139,7 +139,7 @@ class FakeCore(Core):
     def forecast(self, division, plan):
         return SimpleNamespace(
             cost=f"about {plan.config.minutes:g} min on this CPU (1 thread)",
-            loss=plan.config.loss if self.vgg() else "L_1: there are no weights of VGG16",
+            loss=plan.config.loss if self.vgg() else "L_1: there are no VGG16 weights",
         )
 
     def begin(self, division, plan, report, cancel):

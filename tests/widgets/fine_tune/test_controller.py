@@ -219,7 +219,7 @@ def test_or_go_without(without_vgg, settled):
     settled(dock)
     assert dock.view.run.train.isEnabled()
     assert "smoother" in dock.view.vgg.text.text()
-    assert "no weights" in dock.view.uses.cost.text()
+    assert "no VGG16 weights" in dock.view.uses.cost.text()
     dock.view.how.faithful.click()
     dock.view.how.natural.click()
     settled(dock)
@@ -295,7 +295,7 @@ def test_discard_leaves_nothing(training, core, qtbot, settled):
 
 
 def test_discard_leaves_nothing_whatever_the_end(training, core, qtbot, settled, notifications):
-    core.end = BadInput("The training's process ended unexpectedly: go on with the run.")
+    core.end = BadInput("The training process ended unexpectedly: continue the run.")
     training.trainer._discarding = True  # pressed just when the process died
     core.gate.set()
     qtbot.waitUntil(lambda: training.trainer.state.phase == "idle", timeout=5000)
@@ -373,7 +373,7 @@ def test_bad_input_of_the_core_is_a_sentence(training, core, finish, notificatio
 
 
 def test_a_child_that_dies_can_be_gone_on_with(training, core, finish, notifications, qtbot):
-    core.end = BadInput("The training's process ended unexpectedly: go on with the run.")
+    core.end = BadInput("The training process ended unexpectedly: continue the run.")
     core.found = [training.trainer.run]
     finish(training, "idle")
     assert "ended unexpectedly" in said(notifications)[-1]
