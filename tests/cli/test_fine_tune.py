@@ -217,7 +217,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
 def test_without_vgg16_natural_texture_is_told_to_be_trained_as_l_1(tune):
     outcome = tune("--loss", "L_s")
     assert outcome.code == 0
-    assert "L_1: there are no weights of VGG16" in " ".join(outcome.err.split())
+    assert "L_1: there are no VGG16 weights" in " ".join(outcome.err.split())
 
 
 def test_what_is_wrong_costs_no_interrupted_run(tune, mine, monkeypatch):

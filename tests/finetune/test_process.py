@@ -174,5 +174,5 @@ def test_a_child_that_fails_is_told_with_its_reason(begin, monkeypatch):
 def test_a_process_that_cannot_be_started_is_said(begin, monkeypatch):
     run = begin()
     monkeypatch.setattr("napari_ssan.finetune.process.sys.executable", "/nowhere/python")
-    with pytest.raises(BadInput, match="No process could be started"):
+    with pytest.raises(BadInput, match="training process could not be started"):
         run_in_child(run)

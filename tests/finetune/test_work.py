@@ -283,7 +283,7 @@ def test_memory_that_is_full_before_training_is_said_and_the_run_stays(begin, mo
 
     with monkeypatch.context() as greedy:
         greedy.setattr("napari_ssan.finetune.work.load_model", full)
-        with pytest.raises(BadInput, match="memory does not suffice"):
+        with pytest.raises(BadInput, match="not enough memory"):
             run_here(run)
     assert isinstance(run_here(run), Verdict)
 

@@ -293,7 +293,7 @@ def test_a_smaller_batch_where_memory_does_not_suffice(begin, events):
     training = begin(steps=14, batch=2)
     training.loss = Fails("memory", set(range(5, 99)))
     reason = training.run()
-    assert "even for one triplet of 32 pixels" in reason
+    assert "even with a single triplet of 32 pixels" in reason
     assert training.state.facts.best_step == 4
 
 

@@ -147,7 +147,7 @@ def test_epochs(trained, events):
 @pytest.mark.parametrize("preset", ["L_f", "L_s"])
 def test_without_vgg_the_pixel_loss_is_trained_and_that_is_said(trained, events, tmp_path, preset):
     trained(loss={"preset": preset})
-    assert any("training with L_1 instead" in str(event) for event in of(events, Notice))
+    assert any("training uses L_1 instead" in str(event) for event in of(events, Notice))
     card = read_info(tmp_path / "mine.safetensors").card
     assert card["loss"] == card["training"]["loss"]["preset"] == "L_1"
     assert card["loss_weights"] == {"pixel": 1.0}

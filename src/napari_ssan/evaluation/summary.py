@@ -51,7 +51,7 @@ def summarize(result: Result) -> list[str]:
         )
     if number < FEW:
         what = "one slice was" if number == 1 else f"{number} slices were"
-        sentences.append(f"Only {what} judged: treat the figures as a hint.")
+        sentences.append(f"Only {what} judged, so treat the figures as a hint.")
     left_out = result["settings"]["left_out"]
     if left_out:
         each = ", ".join(f"slice {z} ({reason})" for z, reason in left_out.items())
@@ -89,7 +89,9 @@ def _texture(methods: dict[str, dict[str, Any]]) -> list[str]:
         return []
     low, high = LIKE_REAL
     like = "smoother than" if own < low else "rougher than" if own > high else "like"
-    text = f"The network's texture is {like} that of real slices: its grain is {own:.2f} times theirs"
+    text = (
+        f"The network's texture is {like} that of real slices: its grain is {own:.2f} times theirs"
+    )
     average = methods.get("average", {}).get("hf_ratio")
     return [text + ("" if average is None else f" (averaging: {average:.2f})") + "."]
 

@@ -1,4 +1,4 @@
-"""How useful a synthesized section is: do its membranes lie where those of the real one do?"""
+"""Usefulness of a synthesized section: whether its membranes lie where the real ones do."""
 
 from __future__ import annotations
 

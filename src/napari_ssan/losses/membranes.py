@@ -1,4 +1,4 @@
-"""The membrane loss: do both sections show a segmenter the same membranes? Not in the paper."""
+"""The membrane loss: whether a segmenter finds the same membranes; not in the paper."""
 
 from __future__ import annotations
 

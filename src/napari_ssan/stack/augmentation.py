@@ -1,4 +1,8 @@
-"""Augmentation: what is done to a triplet so that the network learns tissue, not a microscope."""
+"""Augmentation: varies triplets, so that the network learns tissue and not one microscope.
+
+Geometry and grain change all three sections alike. Noise, blur, gain and offset change only
+the outer ones: the target stays real.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +13,35 @@ from scipy.ndimage import zoom as resample
 
 from napari_ssan.stack.intensity import SPAN, Float
 
-#: Grain is white noise, blurred by a Gaussian of up to so many pixels.
+#: Grain is white noise, blurred by a Gaussian of up to this many pixels.
 COARSEST = 1.5
 
 
 class Augmentation(BaseModel):
-    """How triplets are varied. All that is drawn is drawn anew for each triplet.
+    """How triplets are varied. All random values are drawn for each triplet.
 
     Attributes
     ----------
     flip : bool
-        Mirror rows and columns, each in half of the triplets.
+        Mirror rows, and mirror columns, each in half of the triplets.
     swap : bool
         Exchange the outer sections in half of the triplets.
     turn : bool
-        Turn by a multiple of 90°.
+        Turn by a random multiple of 90°.
     zoom : float
-        Half of the triplets are magnified or reduced by up to this factor:
-        voxel sizes differ between laboratories.
+        Magnify or reduce half of the triplets by up to this factor, because voxel
+        sizes differ between laboratories.
     intensity : float
-        Standard deviation of the relative gain and, in tenths of the network's
-        scale, of the offset of an outer section.
+        Standard deviation of an outer section's relative gain, and of its offset in
+        tenths of the network's scale.
     noise : float
-        Noise added to an outer section has up to this share of its contrast.
+        Largest noise that is added to an outer section, as a share of its contrast.
     blur : float
-        An outer section is blurred by a Gaussian of up to so many pixels.
+        Largest Gaussian by which an outer section is blurred, in pixels.
     grain : float
-        Grain added to all three sections, as strong and as coarse in each, has up to
-        this share of their contrast: texture to be kept, as noise is to be seen through.
+        Largest grain that is added, as a share of the contrast. It is equally strong and
+        coarse in all three sections, so the network learns to keep it; noise, which only
+        the outer sections have, it learns to ignore.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,14 +66,14 @@ class Augmentation(BaseModel):
         return self.swap and random.random() < 0.5
 
     def turned(self, crops: list[Float], random: np.random.Generator) -> list[Float]:
-        """Mirror and turn crops of a triplet, all alike."""
+        """Mirror and turn all crops of a triplet in the same way."""
         turns = int(random.integers(4)) if self.turn else 0
         rows, columns = (self.flip and random.random() < 0.5 for _ in range(2))
         step = slice(None, None, -1 if rows else 1), slice(None, None, -1 if columns else 1)
         return [np.ascontiguousarray(np.rot90(crop, turns)[step]) for crop in crops]
 
     def grained(self, crops: list[Float], random: np.random.Generator) -> list[Float]:
-        """Add grain of one strength and coarseness to all crops of a triplet."""
+        """Add grain of the same strength and coarseness to all crops of a triplet."""
         if not self.grain:
             return crops
         strength = random.uniform(0, self.grain) / SPAN
@@ -80,7 +85,7 @@ class Augmentation(BaseModel):
         return grained
 
     def disturbed(self, crop: Float, random: np.random.Generator) -> Float:
-        """Blur an outer crop, add noise, change gain and offset; the target stays real."""
+        """Blur an outer crop, add noise, and change gain and offset."""
         if self.blur:
             crop = gaussian_filter(crop, random.uniform(0, self.blur))
         if self.noise:

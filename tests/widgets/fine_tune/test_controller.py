@@ -366,9 +366,9 @@ def test_the_layer_may_be_deleted_meanwhile(training, viewer, image, finish, set
 
 
 def test_bad_input_of_the_core_is_a_sentence(training, core, finish, notifications):
-    core.end = BadInput("The memory does not suffice: choose another device.")
+    core.end = BadInput("There is not enough memory: choose another device.")
     finish(training, "idle")
-    assert said(notifications)[-1] == "The memory does not suffice: choose another device."
+    assert said(notifications)[-1] == "There is not enough memory: choose another device."
     assert not training.view.run.train.isHidden()
 
 
