@@ -167,7 +167,7 @@ def test_labels_that_do_not_fit_are_refused(run, stack, volume, tmp_path, labels
     for wrong, said in (
         (volume[:3], "shape (3, 48, 64)"),
         (volume, "more than two values"),
-        (np.zeros_like(volume), "one value only"),
+        (np.zeros_like(volume), "only one value"),
     ):
         tifffile.imwrite(short, wrong, photometric="minisblack")
         assert said in run("evaluate", stack, *FAST, "--labels", short).sentence

@@ -193,7 +193,7 @@ def test_a_run_that_another_program_works_on_is_refused(tune, mine, monkeypatch)
         (("--z-range", "3-7"), "5 sections are too few"),
         (("--defects", "99"), "Slice 99 is not in the stack"),
         (("--defects", "4-18"), "There is too little to learn from"),
-        (("--device", "cuda:7"), "'cuda:7' is not there"),
+        (("--device", "cuda:7"), "'cuda:7' is not available"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_sentence(tune, mine, options, sentence):
@@ -218,7 +218,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(
 def test_without_vgg16_natural_texture_is_told_to_be_trained_as_l_1(tune):
     outcome = tune("--loss", "L_s")
     assert outcome.code == 0
-    assert "L_1: there are no weights of VGG16" in " ".join(outcome.err.split())
+    assert "L_1: there are no VGG16 weights" in " ".join(outcome.err.split())
 
 
 def test_what_is_wrong_costs_no_interrupted_run(tune, mine, monkeypatch):

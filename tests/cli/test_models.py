@@ -76,8 +76,8 @@ def test_damaged_models_are_noted_beside_the_list(run, own):
         (("export", "ssan-fidelity", "out.pt"), "must end in .safetensors"),
         (("export", "ssan-fidelity", "out.pt", "--bioimageio"), "must end in .zip"),
         (("export", "ssan-fidelity", "x.safetensors", "--author", "me"), "--bioimageio"),
-        (("rename", "ssan-fidelity", "mine"), "came along"),
-        (("delete", "ssan-fidelity"), "came along"),
+        (("rename", "ssan-fidelity", "mine"), "is part of napari-ssan"),
+        (("delete", "ssan-fidelity"), "is part of napari-ssan"),
         (("delete", "mine"), "You have no model 'mine'"),
     ],
 )

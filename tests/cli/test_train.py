@@ -108,7 +108,7 @@ def test_a_preset_with_marks_and_without_validation(run, blobs, tmp_path, config
     options = ("--defects", "3", *SMALL, *config(settings, tiny=""))
     outcome = run("train", blobs, "--output", output, *options)
     assert outcome.code == 0, outcome.err
-    assert "Held out to validate on: sections 11-13" in outcome.err
+    assert "Held out for validation: slices 11-13" in outcome.err
     assert "left out: 3 marked" in outcome.err
     info = read_info(output)
     assert info.card["base"] is None
@@ -300,7 +300,7 @@ def test_marks_are_of_one_stack(run, blobs, tmp_path):
 def test_sections_on_both_sides_are_refused(run, blobs, base, tmp_path, config):
     arguments = ("--output", tmp_path / "m.safetensors", "--base", base, *SMALL, *config())
     outcome = run("train", f"{blobs}[0:9]", *arguments, "--val", f"{blobs}[6:14]")
-    assert "Sections 6 to 8 " in outcome.sentence
+    assert "Slices 6 to 8 " in outcome.sentence
 
 
 def test_stacks_that_are_too_short_are_refused(run, stack, base, tmp_path, config):

@@ -96,8 +96,8 @@ def test_named_sections_that_tell_nothing_are_left_out_with_the_reason(clean):
         29: "lies beside slice 30, which is constant",
         30: "is constant",
         31: "lies beside slice 30, which is constant",
-        40: "is a copy of slice 41, or the other way round",
-        41: "is a copy of slice 40, or the other way round",
+        40: "is identical to slice 41",
+        41: "is identical to slice 40",
         59: "has no slice on both sides",
     }
 

@@ -103,7 +103,7 @@ def test_better_is_said_with_figures():
     first = summarize(result)[0]
     assert first.startswith(
         "On this stack the network comes closer to the real slice than averaging in 18 of 20 "
-        "slices (PSNR +0.71 dB, 95 % +0."
+        "slices (PSNR +0.71 dB, 95 % interval +0."
     )
 
 
@@ -114,15 +114,15 @@ def test_worse_is_said_too():
     natural = " ".join(summarize(make([-0.4] * 20, hf=0.9)[1]))
     assert "Natural texture costs PSNR" in natural
     assert "try another model" not in natural
-    assert "reward smooth pictures" in " ".join(summarize(make([0.4] * 20, hf=0.5)[1]))
+    assert "favour smooth pictures" in " ".join(summarize(make([0.4] * 20, hf=0.5)[1]))
 
 
 def test_what_cannot_be_told_is_not_told():
     said = " ".join(summarize(make([0.4, -0.4, 0.3, -0.3, 0.05])[1]))
-    assert "do not tell which of them is better" in said
+    assert "do not show which of the two is better" in said
     assert "a hint" not in said
-    assert "2 slices only" in " ".join(summarize(make([0.4, 0.5])[1]))
-    assert "one slice only" in " ".join(summarize(make([0.4])[1]))
+    assert "Only 2 slices were judged" in " ".join(summarize(make([0.4, 0.5])[1]))
+    assert "Only one slice was judged" in " ".join(summarize(make([0.4])[1]))
 
 
 def test_the_best_baseline_is_compared_too_but_no_other_model():
@@ -132,14 +132,15 @@ def test_the_best_baseline_is_compared_too_but_no_other_model():
     said = summarize(to_result(found, {"labels": None, "left_out": {}}, 0))
     assert "than averaging in 5 of 5" in said[0]
     assert said[1].startswith(
-        "It comes closer than optical flow (TV-L1), the best of the others, in 5 of 5 slices "
+        "It comes closer than optical flow (TV-L1), the best other method, in 5 of 5 slices "
         "(PSNR +0.30 dB"
     )
     assert "mine" not in " ".join(said)
 
 
 @pytest.mark.parametrize(
-    ("hf", "said"), [(0.2, "smoother than real"), (1.0, "like that of real"), (1.5, "rougher")]
+    ("hf", "said"),
+    [(0.2, "smoother than that of real"), (1.0, "like that of real"), (1.5, "rougher")],
 )
 def test_texture_is_judged_in_words(hf, said):
     assert any(
@@ -189,7 +190,7 @@ def test_names_are_escaped():
 def test_pictures_are_shown_a_pixel_to_a_pixel():
     found, result = make([0.5])
     pictures = Page(to_html(result, found.crops)).pictures
-    real = next(each for each in pictures if "as it is" in each["alt"])
+    real = next(each for each in pictures if "the real slice" in each["alt"])
     image = Image.open(io.BytesIO(base64.b64decode(real["src"].partition(",")[2])))
     assert image.size == (50, 40) == (int(real["width"]), int(real["height"]))
     shown_pixels, pixels = np.asarray(image, float), found.crops[3]["real"].astype(float)

@@ -249,7 +249,7 @@ def test_what_cannot_be_packed_is_refused_and_leaves_nothing(tmp_path, make, sec
         ({"path": tmp_path / "absent" / "out.zip"}, "does not exist"),
         ({"sample": (sections[0], flat)}, "constant"),
         ({"sample": (sections[0][:20], sections[1][:20])}, "at least 32 pixels"),
-        ({"authors": ["Golgi/Cajal"]}, "bioimage.io does not take"),
+        ({"authors": ["Golgi/Cajal"]}, "bioimage.io does not accept"),
     ]
     for changes, reason in refused:
         arguments = {"path": tmp_path / "out.zip", "sample": sections, **changes}

@@ -42,7 +42,7 @@ def test_marks_are_never_judged_on(stack, config):
     mask = np.zeros((64, 72), bool)
     mask[:4, :4] = True  # a small one: the slice may be learned from, but it is no truth
     marks = Marks(regions={21: [Region.from_mask(mask)]})
-    with pytest.raises(BadInput, match="None of the slices 20-23, which are held out"):
+    with pytest.raises(BadInput, match="Slices 20-23 are held out for judging, but none"):
         divide(replace(stack, marks=marks), config)
     assert divide(
         replace(stack, marks=marks), FineTuneConfig(**config.model_dump() | {"share": 0.3})
@@ -71,8 +71,8 @@ def test_progress_is_told_and_it_can_be_cancelled(stack, config):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda v: np.full_like(v, 7), "a slice is constant"),
-        (lambda v: np.full(v.shape, np.nan, np.float32), "no numbers"),
+        (lambda v: np.full_like(v, 7), "a slice that is constant"),
+        (lambda v: np.full(v.shape, np.nan, np.float32), "not numbers"),
         (lambda v: v[:6], "6 sections are too few"),
         (lambda v: v[:, :4], "at least 8 x 8 are needed"),
     ],
@@ -149,11 +149,11 @@ def test_the_outlook_tells_device_time_and_loss(stack, config, tmp_path):
     assert plan.loss == "L_1"
     assert forecast(division, config, None, 1).cost == "on this CPU (1 thread), about 20 steps"
     natural = timed.model_copy(update={"loss": "L_s"})
-    assert forecast(division, natural, None).loss == "L_1: there are no weights of VGG16"
+    assert forecast(division, natural, None).loss == "L_1: there are no VGG16 weights"
 
 
 def test_the_outlook_names_what_vgg16_compares(stack, config, vgg):
     plan = forecast(divide(stack, config), config.model_copy(update={"loss": "L_s"}), vgg)
     assert plan.loss == "L_s, VGG16 compares relu1_2"
-    with pytest.raises(BadInput, match="not there"):
+    with pytest.raises(BadInput, match="not available"):
         forecast(divide(stack, config), config.model_copy(update={"device": "cuda:7"}), None)

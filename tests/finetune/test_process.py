@@ -126,7 +126,7 @@ def test_left_off_it_has_a_checkpoint_and_discarded_it_leaves_nothing(long_run):
 
 def test_a_child_that_is_killed_is_told_and_the_run_goes_on(long_run):
     killed = Watch(lambda: child(long_run).kill())
-    with pytest.raises(BadInput, match=r"ended unexpectedly .*go on with the run"):
+    with pytest.raises(BadInput, match=r"ended unexpectedly .*continue the run"):
         run_in_child(long_run, killed)
     cancel = Flag()
     again = Watch(cancel.set)
@@ -159,7 +159,7 @@ def test_a_refusal_arrives_as_a_sentence(begin):
     record = json.loads((run.folder / RECORD).read_text())
     record["config"]["device"] = "cuda:7"
     (run.folder / RECORD).write_text(json.dumps(record))
-    with pytest.raises(BadInput, match="'cuda:7' is not there"):
+    with pytest.raises(BadInput, match="'cuda:7' is not available"):
         run_in_child(run)
 
 
@@ -174,5 +174,5 @@ def test_a_child_that_fails_is_told_with_its_reason(begin, monkeypatch):
 def test_a_process_that_cannot_be_started_is_said(begin, monkeypatch):
     run = begin()
     monkeypatch.setattr("napari_ssan.finetune.process.sys.executable", "/nowhere/python")
-    with pytest.raises(BadInput, match="No process could be started"):
+    with pytest.raises(BadInput, match="training process could not be started"):
         run_in_child(run)

@@ -177,7 +177,7 @@ def test_a_discarded_run_cannot_be_gone_on_with(begin):
 
 def test_what_is_kept_is_among_the_own_models_and_the_run_is_gone(begin):
     run = begin(folder=None)
-    with pytest.raises(BadInput, match="not over"):
+    with pytest.raises(BadInput, match="not finished"):
         run.keep("Cortex A7")
     verdict = run_here(run)
     assert run.verdict == verdict

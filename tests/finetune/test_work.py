@@ -177,7 +177,9 @@ def test_a_full_disk_at_the_end_loses_nothing(begin, monkeypatch, place):
 
     with monkeypatch.context() as full:
         full.setattr(f"napari_ssan.{place}", fail)
-        with pytest.raises(BadInput, match=r"could not be written.*No space left.*make room"):
+        with pytest.raises(
+            BadInput, match=r"could not be written.*No space left.*free some disk space"
+        ):
             run_here(run)
     events: list = []
     assert run_here(run, events.append).better
@@ -192,7 +194,9 @@ def test_no_room_for_a_checkpoint_is_said_before_training(begin, monkeypatch):
 
     with monkeypatch.context() as full:
         full.setattr("napari_ssan.training.checkpoint.serialize", fail)
-        with pytest.raises(BadInput, match=r"checkpoint .* cannot be written .*make room"):
+        with pytest.raises(
+            BadInput, match=r"checkpoint .* cannot be written .*free some disk space"
+        ):
             run_here(run)
     assert run_here(run).better
 
@@ -255,7 +259,7 @@ def test_when_the_gpus_memory_is_full_training_goes_on_with_less(begin, monkeypa
     monkeypatch.setattr("napari_ssan.losses.total.charbonnier", greedy)
     assert run_here(run, events.append).better
     notices = [str(event) for event in events if isinstance(event, Notice)]
-    assert any("going on with 2 triplets a step" in text for text in notices)
+    assert any("continues with 2 triplets per step" in text for text in notices)
 
 
 def test_when_nothing_fits_into_memory_it_ends_in_a_sentence(begin, monkeypatch):
@@ -279,7 +283,7 @@ def test_memory_that_is_full_before_training_is_said_and_the_run_stays(begin, mo
 
     with monkeypatch.context() as greedy:
         greedy.setattr("napari_ssan.finetune.work.load_model", full)
-        with pytest.raises(BadInput, match="memory does not suffice"):
+        with pytest.raises(BadInput, match="not enough memory"):
             run_here(run)
     assert isinstance(run_here(run), Verdict)
 

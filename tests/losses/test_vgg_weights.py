@@ -100,7 +100,7 @@ def test_without_a_file_there_is_the_cache_or_nothing(cache, vgg):
 
 @pytest.mark.parametrize("name", ["nowhere.safetensors", "nowhere.pth", "."])
 def test_a_given_file_must_be_there(cache, tmp_path, name):
-    with pytest.raises(BadInput, match="is not there"):
+    with pytest.raises(BadInput, match="does not exist"):
         find_weights(tmp_path / name)
 
 
@@ -137,7 +137,7 @@ def test_half_precision_is_widened(tensors, tmp_path):
 def test_damaged_files_are_refused(tmp_path, content):
     path = tmp_path / "vgg.safetensors"
     path.write_bytes(content)
-    with pytest.raises(BadInput, match="no complete safetensors"):
+    with pytest.raises(BadInput, match="not a complete safetensors"):
         read_weights(path)
 
 
@@ -214,7 +214,7 @@ def test_a_failed_write_leaves_what_was_there(cache, published, tmp_path, monkey
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(BadInput, match="no room"):
+    with pytest.raises(BadInput, match="disk is full"):
         import_weights(path)
     assert [file.name for file in cache.iterdir()] == ["vgg16.safetensors"]
     assert kept.read_bytes() == b"before"
@@ -263,13 +263,13 @@ def refused(match: str) -> None:
 
 def test_an_altered_download_is_not_taken(cache, server):
     server.content = server.content[:-1] + b"x"
-    refused("not what was published")
+    refused("not the published one")
     assert not list(cache.iterdir())
 
 
 def test_a_download_that_breaks_off_leaves_nothing(cache, server):
     server.sent = 0.5
-    refused("could not be fetched")
+    refused("could not be downloaded")
     assert not list(cache.iterdir())
 
 
@@ -287,7 +287,7 @@ def test_without_a_network_it_says_what_to_do(cache, published, monkeypatch):
 
 def test_a_disk_that_is_too_full_is_said_before_anything_is_fetched(cache, server, monkeypatch):
     monkeypatch.setattr(vgg_weights, "SIZE", 2**62)
-    refused("no room")
+    refused("disk is full")
 
 
 def test_a_disk_that_fills_up_is_said(cache, server, monkeypatch):
@@ -295,5 +295,5 @@ def test_a_disk_that_fills_up_is_said(cache, server, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "replace", full)
-    refused("no room")
+    refused("disk is full")
     assert not list(cache.iterdir())

@@ -36,7 +36,7 @@ def test_named_devices_are_taken_as_named(machine, name):
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7", "mps", "cpu:1", "meta", "xpu"])
 def test_absent_devices_are_refused_and_not_replaced(machine, name):
     machine()
-    with pytest.raises(BadInput, match="is not there"):
+    with pytest.raises(BadInput, match="is not available"):
         choose_device(name)
 
 

@@ -118,7 +118,7 @@ def test_ones_own_models_are_found_by_name_after_the_bundled_ones(
     assert load_model("mine").info.path == own / "mine.safetensors"
     assert find_model("a-first") == bundle / "a-first.safetensors"
     assert [read_info(name).bundled for name in ("mine", "a-first")] == [False, True]
-    with pytest.raises(BadInput, match="or one of yours: a-first, mine"):
+    with pytest.raises(BadInput, match="or one of your own: a-first, mine"):
         find_model("theirs")
 
 
@@ -141,7 +141,7 @@ def test_a_truncated_file_is_refused(saved, kept):
 def test_a_text_file_is_refused(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("Dear diary,\n" * 50)
-    with pytest.raises(BadInput, match=r"notes\.txt .* no complete safetensors file"):
+    with pytest.raises(BadInput, match=r"notes\.txt .* not a complete safetensors file"):
         load_model(path)
 
 

@@ -298,7 +298,7 @@ def test_a_renamed_model_keeps_its_content(own, network):
 @pytest.mark.parametrize("change", [delete, lambda name: rename(name, "new")])
 def test_only_ones_own_models_are_renamed_and_deleted(change, bundle, own, network, tmp_path):
     before = contents(tmp_path)
-    with pytest.raises(BadInput, match="came along with napari-ssan"):
+    with pytest.raises(BadInput, match="is part of napari-ssan"):
         change(DEFAULT_MODEL)
     with pytest.raises(BadInput, match="you have none yet"):
         change("mine")
@@ -306,7 +306,7 @@ def test_only_ones_own_models_are_renamed_and_deleted(change, bundle, own, netwo
         change(str(bundle / "a-first.safetensors"))
     assert contents(tmp_path) == before
     keep(network, CARD, "kept")
-    with pytest.raises(BadInput, match="yours are kept"):
+    with pytest.raises(BadInput, match="your models are kept"):
         change("mine")
 
 

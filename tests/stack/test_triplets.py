@@ -239,7 +239,7 @@ def test_too_few_good_sections_are_refused(tissue, spacing):
     volume = tissue((9, 70, 80))
     volume[1::2] = 3
     if spacing == 1:
-        with pytest.raises(BadInput, match=r"three good sections .* 7 damaged"):
+        with pytest.raises(BadInput, match=r"three good slices .* 7 damaged"):
             sampler(volume)
     else:
         next(sampler(volume, spacing=4))

@@ -71,7 +71,7 @@ def test_nothing_is_pickled(tmp_path, checkpoint):
     assert load_file(tmp_path / "a.checkpoint").keys() == checkpoint.tensors.keys()
 
 
-def test_a_snapshot_stays_as_it_is(state, checkpoint):
+def test_a_checkpoint_stays_as_it_is(state, checkpoint):
     before = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
     with torch.no_grad():
         for parameter in [*state.network.parameters(), *state.average.parameters()]:
@@ -112,12 +112,12 @@ def test_damaged_files_are_refused(tmp_path, checkpoint, damage):
     path.write_bytes(broken.get(damage, content))
     if damage == "tensors":
         save_file({"network.a": torch.zeros(3)}, path)
-    with pytest.raises(BadInput, match="cannot be gone on from"):
+    with pytest.raises(BadInput, match="cannot be resumed"):
         load_checkpoint(path, IDENTITY)
 
 
 def test_models_and_newer_checkpoints_are_refused(tmp_path, checkpoint, tiny_model, monkeypatch):
-    with pytest.raises(BadInput, match="no checkpoint of napari-ssan"):
+    with pytest.raises(BadInput, match="not a checkpoint of napari-ssan"):
         load_checkpoint(tmp_path / tiny_model, IDENTITY)
     monkeypatch.setattr(module, "FORMAT", 2)
     save_checkpoint(tmp_path / "a.checkpoint", checkpoint, IDENTITY)
@@ -131,7 +131,7 @@ def test_another_run_is_refused_with_what_differs(tmp_path, checkpoint):
     save_checkpoint(path, checkpoint, IDENTITY)
     other = json.loads(json.dumps(IDENTITY))
     other["settings"]["batch"] = 3
-    with pytest.raises(BadInput, match=r"settings: batch \(4 then, 3 now\)"):
+    with pytest.raises(BadInput, match=r"settings: batch \(4 before, 3 now\)"):
         load_checkpoint(path, other)
     with pytest.raises(BadInput, match="other training data"):
         load_checkpoint(path, IDENTITY | {"training data": []})
@@ -144,7 +144,7 @@ def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path, checkpoint):
     del then["settings"]["views"], then["settings"]["loss"]["scales"]
     save_checkpoint(path, checkpoint, then)
     assert same(load_checkpoint(path, now), checkpoint)
-    with pytest.raises(BadInput, match=r"settings: views \(1 then, 8 now\)"):
+    with pytest.raises(BadInput, match=r"settings: views \(1 before, 8 now\)"):
         load_checkpoint(path, now | {"settings": now["settings"] | {"views": 8}})
 
 
@@ -164,15 +164,15 @@ def test_a_failed_write_leaves_the_one_before(tmp_path, checkpoint, monkeypatch)
 
 def test_a_full_disk_is_told_once_and_does_not_end_training(tmp_path, checkpoint, monkeypatch):
     events: list[object] = []
-    keeper = CheckpointWriter(tmp_path / "a.checkpoint", IDENTITY, events.append)
-    keeper.begin(checkpoint)
+    writer = CheckpointWriter(tmp_path / "a.checkpoint", IDENTITY, events.append)
+    writer.begin(checkpoint)
     with monkeypatch.context() as patch:
         patch.setattr(module, "serialize", lambda *rest: b"")
         patch.setattr(os, "replace", lambda *rest: (_ for _ in ()).throw(OSError(28, "full")))
-        keeper.keep(checkpoint)
-        keeper.keep(checkpoint)
+        writer.keep(checkpoint)
+        writer.keep(checkpoint)
         with pytest.raises(BadInput, match="cannot be written"):
-            keeper.begin(checkpoint)
-    keeper.keep(checkpoint)
+            writer.begin(checkpoint)
+    writer.keep(checkpoint)
     assert [type(event) for event in events] == [Notice, Checkpointed]
     assert "full" in str(events[0])

@@ -29,7 +29,7 @@ def test_sections_on_both_sides_are_refused():
     # The same file, opened again.
     again = SliceStack(volume.copy())
     check_apart(train, [Source(again, 10, 16)])
-    with pytest.raises(BadInput, match="Sections 8 to 9 "):
+    with pytest.raises(BadInput, match="Slices 8 to 9 "):
         check_apart(train, [Source(again, 8, 16)])
     check_apart(train, [Source(SliceStack(make_volume(seed=1)), 0, 16)])
 

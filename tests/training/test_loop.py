@@ -24,7 +24,7 @@ from .conftest import CPU, make_config, make_network
 
 @pytest.fixture
 def begin(source, events):
-    """``begin(steps=20)``: a run that has not begun, its events and snapshots kept."""
+    """``begin(steps=20)``: a run that has not begun, its events kept."""
 
     def call(vgg=None, **settings) -> Training:
         config = make_config(**settings)
@@ -285,15 +285,15 @@ def test_a_smaller_batch_where_memory_does_not_suffice(begin, events):
     assert training.run() == ""
     notes = [str(event) for event in of(events, Notice)]
     assert [note.split(": ")[1] for note in notes] == [
-        "going on with 2 triplets a step.",
-        "going on with 1 triplets a step.",
+        "training continues with 2 triplets per step.",
+        "training continues with 1 triplets per step.",
     ]
     assert training.state.facts.batch == 1
     assert training.state.facts.step == 14
     training = begin(steps=14, batch=2)
     training.loss = Fails("memory", set(range(5, 99)))
     reason = training.run()
-    assert "even for one triplet of 32 pixels" in reason
+    assert "even with a single triplet of 32 pixels" in reason
     assert training.state.facts.best_step == 4
 
 

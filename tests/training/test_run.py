@@ -115,7 +115,7 @@ def test_held_out_sections_are_never_read_for_training(trained, events, tmp_path
 
     trained([Source(Watched(make_volume()))], listen=listen, validate_every=1, steps=40)
     (notice,) = [str(event) for event in events if "Held out" in str(event)]
-    first, last = map(int, notice.split("sections ")[1].split("-"))
+    first, last = map(int, notice.split("slices ")[1].split("-"))
     assert last == 15
     assert read
     assert max(read) < first - 2
@@ -127,7 +127,7 @@ def test_own_validation_sources_are_used(trained, tmp_path):
     trained([train], [held])
     card = read_info(tmp_path / "mine.safetensors").card
     assert all(10 <= z <= 14 for _, z in card["validation"]["sections"])
-    with pytest.raises(BadInput, match="trained on and validated on"):
+    with pytest.raises(BadInput, match="both to train and to validate"):
         trained([train], [Source(SliceStack(volume), 7, 16)], output="other.safetensors")
 
 
@@ -147,7 +147,7 @@ def test_epochs(trained, events):
 @pytest.mark.parametrize("preset", ["L_f", "L_s"])
 def test_without_vgg_the_pixel_loss_is_trained_and_that_is_said(trained, events, tmp_path, preset):
     trained(loss={"preset": preset})
-    assert any("training with L_1 instead" in str(event) for event in of(events, Notice))
+    assert any("training uses L_1 instead" in str(event) for event in of(events, Notice))
     card = read_info(tmp_path / "mine.safetensors").card
     assert card["loss"] == card["training"]["loss"]["preset"] == "L_1"
     assert card["loss_weights"] == {"pixel": 1.0}
@@ -268,13 +268,13 @@ def test_a_checkpoint_of_another_run_is_refused(trained, tmp_path):
     with pytest.raises(Cancelled):
         trained(cancel=cancel, listen=after(12, cancel), **LONG)
     checkpoint = (tmp_path / "mine.checkpoint").read_bytes()
-    with pytest.raises(BadInput, match=r"settings: batch \(2 then, 3 now\)"):
+    with pytest.raises(BadInput, match=r"settings: batch \(2 before, 3 now\)"):
         trained(resume=True, **(LONG | {"batch": 3}))
     with pytest.raises(BadInput, match="other training data"):
         trained([Source(SliceStack(make_volume(seed=1)))], resume=True, **LONG)
     with pytest.raises(BadInput, match="other network"):
         trained(start=make_network(5), resume=True, **LONG)
-    with pytest.raises(BadInput, match="go on with it"):
+    with pytest.raises(BadInput, match="resume that run"):
         trained(**LONG)
     assert (tmp_path / "mine.checkpoint").read_bytes() == checkpoint
     assert trained(overwrite=True, **LONG).steps == 34
@@ -282,7 +282,7 @@ def test_a_checkpoint_of_another_run_is_refused(trained, tmp_path):
 
 def test_resuming_without_a_checkpoint_begins(trained, events):
     assert trained(resume=True).steps == 12
-    assert any("beginning anew" in str(event) for event in of(events, Notice))
+    assert any("starts from the beginning" in str(event) for event in of(events, Notice))
 
 
 def test_what_exists_is_not_replaced_unasked(trained, tmp_path):
@@ -420,7 +420,7 @@ def test_memory_that_does_not_suffice_for_the_rest_is_a_sentence(trained, monkey
         raise RuntimeError("CUDA out of memory. Tried to allocate 20 MiB.")
 
     monkeypatch.setattr(run_module, "TrainingState", full)
-    with pytest.raises(BadInput, match="memory does not suffice"):
+    with pytest.raises(BadInput, match="not enough memory"):
         trained()
 
 
@@ -431,7 +431,7 @@ def test_a_full_disk_at_the_end_loses_nothing(trained, tmp_path, monkeypatch):
     whole = trained(output="whole.safetensors")
     with monkeypatch.context() as patch:
         patch.setattr(result_module, "save_model", full)
-        with pytest.raises(BadInput, match=r"No space left.*go on with the run"):
+        with pytest.raises(BadInput, match=r"No space left.*resume the run"):
             trained()
     assert not (tmp_path / "mine.safetensors").exists()
     assert equal(trained(resume=True).network.state_dict(), whole.network.state_dict())

@@ -104,7 +104,7 @@ def test_grey_values_are_matched_as_a_repair_matches_them(source):
 def test_what_cannot_be_judged_is_refused(source):
     with pytest.raises(BadInput, match="too small"):
         Validation([source], 128)
-    with pytest.raises(BadInput, match="three good sections"):
+    with pytest.raises(BadInput, match="three good slices"):
         Validation([Source(source.stack, 0, 2)], 8)
 
 

@@ -1,1 +1,1 @@
-"""How good a synthesized section is, measured on sections that are known."""
+"""Evaluation of methods: hide real sections, synthesize them, compare, and report."""

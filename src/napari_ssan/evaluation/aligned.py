@@ -1,4 +1,7 @@
-"""A stack whose neighbours of a hidden section are registered to it, as in the paper's triplets."""
+"""A stack in which the neighbours of a hidden section are registered to it, as in the paper.
+
+A repair cannot do this, because it does not know the hidden section. It is for comparison only.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +16,28 @@ from napari_ssan.stack.sections import Array, SliceStack, Window
 
 
 def aligned(stack: SliceStack, block: Block, own: int) -> SliceStack:
-    """Register the two neighbours of a block of sections to one of these.
+    """Register the two neighbours of a block of sections to one section of the block.
 
-    How far a section has drifted from its neighbours, no synthesis can know, and no repair
-    needs to: one that lies between them is as good. With the drift taken out, a comparison
-    with the real section says how well its content was found. Wang et al. 2021 align their
-    triplets in this sense, by template matching.
+    A synthesis cannot know how far a section drifted from its neighbours, and a repair need
+    not know: a section between them is as good. Without the drift, a comparison with the real
+    section shows how well its content was synthesized. Wang et al. 2021 also align their
+    triplets, by template matching.
 
     Parameters
     ----------
     stack : SliceStack
         Real sections.
     block : tuple of int
-        Adjacent sections that are to be hidden; they stay as they are.
+        Adjacent sections to hide; they do not change.
     own : int
-        The one of them that is to be judged.
+        The section of the block that is judged.
 
     Returns
     -------
     SliceStack
-        The same sections in the same dtype, read lazily; the one before and the one after the
-        block placed by :func:`~napari_ssan.stack.registration.find_placement`, from section to
-        section, where that finds anything. Beyond their border they are continued by reflection.
+        The same sections in the same dtype, read lazily. Only the sections before and after
+        the block are placed, by :func:`~napari_ssan.stack.registration.find_placement` from
+        section to section. Outside their border, they are continued by reflection.
     """
 
     def finite(z: int, window: Window) -> npt.NDArray[np.bool_]:

@@ -1,4 +1,8 @@
-"""Which sections a method can be judged on: good ones, with good ones around them."""
+"""Chooses the sections that methods are judged on: good sections between good neighbours.
+
+Named sections are refused only if they cannot be judged on; sections that are chosen here must
+also look like the rest of the stack.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +23,19 @@ from napari_ssan.stack.intensity import Intensity, measure
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import Array, SliceStack
 
-#: How many sections are judged if none are named.
+#: Number of sections that are judged on if none are named.
 SECTIONS = 20
-#: Adjacent sections that can be hidden together.
+#: Numbers of adjacent sections that can be hidden together.
 GAPS = (1, 2, 3)
-#: Sections that tell what is usual in a stack, evenly spread.
+#: Number of sections, evenly spread, that tell what is usual in a stack.
 SAMPLE = 15
-#: Grain of more than so many times the usual, or less than its inverse, speaks of damage.
+#: A section counts as damaged if its grain differs from the usual by more than this factor.
 UNUSUAL = 2.0
-#: Sections that still count as near.
+#: Sections up to this distance count as near.
 NEAR = 20
 
 Block = tuple[int, ...]
-#: Told how many sections are looked at, and how many there are to look at.
+#: Called with the sections done and the sections in total.
 Report = Callable[[int, int], object]
 
 
@@ -42,9 +46,9 @@ class Choice:
     Attributes
     ----------
     blocks : tuple of tuple of int
-        Adjacent sections that are hidden together, in order, none twice.
+        Adjacent sections that are hidden together, in order and without overlap.
     left_out : dict of int to str
-        Sections that were asked for and cannot be judged on, and why.
+        Named sections that cannot be judged on, and why.
     """
 
     blocks: tuple[Block, ...]
@@ -52,12 +56,12 @@ class Choice:
 
     @property
     def sections(self) -> list[int]:
-        """All of them, in order."""
+        """All sections to judge on, in order."""
         return [z for block in self.blocks for z in block]
 
 
 class Chooser:
-    """Looks at the sections of a stack, each at most once.
+    """Chooses sections of a stack, looking at each section at most once.
 
     Parameters
     ----------
@@ -73,22 +77,22 @@ class Chooser:
     Raises
     ------
     BadInput
-        If nothing in the stack can be judged on, whichever sections are taken.
+        If `gap` is not allowed, or the stack is too small.
     """
 
     def __init__(
         self, stack: SliceStack, gap: int, marks: Marks, cancel: Flag | None = None
     ) -> None:
         if gap not in GAPS:
-            raise BadInput(f"A gap has 1, 2 or 3 sections, not {gap}.")
+            raise BadInput(f"A gap has 1, 2 or 3 slices, not {gap}.")
         if len(stack) < gap + 2:
             raise BadInput(
-                f"The stack has {len(stack)} sections; to hide {gap} of them and keep one on "
+                f"The stack has {len(stack)} slices; to hide {gap} of them and keep one on "
                 f"either side, at least {gap + 2} are needed."
             )
         if min(stack.shape[1:]) < SMALLEST:
             raise BadInput(
-                f"The sections have {stack.shape[1]} x {stack.shape[2]} pixels; "
+                f"The slices have {stack.shape[1]} x {stack.shape[2]} pixels; "
                 f"at least {SMALLEST} x {SMALLEST} are needed."
             )
         if marks:
@@ -99,16 +103,16 @@ class Chooser:
         self._sample = cache(self._look_around)
 
     def named(self, sections: Iterable[int], progress: Report = lambda done, total: None) -> Choice:
-        """Judge on sections that someone named; each that is not hidden yet begins a block.
+        """Choose the named sections; each starts a block unless the last block holds it.
 
         Raises
         ------
         BadInput
-            If one is not in the stack, or none can be judged on.
+            If a section is not in the stack, or none can be judged on.
         """
         wanted = sorted(set(sections))
         if not wanted:
-            raise BadInput("No slice is named: write slices as in 12,47-48, counting from 0.")
+            raise BadInput("No slice is named; name slices like this: 12,47-48, counted from 0.")
         for z in wanted:
             if not 0 <= z < len(self.stack):
                 raise BadInput(
@@ -133,12 +137,12 @@ class Chooser:
         return Choice(tuple(blocks), left_out)
 
     def spread(self, count: int = SECTIONS, progress: Report = lambda done, total: None) -> Choice:
-        """Up to `count` good sections, evenly spread over the stack.
+        """Choose up to `count` good sections, evenly spread over the stack.
 
         Raises
         ------
         BadInput
-            If there are none.
+            If there is none.
         """
         starts = range(1, len(self.stack) - self.gap)
         number = max(1, min(count, len(starts)) // self.gap)
@@ -156,12 +160,12 @@ class Chooser:
         return Choice(self._some(blocks), {})
 
     def nearest(self, near: int, count: int) -> Choice:
-        """Up to `count` good sections nearest to one.
+        """Choose the up to `count` good sections that are nearest to section `near`.
 
         Raises
         ------
         BadInput
-            If there are none so near.
+            If there is none within :data:`NEAR` sections.
         """
         starts = range(max(1, near - NEAR), min(near + NEAR, len(self.stack) - self.gap - 1) + 1)
         blocks: list[Block] = []
@@ -175,7 +179,7 @@ class Chooser:
         return Choice(self._some(sorted(blocks)), {})
 
     def objection(self, block: Block) -> str | None:
-        """Why hiding a block would tell nothing; None if it would tell something."""
+        """Say why a block cannot be judged on; None if it can."""
         around = (block[0] - 1, *block, block[-1] + 1)
         if around[0] < 0 or around[-1] >= len(self.stack):
             return "has no slice on both sides"
@@ -188,7 +192,7 @@ class Chooser:
         for z in block:
             for other in (z - 1, z + 1):
                 if np.array_equal(self._view(z), self._view(other)):
-                    return f"is a copy of slice {other}, or the other way round"
+                    return f"is identical to slice {other}"
         return None
 
     def _flaw(self, z: int) -> str | None:
@@ -200,7 +204,7 @@ class Chooser:
         return None if intensity.usable else "is constant"
 
     def _damaged(self, block: Block) -> bool:
-        """Whether a section of a block, or a neighbour, is unlike the rest of the stack."""
+        """Whether a section of a block, or a neighbour of it, is unlike the rest of the stack."""
         usual = self._sample()
         if len(usual) < ENOUGH:
             return False
@@ -213,12 +217,12 @@ class Chooser:
         return False
 
     def _look_around(self) -> dict[int, tuple[Intensity, float]]:
-        """What good sections of the stack are like."""
+        """Intensity and grain of good sections, evenly spread."""
         places = np.unique(np.linspace(0, len(self.stack) - 1, SAMPLE).round().astype(int))
         return {int(z): self._seen(int(z)) for z in places if self._flaw(int(z)) is None}
 
     def _look(self, z: int) -> tuple[Intensity, float]:
-        """How grey values of a section are distributed, and its grain."""
+        """Intensity and grain of a section."""
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
         intensity = measure(self.stack, z)
@@ -234,7 +238,7 @@ class Chooser:
     def _some(blocks: Sequence[Block]) -> tuple[Block, ...]:
         if not blocks:
             raise BadInput(
-                "No good slice was found to judge on: each is marked, blank, unlike the others, "
-                "or beside one that is."
+                "No good slice was found to judge on: every slice is marked, blank or unlike the "
+                "others, or lies beside such a slice."
             )
         return tuple(blocks)

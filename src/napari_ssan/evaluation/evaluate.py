@@ -1,4 +1,8 @@
-"""The network and its baselines, judged side by side on sections of a stack."""
+"""Evaluates the network and other methods side by side, on the same sections of a stack.
+
+The sections are chosen in :mod:`~napari_ssan.evaluation.choose`; statistics over them are
+made in :mod:`~napari_ssan.evaluation.result`.
+"""
 
 from __future__ import annotations
 
@@ -22,40 +26,40 @@ from napari_ssan.evaluation.use import dice, f1
 from napari_ssan.events import Event, Progress
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
-#: Side of the part of a section that is kept to be shown, in pixels.
+#: Side of the part of a section that is kept for pictures, in pixels.
 CROP = 320
 
 Mask = npt.NDArray[np.bool_]
 
 
 class Membranes(Protocol):
-    """Finds membranes, and knows where they are."""
+    """Finds membranes, and knows where they truly are."""
 
     def find(self, z: int, section: Array) -> Mask:
-        """Membranes in section `z`, or in what was synthesized in its place."""
+        """Find membranes in section `z`, real or synthesized."""
         ...
 
     def truth(self, z: int, real: Array) -> Mask:
-        """Where they are: by labels, or as found in the real section."""
+        """Return the true membranes: from labels, or as found in the real section."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What was measured.
+    """The measured figures.
 
     Attributes
     ----------
     blocks : tuple of tuple of int
-        Sections that were hidden, those together that were hidden together.
+        Hidden sections; a block was hidden together.
     rows : dict of str to list of dict
-        By method: figures of each section, in order; see :func:`leave_one_out`.
-        Also ``gram``, ``dice`` and ``f1``, None where they were not measured.
+        For each method, the figures of each section, in order; see :func:`leave_one_out`.
+        Also ``gram``, ``dice`` and ``f1``, None if they were not measured.
     real : list of dict
         ``dice`` and ``f1`` of the real sections.
     crops : dict of int to dict of str to ndarray
-        By section: the middle of it as each method made it, of the ``real``
-        one, and of those ``before`` and ``after`` the block.
+        For each section, its middle by each method, and the middle of the ``real``
+        section and of those ``before`` and ``after`` the block.
     """
 
     blocks: tuple[Block, ...]
@@ -65,12 +69,12 @@ class Evaluation:
 
     @property
     def sections(self) -> list[int]:
-        """Sections that were judged."""
+        """The judged sections."""
         return [z for block in self.blocks for z in block]
 
     @property
     def gap(self) -> int:
-        """How many were hidden together."""
+        """Number of sections that were hidden together."""
         return len(self.blocks[0])
 
 
@@ -93,13 +97,13 @@ def evaluate(
     stack : SliceStack
         Real sections.
     blocks : tuple of tuple of int
-        What to hide, as :class:`~napari_ssan.evaluation.choose.Chooser` gives it.
+        Sections to hide, from :class:`~napari_ssan.evaluation.choose.Chooser`.
     methods : mapping of str to Method
-        What to judge, by the name that it is to have.
+        Methods to judge, by their names in the result.
     membranes : Membranes, optional
-        Without it, ``dice`` and ``f1`` are None.
+        Finds membranes. Without it, ``dice`` and ``f1`` are None.
     vgg : Path, optional
-        Weights of VGG16. Without them, ``gram`` is None.
+        File with the weights of VGG16. Without it, ``gram`` is None.
     align : bool
         Register the neighbours to each hidden section first; see
         :func:`~napari_ssan.evaluation.aligned.aligned`.
@@ -114,7 +118,7 @@ def evaluate(
         At the end.
     """
     panel = _Panel(membranes, vgg)
-    # What is synthesized at once: a block, or a section that has the neighbours to itself.
+    # Each round synthesizes a block. With align, each section needs neighbours of its own.
     rounds = [
         (block, judged)
         for block in blocks
@@ -145,7 +149,7 @@ def evaluate(
 
 
 class _Panel:
-    """Judges sections, and keeps the middle of each to be shown."""
+    """Judges sections, and keeps the middle of each for pictures."""
 
     def __init__(self, membranes: Membranes | None, vgg: Path | None) -> None:
         self.membranes, self.vgg = membranes, vgg
@@ -154,7 +158,7 @@ class _Panel:
         self._truth: dict[int, Mask] = {}
 
     def open(self, stack: SliceStack, block: Block, judged: Block) -> None:
-        """Look at those real sections of a block that are judged next."""
+        """Read the real sections of a block that are judged next."""
         self._truth.clear()
         window = middle(stack.shape[1:])
         around = {
@@ -182,7 +186,7 @@ class _Panel:
 
 
 class _Clock:
-    """How far an evaluation is, by the time that each method was seen to take."""
+    """Estimates the progress of an evaluation from the time that each method takes."""
 
     def __init__(self, names: list[str], blocks: int) -> None:
         self._left = dict.fromkeys(names, blocks)
@@ -220,7 +224,7 @@ class _Clock:
 
 
 def middle(shape: tuple[int, int]) -> Window:
-    """The part in the middle of a section that is shown."""
+    """Middle part of a section, which is shown in pictures."""
     rows, columns = (
         slice(max(0, (n - CROP) // 2), max(0, (n - CROP) // 2) + min(n, CROP)) for n in shape
     )

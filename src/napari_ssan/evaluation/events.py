@@ -1,4 +1,4 @@
-"""What an evaluation says while it runs."""
+"""The event that an evaluation reports while it runs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Evaluating:
-    """How far an evaluation is.
+    """Progress of an evaluation.
 
     Attributes
     ----------
     share : float
-        0 to 1.
+        Share that is done, 0 to 1.
     section : int
-        Which section is judged.
+        The section that is judged.
     method : str
-        By which method it is synthesized.
+        The method that synthesizes it.
     seconds_left : float or None
-        Estimate; None until there is something to estimate from.
+        Estimated time left, in seconds; None until it can be estimated.
     """
 
     share: float

@@ -1,4 +1,4 @@
-"""How far the texture of a synthesized section is from that of the real one."""
+"""Gram distance: how much the texture of a synthesized section differs from the real one."""
 
 from __future__ import annotations
 
@@ -18,41 +18,43 @@ if TYPE_CHECKING:
     from napari_ssan.losses.vgg import VGG16
     from napari_ssan.stack.intensity import Float
 
-#: Height and width of the tiles that are looked at one after the other, at most, in pixels.
+#: Largest height and width of the tiles in which a section is processed, in pixels.
 TILE = 256
 
 
 def gram_distance(real: Array, synthesized: Array, vgg_path: Path) -> float:
-    """Style distance of two sections: of their Gram matrices in VGG16, over the taps.
+    """Style distance of two sections: between their Gram matrices in VGG16, over the taps.
 
-    Distances that were measured with the same weights can be compared, others not.
+    Only distances that were measured with the same VGG16 weights can be compared.
 
     Parameters
     ----------
     real, synthesized : ndarray, (height, width)
-        Any dtype, of the same shape; at least 8 pixels each way. Both are normalized
-        by the mean and the deviation of the real one.
+        Any dtype, of the same shape; at least 8 pixels high and wide. Both are normalized
+        by the mean and the standard deviation of the real one.
     vgg_path : Path
-        Weights of VGG16.
+        File with the weights of VGG16.
 
     Raises
     ------
     BadInput
-        If the real section is constant or not finite, or the file holds no such weights.
+        If the real section is constant or not finite, or the file holds no VGG16 weights.
     """
     from napari_ssan.losses.perceptual import style_distance
     from napari_ssan.losses.vgg import VGG16
 
     intensity = measure(SliceStack(real[np.newaxis]), 0)
     if not intensity.usable:
-        raise BadInput("The real section is constant or not finite; choose another to compare.")
+        raise BadInput(
+            "The real slice is constant or not finite; choose another slice to compare with."
+        )
     vgg = VGG16(vgg_path)
     grams = [_grams(vgg, intensity.normalize(section)) for section in (real, synthesized)]
     return float(style_distance(*grams))
 
 
 def _grams(vgg: VGG16, unit: Float) -> list[Tensor]:
-    """Gram matrices (1, C, C) of a whole section, the mean of its tiles' by area, tap by tap."""
+    """Gram matrices (1, C, C) of a whole section, tap by tap: the mean of its tiles by area."""
     import torch
 
     from napari_ssan.losses.perceptual import gram
@@ -70,7 +72,7 @@ def _grams(vgg: VGG16, unit: Float) -> list[Tensor]:
 
 
 def _parts(length: int) -> list[slice]:
-    """Parts of about the same length: a sliver at the end would be nothing but border."""
+    """Split into parts of about equal length; a thin part at the end would be only border."""
     count = -(-length // TILE)
     ends = [length * part // count for part in range(count + 1)]
     return [slice(a, b) for a, b in pairwise(ends)]

@@ -1,4 +1,7 @@
-"""What the figures of an evaluation are called, what they mean, and which are better."""
+"""The measures of an evaluation: names, meanings, and which values are better.
+
+The figures themselves are computed in :mod:`napari_ssan.metrics` and beside this module.
+"""
 
 from __future__ import annotations
 
@@ -20,17 +23,17 @@ class Measure:
     Attributes
     ----------
     key : str
-        Its name in a result.
+        Name in a result.
     label : str
-        Its name on a screen.
+        Name on a screen.
     group : {"fidelity", "style", "use"}
-        What it is about.
+        What it measures.
     best : {"high", "low", "one"}
-        Which values are better: high ones, low ones, those near 1.
+        Which values are better: high, low, or near 1.
     digits : int
-        Decimals that are worth showing.
+        Number of decimals to show.
     meaning : str
-        What it is, in a sentence.
+        Explanation in a few words.
     """
 
     key: str
@@ -41,16 +44,16 @@ class Measure:
     meaning: str
 
     def worse(self, value: float) -> float:
-        """Map a value to a number that is the larger the worse it is."""
+        """Map a value to a number that grows as the value gets worse."""
         if self.best == "one":
             return abs(value - 1)
         return -value if self.best == "high" else value
 
     def show(self, value: float | None) -> str:
-        """Write a value as on a screen."""
+        """Write a value for a screen."""
         if value is None:
             return "–"
-        # Gram distances are millionths: digits that are worth showing, wherever they begin.
+        # Gram distances are millionths, so they show significant digits.
         return f"{value:.{self.digits}{'g' if self.key == 'gram' else 'f'}}"
 
 
@@ -58,7 +61,8 @@ MEASURES: tuple[Measure, ...] = (
     Measure("psnr", "PSNR (dB)", "fidelity", "high", 2, "peak signal-to-noise ratio"),
     Measure("ssim", "SSIM", "fidelity", "high", 3, "structural similarity, 1 for the real slice"),
     Measure(
-        "ie", "IE", "fidelity", "low", 2, "interpolation error: mean absolute error, of 255 greys"
+        *("ie", "IE", "fidelity", "low", 2),
+        "interpolation error: mean absolute difference, on a grey scale of 0 to 255",
     ),
     Measure(
         "psnr_lowpass",
@@ -66,7 +70,7 @@ MEASURES: tuple[Measure, ...] = (
         "fidelity",
         "high",
         2,
-        "PSNR after a Gaussian of 2 pixels on both: structure without grain",
+        "PSNR after blurring both slices by a Gaussian of 2 pixels: structure without grain",
     ),
     Measure(
         "ssim_lowpass",
@@ -74,7 +78,7 @@ MEASURES: tuple[Measure, ...] = (
         "fidelity",
         "high",
         3,
-        "structural similarity of the same: structure without grain",
+        "structural similarity after the same blur: structure without grain",
     ),
     Measure(
         "hf_ratio",
@@ -82,10 +86,11 @@ MEASURES: tuple[Measure, ...] = (
         "style",
         "one",
         2,
-        "deviation above a low-pass of 2 pixels over that of the real slice",
+        "strength of fine detail (below 2 pixels), divided by that of the real slice",
     ),
     Measure(
-        "mean_distance", "mean off by", "style", "low", 2, "distance of the means, of 255 greys"
+        *("mean_distance", "mean off by", "style", "low", 2),
+        "difference of the means, on a grey scale of 0 to 255",
     ),
     Measure(
         "std_distance",
@@ -93,7 +98,7 @@ MEASURES: tuple[Measure, ...] = (
         "style",
         "low",
         2,
-        "distance of the standard deviations, of 255 greys",
+        "difference of the standard deviations, on a grey scale of 0 to 255",
     ),
     Measure(
         "gram",
@@ -101,7 +106,7 @@ MEASURES: tuple[Measure, ...] = (
         "style",
         "low",
         2,
-        "distance of the Gram matrices of VGG16's activations: unlike texture",
+        "difference in texture: distance of the Gram matrices of VGG16's activations",
     ),
     Measure(
         "dice", "membrane Dice", "use", "high", 3, "overlap of the membranes that a segmenter finds"
@@ -112,15 +117,15 @@ MEASURES: tuple[Measure, ...] = (
         "use",
         "high",
         3,
-        "membranes found within 2 pixels of their place, and no others",
+        "share of membranes found within 2 pixels of their true place, and not elsewhere",
     ),
 )
-#: Ratio of power in four radial bands, from coarse to fine: a list, better near 1.
+#: Ratios of power in four radial bands, from coarse to fine: a list; near 1 is better.
 BANDS = "bands"
 
 
 def best_of(measure: Measure, values: Sequence[float | None]) -> set[int]:
-    """Places of the best values, as they are shown."""
+    """Indices of the best values; values that look equal when shown count as equal."""
     known = {n: measure.worse(value) for n, value in enumerate(values) if value is not None}
     if len(known) < 2:
         return set()
@@ -129,7 +134,7 @@ def best_of(measure: Measure, values: Sequence[float | None]) -> set[int]:
 
 
 def measured(result: Mapping[str, Any], group: str) -> list[Measure]:
-    """Return the measures of a group that an evaluation's result has any values of."""
+    """Return the measures of a group that have values in an evaluation's result."""
     rows = result["methods"].values()
     return [
         measure

@@ -1,4 +1,4 @@
-"""Membranes as an evaluation needs them: who finds them, and where they truly are."""
+"""Two sources of true membranes for an evaluation: labels, or a segmenter on the real section."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FoundInReal:
-    """Membranes are where one fixed segmenter finds them in the real section.
+    """The true membranes are those that one fixed segmenter finds in the real section.
 
     Attributes
     ----------
     segmenter : Segmenter
-        The one that judges all sections.
+        Judges all sections.
     """
 
     segmenter: Segmenter
 
     def find(self, z: int, section: Array) -> Mask:
-        """Membranes in section `z`, or in what was synthesized in its place."""
+        """Find membranes in section `z`, real or synthesized."""
         return self.segmenter.membranes(section)
 
     def truth(self, z: int, real: Array) -> Mask:
-        """Those of the real section."""
+        """Find the membranes of the real section."""
         return self.find(z, real)
 
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Membranes are where labels say.
+    """The true membranes are those of labels.
 
     Attributes
     ----------
     judge : callable
-        From a section's number to the segmenter that judges it, which has not seen its label.
+        Takes a section's number and returns a segmenter that was not trained on its label.
     labels : sequence of ndarray of bool, (height, width) each
         True on membranes, section by section.
     """
@@ -50,9 +50,9 @@ class Labelled:
     labels: Sequence[Mask]
 
     def find(self, z: int, section: Array) -> Mask:
-        """Membranes in section `z`, or in what was synthesized in its place."""
+        """Find membranes in section `z`, real or synthesized."""
         return self.judge(z).membranes(section)
 
     def truth(self, z: int, real: Array) -> Mask:
-        """Those of the labels."""
+        """Return the labelled membranes of section `z`."""
         return self.labels[z]

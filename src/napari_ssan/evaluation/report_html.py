@@ -1,4 +1,8 @@
-"""The report of an evaluation: one HTML file with pictures, to be read, printed and passed on."""
+"""The report of an evaluation: one HTML file with pictures, to read, print and share.
+
+Tables and pictures are prepared here; the page is in ``report.html.jinja``, and the sentences
+are in :mod:`~napari_ssan.evaluation.summary`.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +21,11 @@ from napari_ssan.evaluation.result import NETWORK, Result
 from napari_ssan.evaluation.summary import summarize, words
 from napari_ssan.stack.sections import Array
 
-#: Slices that are shown, at most.
+#: Most slices to show.
 SHOWN = 3
-#: Black, red, yellow, white: what error maps are painted with.
+#: Colours of error maps: black, red, yellow, white.
 RAMP = np.array([[0, 0, 0], [200, 0, 0], [255, 200, 0], [255, 255, 255]], np.float64)
-#: Figures by slice that are listed.
+#: Measures that are listed slice by slice.
 LISTED = ("psnr", "ssim", "hf_ratio", "dice")
 
 Picture = npt.NDArray[np.uint8]
@@ -33,9 +37,9 @@ def to_html(result: Result, crops: Mapping[int, Mapping[str, Array]]) -> str:
     Parameters
     ----------
     result : dict
-        As :func:`~napari_ssan.evaluation.result.to_result` gives it.
+        From :func:`~napari_ssan.evaluation.result.to_result`.
     crops : mapping of int to mapping of str to ndarray
-        By slice: what is to be shown of it; see
+        For each slice, its pictures; see
         :class:`~napari_ssan.evaluation.evaluate.Evaluation`.
 
     Returns
@@ -62,7 +66,7 @@ def to_html(result: Result, crops: Mapping[int, Mapping[str, Array]]) -> str:
 
 
 def shown(result: Result) -> list[int]:
-    """Slices to show: where the network does worst, as usual, and best against another method."""
+    """Slices to show: where the network is worst, typical and best, compared with averaging."""
     slices, methods = result["slices"], result["methods"]
     others = [name for name in methods if name != NETWORK]
     if NETWORK in methods and others:
@@ -77,7 +81,7 @@ def shown(result: Result) -> list[int]:
 
 
 def _table(result: Result, group: str) -> dict[str, Any]:
-    """Rows of a group of measures, as text, the best values named."""
+    """Rows of a group of measures as text, with the best values marked."""
     methods = result["methods"]
     measures = measured(result, group)
     best = [best_of(m, [row[m.key] for row in methods.values()]) for m in measures]
@@ -99,12 +103,14 @@ def _table(result: Result, group: str) -> dict[str, Any]:
         rows.append({"name": "the real slices", "network": False, "cells": cells})
     heads = [(measure.label, measure.meaning) for measure in measures]
     if group == "style":
-        heads.append(("power in four bands", "over that of the real slice, from coarse to fine"))
+        heads.append(
+            ("power in four bands", "divided by that of the real slice, from coarse to fine")
+        )
     return {"title": GROUPS[group], "heads": heads, "rows": rows, "empty": not measures}
 
 
 def _against(result: Result) -> dict[str, Any]:
-    """The network minus every other method, with intervals."""
+    """Differences of the network and every other method, with intervals."""
     measures = [*measured(result, "fidelity"), *measured(result, "use")]
     rows = []
     for name, row in result["methods"].items():
@@ -134,7 +140,7 @@ def _signed(value: float, digits: int) -> str:
 
 
 def _by_slice(result: Result) -> list[dict[str, Any]]:
-    """Some figures of every slice, method by method."""
+    """Some figures of every slice, for each method."""
     methods = result["methods"]
     tables = []
     for measure in (m for group in GROUPS for m in measured(result, group) if m.key in LISTED):
@@ -149,7 +155,7 @@ def _by_slice(result: Result) -> list[dict[str, Any]]:
 
 
 def _scene(z: int, crops: Mapping[str, Array], result: Result) -> dict[str, Any]:
-    """Pictures of a slice: the real ones, and of each method the section and its error."""
+    """Pictures of a slice: real ones, and the synthesized slice and its error for each method."""
     real = crops["real"].astype(np.float64)
     errors = {name: np.abs(crops[name].astype(np.float64) - real) for name in result["methods"]}
     worst = float(np.percentile(np.stack(list(errors.values())), 99.5)) or 1.0
@@ -168,7 +174,7 @@ def _scene(z: int, crops: Mapping[str, Array], result: Result) -> dict[str, Any]
             {"name": words(name), "caption": caption, "picture": grey(name),
              "error": to_png(paint(errors[name] / worst))}
         )  # fmt: skip
-    around = [("the slice before", "before"), (f"slice {z}, as it is", "real"),
+    around = [("the slice before", "before"), (f"the real slice {z}", "real"),
               ("the slice after", "after")]  # fmt: skip
     return {
         "section": z,
@@ -181,16 +187,16 @@ def _scene(z: int, crops: Mapping[str, Array], result: Result) -> dict[str, Any]
 
 
 def paint(unit: npt.NDArray[np.float64]) -> Picture:
-    """Colours, (height, width, 3), of values from 0 to 1."""
+    """Colour values from 0 to 1: returns (height, width, 3)."""
     places = np.linspace(0, 1, len(RAMP))
     channels = [np.interp(unit, places, RAMP[:, n]) for n in range(3)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
 
 
 def to_png(pixels: Picture) -> str:
-    """A picture as a data address."""
+    """Encode a picture as a PNG data URL."""
     image = Image.fromarray(pixels)
-    if pixels.ndim == 3:  # few colours: a third of the size
+    if pixels.ndim == 3:  # few colours reduce the size to a third
         image = image.quantize(64)
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)

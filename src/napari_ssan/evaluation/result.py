@@ -1,4 +1,7 @@
-"""The result of an evaluation as plain data: what is written as JSON, and shown."""
+"""The result of an evaluation as plain data, for the JSON file and the report.
+
+Its layout is public and described in ``docs/evaluate.md``. Slices, not sections: users read it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from napari_ssan.evaluation.measures import BANDS, MEASURES, Measure
 from napari_ssan.evaluation.statistics import block_means, interval, mean
 from napari_ssan.metrics.texture import BANDS as NUMBER_OF_BANDS
 
-#: Layout of the JSON.
+#: Version of the JSON's layout.
 FORMAT = 1
 #: Name of the network's row.
 NETWORK = "ssan"
@@ -22,16 +25,16 @@ Result = dict[str, Any]
 
 
 def to_result(evaluation: Evaluation, settings: dict[str, Any], seed: int) -> Result:
-    """Figures of all methods.
+    """Compute means, intervals and differences of all methods.
 
     Parameters
     ----------
     evaluation : Evaluation
-        What was measured.
+        The measured figures.
     settings : dict
-        How; taken over as they are.
+        Settings of the evaluation; copied unchanged.
     seed : int
-        Of the bootstrap.
+        Seed of the bootstrap.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def to_result(evaluation: Evaluation, settings: dict[str, Any], seed: int) -> Re
         name: _row(rows, None if name == NETWORK else ours, evaluation.gap, seed)
         for name, rows in evaluation.rows.items()
     }
-    # A real section is its own truth where there are no labels.
+    # Without labels, a real section is its own truth, so its scores would say nothing.
     known = settings.get("labels") is not None
     return {
         "format": FORMAT,
@@ -62,7 +65,7 @@ def to_result(evaluation: Evaluation, settings: dict[str, Any], seed: int) -> Re
 def _row(
     rows: list[dict[str, Any]], ours: list[dict[str, Any]] | None, gap: int, seed: int
 ) -> dict[str, Any]:
-    """Means of a method, their intervals, and how much better the network is."""
+    """Means of a method, their intervals, and the network's difference from it."""
 
     def column(key: str) -> list[float | None]:
         return [row[key] for row in rows]
@@ -98,7 +101,7 @@ def _difference(
     gap: int,
     seed: int,
 ) -> dict[str, Any] | None:
-    """The network's values minus those of another method, section by section."""
+    """Mean of the network's values minus those of another method, section by section."""
     differences = [
         None if a is None or b is None else a - b for a, b in zip(ours, theirs, strict=True)
     ]
@@ -114,6 +117,6 @@ def _difference(
 
 
 def _interval(values: Sequence[float | None], gap: int, seed: int) -> list[float] | None:
-    """Sections that were hidden together count as one observation."""
+    """Bootstrap interval of the mean; sections hidden together count as one observation."""
     found = interval(block_means(values, gap), seed)
     return None if found is None else list(found)

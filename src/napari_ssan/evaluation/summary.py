@@ -1,4 +1,4 @@
-"""What an evaluation says, in plain sentences."""
+"""Summarizes the result of an evaluation in plain sentences, for the terminal and the report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from napari_ssan.evaluation.result import NETWORK, Result
 
-#: What a method does, as the object of "than" or "by".
+#: Methods in words that fit after "than" or "by".
 WORDS = {
     "copy": "copying the nearest slice",
     "average": "averaging",
@@ -15,26 +15,26 @@ WORDS = {
     "tvl1": "optical flow (TV-L1)",
     NETWORK: "the network",
 }
-#: Texture within these bounds cannot be told from that of real slices.
+#: Grain within these bounds counts as like that of real slices.
 LIKE_REAL = (0.8, 1.25)
-#: Fewer slices than this are a hint only.
+#: Fewer slices than this are only a hint.
 FEW = 5
 
 
 def words(method: str) -> str:
-    """A method in plain words."""
+    """Name a method in plain words."""
     if method.startswith(f"{NETWORK}:"):
         return f"the model {method.removeprefix(f'{NETWORK}:')}"
     return WORDS[method]
 
 
 def summarize(result: Result) -> list[str]:
-    """Say what the figures mean: first whether the network is worth it, then what to mind.
+    """Say what the figures mean: first whether the network helps, then cautions.
 
     Parameters
     ----------
     result : dict
-        As :func:`~napari_ssan.evaluation.result.to_result` gives it.
+        From :func:`~napari_ssan.evaluation.result.to_result`.
     """
     methods, number = result["methods"], len(result["slices"])
     sentences = []
@@ -47,11 +47,11 @@ def summarize(result: Result) -> list[str]:
         sentences += _caution(methods[NETWORK], [others[name] for name in rivals])
     if result["settings"].get("aligned"):
         sentences.append(
-            "The neighbours were registered to what was hidden: drift is not in these figures."
+            "The neighbours were registered to the hidden slices, so these figures leave out drift."
         )
     if number < FEW:
-        what = "one slice" if number == 1 else f"{number} slices"
-        sentences.append(f"Judged on {what} only: take the figures as a hint.")
+        what = "one slice was" if number == 1 else f"{number} slices were"
+        sentences.append(f"Only {what} judged, so treat the figures as a hint.")
     left_out = result["settings"]["left_out"]
     if left_out:
         each = ", ".join(f"slice {z} ({reason})" for z, reason in left_out.items())
@@ -60,7 +60,7 @@ def summarize(result: Result) -> list[str]:
 
 
 def _rivals(others: dict[str, dict[str, Any]]) -> list[str]:
-    """Averaging, which everybody knows, and the baseline that comes closest; no other models."""
+    """Methods to compare with: averaging, and the best baseline; no other models."""
     known = [name for name in others if name in WORDS]
     best = sorted(known, key=lambda name: others[name]["psnr"], reverse=True)[:1]
     return list(dict.fromkeys([name for name in known if name == "average"] + best))
@@ -71,15 +71,15 @@ def _comparison(other: dict[str, Any], name: str, first: bool) -> str:
     sure = difference["interval"]
     gain = f"PSNR {difference['mean']:+.2f} dB"
     if sure is not None:
-        gain += f", 95 % {sure[0]:+.2f} to {sure[1]:+.2f}"
+        gain += f", 95 % interval {sure[0]:+.2f} to {sure[1]:+.2f}"
     sentence = (
         "On this stack the network comes closer to the real slice" if first else "It comes closer"
     )
-    best = "" if first else ", the best of the others,"
+    best = "" if first else ", the best other method,"
     score = f"in {difference['better']} of {difference['of']} slices ({gain})"
     sentence = f"{sentence} than {words(name)}{best} {score}"
     if sure is not None and sure[0] <= 0 <= sure[1]:
-        sentence += "; these slices do not tell which of them is better"
+        sentence += "; these slices do not show which of the two is better"
     return sentence + "."
 
 
@@ -88,33 +88,30 @@ def _texture(methods: dict[str, dict[str, Any]]) -> list[str]:
     if own is None:
         return []
     low, high = LIKE_REAL
-    text = f"Grain is {own:.2f} of that of the real slices"
-    if own < low:
-        text = f"The network's texture is smoother than real: {text[0].lower()}{text[1:]}"
-    elif own > high:
-        text = f"The network's texture is rougher than real: {text[0].lower()}{text[1:]}"
-    else:
-        text = f"The network's texture is like that of real slices: {text[0].lower()}{text[1:]}"
+    like = "smoother than" if own < low else "rougher than" if own > high else "like"
+    text = (
+        f"The network's texture is {like} that of real slices: its grain is {own:.2f} times theirs"
+    )
     average = methods.get("average", {}).get("hf_ratio")
     return [text + ("" if average is None else f" (averaging: {average:.2f})") + "."]
 
 
 def _caution(own: dict[str, Any], rivals: list[dict[str, Any]]) -> list[str]:
-    """What PSNR alone would not tell."""
+    """Cautions that PSNR alone does not show."""
     low, high = LIKE_REAL
     hf = own["hf_ratio"] or 1.0
     if any(row["difference"]["psnr"]["mean"] < 0 for row in rivals):
         if low <= hf <= high:
             return [
-                "Natural texture costs PSNR: grain that could have been there is not the grain "
-                "that was."
+                "Natural texture costs PSNR, because synthesized grain never matches the real grain "
+                "pixel by pixel."
             ]
         return [
-            "Another method comes closer to the real slices than the network does: "
-            "try another model, or one that is trained on this stack."
+            "Another method comes closer to the real slices than the network: "
+            "try another model, or fine-tune one to this stack."
         ]
     if hf < low:
-        return ["PSNR and SSIM reward smooth pictures: look at texture and membranes, too."]
+        return ["PSNR and SSIM favour smooth pictures: look at texture and membranes, too."]
     return []
 
 
@@ -127,9 +124,9 @@ def _membranes(result: Result) -> list[str]:
     text = f"A segmenter finds the network's membranes with a Dice of {own:.3f}"
     if others:
         best = max(others, key=lambda name: others[name])
-        text += f" (the best of the others, {words(best)}: {others[best]:.3f}"
+        text += f" (the best other method, {words(best)}: {others[best]:.3f}"
         real = result["real"]["dice"]
         text += ")" if real is None else f"; in the real slices: {real:.3f})"
         if others[best] > own:
-            text += ": there the network is not the best"
+            text += ": here the network is not the best"
     return [text + "."]

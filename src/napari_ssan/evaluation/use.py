@@ -1,4 +1,4 @@
-"""Use of a synthesized section: whether its membranes lie where those of the real one do."""
+"""Usefulness of a synthesized section: whether its membranes lie where the real ones do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def dice(a: Mask, b: Mask) -> float:
-    """Overlap of two masks: twice the pixels that both hold, over those of either added up.
+    """Overlap of two masks: twice the common pixels, divided by the sum of both masks' pixels.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def dice(a: Mask, b: Mask) -> float:
     Returns
     -------
     float
-        0 to 1. Two empty masks agree: 1. An empty and another one do not: 0.
+        0 to 1. It is 1 if both masks are empty, and 0 if only one is.
 
     Raises
     ------
@@ -36,23 +36,23 @@ def dice(a: Mask, b: Mask) -> float:
 
 
 def f1(a: Mask, b: Mask, tolerance: float = 2) -> float:
-    """Boundary F1: agreement of two masks' centre lines, whatever their thickness.
+    """Boundary F1: agreement of two masks' centre lines, independent of their thickness.
 
-    Both masks are thinned to lines one pixel wide. Precision is the share of
-    the one's line pixels with a line pixel of the other within `tolerance`,
-    recall the same the other way round; F1 is their harmonic mean.
+    Both masks are thinned to lines one pixel wide. Precision is the share of line
+    pixels of `a` that have a line pixel of `b` within `tolerance`; recall is the share
+    of line pixels of `b` that have one of `a`. F1 is their harmonic mean.
 
     Parameters
     ----------
     a, b : ndarray of bool, (height, width)
         True on membranes. Their order does not matter.
     tolerance : float
-        Largest Euclidean distance of lines that count as the same, in pixels.
+        Largest Euclidean distance of lines that count as equal, in pixels.
 
     Returns
     -------
     float
-        0 to 1. Two empty masks agree: 1. An empty and another one do not: 0.
+        0 to 1. It is 1 if both masks are empty, and 0 if only one is.
 
     Raises
     ------
@@ -75,5 +75,5 @@ def _check(a: Mask, b: Mask) -> None:
     if a.shape != b.shape:
         raise BadInput(
             f"Membranes of {a.shape} and {b.shape} pixels cannot be compared; "
-            "give labels of the stack's own size."
+            "give labels of the stack's size."
         )

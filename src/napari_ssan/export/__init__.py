@@ -1,1 +1,1 @@
-"""A model in forms that other programs run."""
+"""Exports a model in formats that other programs run."""

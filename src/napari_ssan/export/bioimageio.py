@@ -1,7 +1,8 @@
-"""A model as a package for bioimage.io, the model zoo that several programs read.
+"""Writes a model as a package for bioimage.io, the model zoo that several programs read.
 
-The package holds the network as a TorchScript, two sections with what comes of them, and
-in the format's own terms how grey values are brought to the network's scale and back.
+The package holds the network as a TorchScript, two test sections with the network's output,
+and the pre- and postprocessing of grey values. Its description and its page are written in
+:mod:`~napari_ssan.export.description` and :mod:`~napari_ssan.export.model_page`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from napari_ssan.stack.intensity import SPAN, Float, measure
 from napari_ssan.stack.phantom import phantom
 from napari_ssan.stack.sections import Array, SliceStack
 
-#: Height and width of the generated sections; a larger tile sees them mirrored.
+#: Height and width of the generated sections; they are mirrored to fill a larger tile.
 GENERATED = 256
 #: Height and width of each picture on the cover, which must stay below 500 kB.
 PANEL = 384
@@ -44,7 +45,7 @@ def export_bioimageio(
     authors: Sequence[str] = (),
     overwrite: bool = False,
 ) -> None:
-    """Write a model as a package that bioimageio.spec finds valid.
+    """Write a model as a package that bioimageio.spec accepts as valid.
 
     Parameters
     ----------
@@ -53,43 +54,43 @@ def export_bioimageio(
     path : str or Path
         A ``.zip`` in a folder that exists.
     sample : (ndarray, ndarray), optional
-        Two sections of one shape, at least a tile high and wide, with one left out
-        between them. Their middles go into the package, for its test and its cover.
-        Default are two sections of a generated stack.
+        Two sections of the same shape, at least a tile high and wide, with one section
+        left out between them. Their middles go into the package, for its test and cover.
+        The default takes two sections of a generated stack.
     authors : sequence of str
-        Who made the model; of a bundled one they are known.
+        Authors of the model; for a bundled model the default is its authors.
     overwrite : bool
-        Whether a file that exists is replaced.
+        Whether to replace an existing file.
 
     Raises
     ------
     BadInput
-        If bioimageio.spec is not installed, the model is not to be had, the sample shows
-        nothing, or the file may not or cannot be written.
+        If bioimageio.spec is not installed, the model cannot be loaded, the sample shows
+        nothing, or the file cannot be written.
     """
     spec = _spec()
     model = load_model(name_or_path)
     with (
         new_file(path, ".zip", overwrite) as temporary,
         changing("The package could not be made"),
-        # bioimageio.spec leaves it to the garbage collector to close the files that it has read.
+        # bioimageio.spec does not close the files that it reads; the garbage collector does.
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch,
         warnings.catch_warnings(action="ignore", category=ResourceWarning),
     ):
         folder = Path(scratch)
         _write_files(model, folder, _run(model, sample or generated_sample(model.tile)))
         content = describe_package(model, authors, _licence(model, folder))
-        # Warnings stay in the description's summary; all sources are files in the folder.
+        # Warnings stay in the validation summary; all sources are files in the folder.
         context = spec.ValidationContext(root=folder, log_warnings=False)
         described = spec.build_description(content, context=context)
         if isinstance(described, spec.InvalidDescr):
-            raise BadInput(f"bioimage.io does not take this model: {described.get_reason()}.")
+            raise BadInput(f"bioimage.io does not accept this model: {described.get_reason()}.")
         with context:
             spec.save_bioimageio_package(described, output_path=temporary)
 
 
 def generated_sample(tile: int) -> Pair:
-    """Two sections of a generated stack, one left out between them, with room for a tile."""
+    """Take two sections of a generated stack, with one left out between them, a tile or larger."""
     clean = phantom((20, GENERATED, GENERATED)).clean
     more = max(0, tile - GENERATED)
     first, second = (np.pad(clean[z], (0, more), mode="symmetric") for z in (8, 10))
@@ -101,7 +102,7 @@ def _spec() -> Any:
         import bioimageio.spec
     except ImportError:
         raise BadInput(
-            "Packages for bioimage.io need bioimageio.spec; install it with "
+            "The export to bioimage.io needs the package bioimageio.spec; install it with "
             'pip install "napari-ssan[bioimageio]".'
         ) from None
     return bioimageio.spec
@@ -109,7 +110,7 @@ def _spec() -> Any:
 
 @dataclass(frozen=True)
 class _Example:
-    """A run of the network: tensors by name, (1, 1, tile, tile), and pictures, 8 bit."""
+    """Input and output of the network: tensors (1, 1, tile, tile) and 8-bit pictures, by name."""
 
     tensors: dict[str, Float]
     pictures: dict[str, npt.NDArray[np.uint8]]
@@ -122,7 +123,10 @@ def _run(model: Model, sample: Pair) -> _Example:
     stack = SliceStack(np.stack([previous, following]))
     scales = [measure(stack, z) for z in (0, 1)]
     if not all(scale.usable for scale in scales):
-        raise BadInput("A sample section is constant or not finite; take sections with tissue.")
+        raise BadInput(
+            "A sample section is constant or has values that are not finite; "
+            "give sections that show tissue."
+        )
     unit = [scale.normalize(stack.read(z))[None, None] for z, scale in enumerate(scales)]
     with torch.no_grad():
         made: Float = model.network(*map(torch.from_numpy, unit)).image.numpy()
@@ -157,7 +161,7 @@ def _write_files(model: Model, folder: Path, example: _Example) -> None:
     (folder / "weights.pt").write_bytes(to_torchscript(model.network))
     copyfile(model.info.path, folder / PACKED)
     step = model.network.config.multiple
-    overlap = min(OVERLAP, model.tile // 2)  # as in a repair
+    overlap = min(OVERLAP, model.tile // 2)  # same as in a repair
     text = page(
         model.info,
         span=SPAN,
@@ -170,7 +174,7 @@ def _write_files(model: Model, folder: Path, example: _Example) -> None:
 
 
 def _licence(model: Model, folder: Path) -> str | dict[str, Any] | None:
-    """The licence: an identifier, or a file where the terms are other words, or None."""
+    """The licence: an SPDX identifier; else a file with the terms; None if there are none."""
     from bioimageio.spec.generic.v0_3 import LicenseId
 
     def is_known(word: str) -> bool:

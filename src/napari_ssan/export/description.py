@@ -1,4 +1,7 @@
-"""What a package for bioimage.io says of itself, in the format's words."""
+"""The description of a bioimage.io package: the content of its ``rdf.yaml``.
+
+It names files that :mod:`~napari_ssan.export.bioimageio` writes beside it.
+"""
 
 from __future__ import annotations
 
@@ -34,16 +37,16 @@ DEVELOPERS = "The napari-ssan developers"
 def describe_package(
     model: Model, authors: Sequence[str], terms: str | dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Content of a package's ``rdf.yaml``.
+    """Write the content of a package's ``rdf.yaml``.
 
     Parameters
     ----------
     model : Model
         The model.
     authors : sequence of str
-        Who made it; of a bundled model they are known.
+        Authors of the model; for a bundled model the default is its authors.
     terms : str, dict or None
-        An SPDX identifier, the file that holds the terms, or nothing.
+        An SPDX identifier, a reference to the file with the terms, or None.
     """
     import torch
     from bioimageio.spec.model.v0_5 import ModelDescr
@@ -85,14 +88,14 @@ def describe_package(
 
 def _input(model: Model, name: str) -> dict[str, Any]:
     free = {"min": model.tile, "step": model.network.config.multiple}
-    # The second neighbour is as large as the first.
+    # The second neighbour must have the size of the first.
     sizes = {
         axis: free if name == "previous" else {"tensor_id": "previous", "axis_id": axis}
         for axis in ("y", "x")
     }
     return {
         "id": name,
-        "description": f"The {name} section, grey, in any range.",
+        "description": f"The {name} section, grey, with values of any range.",
         "axes": [*_single_axes(), *({"type": "space", "id": a, "size": sizes[a]} for a in sizes)],
         "data": {"type": "float32"},
         "test_tensor": {"source": f"{name}.npy"},
@@ -105,11 +108,12 @@ def _input(model: Model, name: str) -> dict[str, Any]:
 
 
 def _output() -> dict[str, Any]:
-    # No halo: the format lets it widen one input only, and both must stay alike.
+    # No halo: the format would enlarge only one input, but both must have the same size.
     sizes = {axis: {"tensor_id": "previous", "axis_id": axis} for axis in ("y", "x")}
     return {
         "id": "section",
-        "description": "The section between, in deviations from its mean; see the documentation.",
+        "description": "The section between the two inputs, in standard deviations from the mean; "
+        "see the documentation.",
         "axes": [*_single_axes(), *({"type": "space", "id": a, "size": sizes[a]} for a in sizes)],
         "data": {"type": "float32"},
         "test_tensor": {"source": "section.npy"},
@@ -119,7 +123,7 @@ def _output() -> dict[str, Any]:
 
 
 def _single_axes() -> list[dict[str, Any]]:
-    # A recorded network is fixed to one pair at a time.
+    # A recorded network takes exactly one pair at a time.
     return [
         {"type": "batch", "size": 1},
         {"type": "channel", "id": "channel", "channel_names": ["grey"]},

@@ -1,4 +1,8 @@
-"""The network as a TorchScript, which runs without this package, on any device and tile."""
+"""Records the network as a TorchScript, which runs without this package on any device.
+
+A recording fixes all that Python decides while it runs: loops, sizes, devices. What is here
+keeps the recording free of the example's size and device.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +24,23 @@ def to_torchscript(network: SSAN) -> bytes:
     Parameters
     ----------
     network : SSAN
-        On the CPU and in evaluation mode; it stays as it is.
+        On the CPU and in evaluation mode; it does not change.
 
     Returns
     -------
     bytes
         A file for ``torch.jit.load``. Its ``forward(previous, following)`` takes
-        float32 (1, 1, H, W) on the network's intensity scale, H and W multiples of
-        ``config.multiple``, and returns the same of the section halfway.
+        float32 (1, 1, H, W) on the network's intensity scale, with H and W multiples of
+        ``config.multiple``. It returns the section halfway in the same form.
     """
     side = 2 * network.config.multiple
     example = torch.linspace(0, 1, side * side).view(1, 1, side, side)
-    # With gradients enabled the attention takes its plain way: the fast one for CPUs
-    # works in loops, which a recording would fix to the example's size.
+    # With gradients enabled, attention takes its plain path. The fast path for CPUs has
+    # loops, which a recording would fix to the example's size.
     with torch.enable_grad(), warnings.catch_warnings():
-        # Sizes that Python looks at are only those of checks, and the one batch.
+        # Python only looks at sizes in checks, and at the batch, which is always 1.
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
-        # torch.export, which takes its place, makes no file that bioimage.io knows.
+        # bioimage.io does not read files of torch.export, the successor.
         warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
         recorded = torch.jit.trace(  # type: ignore[no-untyped-call]
             _Middle(network), (example, example), check_trace=False
@@ -47,7 +51,7 @@ def to_torchscript(network: SSAN) -> bytes:
 
 
 class _Middle(nn.Module):
-    """The network with two inputs, and an output that is one tensor."""
+    """The network with two inputs, the neighbours, and one tensor as output."""
 
     def __init__(self, network: SSAN) -> None:
         super().__init__()
@@ -61,10 +65,10 @@ class _Middle(nn.Module):
 
 
 class _AnyDevice(TorchFunctionMode):
-    """Lets a recording hold on any device.
+    """Makes a recording run on any device.
 
-    It would fix a range of numbers to the device of the example; counted off from an
-    input, the range lies where the input lies.
+    A recorded ``torch.arange`` stays on the example's device. This computes the range from
+    an input instead, so that it is on the input's device.
     """
 
     def __init__(self, anchor: Tensor) -> None:
@@ -84,6 +88,6 @@ class _AnyDevice(TorchFunctionMode):
 
 
 def _zero(anchor: Tensor) -> Tensor:
-    """One zero, (1,), where `anchor` lies, whatever its values."""
+    """Make a zero, (1,), on the device of `anchor`, even if `anchor` holds NaN."""
     first = anchor.flatten()[:1]
     return (first > first).to(anchor.dtype)

@@ -1,1 +1,1 @@
-"""A model that is fine-tuned to a stack: what it is to do, its run on disk, its verdict."""
+"""Fine-tuning a model to one stack: settings, a run on disk, training, and the verdict."""

@@ -1,8 +1,9 @@
-"""A fine-tuning in a process of its own: ``python -m napari_ssan.finetune.child RUN_FOLDER``.
+"""The child process of a fine-tune run: ``python -m napari_ssan.finetune.child RUN_FOLDER``.
 
-What it says goes to standard output, a line of JSON each; how it ended is the last
-one. ``stop`` on standard input ends training and keeps the best; the end of standard
-input, as when the parent has died, makes it leave off with a checkpoint.
+It writes events to standard output, one line of JSON each; the last line says how it
+ended. The line ``stop`` on standard input ends training and keeps the best network. If
+standard input closes, for example because the parent died, the child writes a checkpoint
+and ends. The parent's side is :mod:`~napari_ssan.finetune.process`.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from napari_ssan.finetune.runs import open_run
 from napari_ssan.finetune.wire import End, Left, Refused, to_line
 from napari_ssan.training.events import Preview
 
-#: What ends training early, as a line.
+#: Line that ends training early.
 STOP = "stop"
-#: How much this process gives way to others, where the system knows that.
+#: How nice this process is to others, on systems that know niceness.
 NICENESS = 5
 
 
 def main() -> None:
-    """Work on a run until it is over or left off."""
-    # Nothing that a library prints, be it written in C, may mix with the lines.
+    """Work on a run until it is done or cancelled."""
+    # What libraries print, even those in C, must not mix with the lines.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     sys.stdout = sys.stderr
@@ -46,11 +47,11 @@ def main() -> None:
 def _work(folder: Path, line: _Line, stop: Flag, cancel: Flag) -> End:
     import torch
 
-    from napari_ssan.finetune.work import tune
+    from napari_ssan.finetune.work import fine_tune
 
     torch.set_num_threads(spare_threads())
     try:
-        return tune(open_run(folder), line.tell, stop, cancel)
+        return fine_tune(open_run(folder), line.tell, stop, cancel)
     except Cancelled:
         return Left()
     except BadInput as error:
@@ -65,43 +66,46 @@ def _listen(stdin: TextIO, stop: Flag, cancel: Flag) -> None:
 
 
 class _Line:
-    """Tells the parent what goes on, and leaves off when there is none any more.
+    """Sends events to the parent, and cancels the work if the parent is gone.
 
     Parameters
     ----------
     out : file
-        Where to.
+        Receives the lines.
     folder : Path
-        For pictures.
+        Folder for pictures.
     cancel : threading.Event
-        Is set when nobody listens.
+        Is set when the parent is gone.
     """
 
     def __init__(self, out: TextIO, folder: Path, cancel: Flag) -> None:
         self._out, self._folder, self._cancel = out, folder, cancel
 
     def tell(self, event: FineTuneEvent) -> None:
-        """Pass an event on."""
+        """Send an event."""
         try:
             text = to_line(event, self._folder)
         except OSError as error:
             if not isinstance(event, Preview):
                 raise
             text = to_line(
-                Notice(f"The preview cannot be written ({error.strerror or error}): make room."),
+                Notice(
+                    f"The preview cannot be written ({error.strerror or error}): "
+                    "free some disk space."
+                ),
                 self._folder,
             )
         self._write(text)
 
     def end(self, end: End) -> None:
-        """Say how it ended."""
+        """Send how the run ended."""
         self._write(to_line(end, self._folder))
 
     def _write(self, text: str) -> None:
         try:
             self._out.write(f"{text}\n")
             self._out.flush()
-        except OSError:  # the parent is gone, and nobody waits for more
+        except OSError:  # the parent is gone
             self._cancel.set()
 
 

@@ -1,4 +1,8 @@
-"""What a fine-tuning is to do: a few settings, and what training makes of them."""
+"""Settings of a fine-tune run, and the training settings that follow from them.
+
+The user sets few things; learning rate, batch, schedule and scales were measured and are
+constants here. Settings of training in general are in :mod:`napari_ssan.training.config`.
+"""
 
 from __future__ import annotations
 
@@ -15,57 +19,57 @@ from napari_ssan.training.config import TrainingConfig
 if TYPE_CHECKING:
     from napari_ssan.stack.triplets import Match
 
-#: What matters to the user, in plain words, and the loss that means it.
+#: Aims, as users see them, and the loss of each.
 AIMS = {"faithful": "L_1", "natural": "L_s"}
-#: Model to start from, unless the user chooses another: one that has the aim already.
+#: Default model to start from for each loss: one that was trained for this aim.
 PREFERRED = {"L_1": "ssan-fidelity", "L_f": "ssan-fidelity", "L_s": "ssan-realistic"}
 
-#: Side of the training crops in pixels, where sections are that large.
+#: Side of the training crops in pixels; less if sections are smaller.
 CROP = 128
-#: Triplets a step.
+#: Triplets per step on a CPU and on a GPU.
 BATCH, BATCH_GPU = 4, 16
 LEARNING_RATE = 5e-4
-#: Natural texture is compared on these scales: grain, and the coarse structure of membranes.
+#: Scales on which natural texture is compared: grain, and the coarse structure of membranes.
 SCALES = (1, 2)
 #: Weight of the structural similarity: it raises SSIM and costs no PSNR.
 STRUCTURE = 0.1
-#: The moving average remembers about this share of the steps: a short run must not lag behind.
+#: The moving average remembers about this share of the steps, so that it keeps up in a short run.
 MEMORY = 0.2
-#: Held-out sections that are looked at in each validation, of all blocks together.
+#: Held-out sections in each validation, in all blocks together.
 SECTIONS = 6
 #: Seconds between two checkpoints.
 CHECKPOINT = 15.0
-#: Minutes between two validations, but at least two and at most ten in a run.
+#: Minutes between two validations; a run has at least two and at most ten.
 VALIDATE = 0.5
-#: Steps a minute on one thread of a CPU, about, and how they grow with threads.
+#: Steps per minute on one thread of a CPU, roughly, and the exponent of their growth with threads.
 STEPS_A_MINUTE, GROWTH = 65.0, 0.7
-#: Terms on VGG16 make a step so much longer: 1.4 s instead of 0.6 on two scales.
+#: VGG16 terms make a step longer by this factor: 1.4 s instead of 0.6 on two scales.
 VGG_FACTOR = 2.2
 
 
 class FineTuneConfig(BaseModel):
-    """Settings of a fine-tuning. The dock and the command line build the same object.
+    """Settings of a fine-tune run, the same for the dock and the command line.
 
     Attributes
     ----------
     base : str
-        Model to start from: a name, or a path.
+        Model to start from: a name or a path.
     loss : {"L_1", "L_f", "L_s"}
-        What matters: faithful sections, or natural texture; see :data:`AIMS`.
+        The aim: faithful sections or natural texture; see :data:`AIMS`.
     minutes : float
-        Budget of the training itself, without what goes before and after.
+        Budget for training, without preparation and judging.
     share : float
-        Of the sections, held out to judge by.
+        Share of the sections that is held out for judging.
     device : str
         ``auto``, ``cpu``, ``cuda:0`` ... or ``mps``.
     style, feature : float or None
-        The paper's alpha: weights of the terms; if None, those that fit VGG16's weights.
+        The paper's alpha: weights of the terms. None takes those that fit the VGG16 weights.
     balance : (float, float, float)
         The paper's beta: weights of the style of the previous, the wanted and the next section.
     seed : int
-        Of the triplets.
+        Seed of the triplets.
     steps : int or None
-        Budget in steps, in the place of `minutes`.
+        Budget in steps, instead of `minutes`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,7 +86,7 @@ class FineTuneConfig(BaseModel):
     steps: int | None = Field(None, ge=1)
 
     def training(self, crop: int, blocks: int, match: Match, threads: int | None) -> TrainingConfig:
-        """Settings of the training run.
+        """Make the settings of the training run.
 
         Parameters
         ----------
@@ -91,9 +95,9 @@ class FineTuneConfig(BaseModel):
         blocks : int
             Number of blocks of held-out sections.
         match : {"mean", "histogram"}
-            How the base model's results are fitted.
+            How grey values of the base model's results are fitted to the neighbours.
         threads : int or None
-            Of the CPU; None on a GPU.
+            Threads on a CPU; None on a GPU.
         """
         remembered = max(1.0, MEMORY * self.expected_steps(threads))
         return TrainingConfig(
@@ -104,7 +108,7 @@ class FineTuneConfig(BaseModel):
             learning_rate=LEARNING_RATE,
             schedule="warm",
             average=min(max(1 - 1 / remembered, 0.9), 0.998),
-            # The volume has one voxel size, and resampling would smooth its grain.
+            # No zoom: the stack has one voxel size, and resampling would smooth its grain.
             augmentation=Augmentation(zoom=1.0),
             match=match,
             seed=self.seed,
@@ -122,7 +126,7 @@ class FineTuneConfig(BaseModel):
         )
 
     def expected_steps(self, threads: int | None) -> int:
-        """About how many steps the budget allows, on threads of a CPU or, if None, on a GPU."""
+        """Estimate the steps within the budget, on threads of a CPU or, if None, on a GPU."""
         if self.steps:
             return self.steps
         rate = STEPS_A_MINUTE * (threads**GROWTH if threads else 10)
@@ -130,12 +134,12 @@ class FineTuneConfig(BaseModel):
 
 
 def aim_of(loss: str) -> str:
-    """What a loss is about, in a word; the loss itself where there is none."""
+    """Return the aim of a loss in a word; if it has none, the loss itself."""
     return next((aim for aim, means in AIMS.items() if means == loss), loss)
 
 
 def default_minutes(device: str) -> float:
-    """Budget that makes sense on a device of this name: 10 minutes on a CPU, 5 on a GPU."""
+    """Return the default budget on a device: 10 minutes on a CPU, 5 on a GPU."""
     if device == "auto":
         from napari_ssan.network.device import choose_device
 
@@ -144,12 +148,12 @@ def default_minutes(device: str) -> float:
 
 
 def cores() -> int:
-    """How many cores of the CPU this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # a cluster or a container may grant fewer than there are
+    """Count the CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # a cluster or a container may grant fewer cores
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def spare_threads() -> int:
-    """Threads that leave a core to the viewer, where there is more than one."""
+    """Return the number of threads that leaves a core to the viewer, but at least one."""
     return max(1, cores() - 1)

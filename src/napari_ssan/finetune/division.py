@@ -1,4 +1,8 @@
-"""How a user's stack is divided: what is learned from, what is judged on, what is left out."""
+"""Divides a user's stack: sections to learn from, sections to judge on, sections left out.
+
+Nothing is trained or copied here. Blocks to judge on keep two sections of distance from
+blocks to learn from; see :mod:`napari_ssan.stack.split`.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +21,13 @@ from napari_ssan.stack.source import Source
 from napari_ssan.stack.split import split_source
 from napari_ssan.training.events import Preparing, Report
 
-#: Bytes of a stack that are used, at most: they are copied, so that the stack may be closed.
+#: At most this many bytes of a stack are used. They are copied, so that the stack can be closed.
 LARGEST = 2**30
-#: A stack that is larger is narrowed to a field of at least this side, in pixels.
+#: A larger stack is narrowed to a field of at least this side, in pixels.
 FIELD = 1024
-#: Good triplets without which there is nothing to learn.
+#: Fewest good triplets to learn from.
 FEWEST = 4
-#: Held-out sections that are judged on at the end, at most.
+#: Most held-out sections that are judged on at the end.
 JUDGED = 8
 
 
@@ -34,17 +38,18 @@ class Division:
     Attributes
     ----------
     source : Source
-        What is used of it.
+        The part of the stack that is used.
     note : str
-        What of it is not used because it is too large, a sentence; else empty.
+        One sentence: which part is used if the stack is too large; else empty.
     crop : int
         Side of the training crops, in pixels.
     train, held : tuple of (int, int)
-        Blocks of sections to learn from and to judge on: first, and one after the last.
+        Blocks of sections to learn from and to judge on: the first section, and the one
+        after the last.
     held_out : tuple of int
         Sections that are judged on at the end.
     learned : Selection
-        Triplets of the blocks to learn from.
+        Triplets to learn from.
     """
 
     source: Source
@@ -57,12 +62,12 @@ class Division:
 
     @property
     def text(self) -> str:
-        """What is used, such as "212 triplets, 31 left out: 12 marked, 15 too different"."""
+        """The triplets in words: "212 triplets, 31 left out: 12 marked, 15 too different"."""
         return str(self.learned)
 
     @property
     def left_out(self) -> tuple[tuple[tuple[int, int, int], str], ...]:
-        """Triplets that are not learned from, and why."""
+        """Triplets that are left out, and why."""
         return tuple(self.learned.reasons.items())
 
 
@@ -72,26 +77,26 @@ def divide(
     report: Report = lambda event: None,
     cancel: Flag | None = None,
 ) -> Division:
-    """Look at a stack, and divide it. Only base model and share of `config` matter.
+    """Look at a stack, and divide it. Of `config`, only the base model and the share matter.
 
-    Blocks of sections are held out, two sections away from those that are
-    learned from; nothing that is marked is learned from or judged on.
+    Blocks of sections are held out, two sections away from those that are learned from.
+    Marked sections are neither learned from nor judged on.
 
     Parameters
     ----------
     source : Source
-        The stack, its marks, and what may be used of it.
+        The stack, its marks, and the part of it that may be used.
     config : FineTuneConfig
         Settings.
     report : callable
         Receives :class:`Preparing`.
     cancel : threading.Event, optional
-        Set to stop at the next section.
+        Set it to stop at the next section.
 
     Raises
     ------
     BadInput
-        If nothing can be learned from it, or nothing is left to judge on.
+        If too few triplets are good, or no section is left to judge on.
     Cancelled
         If `cancel` was set.
     """
@@ -117,7 +122,7 @@ def divide(
         selection.level,
     )
     _check(learned)
-    # Next to a block lie sections that are not learned from: the first one may be looked at.
+    # Sections next to a block are not learned from, so the nearest can serve as a neighbour.
     wide = tuple(
         (max(block.start - 1, source.start), min(block.stop + 1, source.stop)) for block in held
     )
@@ -126,8 +131,8 @@ def divide(
     if not judged:
         names = ", ".join(f"{block.start}-{block.stop - 1}" for block in held)
         raise BadInput(
-            f"None of the slices {names}, which are held out to judge by, is good between two good "
-            "ones: choose another range of slices, or hold out a larger share."
+            f"Slices {names} are held out for judging, but none of them is good and lies between "
+            "two good slices: choose another range of slices, or hold out a larger share."
         )
     places = np.linspace(0, len(judged) - 1, min(JUDGED, len(judged)))
     return Division(
@@ -142,16 +147,16 @@ def divide(
 
 
 def narrow(source: Source) -> tuple[Source, str]:
-    """Leave out so much of a stack that the rest has at most :data:`LARGEST` bytes.
+    """Reduce a stack to at most :data:`LARGEST` bytes.
 
-    A field is kept around the marks, or in the middle, and as many sections as then fit.
+    This keeps a field around the marks, or in the middle, and as many sections as fit.
 
     Returns
     -------
     source : Source
-        What is left.
+        The part that is kept.
     note : str
-        A sentence about it; empty if all is.
+        One sentence about it; empty if everything is kept.
     """
     rows, columns = source.area
     height, width = rows.stop - rows.start, columns.stop - columns.start
@@ -167,15 +172,15 @@ def narrow(source: Source) -> tuple[Source, str]:
     sections = _around(slice(source.start, source.stop), centre[0], fitting)
     what = "around the marks" if source.marks else "in the middle"
     note = (
-        f"The stack is large: {window[0].stop - window[0].start} x "
+        f"The stack is large, so only {window[0].stop - window[0].start} x "
         f"{window[1].stop - window[1].start} pixels of slices {sections.start} to "
-        f"{sections.stop - 1}, {what}, are used; for others, choose a range of slices or a region."
+        f"{sections.stop - 1} are used, {what}; choose a range of slices or a region to use others."
     )
     return replace(source, start=sections.start, stop=sections.stop, window=window), note
 
 
 def _crop(source: Source, base: str) -> int:
-    """Side of the crops that suits the sections and the network."""
+    """Side of the crops that fits the sections and the network."""
     from napari_ssan.network.ssan import SSANConfig
 
     multiple = SSANConfig.model_validate(read_info(base).config).multiple
@@ -183,7 +188,7 @@ def _crop(source: Source, base: str) -> int:
     crop: int = min(CROP, height, width) // multiple * multiple
     if crop == 0:
         raise BadInput(
-            f"The slices have {height} x {width} pixels to learn from; at least {multiple} x "
+            f"Only {height} x {width} pixels of the slices can be used; at least {multiple} x "
             f"{multiple} are needed."
         )
     return crop
@@ -192,7 +197,7 @@ def _crop(source: Source, base: str) -> int:
 def _within(
     triplets: Sequence[TripletSections], blocks: Sequence[tuple[int, int]]
 ) -> list[TripletSections]:
-    """Triplets that lie in one of some blocks of sections."""
+    """Triplets that lie within one of the blocks of sections."""
     return [
         triplet
         for triplet in triplets
@@ -201,7 +206,7 @@ def _within(
 
 
 def _judgeable(source: Source, selection: Selection, block: tuple[int, int]) -> list[int]:
-    """Sections of a block that are good as a whole, between two such ones."""
+    """Sections of a block without any mark, between two such sections."""
     return [
         triplet.target
         for triplet in _within(selection.triplets, [block])
@@ -210,7 +215,7 @@ def _judgeable(source: Source, selection: Selection, block: tuple[int, int]) -> 
 
 
 def _centre(source: Source) -> tuple[int, int, int]:
-    """The middle of what is marked, or of the source: section, row, column."""
+    """Middle of the marks, or of the source if there are none: section, row, column."""
     middle = [
         (part.start + part.stop) // 2 for part in (slice(source.start, source.stop), *source.area)
     ]
@@ -229,23 +234,23 @@ def _centre(source: Source) -> tuple[int, int, int]:
 
 
 def _around(whole: slice, centre: int, length: int) -> slice:
-    """The part of `whole` that is `length` long, with `centre` in the middle where possible."""
+    """Part of `whole` that is `length` long, with `centre` in the middle if possible."""
     length = min(length, whole.stop - whole.start)
     start = min(max(centre - length // 2, whole.start), whole.stop - length)
     return slice(start, start + length)
 
 
 def _check(learned: Selection) -> None:
-    """Refuse what is too little to learn from."""
+    """Refuse a stack with too few triplets to learn from."""
     if len(learned.triplets) >= FEWEST:
         return
     if set(learned.reasons.values()) == {DAMAGED}:
         raise BadInput(
-            "There is nothing to learn from: in every triplet a slice is constant, far too dark or "
-            "bright, or has pixels that are no numbers (NaN); choose another stack, range of "
-            "slices or region."
+            "There is nothing to learn from: every triplet has a slice that is constant, far too "
+            "dark or bright, or has pixels that are not numbers (NaN); choose another stack, range "
+            "of slices or region."
         )
     raise BadInput(
         f"There is too little to learn from: {learned}; at least {FEWEST} triplets are needed. "
-        "Choose a longer range of slices, or a region in which more of them are good."
+        "Choose a longer range of slices, or a region where more slices are good."
     )

@@ -1,4 +1,4 @@
-"""What a fine-tuning says beside what every training run says."""
+"""Events of a fine-tune run, in addition to those of every training run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from napari_ssan.training.events import Event
 
 @dataclass(frozen=True)
 class Judging:
-    """Base and trained model are compared on whole held-out sections: `done` tiles of `total`."""
+    """Both models are compared on whole held-out sections: `done` of `total` tiles are done."""
 
     done: int
     total: int
@@ -18,7 +18,7 @@ class Judging:
 
 @dataclass(frozen=True)
 class MemoryUsed:
-    """How much memory the work takes: `used` bytes of the CPU's or the GPU's."""
+    """Memory in use: `used` bytes, `where` is ``CPU`` or ``GPU``."""
 
     used: int
     where: str

@@ -1,4 +1,4 @@
-"""What a fine-tuning will cost and compare, told before it begins."""
+"""Forecasts a fine-tune run before it begins: device, time, steps, loss."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from napari_ssan.finetune.config import GROWTH, FineTuneConfig, spare_threads
 from napari_ssan.finetune.division import Division
 from napari_ssan.finetune.verdict import judged_pixels
 
-#: Seconds in which a thread synthesizes and judges a million pixels, about.
+#: Seconds that a thread takes to synthesize and judge a million pixels, roughly.
 SECONDS_A_MEGAPIXEL = 10.0
-#: A GPU does it so many times faster.
+#: A GPU is faster by this factor.
 GPU_FACTOR = 50.0
-#: Minutes of validation before the first step, about.
+#: Minutes of validation before the first step, roughly.
 PREPARATION = 0.5
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """What to expect of a fine-tuning.
+    """What to expect of a fine-tune run, in words.
 
     Attributes
     ----------
     device : str
         Where it runs, such as "CPU (1 thread)".
     cost : str
-        Such as "about 11 min on this CPU (1 thread), about 650 steps".
+        Time and steps, such as "about 11 min on this CPU (1 thread), about 650 steps".
     loss : str
-        What is made small, and what VGG16 compares.
+        The loss, and the activations of VGG16 that it compares.
     """
 
     device: str
@@ -39,7 +39,7 @@ class Forecast:
 def forecast(
     division: Division, config: FineTuneConfig, vgg: Path | None, threads: int | None = None
 ) -> Forecast:
-    """Tell what a fine-tuning will cost.
+    """Estimate what a fine-tune run will cost.
 
     Parameters
     ----------
@@ -48,14 +48,14 @@ def forecast(
     config : FineTuneConfig
         Settings.
     vgg : Path or None
-        Weights of VGG16.
+        File with the weights of VGG16.
     threads : int, optional
-        Of the CPU; default are those of a run in a process of its own.
+        Threads on a CPU; the default is that of a run in a child process.
 
     Raises
     ------
     BadInput
-        If the device or the base model is not there, or the weights cannot be used.
+        If there is no such device or base model, or the weights cannot be used.
     """
     from napari_ssan.network.device import choose_device, device_name
 
@@ -66,7 +66,7 @@ def forecast(
         name += f" ({count} thread{'' if count == 1 else 's'})"
     if vgg is None and config.loss != "L_1":
         config = config.model_copy(update={"loss": "L_1"})
-        loss = "L_1: there are no weights of VGG16"
+        loss = "L_1: there are no VGG16 weights"
     else:
         loss = config.loss if vgg is None or config.loss == "L_1" else _compared(config, vgg)
     cost = f"on this {name}, about {_rounded(config.expected_steps(count))} steps"
@@ -88,5 +88,5 @@ def _minutes(minutes: float) -> str:
 
 
 def _rounded(count: int) -> int:
-    """Two figures of a number."""
+    """Round a number to two figures."""
     return round(count, min(0, 2 - len(str(count))))

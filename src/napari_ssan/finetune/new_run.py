@@ -1,4 +1,7 @@
-"""Beginning a fine-tuning: everything that it needs is copied to its folder."""
+"""Begins a fine-tune run: copies everything that it needs to a folder of its own.
+
+Training happens in :mod:`~napari_ssan.finetune.work`, perhaps in another process and later.
+"""
 
 from __future__ import annotations
 
@@ -30,31 +33,32 @@ def new_run(
     folder: Path | None = None,
     threads: int | None = None,
 ) -> Run:
-    """Begin a run: copy sections, marks and base model; afterwards the stack may be closed.
+    """Begin a run: copy sections, marks and base model. Afterwards the stack can be closed.
 
     Parameters
     ----------
     division : Division
         The stack, divided.
     config : FineTuneConfig
-        What is asked for.
+        Settings.
     title : str
-        Name of the stack, in the user's words.
+        Name of the stack, as the user sees it.
     vgg : Path, optional
-        Weights of VGG16; without them L_1 is trained.
+        File with the weights of VGG16. Without it, L_1 is trained.
     report : callable
         Receives :class:`~napari_ssan.training.events.Preparing`, and a notice without VGG16.
     cancel : threading.Event, optional
-        Set to stop at the next section; nothing is left then.
+        Set it to stop at the next section; the folder is removed then.
     folder : Path, optional
-        Where; it must not exist. Default is a new one in the user's data folder.
+        Folder of the run, which must not exist. The default is a new one in the user's
+        data folder.
     threads : int, optional
-        Of the CPU that training will have; default as in a process of its own.
+        Threads for training on a CPU; the default is that of a child process.
 
     Raises
     ------
     BadInput
-        If the base model or the device is not there, or the disk is full or not to be written to.
+        If there is no such base model or device, or the folder cannot be written.
     Cancelled
         If `cancel` was set.
     """
@@ -74,7 +78,7 @@ def new_run(
         (threads or spare_threads()) if on_cpu else None,
     )
     training = without_vgg(training, vgg, report)
-    if training.loss.preset != "L_s":  # natural texture would be lost in an average
+    if training.loss.preset != "L_s":  # averaging views would destroy natural texture
         training = training.model_copy(update={"views": views_of(base)})
     record = Record(
         title=title,
@@ -103,6 +107,6 @@ def new_run(
     except OSError as error:
         raise BadInput(
             f"The run cannot be written to {folder} ({error.strerror or error}): "
-            "make that folder writable, or make room on the disk."
+            "make that folder writable, or free some disk space."
         ) from None
     return Run(folder, record)

@@ -1,4 +1,9 @@
-"""Working on a run: in a process of its own, which the viewer hardly feels, or in this one."""
+"""Runs the work on a fine-tune run, in a child process or in this one.
+
+The child process keeps the viewer responsive and frees all memory at its end. Its own side is
+:mod:`~napari_ssan.finetune.child`. A child that dies loses only the time since its last
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +26,11 @@ from napari_ssan.finetune.verdict import Verdict
 from napari_ssan.finetune.wire import End, Left, Refused, from_line
 from napari_ssan.training.events import Preparing
 
-#: Where a child's errors go, in the run's folder.
+#: File for a child's errors, in the run's folder.
 ERRORS = "errors.txt"
-#: Seconds between two looks at the flags.
+#: Seconds between two checks of the flags.
 LOOK_EVERY = 0.1
-#: Seconds in which a child that was asked to must have left off.
+#: Seconds that a child has to end after it was asked to.
 PATIENCE = 30.0
 
 
@@ -35,10 +40,10 @@ def run_here(
     cancel: Flag | None = None,
     stop: Flag | None = None,
 ) -> Verdict:
-    """Begin a run, or go on with it, in this process; see :func:`run_in_child`."""
-    from napari_ssan.finetune.work import tune
+    """Begin or continue a run in this process; see :func:`run_in_child`."""
+    from napari_ssan.finetune.work import fine_tune
 
-    return tune(run, report, stop, cancel)
+    return fine_tune(run, report, stop, cancel)
 
 
 def run_in_child(
@@ -47,34 +52,34 @@ def run_in_child(
     cancel: Flag | None = None,
     stop: Flag | None = None,
 ) -> Verdict:
-    """Begin a run, or go on with it, in a process of its own; all its memory is free at the end.
+    """Begin or continue a run in a child process.
 
-    The process gives way to others and leaves a core of the CPU to them.
+    The child has a low priority, and leaves one core of the CPU to other programs.
 
     Parameters
     ----------
     run : Run
-        What to work on.
+        The run.
     report : callable
         Receives events, in this thread.
     cancel : threading.Event, optional
-        Set it to leave off within a step.
+        Set it to cancel within a step.
     stop : threading.Event, optional
         Set it to end training within a step; the best network so far is judged.
-        Before the first step it is as if `cancel` was set.
+        Before the first step it acts as `cancel`.
 
     Returns
     -------
     Verdict
-        What came of it. What is handed over is ``run.model``.
+        The result. The model is ``run.model``.
 
     Raises
     ------
     BadInput
-        If it cannot be done, somebody else works on the run, or the process died.
-        In the last case the run can be gone on with.
+        If the run cannot be done, another program works on it, or the child died. In the
+        last case the run can be continued.
     Cancelled
-        If it was left off; the run can be gone on with.
+        If `cancel` was set; the run can be continued.
     """
     with run.working():
         report(Preparing("starting", 0, 1))
@@ -84,8 +89,8 @@ def run_in_child(
             child = _start(run.folder, log)
     except OSError as error:
         raise BadInput(
-            f"No process could be started for the run ({error.strerror or error}): "
-            "make room on the disk and in memory, and try again."
+            f"The training process could not be started ({error.strerror or error}): "
+            "free some disk space and memory, and try again."
         ) from None
     try:
         end = _follow(child, report, cancel or Flag(), stop or Flag())
@@ -118,7 +123,7 @@ def _start(folder: Path, log: IO[str]) -> subprocess.Popen[str]:
 def _follow(
     child: subprocess.Popen[str], report: FineTuneReport, cancel: Flag, stop: Flag
 ) -> End | None:
-    """Pass on what a process says; returns how it ended, None if it did not say."""
+    """Pass on a child's events; returns how it ended, None if it did not say."""
     assert child.stdout is not None
     lines: SimpleQueue[str | None] = SimpleQueue()
     Thread(target=_read, args=(child.stdout, lines), daemon=True).start()
@@ -144,7 +149,7 @@ def _follow(
 
 
 def _leave(child: subprocess.Popen[str], lines: SimpleQueue[str | None]) -> End | None:
-    """Let a process leave off, and hear how it ended."""
+    """Make a child end with a checkpoint; returns how it ended."""
     _hang_up(child)
     end: End | None = None
     try:
@@ -159,10 +164,10 @@ def _leave(child: subprocess.Popen[str], lines: SimpleQueue[str | None]) -> End 
 
 
 def _read(stdout: IO[str], lines: SimpleQueue[str | None]) -> None:
-    """In a thread: no system lets one wait for a line and for something else."""
+    """Read lines in a thread, because waiting for a line cannot be interrupted."""
     with stdout:
         for line in stdout:
-            if line.endswith("\n"):  # else the process died on it
+            if line.endswith("\n"):  # else the process died while writing
                 lines.put(line)
     lines.put(None)
 
@@ -173,7 +178,7 @@ def _say(child: subprocess.Popen[str], text: str) -> None:
         child.stdin.write(f"{text}\n")
         child.stdin.flush()
     except OSError:
-        return  # it has ended, and its last line says how
+        return  # the child has ended, and its last line says how
 
 
 def _hang_up(child: subprocess.Popen[str]) -> None:
@@ -181,11 +186,11 @@ def _hang_up(child: subprocess.Popen[str]) -> None:
     try:
         child.stdin.close()
     except OSError:
-        return  # it has ended
+        return  # the child has ended
 
 
 def _finish(child: subprocess.Popen[str]) -> None:
-    """Wait for the end of a process, and bring it about if need be."""
+    """Wait until a child ends; kill it if it takes too long."""
     _hang_up(child)
     try:
         child.wait(PATIENCE)
@@ -195,15 +200,15 @@ def _finish(child: subprocess.Popen[str]) -> None:
 
 
 def _died(code: int, errors: Path) -> str:
-    """What is said of a process that ended without a word."""
+    """Explain why a child ended without saying how."""
     lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     if code == -signal.SIGTERM or (sys.platform != "win32" and code == -signal.SIGKILL):
-        why = "it was ended by the system, perhaps because memory was full"
+        why = "the system ended it, perhaps because memory was full"
     elif code < 0:
         why = f"it crashed with signal {-code}"
     else:
         why = lines[-1] if lines else f"its exit code was {code}"
     return (
-        f"The training's process ended unexpectedly ({why}): go on with the run, which loses "
-        "at most two minutes, or discard it."
+        f"The training process ended unexpectedly ({why}): continue the run, which loses at "
+        "most two minutes of work, or discard it."
     )

@@ -1,4 +1,8 @@
-"""Fine-tunings on disk: each a folder that holds all that it needs, also after a crash."""
+"""Fine-tune runs on disk: each is a folder that holds all that it needs, even after a crash.
+
+This reads, lists, keeps and discards runs. :mod:`~napari_ssan.finetune.new_run` begins one,
+:mod:`~napari_ssan.finetune.work` trains. A run is finished once it has a verdict.
+"""
 
 from __future__ import annotations
 
@@ -37,41 +41,41 @@ from napari_ssan.stack.source import Source
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.version import __version__
 
-#: Layout of the record; a folder with a higher one is left alone.
+#: Version of the record's layout; a folder with a higher one is left alone.
 FORMAT = 1
 
 
 class Record(BaseModel):
-    """What is known of a run from its beginning; round-trips to JSON.
+    """Everything about a run that is fixed when it begins; round-trips to JSON.
 
     Attributes
     ----------
     format : int
-        Layout.
+        Version of the record's layout.
     version : str
-        Of napari-ssan.
+        Version of napari-ssan.
     title : str
-        Name of the stack, in the user's words.
+        Name of the stack, as the user sees it.
     started : datetime
-        When.
+        When the run began.
     config : FineTuneConfig
-        What was asked for.
+        The user's settings.
     training : TrainingConfig
-        What is done.
+        The training settings that follow from them.
     vgg : str or None
-        Weights of VGG16.
+        File with the weights of VGG16.
     count : int
-        Sections of the whole stack.
+        Number of sections of the whole stack.
     sections : (int, int)
-        Those that were copied: the first, and the one after the last.
+        The copied sections: the first, and the one after the last.
     marks : str
-        As JSON.
+        Marks of the copied sections, as JSON.
     train, held : tuple of (int, int)
         Blocks of sections to learn from and to validate on.
     held_out : tuple of int
         Sections that are judged on at the end.
     summary : str
-        Which triplets are learned from, in words.
+        The triplets to learn from, in words.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -94,14 +98,14 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """A fine-tuning that has begun.
+    """A fine-tune run that has begun.
 
     Attributes
     ----------
     folder : Path
-        Holds everything.
+        Folder with all its files.
     record : Record
-        What is known of it from its beginning.
+        What was fixed when it began.
     """
 
     folder: Path
@@ -109,12 +113,12 @@ class Run:
 
     @property
     def config(self) -> FineTuneConfig:
-        """What was asked for."""
+        """The user's settings."""
         return self.record.config
 
     @property
     def aim(self) -> str:
-        """What is trained, in a word: without VGG16 it is not what was asked for."""
+        """The aim of training, in a word. Without VGG16 it can differ from the user's."""
         return aim_of(self.record.training.loss.preset)
 
     @property
@@ -124,32 +128,32 @@ class Run:
 
     @property
     def sections(self) -> tuple[int, int]:
-        """Those of the stack that are used: the first, and the one after the last."""
+        """The sections of the stack that are used: the first, and the one after the last."""
         return self.record.sections
 
     @property
     def started(self) -> datetime:
-        """When it began."""
+        """When the run began."""
         return self.record.started
 
     @property
     def base(self) -> Path:
-        """Copy of the model that it starts from."""
+        """Copy of the base model."""
         return self.folder / BASE
 
     @property
     def model(self) -> Path:
-        """What is handed over; there once the verdict is."""
+        """The resulting model; the file exists once there is a verdict."""
         return self.folder / MODEL
 
     @property
     def vgg(self) -> Path | None:
-        """Weights of VGG16."""
+        """File with the weights of VGG16."""
         return Path(self.record.vgg) if self.record.vgg else None
 
     @property
     def verdict(self) -> Verdict | None:
-        """What came of it; None while it is not over.
+        """The result; None until the run is finished.
 
         Raises
         ------
@@ -162,13 +166,13 @@ class Run:
             return None
         except (OSError, ValidationError):
             raise BadInput(
-                f"The result in {self.folder} cannot be read: update napari-ssan if a newer "
+                f"The verdict in {self.folder} cannot be read: update napari-ssan if a newer "
                 "version wrote it, or delete this folder."
             ) from None
 
     @property
     def share(self) -> float:
-        """How much of the training is done and would survive a crash, 0 to 1."""
+        """Share of the training that is done and would survive a crash, 0 to 1."""
         if self.verdict is not None or (self.folder / CANDIDATE).exists():
             return 1.0
         try:
@@ -182,14 +186,14 @@ class Run:
         return min(1.0, spent / (training.minutes or 1.0))
 
     def __str__(self) -> str:
-        """Such as "cortex_A7, 10 min natural, 40 % done, yesterday"."""
+        """Describe the run, such as "cortex_A7, 10 min natural, 40 % done, yesterday"."""
         config = self.config
         budget = f"{config.steps} steps" if config.steps else f"{config.minutes:g} min"
         done = "trained" if self.verdict else f"{100 * self.share:.0f} % done"
         return f"{self.title}, {budget} {self.aim}, {done}, {_day(self.started)}"
 
     def source(self) -> Source:
-        """The sections that were copied, with their marks."""
+        """The copied sections, with their marks."""
         record = self.record
         stack = SliceStack(SectionCopy(self.folder / SECTIONS, record.sections[0], record.count))
         marks = Marks.from_json(record.marks, stack.shape[1:]) if record.marks else None
@@ -206,12 +210,12 @@ class Run:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Be the only one who works on it.
+        """Lock the run, so that only one program works on it.
 
         Raises
         ------
         BadInput
-            If somebody else does, or it is gone.
+            If another program works on it, or it was discarded.
         """
         if not self.folder.is_dir():
             raise BadInput(f"The run {self.title} was discarded; start a new one.")
@@ -219,31 +223,31 @@ class Run:
             yield
 
     def keep(self, name: str) -> ModelInfo:
-        """Make the result one of the user's own models, and remove the run.
+        """Save the model among the user's own models, and remove the run.
 
         Raises
         ------
         BadInput
-            If training is not over, or the model cannot be saved; nothing is lost then.
+            If the run is not finished, or the model cannot be saved. The run is kept then.
         """
         if self.verdict is None:
-            raise BadInput("Training is not over: go on with it, or discard it.")
+            raise BadInput("The run is not finished: continue it, or discard it.")
         info = import_model(self.model, name)
         self.discard()
         return info
 
     def discard(self) -> None:
-        """Remove the run and all that belongs to it.
+        """Remove the run and all its files.
 
         Raises
         ------
         BadInput
-            If somebody works on it.
+            If a program works on it, or a file cannot be removed.
         """
         if not self.folder.is_dir():
             return
         with self.working():
-            # First, so that what is left by a crash counts as no run.
+            # The record goes first: after a crash, the rest does not count as a run.
             (self.folder / RECORD).unlink(missing_ok=True)
         try:
             shutil.rmtree(self.folder)
@@ -254,20 +258,20 @@ class Run:
 
 
 def runs() -> list[Run]:
-    """List runs that are unfinished, or finished and not decided on, the newest first.
+    """List runs that are not finished, or not yet kept or discarded, the newest first.
 
-    Those that somebody is working on are left out. What a crash left of a run
-    that had not begun is removed.
+    Runs on which a program is working are left out. Remains of runs that crashed before
+    they began are removed.
     """
     found = []
     for folder in runs_folder().glob("*/"):
         try:
             sweep(folder)
             run = open_run(folder)
-            _ = run.verdict  # refused here, lest it be when the run is offered
+            _ = run.verdict  # raises here, and not later when the run is offered
             found.append(run)
         except (BadInput, OSError):
-            continue  # nothing, somebody else's, or a newer version's
+            continue  # not a run, in use, or of a newer version
     return sorted(found, key=lambda run: run.started, reverse=True)
 
 
@@ -277,7 +281,7 @@ def open_run(folder: Path) -> Run:
     Raises
     ------
     BadInput
-        If there is none, or it cannot be read.
+        If there is no run, or it cannot be read.
     """
     try:
         text = (folder / RECORD).read_text(encoding="utf-8")
@@ -290,7 +294,7 @@ def open_run(folder: Path) -> Run:
         if isinstance(error, BadInput):
             raise
         raise BadInput(
-            f"The run in {folder} cannot be read: delete this folder, and start anew."
+            f"The run in {folder} cannot be read: delete this folder, and start again."
         ) from None
 
 

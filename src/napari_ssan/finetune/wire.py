@@ -1,4 +1,7 @@
-"""Events of a fine-tuning as lines of text, and back: they pass between two processes."""
+"""Converts events of a fine-tune run to lines of text and back, to cross between processes.
+
+Pictures of previews cross as files in the run's folder, because lines should stay short.
+"""
 
 from __future__ import annotations
 
@@ -27,20 +30,20 @@ from napari_ssan.training.events import (
 
 @dataclass(frozen=True)
 class Left:
-    """The run was left off, as was asked for."""
+    """The run was cancelled, as requested."""
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The run cannot go on; `text` says why."""
+    """The run cannot continue; `text` says why."""
 
     text: str
 
 
-#: Last line of a process: how it ended.
+#: Last line of a child: how it ended.
 End = Verdict | Left | Refused
 
-#: What has fields that are JSON as they are.
+#: Events whose fields can be written as JSON without conversion.
 PLAIN = {
     kind.__name__: kind
     for kind in (
@@ -53,19 +56,19 @@ PICTURES = ("real", "before", "now")
 
 
 def to_line(said: FineTuneEvent | End, folder: Path) -> str:
-    """Write an event, or an end, as a line.
+    """Write an event, or how the run ended, as a line.
 
     Parameters
     ----------
     said : event, Verdict, Left or Refused
-        What is to be told.
+        What to write.
     folder : Path
-        Where pictures of previews are written, in the place of the last ones.
+        Folder for pictures of previews. New ones replace the last ones.
 
     Raises
     ------
     OSError
-        If they cannot be written.
+        If pictures cannot be written.
     """
     content: dict[str, Any]
     if isinstance(said, Verdict):
@@ -87,7 +90,7 @@ def from_line(line: str) -> FineTuneEvent | End:
     Raises
     ------
     ValueError, KeyError, TypeError, OSError
-        If it is no such line, or pictures cannot be read.
+        If the line has another form, or pictures cannot be read.
     """
     content = json.loads(line)
     kind = content.pop("kind")

@@ -1,4 +1,7 @@
-"""The work of a fine-tuning: train, compare with the base model, hand over what is better."""
+"""The work of a fine-tune run: train, compare with the base model, write the better one.
+
+Every part can be interrupted and repeated: what is already on disk is not done again.
+"""
 
 from __future__ import annotations
 
@@ -27,39 +30,37 @@ from napari_ssan.training.events import Event
 from napari_ssan.training.memory import gives_memory_back
 from napari_ssan.training.run import run as train
 
-#: Seconds between two looks at the memory.
+#: Seconds between two reports of the memory in use.
 LOOK_EVERY = 3.0
 
 
 @gives_memory_back
-def tune(
+def fine_tune(
     run: Run,
     report: FineTuneReport = lambda event: None,
     stop: Flag | None = None,
     cancel: Flag | None = None,
 ) -> Verdict:
-    """Do what is left to do of a run, in this process.
-
-    However it is interrupted, it can be called again and goes on.
+    """Do the rest of a run in this process. After an interruption, call it again to continue.
 
     Parameters
     ----------
     run : Run
-        What to do.
+        The run.
     report : callable
         Receives events, in this thread.
     stop : threading.Event, optional
         Set it to end training within a step; the best network so far is judged.
-        Before the first step it is as if `cancel` was set.
+        Before the first step it acts as `cancel`.
     cancel : threading.Event, optional
-        Set it to leave off within a step or tile.
+        Set it to cancel within a step or tile.
 
     Raises
     ------
     BadInput
-        If it cannot be done, or somebody else works on the run.
+        If the run cannot be done, or another program works on it.
     Cancelled
-        If `cancel` was set; the run can be gone on with.
+        If `cancel` was set; the run can be continued.
     """
     with run.working():
         verdict = run.verdict
@@ -70,9 +71,9 @@ def tune(
 
 
 def _train(run: Run, report: FineTuneReport, stop: Flag | None, cancel: Flag | None) -> str:
-    """Write the candidate, unless it is there; returns why training ended early."""
+    """Train and write the candidate, unless it exists; returns why training ended early."""
     candidate = run.folder / CANDIDATE
-    if candidate.exists():  # interrupted while it was judged
+    if candidate.exists():  # the run was interrupted while the candidate was judged
         return str(load_model(candidate).info.card.get("ended", ""))
     train_sources, held_sources = run.blocks()
     base = load_model(run.base)
@@ -99,7 +100,7 @@ def _train(run: Run, report: FineTuneReport, stop: Flag | None, cancel: Flag | N
 
 
 def _judge(run: Run, reason: str, report: FineTuneReport, cancel: Flag | None) -> Verdict:
-    """Compare candidate and base, and write what is handed over, with the verdict."""
+    """Compare candidate and base, and write the better model with the verdict."""
     record = run.record
     base, candidate = load_model(run.base), load_model(run.folder / CANDIDATE)
     trained = not candidate.info.card["unchanged"]
@@ -120,14 +121,14 @@ def _judge(run: Run, reason: str, report: FineTuneReport, cancel: Flag | None) -
         _write(run, base, candidate, verdict)
     except OSError as error:
         raise BadInput(
-            f"The model could not be written to {run.folder} ({error.strerror or error}): make "
-            "room there and go on with the run; the training is kept."
+            f"The model could not be written to {run.folder} ({error.strerror or error}): free "
+            "some disk space and continue the run; the training is kept."
         ) from None
     return verdict
 
 
 def _judged(run: Run) -> Known:
-    """What was judged before an interruption."""
+    """Read what was judged before an interruption."""
     try:
         known: Known = json.loads((run.folder / JUDGED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -147,7 +148,7 @@ def _write(run: Run, base: Model, candidate: Model, verdict: Verdict) -> None:
         "judged_on": list(verdict.sections),
     }
     if verdict.better:
-        # The base's tile: with it the figures were measured.
+        # Keep the base model's tile, because the figures were measured with it.
         card = candidate.info.card | {"unchanged": False, "tile": base.tile} | said
         save_model(run.model, candidate.network, card)
     else:
@@ -160,7 +161,7 @@ def _write(run: Run, base: Model, candidate: Model, verdict: Verdict) -> None:
 
 
 def _card(run: Run, base: Model) -> dict[str, Any]:
-    """What the card says of the data and of the base model."""
+    """Entries of the card about the data and the base model."""
     known, record = base.info.card, run.record
 
     def of(blocks: tuple[tuple[int, int], ...]) -> str:
@@ -180,7 +181,7 @@ def _card(run: Run, base: Model) -> dict[str, Any]:
 
 
 class _Watch:
-    """Passes events on, and tells how much memory is in use every few seconds."""
+    """Passes events on, and reports the memory in use every few seconds."""
 
     def __init__(self, report: FineTuneReport, device: torch.device) -> None:
         self._report, self._device = report, device

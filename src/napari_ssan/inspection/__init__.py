@@ -1,1 +1,1 @@
-"""What is wrong with a stack, found by looking at it. Knows the stack alone."""
+"""Rules that find broken sections in a stack. They only read the stack, and mark nothing."""

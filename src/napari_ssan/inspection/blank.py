@@ -1,4 +1,4 @@
-"""The rule for blank sections: those that hold nothing, as a lost section is often stored."""
+"""The rule for blank sections: lost sections are often stored as constant or non-finite."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from napari_ssan.stack.sections import SliceStack
 
 
 def blank_sections(stack: SliceStack, report: Report, cancel: Flag) -> list[int]:
-    """Find sections that hold nothing: all pixels equal, or some not finite.
+    """Find sections whose pixels are all equal, or of which some are not finite.
 
     Parameters
     ----------
     stack : SliceStack
-        The stack; most sections are judged by their first rows.
+        The stack. For integers, a section with an image is recognized by its first rows.
     report : callable
         Receives a :class:`~napari_ssan.events.Progress` after every section.
     cancel : threading.Event

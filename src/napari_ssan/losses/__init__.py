@@ -1,1 +1,1 @@
-"""What the network is trained to make small."""
+"""The training losses: pixel-wise, feature, style, structure, membranes, and their sum."""

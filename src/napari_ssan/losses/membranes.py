@@ -1,4 +1,4 @@
-"""Membranes as a segmenter finds them, as a loss; the paper has no such term."""
+"""The membrane loss: whether a segmenter finds the same membranes; not in the paper."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 
 def membrane_loss(image: Tensor, target: Tensor, segmenter: nn.Module) -> Tensor:
-    """One minus the soft Dice of the membranes found in both, a mean over the batch.
+    """One minus the soft Dice of the membranes found in both sections, averaged over the batch.
 
-    The Dice weighs the few membrane pixels as much as all the others: a membrane that fades
-    costs as much as one that is drawn where there is none.
+    Dice counts only membrane pixels, although they are few. A membrane that fades costs as
+    much as one that is drawn where there is none.
 
     Parameters
     ----------
     image, target : Tensor
-        (batch, 1, H, W), the synthesized and the real section, on one scale.
+        (batch, 1, H, W), the synthesized and the real section, on the same grey scale.
     segmenter : nn.Module
-        From sections of mean 0 and deviation 1 to logits, positive on membranes,
-        (batch, 1, H, W) both.
+        Maps sections of mean 0 and standard deviation 1 to logits, positive on
+        membranes; both (batch, 1, H, W).
 
     Returns
     -------

@@ -1,4 +1,7 @@
-"""Feature reconstruction, style reconstruction, style balance."""
+"""Losses on VGG16's activations: feature and style reconstruction, style balance (eq. 13-16).
+
+They take activations; :mod:`~napari_ssan.losses.vgg` makes these from sections.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from napari_ssan.losses.config import BETAS
 
 
 def feature_loss(image: list[Tensor], target: list[Tensor]) -> Tensor:
-    """Mean squared difference of activations, summed over the taps (eq. 16), a scalar."""
+    """Feature reconstruction loss: mean squared difference, summed over taps (eq. 16), a scalar."""
     return torch.stack(
         [(_wide(a) - _wide(b)).square().mean() for a, b in zip(image, target, strict=True)]
     ).sum()
@@ -26,8 +29,8 @@ def gram(activation: Tensor) -> Tensor:
 def style_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
     """Mean squared difference of Gram matrices, summed over the taps.
 
-    Equation 14 sums over the entries of a matrix; the weight of 10^6 that the
-    paper gives it fits their mean.
+    Equation 14 sums over the entries of a matrix, but the paper's weight of 10^6
+    fits their mean.
 
     Parameters
     ----------
@@ -56,10 +59,10 @@ class StyleBalance:
     Attributes
     ----------
     loss : Tensor
-        Scalar, never negative, zero where each style distance of the image is
-        that of the target. Its gradient is that of eq. 15.
+        Scalar, 0 or more; 0 if each style distance of the image equals that of the
+        target. It has the gradient of eq. 15.
     signed : tuple of float
-        The three terms of eq. 15, weighted, as the paper's Fig. 4 plots them.
+        The three weighted terms of eq. 15, as plotted in the paper's Fig. 4.
     """
 
     loss: Tensor
@@ -77,9 +80,9 @@ def style_balance(
 
     Equation 15 is ``sum_j beta_j sign(L(1', j) - L(1, j)) L(1', j)`` with the
     style distances L of the image 1' and the target 1 to the sections j = 0, 1, 2.
-    It has the gradient of ``sum_j beta_j |L(1', j) - L(1, j)|``, which is
-    continuous and bounded below, and is what is returned. For j = 1 that is the
-    plain style reconstruction loss.
+    This returns ``sum_j beta_j |L(1', j) - L(1, j)|``, which has the same gradient
+    and is continuous and bounded below. For j = 1 it is the plain style
+    reconstruction loss.
 
     Parameters
     ----------
@@ -99,5 +102,5 @@ def style_balance(
 
 
 def _wide(activation: Tensor) -> Tensor:
-    """At least float32: sums over thousands of pixels are too much for half precision."""
+    """Convert to at least float32; half precision cannot sum thousands of pixels."""
     return activation.to(torch.promote_types(activation.dtype, torch.float32))

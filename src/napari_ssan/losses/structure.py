@@ -1,4 +1,4 @@
-"""Structural similarity as a loss."""
+"""Structural similarity as a loss, differentiable; :mod:`napari_ssan.metrics` measures it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from torch import Tensor
 
 #: Size of the Gaussian window in pixels, and its standard deviation.
 WINDOW, SIGMA = 11, 1.5
-#: Constants of the similarity for a data range of 1, which is the network's scale.
+#: Constants of the similarity, for the network's scale: a data range of 1.
 C1, C2 = 0.01**2, 0.03**2
 
 
 def structure_loss(image: Tensor, target: Tensor) -> Tensor:
-    """One minus the mean structural similarity over all windows that lie within.
+    """One minus the mean structural similarity, over all windows inside the section.
 
     Parameters
     ----------
     image, target : Tensor
-        (batch, 1, H, W), in the network's scale; H and W at least 11.
+        (batch, 1, H, W), on the network's scale; H and W at least 11.
 
     Returns
     -------
     Tensor
-        Scalar, 0 for the same, 1 for unlike, up to 2 for inverted sections.
+        Scalar: 0 for equal sections, 1 for unrelated ones, up to 2 for inverted ones.
     """
-    # about 0, the variances below lose no digits
+    # centred at 0, so that the variances below lose no digits
     x, y = image - 0.5, target - 0.5
     mean_x, mean_y, xx, yy, xy = (_window(each) for each in (x, y, x * x, y * y, x * y))
     deviation_x, deviation_y = xx - mean_x.square(), yy - mean_y.square()
@@ -37,7 +37,7 @@ def structure_loss(image: Tensor, target: Tensor) -> Tensor:
 
 
 def _window(x: Tensor) -> Tensor:
-    """Gaussian means over all windows within: (batch, 1, H - 10, W - 10)."""
+    """Gaussian means over all windows inside: (batch, 1, H - 10, W - 10)."""
     offsets = torch.arange(WINDOW, dtype=x.dtype, device=x.device) - WINDOW // 2
     gaussian = torch.exp(-offsets.square() / (2 * SIGMA**2))
     gaussian = gaussian / gaussian.sum()

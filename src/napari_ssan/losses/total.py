@@ -1,4 +1,8 @@
-"""The total loss of a training run (eq. 12)."""
+"""The total loss of a training run (eq. 12): weights the terms, bins, and sums them.
+
+Each term is a function in a module of its own. Weights left open in the configuration
+depend on the kind of VGG16 weights that are loaded.
+"""
 
 from __future__ import annotations
 
@@ -26,23 +30,23 @@ class TotalLoss(nn.Module):
     config : LossConfig
         Terms and weights.
     vgg : Path or None
-        Weights of VGG16; not needed for ``L_1``.
+        File with the weights of VGG16; not needed for ``L_1``.
     segmenter : nn.Module or None
-        What finds membranes, see :func:`~napari_ssan.losses.membranes.membrane_loss`; is
-        copied, and needed only if ``config.membranes`` is not 0.
+        Finds membranes, see :func:`~napari_ssan.losses.membranes.membrane_loss`. Needed
+        only if ``config.membranes`` is not 0. It is copied.
 
     Attributes
     ----------
     vgg : VGG16 or None
-        What the feature and style terms compare; its ``taps`` are those in use.
+        Gives the activations that the feature and style terms compare.
     weights : dict of str to float
-        Weight of each term that is in use: ``pixel``, ``structure``, ``membranes``,
+        Weight of each term in use: ``pixel``, ``structure``, ``membranes``,
         ``feature``, ``style``.
 
     Raises
     ------
     BadInput
-        If the file holds no such weights.
+        If the file holds no VGG16 weights.
     """
 
     def __init__(
@@ -63,11 +67,11 @@ class TotalLoss(nn.Module):
     def forward(
         self, image: Tensor, target: Tensor, previous: Tensor, following: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
-        """Loss of synthesized sections, (batch, 1, H, W) each, and its terms by name.
+        """Compute the loss of synthesized sections, (batch, 1, H, W) each, and its terms.
 
-        Terms are weighted and summed over the scales as they enter the total; membranes
-        are looked for in the sections as they are. With style balance there are
-        ``style_0``, ``style_1`` and ``style_2`` besides, the signed ones of eq. 15.
+        Terms are by name, weighted, and summed over the scales, as they enter the total.
+        Membranes are compared at full resolution only. Style balance adds the signed
+        terms of eq. 15 as ``style_0``, ``style_1`` and ``style_2``.
         """
         terms: dict[str, Tensor] = {}
         for scale in self.config.scales:
@@ -86,7 +90,7 @@ class TotalLoss(nn.Module):
     def _terms(
         self, image: Tensor, target: Tensor, previous: Tensor, following: Tensor
     ) -> dict[str, Tensor]:
-        """Weighted terms on one scale, and the signed ones of the style balance."""
+        """Weighted terms on one scale, and the signed terms of the style balance."""
         losses = {"pixel": charbonnier(image, target, self.config.epsilon_squared)}
         if "structure" in self.weights:
             losses["structure"] = structure_loss(image, target)

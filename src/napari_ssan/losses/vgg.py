@@ -1,4 +1,8 @@
-"""VGG16's activations: what the feature and style losses compare."""
+"""VGG16's activations, which the feature and style losses compare.
+
+:mod:`~napari_ssan.losses.vgg_file` reads the weights. Activations of different kinds of
+weights differ in size, so a loss weight fits only one kind.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from napari_ssan.losses.vgg_file import read_weights
 
 
 class VGG16(nn.Module):
-    """The first blocks of VGG16, as many as the weights have; never trained.
+    """The first blocks of VGG16, as many as the file has weights for; never trained.
 
     Parameters
     ----------
@@ -22,15 +26,15 @@ class VGG16(nn.Module):
     Attributes
     ----------
     taps : tuple of str
-        Activations that are there, ``"relu1_2"`` first.
+        Names of the available activations, ``"relu1_2"`` first.
     convention : str
-        Whose weights they are, ``"torchvision"`` or ``"caffe"``: the size of the
+        Kind of the weights, ``"torchvision"`` or ``"caffe"``. The size of the
         activations depends on it.
 
     Raises
     ------
     BadInput
-        If the file holds no such weights.
+        If the file holds no VGG16 weights.
     """
 
     mean: Tensor

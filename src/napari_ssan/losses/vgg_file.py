@@ -1,9 +1,9 @@
-"""Files with the weights of VGG16, and what input each kind of them expects.
+"""Reads files with VGG16 weights, and knows the preprocessing that each kind expects.
 
-Preprocessing belongs to the weights and stands here, nowhere else. Two kinds of
-``.safetensors`` are read: under torchvision's names (``features.0.weight`` ...),
-and under those of Caffe and Keras (``conv1_1.weight`` ...). Of pickled files, one
-alone is ever opened: torchvision's own, after its checksum has been compared.
+Two kinds of ``.safetensors`` are read: with torchvision's names
+(``features.0.weight`` ...) and with those of Caffe and Keras (``conv1_1.weight`` ...).
+The only pickled file that is ever opened is torchvision's own, after its checksum has
+been verified. :mod:`~napari_ssan.losses.vgg_weights` finds or downloads the file.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIX = ".safetensors"
-#: What torchvision publishes, and its SHA-256.
+#: The file that torchvision publishes, and its SHA-256.
 PUBLISHED = "vgg16-397923af.pth"
 SHA256 = "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
 
-#: Convolutions of each block under torchvision's numbers; a 2x2 max-pooling lies between blocks.
+#: Convolutions of each block by torchvision's numbers, with 2x2 max-pooling between blocks.
 #: The last activation of a block is a tap: relu1_2, relu2_2, relu3_3, relu4_3.
 BLOCKS = {
     "relu1_2": (0, 2),
@@ -35,7 +35,7 @@ BLOCKS = {
 
 @dataclass(frozen=True)
 class Convention:
-    """What a file calls its convolutions, and what input they were trained on.
+    """A kind of VGG16 weights: names of the convolutions, and the input they expect.
 
     Attributes
     ----------
@@ -44,12 +44,12 @@ class Convention:
     keys : dict of int to str
         Names of the convolutions by torchvision's numbers.
     mean, std : tuple of float
-        Subtracted from the channels of an image in [0, 1], and what they are then
-        divided by, in the order in which the weights take the channels.
+        Subtracted from the channels of an image in [0, 1], which are then divided by
+        `std`. In the order in which the weights take the channels.
     divisor : float
-        Of the biases. Weights that were trained on 0 to 255 are shown [0, 1]: a
-        network of convolutions, ReLU and max-pooling is homogeneous, so that its
-        activations shrink by the same factor, and nothing else changes.
+        Divides the biases, so that weights trained on 0 to 255 can take [0, 1]. A
+        network of convolutions, ReLU and max-pooling is homogeneous: its activations
+        shrink by this factor, and nothing else changes.
     """
 
     name: str
@@ -65,7 +65,7 @@ TORCHVISION = Convention(
     (0.485, 0.456, 0.406),
     (0.229, 0.224, 0.225),
 )
-#: Blue, green, red; 0 to 255; the mean subtracted.
+#: Takes blue, green, red from 0 to 255, with the mean subtracted.
 CAFFE = Convention(
     "caffe",
     {
@@ -86,7 +86,7 @@ class Weights:
     Attributes
     ----------
     convention : Convention
-        What input they expect.
+        Kind of the weights, with the input that they expect.
     blocks : dict of str to list of (Tensor, Tensor)
         Weight (C_out, C_in, 3, 3) and bias (C_out,) of each convolution, float32,
         by tap. The biases fit an image in [0, 1].
@@ -107,11 +107,11 @@ def read_weights(path: Path) -> Weights:
     Raises
     ------
     BadInput
-        If the file cannot be read, holds no such weights, or is a pickled one
-        other than torchvision's, which is not opened.
+        If the file cannot be read or holds no such weights. Pickled files other than
+        torchvision's are not opened.
     """
     if not path.is_file():
-        raise _refuse(path, "is not there")
+        raise _refuse(path, "does not exist")
     try:
         tensors = _safetensors(path) if path.suffix == SUFFIX else _published(path)
     except OSError as error:
@@ -127,13 +127,13 @@ def read_weights(path: Path) -> Weights:
         for key in keys:
             weight, bias = tensors[f"{key}.weight"].float(), tensors[f"{key}.bias"].float()
             if weight.shape[1:] != (channels, 3, 3) or bias.shape != weight.shape[:1]:
-                raise _refuse(path, f"is not VGG16's: {key} has the shape {tuple(weight.shape)}")
+                raise _refuse(path, f"is not VGG16: {key} has the shape {tuple(weight.shape)}")
             if not (weight.isfinite().all() and bias.isfinite().all()):
                 raise _refuse(path, f"is damaged: {key} has values that are not finite")
             channels = len(weight)
             blocks[tap].append((weight, bias / convention.divisor))
     if not blocks:
-        raise _refuse(path, "has no VGG16 weights under torchvision's names or Caffe's")
+        raise _refuse(path, "has no VGG16 weights with torchvision's or Caffe's names")
     return Weights(convention, blocks)
 
 
@@ -150,19 +150,19 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         with safe_open(path, framework="pt") as file:
             return {key: file.get_tensor(key) for key in wanted & set(file.keys())}
     except SafetensorError as error:
-        raise _refuse(path, f"is no complete safetensors file ({error})") from None
+        raise _refuse(path, f"is not a complete safetensors file ({error})") from None
 
 
 def _published(path: Path) -> dict[str, Tensor]:
-    """Torchvision's own file; it has torch's old format, which cannot be mapped into memory."""
+    """Read torchvision's own file. Its old torch format cannot be mapped into memory."""
     import torch
 
     with path.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != SHA256:
             raise _refuse(
                 path,
-                f"is neither a {SUFFIX} nor torchvision's {PUBLISHED} unaltered, "
-                "and others are not opened, since a pickled file can run code",
+                f"is neither a {SUFFIX} file nor torchvision's original {PUBLISHED} "
+                "(other pickled files could run code and are not opened)",
             )
         file.seek(0)
         tensors: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
@@ -170,4 +170,4 @@ def _published(path: Path) -> dict[str, Tensor]:
 
 
 def _refuse(path: Path, why: str) -> BadInput:
-    return BadInput(f"The file {path.name} {why}; choose another with the weights of VGG16.")
+    return BadInput(f"The file {path.name} {why}; choose another file with VGG16 weights.")

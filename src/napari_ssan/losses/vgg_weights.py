@@ -1,4 +1,8 @@
-"""Where the weights of VGG16 come from: a file of the user's, the cache, or torchvision."""
+"""Gets the weights of VGG16: from a file that the user gives, the cache, or torchvision.
+
+:mod:`~napari_ssan.losses.vgg_file` reads them. Nothing is downloaded unless :func:`download`
+is called. Of the 528 MB, only the 31 MB that the losses use are kept.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +28,24 @@ from napari_ssan.losses.vgg_file import (
     read_weights,
 )
 
-#: Torchvision's own address, and the length of what lies there in bytes.
+#: Torchvision's own address, and the size of the file there in bytes.
 URL = f"https://download.pytorch.org/models/{PUBLISHED}"
 SIZE = 553_433_881
-#: In a user's words.
+#: The download, as users see it.
 SOURCE = "528 MB from download.pytorch.org"
-#: Bytes between two looks at whether a download was cancelled.
+#: Bytes between two checks whether a download was cancelled.
 CHUNK = 2**17
-#: Seconds without a byte after which a download is given up.
+#: A download fails after this many seconds without data.
 PATIENCE = 20.0
 
 
 def cached() -> Path:
-    """Where weights that were fetched or imported are kept."""
+    """Path of the file that keeps downloaded or imported weights."""
     return user_cache_path("napari-ssan") / f"vgg16{SUFFIX}"
 
 
 def find_weights(path: Path | None = None) -> Path | None:
-    """The file to use: one that is given, else that in the user's cache, else none.
+    """Find the file to use: the given one, else the one in the cache, else None.
 
     Raises
     ------
@@ -54,7 +58,7 @@ def find_weights(path: Path | None = None) -> Path | None:
 
 
 def import_weights(path: Path) -> Path:
-    """Check a file that the user chose, and make it one that is read at once.
+    """Check a file that the user chose, and convert it to one that opens fast.
 
     Parameters
     ----------
@@ -64,12 +68,12 @@ def import_weights(path: Path) -> Path:
     Returns
     -------
     Path
-        The ``.safetensors`` itself, or what was taken from the ``.pth`` into the user's cache.
+        The ``.safetensors`` itself, or the copy in the user's cache made from the ``.pth``.
 
     Raises
     ------
     BadInput
-        If it holds no such weights, or the cache cannot be written.
+        If it holds no VGG16 weights, or the cache cannot be written.
     """
     weights = read_weights(path)
     if path.suffix == SUFFIX:
@@ -79,31 +83,31 @@ def import_weights(path: Path) -> Path:
     except OSError as error:
         raise BadInput(
             f"The weights in {path.name} could not be copied to {cached().parent}: "
-            f"{_reason(error)}; make room there, or choose a {SUFFIX} file."
+            f"{_reason(error)}; free some space there, or choose a {SUFFIX} file."
         ) from None
 
 
 def download(progress: Callable[[int, int], None], cancel: Event | None = None) -> Path:
-    """Fetch torchvision's weights and keep, in the user's cache, what the losses need of them.
+    """Download torchvision's weights, and keep the part that the losses use in the cache.
 
     Parameters
     ----------
     progress : callable
-        Called with the bytes that have arrived, and all that will.
+        Called with the bytes received, and the bytes in total.
     cancel : Event, optional
-        Set from another thread, it ends the download within a chunk.
+        Set it from another thread to stop the download within a chunk.
 
     Returns
     -------
     Path
-        A ``.safetensors`` of 31 MB. Nothing else is left behind.
+        A ``.safetensors`` of 31 MB. No other file is left behind.
 
     Raises
     ------
     BadInput
-        Without a network or room on the disk, or if what arrived is not what was published.
+        If the network fails, the disk is full, or the file is not the published one.
     Cancelled
-        If it was cancelled.
+        If `cancel` was set.
     """
     from pooch import HTTPDownloader
 
@@ -121,15 +125,15 @@ def download(progress: Callable[[int, int], None], cancel: Event | None = None) 
     except OSError as error:  # those of requests are OSErrors, too
         reason = _reason(error)
     except BadInput:
-        reason = "what arrived is not what was published"
+        reason = "the downloaded file is not the published one"
     raise BadInput(
-        f"The VGG16 weights ({SOURCE}) could not be fetched: {reason}; try again, "
-        "choose a file that has them, or train without them, which means L_1."
+        f"The VGG16 weights ({SOURCE}) could not be downloaded: {reason}; try again, "
+        "choose a file that holds them, or train without them (loss L_1)."
     )
 
 
 class _Watched:
-    """What pooch takes for a progress bar: passes the count on, and stops when told to."""
+    """Acts as pooch's progress bar: reports the count, and stops the download if cancelled."""
 
     def __init__(self, progress: Callable[[int, int], None], cancel: Event | None) -> None:
         self.progress, self.cancel = progress, cancel
@@ -166,6 +170,6 @@ def _keep(weights: Weights) -> Path:
 
 def _reason(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "the disk has no room for them"
-    # requests' errors have no number, and their text is no sentence
+        return "the disk is full"
+    # requests' errors have no number, and their text is not a sentence
     return error.strerror or f"the network failed ({type(error).__name__})"

@@ -1,1 +1,1 @@
-"""How near a section is to the real one: fidelity, texture. Plain functions of two arrays."""
+"""Metrics of a synthesized section against the real one. Plain functions of two arrays."""

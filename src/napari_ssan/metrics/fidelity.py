@@ -1,4 +1,4 @@
-"""Fidelity of a synthesized section to the real one."""
+"""How close a synthesized section is to the real one: PSNR, SSIM, interpolation error."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from skimage.metrics import structural_similarity
 
 from napari_ssan.stack.sections import Array
 
-#: PSNR in dB of sections that are identical, or nearly so: it would be infinite.
+#: Upper limit of PSNR in dB; for identical sections it would be infinite.
 HIGHEST_PSNR = 100.0
-#: What decides which of two models is better: 1 where more is, else -1.
+#: Metrics that decide which of two models is better: 1 if higher is better, else -1.
 DECISIVE = {"psnr": 1, "ssim": 1, "ie": -1}
 
 
 def data_range(real: Array) -> float:
-    """Span of the grey scale: that of an integer dtype, or of the real section's values."""
+    """Span of the grey scale: of an integer dtype, else of the real section's values."""
     if np.issubdtype(real.dtype, np.integer):
         info = np.iinfo(real.dtype)
         return float(info.max) - float(info.min)
@@ -28,7 +28,7 @@ def psnr(real: Array, synthesized: Array) -> float:
 
 def decibels(real: Array, synthesized: Array, span: float) -> float:
     """PSNR in dB of float64 images on a grey scale of `span`, 100 at most."""
-    # Divided first: squares of what float64 just holds would overflow.
+    # Divide first: the squares of the largest float64 values would overflow.
     error = float(np.square((real - synthesized) / span).mean())
     highest = HIGHEST_PSNR
     return min(highest, -10 * float(np.log10(error))) if error else highest
@@ -41,7 +41,7 @@ def ssim(real: Array, synthesized: Array) -> float:
 
 def similarity(real: Array, synthesized: Array, span: float) -> float:
     """Structural similarity of float64 images on a grey scale of `span`, as :func:`ssim`."""
-    # On a scale of 1, where the squares of no dtype's values overflow or vanish.
+    # On a scale of 1, so that squares neither overflow nor vanish.
     return float(
         structural_similarity(
             real / span,

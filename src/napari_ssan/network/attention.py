@@ -2,9 +2,10 @@
 
 One building block serves all three systems of the paper's Table 2: a
 :class:`SelfAttention` over a :class:`Lattice` of positions. Dense
-self-attention (SA) has a single lattice of all positions; interlaced sparse
-self-attention (SSA) a long-range and a short-range one; the attention-aware
-layer decomposes the long-range one once more.
+self-attention (SA) has one lattice of all positions; interlaced sparse
+self-attention (SSA) has a long-range and a short-range one; the attention-aware
+layer decomposes the long-range one once more. Each stage has two paths with the
+same values: ``forward``, and ``fast_`` for inference on a CPU, which works in place.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from torch import Tensor, nn
 
 #: Channels of query and key are the features' divided by this (k of eq. 9-11).
 REDUCTION = 8
-#: Working set of the fast path: small enough for a last-level cache, large enough
-#: that threads seldom wait for each other (4 MiB are no faster on idle cores and
-#: half as fast on busy ones).
+#: Working set of the fast path. It fits a last-level cache, and it is large enough that
+#: threads rarely wait for each other (4 MiB is no faster on idle cores, and half as fast
+#: on busy ones).
 CHUNK_BYTES = 16 * 2**20
 
 
@@ -35,17 +36,17 @@ class Lattice:
     Parameters
     ----------
     stride : int
-        Distance of neighbouring members.
+        Distance between neighbouring members.
     count : int or None
-        Members along an axis; None means as many as the axis holds, so that
-        the group spans the whole map.
+        Members along an axis. None means as many as fit, so that the group
+        spans the whole map.
     """
 
     stride: int
     count: int | None
 
     def members(self, length: int) -> int:
-        """Members of a group along an axis of `length` positions.
+        """Count the members of a group along an axis of `length` positions.
 
         Raises
         ------
@@ -58,7 +59,7 @@ class Lattice:
         return count
 
     def group_size(self, height: int, width: int) -> int:
-        """Positions in one group of a map of height x width."""
+        """Count the positions in one group of a map of height x width."""
         return self.members(height) * self.members(width)
 
 
@@ -85,7 +86,7 @@ def decompose(size: int, threshold: int, first: int = 8, further: int = 4) -> tu
 
 
 def lattices(factors: tuple[int, ...]) -> list[Lattice]:
-    """Lattices in the order in which attention runs: long range first, then ever shorter.
+    """Return lattices in the order in which attention runs, from long range to short.
 
     For ``(8, 4)``: the whole map at stride 32, 4x4 positions at stride 8, 8x8
     adjacent positions, i.e. long(long, short), then short.
@@ -119,11 +120,11 @@ class SelfAttention(nn.Module):
 
     @torch.no_grad()
     def fast_(self, x: Tensor) -> Tensor:
-        """:meth:`forward` in place on a channels-last tensor, for inference on the CPU.
+        """Do :meth:`forward` in place on a channels-last tensor, for inference on a CPU.
 
-        One projection gives query, key and value together, and groups are
-        worked through in chunks that stay in the cache, so neither logits nor
-        softmax ever exist for the whole map.
+        One projection gives query, key and value together. Groups are processed in
+        chunks that stay in the cache, so the logits and the softmax never exist for
+        the whole map.
 
         Parameters
         ----------
@@ -163,7 +164,7 @@ class SelfAttention(nn.Module):
         return x
 
     def macs(self, height: int, width: int) -> int:
-        """Multiply-accumulates on a map of height x width, as Table 2 counts them."""
+        """Count multiply-accumulates on a map of height x width, as Table 2 does."""
         channels, depth = self.value.out_channels, self.query.out_channels
         attention = self.lattice.group_size(height, width) * (depth + channels)
         projections = channels * (2 * depth + channels)
@@ -171,7 +172,7 @@ class SelfAttention(nn.Module):
         return height * width * (attention + projections + residual)
 
     def _projection(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Weight (C, 2 C/8 + C) and bias that give q, k and v with scale and gamma worked in."""
+        """Weight (C, 2 C/8 + C) and bias that give q, k and v, with scale and gamma included."""
         rows = []
         for conv, factor in ((self.query, self.scale), (self.key, 1.0), (self.value, self.gamma)):
             assert conv.bias is not None
@@ -220,8 +221,8 @@ class AttentionAwareLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (batch, C, H, W) to the same shape.
 
-        Without gradients on a CPU the fast path is taken; it gives the same
-        values and leaves `x` alone.
+        On a CPU without gradients this takes the fast path, which gives the same
+        values. `x` does not change.
         """
         if torch.is_grad_enabled() or x.device.type != "cpu":
             for stage in self.stages:
@@ -230,13 +231,13 @@ class AttentionAwareLayer(nn.Module):
         return self.fast_(x.clone(memory_format=torch.channels_last))
 
     def fast_(self, x: Tensor) -> Tensor:
-        """:meth:`SelfAttention.fast_` of all stages in turn."""
+        """Run :meth:`SelfAttention.fast_` of all stages in turn."""
         for stage in self._stages():
             stage.fast_(x)
         return x
 
     def macs(self, height: int, width: int) -> int:
-        """Multiply-accumulates of all stages on a map of height x width."""
+        """Count multiply-accumulates of all stages on a map of height x width."""
         return sum(stage.macs(height, width) for stage in self._stages())
 
     def _stages(self) -> Iterator[SelfAttention]:
@@ -244,10 +245,10 @@ class AttentionAwareLayer(nn.Module):
 
 
 def _chunks(groups: Tensor, step: int, axis: int = 0) -> Iterator[Tensor]:
-    """Parts with at most `step` groups each; the first five axes count groups.
+    """Split into parts with at most `step` groups each; the first five axes count groups.
 
-    As large as they may be: each operation on a part is one meeting of all
-    threads, which costs a time slice when another program holds a core.
+    Parts are as large as possible: all threads synchronize once per operation on a
+    part, which costs a time slice when another program holds a core.
     """
     inner = math.prod(groups.shape[axis + 1 : 5])
     for part in torch.split(groups, max(1, step // inner), dim=axis):

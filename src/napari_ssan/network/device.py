@@ -1,4 +1,7 @@
-"""Where the network runs, and in which precision."""
+"""Where the network runs, and in which precision.
+
+A device that the user names is used or refused; only ``auto`` falls back to another one.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from napari_ssan.errors import BadInput
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device of a name; ``auto`` takes CUDA, then MPS, then the CPU.
+    """Return the device with this name; ``auto`` takes CUDA, else MPS, else the CPU.
 
     Raises
     ------
     BadInput
-        If a device is named that is not there. Only ``auto`` falls back.
+        If the named device is unknown or not available.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -33,12 +36,12 @@ def choose_device(name: str) -> torch.device:
         "mps": int(torch.backends.mps.is_available()),
     }.get(device.type, 0)
     if (device.index or 0) >= present:
-        raise BadInput(f"The device {name!r} is not there; use auto, or cpu.")
+        raise BadInput(f"The device {name!r} is not available; use auto or cpu.")
     return device
 
 
 def device_name(device: torch.device) -> str:
-    """Name a device in a user's words."""
+    """Return a device's name as users see it, such as ``CPU`` or ``Apple GPU``."""
     if device.type == "cuda":
         return f"GPU {torch.cuda.get_device_name(device)}"
     if device.type == "mps":
@@ -54,7 +57,7 @@ def has_fast_bfloat16(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[object]:
-    """bfloat16 where the device has it in hardware and `enabled` allows it."""
+    """Use bfloat16 if `enabled`, and if the device has it in hardware."""
     return torch.autocast(
         device.type, torch.bfloat16, enabled=enabled and has_fast_bfloat16(device)
     )

@@ -1,11 +1,10 @@
 """The network in its fast form, for synthesis without gradients.
 
-What pays on a CPU, and is done here once for all callers: channels-last
-tensors, bfloat16 weights and features where the processor multiplies them in
-hardware, and one buffer for every concatenation (fresh memory for each costs
-more time than filling it). What does not pay, and is left out: 1x1
-convolutions as matrix products, and convolutions split by their inputs so that
-nothing need be concatenated.
+Three things make it faster on a CPU: channels-last tensors; bfloat16 weights and
+features where the processor multiplies them in hardware; and one buffer for all
+concatenations (allocating memory for each takes longer than filling it). Two things
+were measured and do not help: 1x1 convolutions as matrix products, and convolutions
+split by their inputs so that nothing has to be concatenated.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ from napari_ssan.network.ssan import SSAN, Synthesis
 
 
 class Runner:
-    """A network made ready to synthesize sections fast; may be shared between threads.
+    """A network prepared for fast synthesis; threads may share it.
 
     Parameters
     ----------
     network : SSAN
-        Is copied and stays as it is.
+        Is copied and does not change.
     device : torch.device
         Where to run.
     precision : {"auto", "float32"}
-        ``auto`` computes features in bfloat16 where the device does so in
-        hardware. Sections, warps and mask stay in float32 in any case.
+        ``auto`` computes features in bfloat16 if the device has it in hardware.
+        Sections, warps and mask are always float32.
     views : {1, 2, 4, 8}
-        Average over so many mirrored and turned views of the sections (self-ensemble),
-        which takes so many times as long. Swapping the sections would change nothing.
+        How many mirrored and turned views of the sections to average (self-ensemble).
+        Time grows in proportion. Swapping the sections would add nothing.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Runner:
         self.dtype = torch.bfloat16 if reduced else torch.float32
         fast = copy.deepcopy(network).eval().requires_grad_(False)
         _fuse_batch_norm(fast)
-        # The casts keep the attributes' declared types; both take their place by call alone.
+        # The casts keep the attributes' declared types; both stand-ins are only ever called.
         fast.extractor = cast(ResidualDenseNetwork, _FastExtractor(fast.extractor))
         if isinstance(fast.attention, AttentionAwareLayer) and device.type == "cpu":
             fast.attention = cast(AttentionAwareLayer, _InPlaceAttention(fast.attention))
@@ -110,7 +109,7 @@ class Runner:
 
 
 def _view(x: Tensor, number: int) -> Tensor:
-    """(..., H, W) mirrored if `number` is odd, then turned by quarters."""
+    """Mirror (..., H, W) if `number` is odd, then turn it by ``number // 2`` quarters."""
     return torch.rot90(x.flip(-1) if number % 2 else x, number // 2, (-2, -1))
 
 
@@ -150,7 +149,7 @@ def _run_block(block: ResidualDenseBlock, x: Tensor, buffer: _Buffer) -> Tensor:
 
 
 class _InPlaceAttention(nn.Module):
-    """The attention-aware layer upon features that nobody else needs."""
+    """The attention-aware layer; overwrites the features that it is given."""
 
     def __init__(self, layer: AttentionAwareLayer) -> None:
         super().__init__()
@@ -181,7 +180,7 @@ class _Buffer:
 
 
 def _fuse_batch_norm(module: nn.Module) -> None:
-    """Work each normalization into the convolution before it."""
+    """Merge each batch normalization into the convolution before it."""
     for name, child in module.named_children():
         if (
             isinstance(child, nn.Sequential)

@@ -1,4 +1,8 @@
-"""What a model's card says, in words: for a tooltip, a terminal, a page that goes with it."""
+"""A model card as text: for a tooltip, a terminal, or the page of an exported model.
+
+Reading the card is :mod:`~napari_ssan.network.model_file`'s task. Cards are open: an entry
+that is unknown here is shown too.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 
 from napari_ssan.network.model_file import ModelInfo
 
-#: Entries with words of their own, in the order in which they are told.
+#: Labels of known entries, in the order in which they are shown.
 _LABELS = {
     "terms": "Terms",
     "verdict": "Verdict",
@@ -26,20 +30,20 @@ _LABELS = {
 
 
 def card_text(info: ModelInfo) -> str:
-    """Tell of a model in lines: its name, what it is for, and an item for each entry.
+    """Write a model card as text: name, summary, and one item for each entry.
 
-    Whatever a card holds is told, also what this version has no word for. Of a curve
-    it is the last point, the whole stands in the file. Entries that say nothing are left out.
+    Entries that this version does not know are shown too; empty ones are left out.
+    Only the last point of a training curve is shown.
 
     Parameters
     ----------
     info : ModelInfo
-        What its file says.
+        Content of the model file.
 
     Returns
     -------
     str
-        Readable as it is, and as Markdown.
+        Plain text that is also valid Markdown.
     """
     card = dict(info.card)
     lines = [info.name, ""]
@@ -56,7 +60,7 @@ def card_text(info: ModelInfo) -> str:
 
 
 def _words(value: Any) -> str:
-    """A JSON value in words; empty for nothing."""
+    """Write a JSON value as text; empty if there is nothing to say."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -79,7 +83,7 @@ def _words(value: Any) -> str:
 
 
 def _last_point(curve: Any) -> Any:
-    """Where a curve ends; one of several stages ends with the last."""
+    """Last point of a curve, or of the last stage if it has several."""
     while isinstance(curve, list) and curve:
         curve = curve[-1]
     return curve

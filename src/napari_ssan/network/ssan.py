@@ -2,9 +2,9 @@
 
 Two neighbouring sections go in, the section between them comes out
 (Wang et al. 2021, Fig. 1). Both branches share all weights and run as one
-batch. The hybrid mask is built from the same branch-symmetric parts, so that
-swapping the two inputs swaps the branches exactly and leaves the synthesized
-section as it is: the direction in which a stack was cut carries no meaning.
+batch. The network is symmetric: swapping the two inputs swaps the branches
+and does not change the synthesized section, because the direction in which a
+stack was cut has no meaning.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch.nn import functional
 from napari_ssan.network.attention import AttentionAwareLayer, decompose
 from napari_ssan.network.residual_dense import ResidualDenseNetwork, convolution
 
-#: Largest group of positions in a long-range attention before it is decomposed again.
+#: A long-range attention with groups of more positions than this is decomposed again.
 GROUP_THRESHOLD = 256
-#: Channels of the convolutions that work at the sections' own resolution.
+#: Channels of the heads, before the pixel-shuffle to the sections' own resolution.
 HEAD_CHANNELS = 32
 
 
@@ -32,23 +32,23 @@ class SSANConfig(BaseModel):
     Attributes
     ----------
     scale : {1, 2}
-        1 works at the sections' resolution as the paper does; 2 at half of it
-        (lossless pixel-unshuffle in, pixel-shuffle out), for machines without a GPU.
+        1 works at the sections' resolution, as in the paper; 2 at half of it (lossless
+        pixel-unshuffle in, pixel-shuffle out), for machines without a GPU.
     features, blocks, layers, growth : int
         Channels of the features, and D, C, G of the residual dense network.
     attention : tuple of int or None
         Interlacing factors of the attention-aware layer: ``(8, 4)`` is the
-        paper's, ``(8,)`` interlaced sparse self-attention, ``()`` dense; None
-        leaves attention out.
+        paper's, ``(8,)`` interlaced sparse self-attention, ``()`` dense
+        self-attention. None leaves attention out.
     warp : {"residual", "displaced"}
-        How a head makes a warped section: by a correction added to its own
-        input, or by displacing the pixels of its own input and then correcting.
+        How a head makes a warped section: ``residual`` adds a correction to the
+        branch's own section; ``displaced`` first displaces its pixels.
     displacement : float
-        Largest displacement of the middle section along an axis, in pixels;
-        elsewhere it grows with the distance from the branch's own section.
+        Largest displacement along an axis, in pixels, for a section in the middle.
+        It grows with the distance from the branch's own section.
     position_input : bool
-        Tell the network where between the two sections the wanted one lies.
-        Without it the network only knows the middle.
+        Tell the network where the wanted section lies between the two.
+        Without it the network only makes the middle one.
     normalization : {"none", "batch"}
         Batch normalization as in the paper's text, or none.
     """
@@ -68,7 +68,7 @@ class SSANConfig(BaseModel):
 
     @property
     def multiple(self) -> int:
-        """Height and width of an input are multiples of this, in pixels."""
+        """Height and width of an input must be multiples of this, in pixels."""
         lattice = 1
         for factor in self.attention or ():
             lattice *= factor
@@ -101,14 +101,14 @@ def preset(name: str) -> SSANConfig:
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What the network says of a section: (batch, 1, H, W) each.
+    """The network's output for a section: (batch, 1, H, W) each.
 
     Attributes
     ----------
     image : Tensor
         The synthesized section.
     warp0, warp1 : Tensor
-        The section as seen from the previous and from the next one.
+        The section as warped from the previous and from the next one.
     mask : Tensor
         Share of `warp0` in `image`, 0 to 1.
     """
@@ -156,8 +156,8 @@ class SSAN(nn.Module):
         Parameters
         ----------
         previous, following : Tensor
-            (batch, 1, H, W), the sections before and after, intensities
-            normalized; H and W are multiples of ``config.multiple``.
+            (batch, 1, H, W), the sections before and after, with normalized
+            intensities; H and W are multiples of ``config.multiple``.
         position : Tensor, optional
             (batch,), where the wanted section lies: 0 at `previous`, 1 at
             `following`. Default is the middle.
@@ -171,27 +171,28 @@ class SSAN(nn.Module):
 
         warped, votes = self.branch(own, other, distance)
 
-        # Unlearned, the mask weighs each warp by how near its own section lies.
+        # Before training, the mask weighs each warp by how close its own section lies.
         prior = torch.logit(1 - distance[:batch], eps=1e-3)
         mask = torch.sigmoid(votes[:batch] - votes[batch:] + prior)
         warp0, warp1 = warped[:batch], warped[batch:]
         return Synthesis(mask * warp0 + (1 - mask) * warp1, warp0, warp1, mask)
 
     def branch(self, own: Tensor, other: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
-        """One siamese branch, or both as one batch.
+        """Run one siamese branch, or both as one batch.
 
         Parameters
         ----------
         own, other : Tensor
-            (batch, 1, H, W), the section to be warped and the one across the gap.
+            (batch, 1, H, W), the section to warp and the one across the gap.
         distance : Tensor
-            (batch, 1, 1, 1), of the wanted section from `own`: 0 there, 1 at `other`.
+            (batch, 1, 1, 1), distance of the wanted section from `own`: 0 at `own`,
+            1 at `other`.
 
         Returns
         -------
         warped, votes : Tensor
-            (batch, 1, H, W) each, float32: the section as seen from `own`, and
-            the log-odds by which it is preferred.
+            (batch, 1, H, W) each, float32: the section as warped from `own`, and
+            the log-odds in favour of it.
         """
         x = functional.pixel_unshuffle(torch.cat((own, other), dim=1), self.config.scale)
         if self.config.position_input:
@@ -202,10 +203,10 @@ class SSAN(nn.Module):
 
 
 class WarpHead(nn.Module):
-    """Features of a branch to its warped section.
+    """Turns the features of a branch into its warped section.
 
-    The last convolutions work at the sections' resolution and see the
-    sections themselves: after a pixel-shuffle alone its grid would show.
+    The last convolutions work at the sections' resolution and take the sections
+    themselves; with a pixel-shuffle alone, its grid would be visible.
     """
 
     def __init__(self, config: SSANConfig) -> None:
@@ -221,22 +222,21 @@ class WarpHead(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, own: Tensor, other: Tensor, distance: Tensor) -> Tensor:
-        """(batch, features, H/scale, W/scale) and the sections to (batch, 1, H, W)."""
+        """Map (batch, features, H/scale, W/scale) and the sections to (batch, 1, H, W)."""
         x = functional.pixel_shuffle(torch.relu(self.reduce(features)), self.config.scale)
         x = torch.relu(self.refine(torch.cat((x, own.to(x.dtype), other.to(x.dtype)), dim=1)))
         raw: Tensor = self.out(x).float()
         own = own.float()
         if self.config.warp == "displaced":
             limit = self.config.displacement
-            # The displacement is that to the other section, of which the wanted
-            # one has come as far as it is distant.
+            # tanh bounds the displacement of the middle section, which lies at distance 0.5.
             field = 2 * distance.float() * limit * torch.tanh(raw[:, 1:] / limit)
             own = displace(own, field)
         return own + raw[:, :1]
 
 
 class HybridNetwork(nn.Module):
-    """A branch's vote for its own warp, pixel by pixel, from its features and its warp."""
+    """A branch's vote for its own warp, pixel by pixel, from features, warp and own section."""
 
     def __init__(self, config: SSANConfig) -> None:
         super().__init__()
@@ -248,7 +248,7 @@ class HybridNetwork(nn.Module):
         self.out = nn.Conv2d(channels, 1, 3, padding=1)
 
     def forward(self, features: Tensor, warped: Tensor, own: Tensor) -> Tensor:
-        """(batch, features, H/scale, W/scale) and (batch, 1, H, W) to votes (batch, 1, H, W)."""
+        """Map (batch, features, H/scale, W/scale) and sections to votes (batch, 1, H, W)."""
         x = functional.pixel_shuffle(torch.relu(self.reduce(features)), self.scale)
         x = torch.relu(self.refine(torch.cat((x, warped.to(x.dtype), own.to(x.dtype)), dim=1)))
         votes: Tensor = self.out(x).float()
@@ -256,7 +256,7 @@ class HybridNetwork(nn.Module):
 
 
 def displace(image: Tensor, field: Tensor) -> Tensor:
-    """Sample an image at displaced positions, bicubic, the border repeated.
+    """Sample an image at displaced positions, with bicubic interpolation and repeated border.
 
     Parameters
     ----------

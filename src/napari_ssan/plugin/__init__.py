@@ -1,1 +1,1 @@
-"""What napari calls besides the docks: reader, writers, sample data."""
+"""The plugin's contributions to napari, except the docks: reader, writers, sample data."""

@@ -1,4 +1,8 @@
-"""What napari calls to open stacks: lazily, at their voxel size, with their provenance."""
+"""The napari reader: opens stacks lazily, with voxel size and provenance.
+
+The file formats are read in :mod:`napari_ssan.files`; this turns their stacks into layers.
+For a file that it does not know, a reader returns None and must not raise.
+"""
 
 from __future__ import annotations
 
@@ -16,21 +20,22 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-#: Height and width of the part of a section that is looked at for the contrast limits.
+#: Height and width of the part of a section from which contrast limits are taken.
 SAMPLE = 2048
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """Give a reader for a TIFF, zarr or HDF5 that holds a stack of grey sections.
+    """Return a reader for a TIFF, zarr or HDF5 file that holds a stack of grey sections.
 
     Parameters
     ----------
     path : str or sequence of str
+        The file; a sequence must hold exactly one.
 
     Returns
     -------
     callable or None
-        None for everything else, which napari's other readers may know.
+        None for all other files; napari then tries its other readers.
     """
     from napari_ssan.files import open_stack
 
@@ -48,10 +53,10 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
 
 
 def layer_data(file: StackFile) -> LayerData:
-    """Layer of a stack, as napari adds it.
+    """Return a stack as layer data for napari.
 
-    The pyramid of an OME-Zarr is given as such, everything else as one array
-    that is read section by section.
+    A pyramid in an OME-Zarr becomes a multiscale layer. Everything else becomes one
+    array that is read section by section.
     """
     calibration = file.calibration
     multiscale = len(file.levels) > 1
@@ -77,12 +82,12 @@ def layer_data(file: StackFile) -> LayerData:
 
 
 def axis_labels(axes: str) -> tuple[str, ...]:
-    """Labels of axes; napari wants them to differ."""
+    """Label axes uniquely, as napari requires: an axis name that repeats gets its number."""
     return tuple(axis if axes.count(axis) == 1 else f"{axis}{at}" for at, axis in enumerate(axes))
 
 
 def contrast_limits(stack: SliceStack) -> tuple[float, float]:
-    """Lowest and highest finite intensity in the middle of a few sections."""
+    """Find the lowest and highest finite intensity in the middle of a few sections."""
     _, height, width = stack.shape
     rows, columns = (slice(max(0, (n - SAMPLE) // 2), (n + SAMPLE) // 2) for n in (height, width))
     low, high = np.inf, -np.inf

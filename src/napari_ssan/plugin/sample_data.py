@@ -1,4 +1,4 @@
-"""Stacks to try the plugin on: one that is generated, and a real one that is fetched on demand."""
+"""Sample stacks for napari: one is generated, a real one is downloaded on first use."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ KASTHURI_FILES = {
     "mito_data_000066.png": "3f8e59592e80bf6363abd0bc9a2651330afd65115227aa85ef24d1556e276cc9",
     "mito_data_000067.png": "36e96d0ab01fd639c238c010e1576f945f93f52c48ddcb715183449ba68787b1",
 }
-#: The section with the contamination, counted in the fetched stack.
+#: Index of the contaminated section in the downloaded stack.
 KASTHURI_DIRTY = 6
-#: Voxel size of it in nm (z, y, x), resolution level 3 of the published volume.
+#: Voxel size in nm (z, y, x): resolution level 3 of the published volume.
 KASTHURI_SCALE = (30.0, 24.0, 24.0)
 
 
 def synthetic_layers() -> list[LayerData]:
-    """Napari layers of the generated sample: 20 sections, a blank, a smeared, a dirty one."""
+    """Return the generated sample: 20 sections, of which one is blank, one smeared, one dirty."""
     from napari_ssan.stack.phantom import phantom
 
     sample = phantom()
@@ -48,28 +48,28 @@ def synthetic_layers() -> list[LayerData]:
 
 
 def kasthuri_layers() -> list[LayerData]:
-    """Napari layers of the real sample, fetched at the first time (3.9 MB).
+    """Return the real sample, downloaded on first use (3.9 MB).
 
     Raises
     ------
     BadInput
-        If it cannot be fetched.
+        If it cannot be downloaded.
     """
     return [_layer(fetch_kasthuri(), "mouse cortex (Kasthuri 2015)", KASTHURI_SCALE)]
 
 
 def fetch_kasthuri(folder: Path | None = None) -> npt.NDArray[np.uint8]:
-    """The real sample as (13, 479, 722); section 6 is contaminated.
+    """Read the real sample, downloading it if needed: (13, 479, 722); section 6 is contaminated.
 
     Parameters
     ----------
     folder : Path, optional
-        Where fetched files are kept; default the user's cache.
+        Folder for downloaded files; default is the user's cache.
 
     Raises
     ------
     BadInput
-        If the files are neither there nor to be had.
+        If the files are not there and cannot be downloaded.
     """
     import pooch
     from imageio.v3 import imread
@@ -82,13 +82,10 @@ def fetch_kasthuri(folder: Path | None = None) -> npt.NDArray[np.uint8]:
     )
     try:
         paths = [registry.fetch(name) for name in KASTHURI_FILES]
-    except (
-        OSError,
-        ValueError,
-    ) as error:  # requests' errors are OSErrors; a wrong hash a ValueError
+    except (OSError, ValueError) as error:  # ValueError: the hash is wrong
         raise BadInput(
-            "The real sample could not be fetched (3.9 MB from GitHub): check the network, "
-            f"or open the generated sample instead. ({type(error).__name__})"
+            "The real sample (3.9 MB from GitHub) could not be downloaded "
+            f"({type(error).__name__}): check the network, or open the generated sample instead."
         ) from error
     return np.stack([imread(path) for path in paths])
 

@@ -1,4 +1,7 @@
-"""What napari calls to save an image layer: streamed, with voxel size and provenance."""
+"""The napari writers: save an image layer section by section, with voxel size and provenance.
+
+The file formats are written in :mod:`napari_ssan.files`.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,22 @@ def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     Parameters
     ----------
     path : str
+        The file to write.
     data : RepairedStack, array-like, or sequence of array-like
-        The layer's data; of a pyramid, the full resolution is saved, and a new
-        pyramid with it in a zarr store. It is read section by section.
+        The layer's data, read section by section. Of a pyramid, only the full
+        resolution is read; zarr stores get a new pyramid.
     meta : dict
         The layer's state: scale, translate, units, axis labels, name, metadata.
 
     Returns
     -------
     list of str
-        What was written.
+        Paths of the written files.
 
     Raises
     ------
     BadInput
-        If it is in colour, or cannot be written.
+        If the layer is in colour, or the file cannot be written.
     """
     from napari_ssan.files import check_output, save_stack
     from napari_ssan.files.layer_calibration import file_record, layer_calibration
@@ -36,7 +40,7 @@ def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
 
     if meta.get("rgb"):
         raise BadInput("This layer is in colour (RGB); convert it to grey, or save it as .png.")
-    # napari's pyramids have a dtype, too
+    # The attribute alone does not tell: napari's pyramids also have a dtype.
     if meta.get("multiscale") or not hasattr(data, "dtype"):
         data = data[0]
     if isinstance(data, Guarded):

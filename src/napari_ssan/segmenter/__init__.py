@@ -1,1 +1,4 @@
-"""The membrane segmenter: its network, its training, what it finds. A tool, no judge."""
+"""The membrane segmenter: its network, its training, its files.
+
+A tool: what follows from the membranes it finds is decided in ``losses/`` and ``evaluation/``.
+"""

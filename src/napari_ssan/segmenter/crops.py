@@ -1,4 +1,4 @@
-"""Crops of labelled sections, varied, for a segmenter to learn from."""
+"""Varied crops of labelled sections, from which a segmenter learns."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Mask = npt.NDArray[np.bool_]
 
 
 class Jitter(BaseModel):
-    """How much crops are varied; all are mirrored and turned by multiples of 90°.
+    """How much crops are varied. All are mirrored and turned by multiples of 90°.
 
-    None is blurred: a segmenter that forgives blur would not tell a blurred
+    Crops are not blurred: a segmenter that tolerates blur could not tell a blurred
     section from a sharp one.
 
     Attributes
     ----------
     smaller, larger : float
-        Half of the crops are reduced down to the one factor or magnified up to the other.
+        Range of the factor by which half of the crops are zoomed.
     contrast : float
-        Relative gain, exponent and, in standard deviations of the section,
-        offset vary by about so much.
+        Standard deviation of the random gain, exponent and offset. The offset is in
+        standard deviations of the section.
     noise : float
-        Standard deviation of the noise that is added at most, in standard
-        deviations of the section.
+        Highest standard deviation of the added noise, in standard deviations of the
+        section.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,15 +44,15 @@ class Jitter(BaseModel):
 
 
 def membranes_of(labels: Sequence[Array]) -> list[Mask]:
-    """Where the membranes are by labels with two values.
+    """Find the membranes in labels with two values.
 
-    Membranes are the value that fewer pixels have, whichever it is: 0 of 0
-    and 255 as well as True of False and True.
+    Membranes are the rarer of the two values, for example 0 of 0 and 255, or True
+    of False and True.
 
     Parameters
     ----------
     labels : sequence of ndarray, (height, width) each
-        Sections of one labelling, of any dtype.
+        Labels of all sections, of any dtype. The values are counted over all of them.
 
     Raises
     ------
@@ -70,7 +70,9 @@ def membranes_of(labels: Sequence[Array]) -> list[Mask]:
                 "and cells in another, such as 0 and 255."
             )
     if len(counts) < 2:
-        raise BadInput("The labels have one value only; membranes need one, and cells another.")
+        raise BadInput(
+            "The labels have only one value; give membranes in one value and cells in another."
+        )
     membrane = min(counts, key=lambda value: counts[value])
     return [np.asarray(section) == membrane for section in labels]
 
@@ -83,25 +85,25 @@ def crops(
     size: int,
     seed: int,
 ) -> Iterator[tuple[Float, Float]]:
-    """Endless batches of varied crops.
+    """Make endless batches of varied crops.
 
     Parameters
     ----------
     sections : sequence of ndarray of float32, (height, width) each
-        Normalized: mean 0, deviation 1.
+        Normalized to mean 0 and standard deviation 1.
     membranes : sequence of ndarray of bool
-        In the same shapes.
+        Of the same shapes.
     jitter : Jitter
-        How much they are varied.
+        How much crops are varied.
     batch, size : int
-        Crops at a time, and their height and width in pixels.
+        Crops in a batch, and their height and width in pixels.
     seed : int
-        The stream is a function of it.
+        The same seed gives the same batches.
 
     Yields
     ------
     (ndarray, ndarray) of float32, (batch, size, size)
-        Images, and their membranes: 1 there, else 0.
+        Images, and their membranes: 1 on membranes, else 0.
     """
     random = np.random.default_rng(seed)
     while True:
@@ -117,7 +119,7 @@ def crops(
 def _crop(
     section: Float, membranes: Mask, jitter: Jitter, size: int, random: np.random.Generator
 ) -> tuple[Float, Float]:
-    """A square of a section, zoomed, turned and mirrored; beyond its border it is mirrored."""
+    """Crop a square and zoom, turn and mirror it; a small section is padded by mirroring."""
     zoom = 1.0
     if random.random() < 0.5:
         zoom = np.exp(random.uniform(np.log(jitter.smaller), np.log(jitter.larger)))

@@ -1,4 +1,8 @@
-"""Segmenter: a trained U-Net that says where the membranes of a section are, and its file."""
+"""A trained U-Net that finds the membranes of a section, and the file that holds it.
+
+It normalizes sections itself, so it takes any grey scale.
+:mod:`~napari_ssan.segmenter.training` trains it.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +25,12 @@ from napari_ssan.stack.sections import Array
 if TYPE_CHECKING:
     from napari_ssan.segmenter.unet import UNet
 
-#: Comes along; for stacks without labels.
+#: The bundled segmenter, for stacks without labels.
 BUNDLED = Path(__file__).with_name("membranes.safetensors")
 SUFFIX = ".safetensors"
-#: Side of the tiles that a section is worked through in, in pixels.
+#: Side of the tiles in which a section is processed, in pixels.
 TILE = 512
-#: Shares of a section's pixels beyond which grey values are clipped before it is normalized.
+#: Grey values are clipped to these quantiles of a section before it is normalized.
 CLIPPED = (0.01, 0.99)
 
 Mask = npt.NDArray[np.bool_]
@@ -34,31 +38,31 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Segmenter:
-    """Finds membranes, in float32 on the CPU: the same on every run.
+    """Finds membranes. It runs in float32 on the CPU, so that every run gives the same.
 
     Attributes
     ----------
     network : UNet
         In evaluation mode.
     card : dict
-        What it was trained on and how, JSON-serializable.
+        Its training data and settings, JSON-serializable.
     """
 
     network: UNet
     card: dict[str, Any] = field(default_factory=dict)
 
     def probability(self, section: Array) -> Float:
-        """How likely each pixel lies on a membrane.
+        """Compute the probability that a pixel lies on a membrane.
 
         Parameters
         ----------
         section : ndarray, (height, width)
-            Any dtype and grey scale: it is normalized by its own mean and deviation.
+            Any dtype and grey scale; it is normalized by its own mean and standard deviation.
 
         Returns
         -------
         ndarray of float32, (height, width)
-            0 to 1. In a constant section 0 everywhere.
+            0 to 1; 0 everywhere in a constant section.
 
         Raises
         ------
@@ -71,7 +75,7 @@ class Segmenter:
         levels = Levels.of(section)
         if levels.std == 0:
             return found
-        # Tiles see all that they depend on, and begin on the pooling's lattice: no seams.
+        # No seams: margins hold all that a tile depends on, and tiles start on the pooling grid.
         multiple = self.network.multiple
         margin = -(-self.network.reach // multiple) * multiple
         pads = [(margin, margin + -length % multiple) for length in section.shape]
@@ -89,10 +93,7 @@ class Segmenter:
         return found
 
     def membranes(self, section: Array) -> Mask:
-        """Pixels that more likely than not lie on a membrane, as bool (height, width).
-
-        See :meth:`probability`.
-        """
+        """Mask of pixels with a :meth:`probability` above 0.5, bool (height, width)."""
         return self.probability(section) > 0.5
 
 
@@ -103,9 +104,9 @@ class Levels:
     Attributes
     ----------
     low, high : float
-        Where grey values are clipped.
+        Grey values are clipped to this range.
     mean, std : float
-        Of the clipped ones.
+        Mean and standard deviation of the clipped values.
     """
 
     low: float
@@ -115,7 +116,7 @@ class Levels:
 
     @classmethod
     def of(cls, section: Array) -> Levels:
-        """Measure a section, at most 2 million of its pixels.
+        """Measure a section from a regular sample of its pixels.
 
         Raises
         ------
@@ -124,8 +125,8 @@ class Levels:
         """
         if not np.isfinite(section).all():
             raise BadInput(
-                "Membranes cannot be found in a section with pixels that are not finite "
-                "(NaN or infinite); choose another."
+                "The segmenter cannot process a section with pixels that are NaN or infinite; "
+                "choose another section."
             )
         step = max(1, section.size // SAMPLE)
         values = section.reshape(-1)[::step].astype(np.float64)
@@ -134,13 +135,13 @@ class Levels:
         return cls(float(low), float(high), float(values.mean()), float(values.std()))
 
     def normalize(self, pixels: Array) -> Float:
-        """Grey values to mean 0 and deviation 1."""
+        """Normalize grey values to mean 0 and standard deviation 1."""
         clipped = np.clip(pixels.astype(np.float64), self.low, self.high)
         return ((clipped - self.mean) / (self.std or 1)).astype(np.float32)
 
 
 def bundled_segmenter() -> Segmenter:
-    """The fixed one that comes along, for stacks without labels; see its card."""
+    """Load the bundled segmenter, for stacks without labels; see its card."""
     return load_segmenter(BUNDLED)
 
 
@@ -167,7 +168,7 @@ def load_segmenter(path: str | Path) -> Segmenter:
     Raises
     ------
     BadInput
-        If there is no such file, or it is truncated, altered or foreign.
+        If there is no such file, it is truncated or altered, or it is not a segmenter.
     """
     import torch
 
@@ -179,9 +180,9 @@ def load_segmenter(path: str | Path) -> Segmenter:
             metadata = file.metadata() or {}
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise _refuse(path, f"it is no complete safetensors file: {error}") from None
+        raise _refuse(path, f"it is not a complete safetensors file: {error}") from None
     if not {"segmenter", "sha256"} <= metadata.keys():
-        raise _refuse(path, "its metadata are not those of a segmenter")
+        raise _refuse(path, "its metadata is not that of a segmenter")
     if _digest(metadata["segmenter"], weights) != metadata["sha256"]:
         raise _refuse(path, "its content does not match its checksum; it was altered")
     about = json.loads(metadata["segmenter"])

@@ -1,4 +1,7 @@
-"""From labelled sections to a segmenter, and to two that never judge what they have seen."""
+"""Trains segmenters from labelled sections: one, or two that each judge the other's half.
+
+A segmenter must not judge sections that it was trained on; :func:`two_fold` makes sure of it.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,9 @@ from napari_ssan.segmenter.segmenter import (
 )
 from napari_ssan.stack.sections import Array, SliceStack
 
-#: Sections on either side of the middle that train neither half's judge.
+#: Sections on either side of the middle that no judge is trained on.
 GAP = 2
-#: Of the way in which segmenters are trained; cached ones of another are not used.
+#: Version of the training method; segmenters cached under another one are not used.
 RECIPE = 1
 
 Steps = Callable[[int, int], object]
@@ -37,17 +40,17 @@ class SegmenterSettings(BaseModel):
     Attributes
     ----------
     steps : int
-        Batches of the training.
+        Number of batches.
     batch, crop : int
         Crops in a batch, and their height and width in pixels.
     learning_rate : float
-        At its highest.
+        Highest learning rate.
     channels : tuple of int
-        Of the network's levels.
+        Channels of the network's levels.
     jitter : Jitter
         How much crops are varied.
     seed : int
-        Of the weights and of the crops.
+        Seed of the weights and of the crops.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,7 +64,7 @@ class SegmenterSettings(BaseModel):
     seed: int = 0
 
 
-#: About a minute on one thread.
+#: Takes about a minute on one thread.
 STANDARD = SegmenterSettings()
 
 
@@ -74,19 +77,19 @@ def train_segmenter(
 ) -> Segmenter:
     """Train a segmenter on the CPU.
 
-    The same input gives the same segmenter, on one machine and with one number of threads.
+    The same input gives the same segmenter on the same machine with the same number of threads.
 
     Parameters
     ----------
     sections : sequence of ndarray, (height, width) each
         Grey, of any dtype.
     labels : sequence of ndarray
-        Their membranes, in the same shapes; see
+        Labels of the membranes, of the same shapes; see
         :func:`~napari_ssan.segmenter.crops.membranes_of`.
     settings : SegmenterSettings
-        Size, length and variation of the training.
+        Network size, number of steps, and variation of the crops.
     report : callable
-        Called with the steps done and the steps in all.
+        Called with the steps done and the steps in total.
     cancel : threading.Event, optional
         Set it to stop at the next step.
 
@@ -94,7 +97,7 @@ def train_segmenter(
     ------
     BadInput
         If the labels do not fit the sections or hold no membranes, or a
-        section is not finite.
+        section has values that are not finite.
     Cancelled
         If `cancel` was set.
     """
@@ -109,29 +112,29 @@ def two_fold(
     cancel: Flag | None = None,
     folder: Path | None = None,
 ) -> Callable[[int], Segmenter]:
-    """Judges for a labelled stack: each half's is trained on the other half.
+    """Make judges for a labelled stack: each half is judged by a segmenter trained on the other.
 
-    Two sections next to the middle train none, so that what is synthesized
-    from neighbours across it is not judged by what has seen them. A judge is
-    trained when the first section of its half is asked for, and kept on disk
-    under a digest of data, labels and settings: a second run trains none.
+    Two sections on either side of the middle train no judge, so that no judge has
+    seen the neighbours from which a section near the middle is synthesized. A judge
+    is trained when it is first asked for, and cached on disk under a digest of data,
+    labels and settings. A second run trains none.
 
     Parameters
     ----------
     stack : SliceStack
         Real sections.
     labels : ndarray, (sections, height, width)
-        Their membranes; see :func:`~napari_ssan.segmenter.crops.membranes_of`.
+        Labels of the membranes; see :func:`~napari_ssan.segmenter.crops.membranes_of`.
     settings, report, cancel
         See :func:`train_segmenter`.
     folder : Path, optional
-        Where judges are kept; default the user's cache.
+        Folder of cached judges; default is the user's cache.
 
     Returns
     -------
     callable
-        From the number of a section to its judge. It raises what
-        :func:`train_segmenter` raises.
+        Takes the number of a section and returns its judge. It raises the same errors
+        as :func:`train_segmenter`.
 
     Raises
     ------
@@ -143,11 +146,11 @@ def two_fold(
     if middle <= GAP:
         raise BadInput(
             f"The labelled stack has {len(stack)} sections; "
-            f"at least {2 * GAP + 2} are needed to judge each half by the other."
+            f"at least {2 * GAP + 2} are needed to train on one half and judge the other."
         )
     if labels.shape != stack.shape:
         raise BadInput(
-            f"The labels are of shape {labels.shape} and the stack of {stack.shape}; "
+            f"The labels have the shape {labels.shape}, but the stack has {stack.shape}; "
             "give labels for every section."
         )
     membranes = membranes_of(list(labels))
@@ -189,7 +192,7 @@ def _cached(
         try:
             return load_segmenter(path)
         except BadInput:
-            path.unlink()  # A damaged one is made anew.
+            path.unlink()  # A damaged one is trained again.
     segmenter = _train(sections, membranes, settings, report, cancel)
     folder.mkdir(parents=True, exist_ok=True)
     save_segmenter(path, segmenter)
@@ -225,6 +228,6 @@ def _checked(sections: Sequence[Array], labels: Sequence[Array]) -> list[Mask]:
     shapes, others = ([image.shape for image in images] for images in (sections, labels))
     if shapes != others:
         raise BadInput(
-            "The labels do not have the shapes of the sections; give labels of the same size."
+            "The labels do not have the same shapes as the sections; give labels of the same size."
         )
     return membranes_of(labels)

@@ -1,4 +1,7 @@
-"""U-Net: the small network that finds membranes in one section."""
+"""The U-Net that finds membranes in one section, and its training loop.
+
+It works on normalized crops; :mod:`~napari_ssan.segmenter.segmenter` applies it to sections.
+"""
 
 from __future__ import annotations
 
@@ -18,37 +21,37 @@ from napari_ssan.errors import Cancelled
 from napari_ssan.network.device import autocast
 from napari_ssan.stack.intensity import Float
 
-#: Crops of sections and of their membranes (1 there, else 0), both (batch, size, size).
+#: Crops of sections, and their membranes (1 on membranes, else 0), both (batch, size, size).
 Batch = tuple[Float, Float]
 #: Decay of the moving average of the weights that becomes the segmenter.
 AVERAGE = 0.98
 
 
 class UNet(nn.Module):
-    """Grey section to membranes.
+    """Maps a grey section to membranes.
 
-    Without normalization layers: they would make a pixel depend on its whole tile.
+    It has no normalization layers, because they would make a pixel depend on its whole tile.
 
     Parameters
     ----------
     channels : sequence of int
-        Of each level; every further one has half the resolution.
+        Channels of each level. Each level has half the resolution of the one before.
 
     Attributes
     ----------
     channels : tuple of int
         As given.
     multiple : int
-        What height and width must be multiples of.
+        Height and width of an input must be multiples of this.
     reach : int
-        How far apart, in pixels, an input and an output can be that depend on each other.
+        Farthest distance, in pixels, at which an input pixel affects an output pixel.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
         super().__init__()
         self.channels = tuple(channels)
         self.multiple = 2 ** (len(self.channels) - 1)
-        # Two convolutions on the way down, two on the way up, two at the bottom; a pooling cell.
+        # Two convolutions per level on the way down and up, two at the bottom, one pooling cell.
         self.reach = 4 * (self.multiple - 1) + 2 * self.multiple + self.multiple - 1
         self.down = nn.ModuleList(_block(a, b) for a, b in pairwise((1, *self.channels)))
         self.up = nn.ModuleList(_block(a + b, a) for a, b in pairwise(self.channels))
@@ -65,7 +68,7 @@ class UNet(nn.Module):
         Returns
         -------
         Tensor
-            The same shape; logits, positive on membranes.
+            Logits of the same shape, positive on membranes.
         """
         passed: list[Tensor] = []
         for block in self.down:
@@ -101,8 +104,8 @@ def train_unet(
 ) -> UNet:
     """Train a U-Net from scratch, on the CPU.
 
-    The loss is cross-entropy and one minus the soft Dice: the latter weighs
-    the rare membranes and the cells between them alike.
+    The loss is the sum of cross-entropy and one minus the soft Dice. Dice keeps the
+    rare membranes from being outweighed by the cells between them.
 
     Parameters
     ----------
@@ -111,20 +114,20 @@ def train_unet(
     batches : iterator of (ndarray, ndarray)
         Crops and their membranes, float32, (batch, size, size).
     steps : int
-        How many batches to take.
+        Number of batches to take.
     learning_rate : float
-        The highest of a cycle that rises for the first fifth and then falls.
+        Highest learning rate. It rises over the first fifth of the steps, then falls.
     seed : int
-        Of the first weights.
+        Seed of the initial weights.
     report : callable
-        Called with the steps done and the steps in all.
+        Called with the steps done and the steps in total.
     cancel : threading.Event or None
         Set it to stop at the next step.
 
     Returns
     -------
     UNet
-        Moving average of the weights, in evaluation mode.
+        The network with the moving average of the weights, in evaluation mode.
 
     Raises
     ------
@@ -154,7 +157,7 @@ def train_unet(
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        # At first all that came before is soon forgotten, or the random start would stay in it.
+        # The average forgets faster at first, so that the random start does not stay in it.
         decay = min(AVERAGE, step / (step + 10))
         for kept, new in zip(average.parameters(), network.parameters(), strict=True):
             kept.lerp_(new.detach(), 1 - decay)

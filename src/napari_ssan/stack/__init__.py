@@ -1,1 +1,1 @@
-"""What a stack of sections is. Knows arrays; no torch, no Qt."""
+"""A stack of sections: reading, marks, intensity, registration, triplets. No torch, no Qt."""

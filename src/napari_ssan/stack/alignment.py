@@ -1,4 +1,8 @@
-"""Register: how far a section has shifted against another, and reading it shifted back."""
+"""Registers sections by a shift: finds it, and reads a section shifted.
+
+Turns and stretches are left to :mod:`~napari_ssan.stack.registration`. A shift is in (rows,
+columns), and says how far the *moving* section must be moved.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,20 @@ from skimage.registration import phase_cross_correlation
 
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
-#: Grain is taken out before sections are compared: its scale, in pixels.
+#: Scale of grain, in pixels. It is removed before sections are compared.
 GRAIN = 2.0
-#: Side of the field that is compared, in pixels, at most.
+#: Largest side of the field that is compared, in pixels.
 FIELD = 1024
-#: Longer shifts than this share of the compared field are not believed.
+#: Shifts longer than this share of the compared field are rejected.
 LARGEST = 0.25
-#: So far, in pixels, a section can be found to have shifted.
+#: Longest shift that can be found, in pixels.
 LONGEST_SHIFT = round(LARGEST * FIELD)
-#: Shorter ones, in pixels, are left alone: resampling would cost more than it mends.
+#: Shifts shorter than this, in pixels, are ignored: resampling would do more harm than good.
 SMALLEST = 0.75
-#: Correlation must rise by this much, or the sections stay where they are.
+#: A shift is accepted only if it raises the correlation by this much.
 GAIN = 0.04
 
-#: Pixels that a spline sees beyond those that it interpolates.
+#: Extra pixels that a spline needs around those that it interpolates.
 SPLINE = 5
 
 Shift = tuple[float, float]
@@ -37,10 +41,10 @@ def find_shift(
     valid: Mask | None = None,
     valid_moving: Mask | None = None,
 ) -> Shift:
-    """How far `moving` must be shifted to lie on `reference`.
+    """Find how far `moving` must be shifted to lie on `reference`.
 
-    Cross-correlation to a tenth of a pixel, believed only if the sections
-    then correlate better than unshifted.
+    The shift is found by cross-correlation to a tenth of a pixel. It is accepted only if
+    the sections then correlate better than unshifted.
 
     Parameters
     ----------
@@ -52,14 +56,14 @@ def find_shift(
     Returns
     -------
     (float, float)
-        Rows and columns, (0, 0) where no shift is found.
+        Rows and columns; (0, 0) if no shift is accepted.
     """
     flat = [structure(reference, valid), structure(moving, valid_moving)]
     taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in reference.shape))
     tapered = [image * taper for image in flat]
     if min(np.ptp(image) for image in tapered) == 0:
         return NOWHERE
-    # Without grain the spectrum has a band that says nothing: whitening would raise it again.
+    # No whitening: it would amplify the band of grain, which was removed.
     found, _, _ = phase_cross_correlation(*tapered, upsample_factor=10, normalization=None)
     offset = (float(found[0]), float(found[1]))
     if (
@@ -76,11 +80,10 @@ def find_shift(
 
 
 def read_shifted(stack: SliceStack, z: int, window: Window, offset: Shift) -> Array:
-    """The part of a section that lies in `window` once the section is shifted by `offset`.
+    """Shift a section by `offset`, and read the part that then lies in `window`.
 
-    Whole pixels are moved as they are; fractions are interpolated by cubic
-    splines, in float64. Beyond the section's border it is continued by
-    reflection.
+    Shifts by whole pixels keep the values and the dtype. Fractions are interpolated by
+    cubic splines in float64. Outside its border, the section is continued by reflection.
     """
     if offset == NOWHERE:
         return stack.read(z, window)
@@ -98,9 +101,9 @@ def read_shifted(stack: SliceStack, z: int, window: Window, offset: Shift) -> Ar
 
 
 def read_padded(stack: SliceStack, z: int, low: Index, high: Index) -> Array:
-    """Pixels of a section from `low` up to `high`, rows and columns, which may lie beyond it.
+    """Read a section from `low` up to `high`, (row, column) each, even outside its border.
 
-    Beyond its border the section is continued by reflection.
+    Outside its border, the section is continued by reflection.
     """
     window = inside(stack, low, high)
     pads = [
@@ -112,7 +115,7 @@ def read_padded(stack: SliceStack, z: int, low: Index, high: Index) -> Array:
 
 
 def inside(stack: SliceStack, low: Index, high: Index) -> Window:
-    """What lies in a section from `low` up to `high`, one row and column at least."""
+    """Clip the range from `low` up to `high` to a section; keeps at least one row and column."""
     rows, columns = (
         slice(min(max(first, 0), length - 1), max(min(end, length), 1))
         for first, end, length in zip(low.tolist(), high.tolist(), stack.shape[1:], strict=True)
@@ -121,7 +124,7 @@ def inside(stack: SliceStack, low: Index, high: Index) -> Window:
 
 
 def field_of(shape: tuple[int, int], window: Window | None) -> Window:
-    """Where to compare sections: around `window`, or in the middle, at most 1024 x 1024."""
+    """Field in which sections are compared: around `window` or the middle, at most 1024 x 1024."""
     spans = []
     for length, part in zip(shape, window or (None, None), strict=True):
         centre = length // 2 if part is None else (part.start + part.stop) // 2
@@ -131,9 +134,9 @@ def field_of(shape: tuple[int, int], window: Window | None) -> Window:
 
 
 def structure(pixels: Array, valid: Mask | None = None) -> npt.NDArray[np.float64]:
-    """What is left of (height, width) pixels without grain and slow shading.
+    """Remove grain and slow shading from (height, width) pixels.
 
-    Zero where `valid`, (height, width), is False; what lies there plays no part.
+    The result is zero where `valid`, (height, width), is False; pixels there have no effect.
     """
     image = pixels.astype(np.float64)
     if valid is None or valid.all():
@@ -151,7 +154,7 @@ def structure(pixels: Array, valid: Mask | None = None) -> npt.NDArray[np.float6
 
 
 def correlation(a: Array, b: Array) -> float:
-    """Correlation of two arrays' values, 0 if either is constant."""
+    """Correlation of two arrays' values; 0 if either is constant."""
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
     return float((a * b).sum()) / norm if norm else 0.0

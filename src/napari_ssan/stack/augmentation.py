@@ -1,4 +1,8 @@
-"""Augmentation: what is done to a triplet so that the network learns tissue, not a microscope."""
+"""Augmentation: varies triplets, so that the network learns tissue and not one microscope.
+
+Geometry and grain change all three sections alike. Noise, blur, gain and offset change only
+the outer ones: the target stays real.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from scipy.ndimage import zoom as resample
 
 from napari_ssan.stack.intensity import SPAN, Float
 
-#: Grain is white noise, blurred by a Gaussian of up to so many pixels.
+#: Grain is white noise, blurred by a Gaussian of up to this many pixels.
 COARSEST = 1.5
 
 
@@ -50,14 +54,14 @@ class Augmentation(BaseModel):
         return self.swap and random.random() < 0.5
 
     def turned(self, crops: list[Float], random: np.random.Generator) -> list[Float]:
-        """Mirror and turn crops of a triplet, all alike."""
+        """Mirror and turn all crops of a triplet in the same way."""
         turns = int(random.integers(4)) if self.turn else 0
         rows, columns = (self.flip and random.random() < 0.5 for _ in range(2))
         step = slice(None, None, -1 if rows else 1), slice(None, None, -1 if columns else 1)
         return [np.ascontiguousarray(np.rot90(crop, turns)[step]) for crop in crops]
 
     def grained(self, crops: list[Float], random: np.random.Generator) -> list[Float]:
-        """Add grain of one strength and coarseness to all crops of a triplet."""
+        """Add grain of the same strength and coarseness to all crops of a triplet."""
         if not self.grain:
             return crops
         strength = random.uniform(0, self.grain) / SPAN
@@ -69,7 +73,7 @@ class Augmentation(BaseModel):
         return grained
 
     def disturbed(self, crop: Float, random: np.random.Generator) -> Float:
-        """Blur an outer crop, add noise, change gain and offset; the target stays real."""
+        """Blur an outer crop, add noise, and change gain and offset."""
         if self.blur:
             crop = gaussian_filter(crop, random.uniform(0, self.blur))
         if self.noise:

@@ -1,4 +1,8 @@
-"""Comparison: what a section looks like beside its neighbour, and beside the rest of the stack."""
+"""Compares a section with its neighbour, and with the rest of the stack.
+
+This measures; :mod:`~napari_ssan.stack.selection` decides which triplets to leave out. What is
+usual is taken from the stack itself, so one section alone cannot be judged.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +21,32 @@ from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack, Window
 from napari_ssan.stack.source import Source
 
-#: Why a triplet is left out; the first that applies counts.
+#: Reasons to leave out a triplet; the first that applies counts.
 MARKED, DAMAGED, DIFFERENT, BLURRED = "marked", "damaged", "too different", "unlike in blur"
 REASONS = (MARKED, DAMAGED, DIFFERENT, BLURRED)
 
-#: Sections from which a stack can be said to have something usual.
+#: Fewest sections that can tell what is usual in a stack.
 ENOUGH = 7
-#: A section is an outlier if it departs from the stack's median by so many robust deviations ...
+#: A section is an outlier if it differs from the stack's median by this many robust standard
+#: deviations ...
 DEVIATIONS = 3.0
 #: ... and by this share of the usual contrast: mean, contrast, dark end and bright end.
 DEPARTURE = np.array([0.75, 0.5, 0.75, 0.75])
-#: Quantiles that stand for the dark and the bright end.
+#: Indices of the quantiles that stand for the dark and the bright end.
 ENDS = [int(np.searchsorted(QUANTILES, share)) for share in (0.01, 0.99)]
-#: Neighbours are too different if they correlate less than this share of what is usual.
+#: Neighbours are too different if their correlation is below this share of the usual one.
 LIKENESS = 0.6
-#: The same for a tile, in which less is seen and correlation varies more.
+#: The same for a tile, where correlation varies more because it shows less.
 TILE_LIKENESS = 0.3
-#: Below this correlation nothing is usual: the sections of such a stack do not resemble each other.
+#: If the usual correlation is below this, sections of the stack do not resemble each other.
 UNRELATED = 0.15
-#: Sections are unlike in blur if the share of fine detail differs by this factor.
+#: Sections are unlike in blur if their share of fine detail differs by this factor.
 BLUR_FACTOR = 1.5
-#: A crop is blank if its contrast is below this share of its section's: resin, black padding.
+#: A crop is blank (resin, black padding) if its contrast is below this share of its section's.
 BLANK = 0.1
-#: Side of the patch that is sought in the next section, in pixels, at most, ...
+#: Largest side of the patch that is searched for in the next section, in pixels, ...
 PATCH = 384
-#: ... and how far to each side it is sought.
+#: ... and how far it is searched for to each side.
 MARGIN = 64
 
 Shift = tuple[int, int]
@@ -49,16 +54,16 @@ Shift = tuple[int, int]
 
 @dataclass
 class Look:
-    """What is known of a section.
+    """Measurements of a section.
 
     Attributes
     ----------
     intensity : Intensity
-        Of what is not marked.
+        Intensity of the pixels that are not marked.
     detail : float
-        Share of the contrast that is fine; it falls with blur.
+        Share of fine detail in the contrast; blur lowers it.
     patch : ndarray of float32 or None
-        Structure of its middle, to compare it with the next section; None once this is done.
+        Structure of its middle, for the comparison with the next section; None afterwards.
     """
 
     intensity: Intensity
@@ -68,14 +73,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Pair:
-    """A section and the next.
+    """Comparison of a section with the next.
 
     Attributes
     ----------
     shift : (int, int)
-        Rows and columns by which the section is moved to lie on the next.
+        Rows and columns by which the section must be moved to lie on the next.
     correlation : float
-        Of their structure, then.
+        Correlation of their structure after this shift.
     """
 
     shift: Shift
@@ -83,16 +88,16 @@ class Pair:
 
 
 def look(source: Source, z: int, closely: bool) -> Look:
-    """Look at a section in the middle of the source's area, at most 1024 x 1024 pixels.
+    """Measure a section in the middle of the source's area, at most 1024 x 1024 pixels.
 
     Parameters
     ----------
     source : Source
-        Where to read; what is marked does not count.
+        The source; marked pixels do not count.
     z : int
-        Which section.
+        The section.
     closely : bool
-        Whether its blur and structure are wanted.
+        Also measure blur and structure.
     """
     shape = source.stack.shape[1:]
     window = _within(field_of(shape, source.area), source.area)
@@ -121,9 +126,9 @@ def _within(window: Window, area: Window) -> Window:
 
 
 def compare(before: Look, after: Look) -> Pair:
-    """Template matching: the middle of a section is sought in the next one.
+    """Find the middle of a section in the next one, by template matching.
 
-    The shift is believed only if the sections then correlate clearly better.
+    A shift is accepted only if the sections then correlate clearly better.
     """
     if before.patch is None or after.patch is None:
         return Pair((0, 0), 0.0)
@@ -138,7 +143,7 @@ def compare(before: Look, after: Look) -> Pair:
 
 
 def outliers(sections: dict[int, Intensity]) -> set[int]:
-    """Sections whose brightness or contrast is far from what is usual."""
+    """Find sections whose brightness or contrast is far from usual."""
     figures = np.array([[i.mean, i.std, *i.quantiles[ENDS]] for i in sections.values()])
     departure = np.abs(figures - np.median(figures, axis=0))
     deviation = 1.4826 * np.median(departure, axis=0)
@@ -148,19 +153,19 @@ def outliers(sections: dict[int, Intensity]) -> set[int]:
 
 
 def flaw(crops: Sequence[Float], level: float) -> str | None:
-    """Why aligned tiles of a triplet are not fit to learn from, though their sections are.
+    """Say why aligned tiles of a good triplet are not fit to learn from.
 
     Parameters
     ----------
     crops : sequence of ndarray of float32
-        Each normalized by its section, the target in the middle.
+        Each normalized by its section, with the target in the middle.
     level : float
-        :attr:`Selection.level`.
+        Usual correlation of neighbours, :attr:`Selection.level`.
 
     Returns
     -------
     str or None
-        One of :data:`REASONS`.
+        One of :data:`REASONS`; None if the tiles are fit.
     """
     if is_blank(crops):
         return DAMAGED
@@ -173,17 +178,17 @@ def flaw(crops: Sequence[Float], level: float) -> str | None:
 
 
 def is_blank(crops: Sequence[Float]) -> bool:
-    """Whether one of some crops, each normalized by its section, holds next to nothing."""
+    """Whether a crop, normalized by its section, has almost no contrast."""
     return min(float(crop.std()) for crop in crops) < BLANK / SPAN
 
 
 def _structure(unit: Float) -> Float:
-    """What is left of a section without grain and slow shading."""
+    """Remove grain and slow shading from a section."""
     banded: Float = difference_of_gaussians(unit, GRAIN, 8 * GRAIN)
     return banded
 
 
 def _detail(unit: Float) -> float:
-    """Share of the contrast that is fine, beyond a Gaussian of 2 pixels; it falls with blur."""
+    """Share of the contrast that a Gaussian of 2 pixels removes; blur lowers it."""
     contrast = float(unit.std())
     return float((unit - gaussian_filter(unit, GRAIN)).std()) / contrast if contrast else 0.0

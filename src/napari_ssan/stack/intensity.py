@@ -1,4 +1,7 @@
-"""Intensity: what a section's grey values are like, and how two sections are made alike."""
+"""Intensity: the distribution of a section's grey values, and matching it to another's.
+
+The network works on normalized values: the mean at 0.5, and 1 / SPAN per standard deviation.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ from napari_ssan.stack.sections import Array, SliceStack
 
 #: The network's unit interval spans this many standard deviations of a section.
 SPAN = 6.0
-#: Points at which the distribution of a section is kept.
+#: Quantiles at which the distribution of a section is kept.
 QUANTILES = np.linspace(0, 1, 1025)
-#: Pixels from which a distribution is taken, at most.
+#: Largest number of pixels from which a distribution is measured.
 SAMPLE = 2**21
 
 Float = npt.NDArray[np.float32]
@@ -29,11 +32,11 @@ class Intensity:
     Attributes
     ----------
     mean, std, minimum, maximum : float
-        In units of the stack.
+        In the stack's grey values.
     quantiles : ndarray of float64, (1025,)
         Values at :data:`QUANTILES`.
     finite : bool
-        Whether all values are, and their spread can be computed in float64.
+        Whether all values are finite and their variance can be computed in float64.
     """
 
     mean: float
@@ -45,11 +48,11 @@ class Intensity:
 
     @property
     def usable(self) -> bool:
-        """Whether there is anything to learn from the section: finite, and not constant."""
+        """Whether the section is finite and not constant."""
         return self.finite and self.std > 0
 
     def normalize(self, pixels: Array) -> Float:
-        """Grey values to the network's scale: the mean at 0.5, six deviations wide."""
+        """Convert grey values to the network's scale: mean at 0.5, six standard deviations to 1."""
         unit = (pixels.astype(np.float64) - self.mean) / (SPAN * self.std) + 0.5
         return unit.astype(np.float32)
 
@@ -58,7 +61,7 @@ class Intensity:
         return (unit.astype(np.float64) - 0.5) * (SPAN * self.std) + self.mean
 
     def blend(self, other: Intensity, share: float) -> Intensity:
-        """What lies between two sections, `share` of the way from this to `other`."""
+        """Mix two distributions, `share` of the way from this one to `other`."""
 
         def mix(a: Any, b: Any) -> Any:
             return (1 - share) * a + share * b
@@ -73,19 +76,19 @@ class Intensity:
         )
 
 
-#: Of a section with values that are not finite, or with none that count.
+#: Intensity of a section with values that are not finite, or without pixels that count.
 UNKNOWN = Intensity(np.nan, np.nan, np.nan, np.nan, np.full_like(QUANTILES, np.nan), False)
 
 
 def measure(stack: SliceStack, z: int, marks: Marks | None = None) -> Intensity:
-    """Distribution of a section's grey values, reading it band by band.
+    """Measure the distribution of a section's grey values, reading it band by band.
 
     Parameters
     ----------
     stack : SliceStack
-        Where to read.
+        The stack.
     z : int
-        Which section.
+        The section.
     marks : Marks, optional
         Marks; marked pixels do not count.
     """
@@ -124,15 +127,15 @@ def measure(stack: SliceStack, z: int, marks: Marks | None = None) -> Intensity:
 
 
 def specify(values: Float64, own: Float64, wanted: Float64) -> Float64:
-    """Histogram specification: give values the distribution that is wanted.
+    """Give values a wanted distribution (histogram specification).
 
     Parameters
     ----------
     values : ndarray of float64
         Any shape.
     own, wanted : ndarray of float64, (1025,)
-        The distribution that `values` belong to, and the one that they should
-        have, at :data:`QUANTILES`. Beyond its ends, `own` is continued.
+        The distribution of `values` and the wanted one, at :data:`QUANTILES`. Values
+        outside `own` keep their distance from its ends.
     """
     rising = np.concatenate(([True], np.diff(own) > 0))
     matched = np.interp(values, own[rising], wanted[rising])
@@ -141,7 +144,7 @@ def specify(values: Float64, own: Float64, wanted: Float64) -> Float64:
 
 
 def to_dtype(values: Float64, dtype: np.dtype[Any]) -> Array:
-    """Round to an integer dtype and stay within its range; floats are only cast."""
+    """Round to an integer dtype and clip to its range; float dtypes are only cast."""
     if np.issubdtype(dtype, np.integer):
         info = np.iinfo(dtype)
         values = np.clip(np.rint(values), info.min, info.max)

@@ -1,4 +1,7 @@
-"""A generated stack that looks like serial-section electron microscopy, broken in three ways."""
+"""Generates a stack that looks like serial-section electron microscopy, with three broken sections.
+
+It serves as a sample and a test; nothing is trained on it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from napari_ssan.stack.region import Region
 
 Float64 = npt.NDArray[np.float64]
 
-#: Sections of the phantom that are blank, smeared, dirty.
+#: The blank, the smeared and the dirty section.
 BLANK, SMEARED, DIRTY = 6, 11, 16
 
 
@@ -27,9 +30,9 @@ class Phantom:
     Attributes
     ----------
     clean, broken : ndarray of uint8, (sections, height, width)
-        As it was, and as it came from the microscope.
+        The stack without and with broken sections.
     marks : Marks
-        What is broken in it.
+        Marks of what is broken.
     scale : (float, float, float)
         Voxel size in nm: z, y, x.
     """
@@ -43,21 +46,21 @@ class Phantom:
 def phantom(shape: tuple[int, int, int] = (20, 384, 384), seed: int = 0) -> Phantom:
     """Generate the stack.
 
-    Cells are a Voronoi diagram whose seeds drift from section to section, seen
-    through a slowly changing warp; membranes are its edges, and cells hold
-    mitochondria and vesicles. Then come shading, blur and grain.
+    Cells are a Voronoi diagram whose seeds drift from section to section under a slowly
+    changing warp. Its edges are membranes; cells hold mitochondria and vesicles. Shading,
+    blur and grain are added at the end.
 
     Parameters
     ----------
     shape : (int, int, int)
         Sections (at least 18), height and width.
     seed : int
-        The stack is a function of it.
+        The same seed gives the same stack.
 
     Raises
     ------
     BadInput
-        If there are too few sections for the three defects.
+        If there are too few sections.
     """
     if shape[0] < DIRTY + 2:
         raise BadInput(f"The generated stack needs at least {DIRTY + 2} sections.")
@@ -71,7 +74,7 @@ def phantom(shape: tuple[int, int, int] = (20, 384, 384), seed: int = 0) -> Phan
     stained = clean[DIRTY].astype(float)
     stain = 18 + 10 * gaussian_filter(random.standard_normal(shape[1:]), 1.5)
     soft = gaussian_filter(dirt.astype(float), 1.5)
-    # The mark reaches as far as the dirt's soft edge.
+    # The mark covers the dirt with its soft edge.
     soft[soft < 0.01] = 0
     broken[DIRTY] = to_dtype(stained * (1 - soft) + stain * soft, clean.dtype)
     region = Region.from_mask(soft)
@@ -79,7 +82,7 @@ def phantom(shape: tuple[int, int, int] = (20, 384, 384), seed: int = 0) -> Phan
 
 
 class _Tissue:
-    """What there is to cut through."""
+    """The tissue that is cut into sections."""
 
     def __init__(self, random: np.random.Generator, shape: tuple[int, int]) -> None:
         self.random, self.shape = random, shape
@@ -99,7 +102,7 @@ class _Tissue:
         self.rows, self.columns = np.indices(shape, dtype=float)
 
     def section(self, z: int) -> npt.NDArray[np.uint8]:
-        """Section `z` of the stack, (height, width)."""
+        """Cut section `z`, (height, width)."""
         turn = z / 9
         dy = self.warps[0] * np.cos(turn) + self.warps[1] * np.sin(turn)
         dx = self.warps[2] * np.cos(turn) + self.warps[3] * np.sin(turn)
@@ -113,7 +116,7 @@ class _Tissue:
         image = 150 + self.tone[cell[..., 0]] + self._field(3.0, 7.0)
         image -= 95 * np.exp(-((edge / 1.6) ** 2))
         self._organelles(image, rows, columns, edge, z)
-        # Grain is finer than the optics: blur the tissue, not the noise.
+        # Grain is finer than the optics, so only the tissue is blurred.
         image = gaussian_filter(image, 0.8) + self._field(120.0, 4.0)
         image += self.random.normal(0, 13, self.shape) + self._field(0.9, 6.0)
         image = (image - 128) * self.random.normal(1, 0.03) + 128 + self.random.normal(0, 3)
@@ -133,7 +136,7 @@ class _Tissue:
             image[inside] += (-45 + cristae - 30 * (radius > 0.82))[inside]
 
     def _field(self, scale: float, strength: float) -> Float64:
-        """Smooth noise of a length scale in pixels and a standard deviation."""
+        """Make smooth noise with a length scale in pixels and a standard deviation."""
         step = max(1, int(scale // 4))
         coarse = [-(-n // step) + 2 for n in self.shape]
         noise = gaussian_filter(self.random.standard_normal(coarse), scale / step)
@@ -143,14 +146,14 @@ class _Tissue:
 
 
 def _smear(random: np.random.Generator, image: Float64) -> Float64:
-    """A section that was dragged by the knife: sheared, streaked, out of focus."""
+    """Smear a section as if dragged by the knife: blurred along it, streaked, out of focus."""
     smeared = gaussian_filter(image, (1.5, 10.0))
     streaks = gaussian_filter(random.standard_normal((image.shape[0], 1)), (1.0, 0.0))
     return 0.8 * smeared + 25 + 30 * streaks
 
 
 def _blob(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """The ragged outline of a dirt particle, right of the middle."""
+    """Make the mask of a dirt particle with a ragged outline, right of the middle."""
     rows, columns = np.indices(shape, dtype=float)
     y, x = rows - 0.45 * shape[0], columns - 0.6 * shape[1]
     ragged = gaussian_filter(random.standard_normal(shape), 6)

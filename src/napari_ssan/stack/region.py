@@ -1,4 +1,7 @@
-"""Marked pixels of a section: a mask within its bounding box, and its form in JSON."""
+"""Marked pixels of a section, and how they are written as JSON.
+
+A region does not know its section; :mod:`~napari_ssan.stack.marks` does.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,9 @@ class Region:
     top, left : int
         Row and column of the mask's first pixel.
     mask : ndarray of bool
-        True where the section is broken; not empty.
+        True on marked pixels; at least one is.
     outline : tuple of (float, float), optional
-        Vertices (row, column) where the region was drawn as a polygon.
+        Vertices (row, column), if the region was drawn as a polygon.
     """
 
     top: int
@@ -47,7 +50,7 @@ class Region:
 
     @cached_property
     def pixels(self) -> int:
-        """How many pixels are marked."""
+        """Number of marked pixels."""
         return int(self.mask.sum())
 
     def key(self, z: int) -> str:
@@ -63,7 +66,7 @@ class Region:
 
     @classmethod
     def from_mask(cls, mask: npt.NDArray[Any], top: int = 0, left: int = 0) -> Region:
-        """Region of the non-zero pixels of a mask whose first pixel is at (`top`, `left`).
+        """Make a region of a mask's non-zero pixels; its first pixel is at (`top`, `left`).
 
         Raises
         ------
@@ -78,7 +81,7 @@ class Region:
 
     @classmethod
     def from_outline(cls, vertices: Iterable[Sequence[float]], shape: tuple[int, int]) -> Region:
-        """Region of the pixels inside a polygon, cut to a section of `shape`.
+        """Make a region of the pixels inside a polygon, clipped to a section of `shape`.
 
         Raises
         ------
@@ -87,7 +90,7 @@ class Region:
         """
         outline = tuple((float(y), float(x)) for y, x in vertices)
         if not np.isfinite(outline).all():
-            raise BadInput("An outline has coordinates that are not numbers.")
+            raise BadInput("An outline has coordinates that are not numbers; draw it again.")
         low, high = np.floor(np.min(outline, axis=0)), np.ceil(np.max(outline, axis=0)) + 1
         top, left = (int(v) for v in np.clip(low, 0, shape))
         bottom, right = (int(v) for v in np.clip(high, 0, shape))
@@ -96,12 +99,12 @@ class Region:
             rows, columns = np.transpose(outline)
             mask[polygon_pixels(rows - top, columns - left, mask.shape)] = True
         if not mask.any():
-            raise BadInput("The outline holds no pixel of the section.")
+            raise BadInput("The outline holds no pixel of the slice; draw it inside the slice.")
         region = cls.from_mask(mask, top, left)
         return cls(region.top, region.left, region.mask, outline)
 
     def union(self, other: Region) -> Region:
-        """Both regions as one."""
+        """Join both regions."""
         top, left = min(self.top, other.top), min(self.left, other.left)
         ends = [np.add((r.top, r.left), r.mask.shape) for r in (self, other)]
         mask = np.zeros(np.max(ends, axis=0) - (top, left), bool)
@@ -124,14 +127,14 @@ def _outline_digest(outline: Iterable[Sequence[float]]) -> str:
 
 
 def region_to_entry(z: int, region: Region) -> dict[str, Any]:
-    """A region of section `z` as JSON: its outline if it was drawn, else its packed mask."""
+    """Write a region of section `z` as JSON: its outline if it was drawn, else its packed mask."""
     if region.outline is not None:
         return {"slice": z, "outline": region.outline}
     return {"slice": z} | packed(region)
 
 
 def packed(region: Region) -> dict[str, Any]:
-    """The pixels of a region as JSON, wherever it lies."""
+    """Write the pixels of a region as JSON, without its section."""
     bits = zlib.compress(np.packbits(region.mask).tobytes())
     return {
         "top": region.top,
@@ -142,29 +145,31 @@ def packed(region: Region) -> dict[str, Any]:
 
 
 def region_from_entry(entry: dict[str, Any], shape: tuple[int, int]) -> Region:
-    """The inverse of :func:`region_to_entry` and :func:`packed`.
+    """Read what :func:`region_to_entry` or :func:`packed` wrote.
 
-    Outlines are cut to a section of `shape`.
+    Outlines are clipped to a section of `shape`.
 
     Raises
     ------
     BadInput
-        If it holds no pixel of the section.
+        If the region holds no pixel of the section, or is larger than it.
     LookupError, TypeError, ValueError, zlib.error
-        If it is of another form.
+        If the entry has another form.
     """
     if "outline" in entry:
         return Region.from_outline(entry["outline"], shape)
     height, width = (integer(n) for n in entry["shape"])
     if height > shape[0] or width > shape[1]:
-        raise BadInput("A region is larger than the sections of this stack.")
+        raise BadInput(
+            "A marked region is larger than the slices of this stack; open the marks of this stack."
+        )
     bits = np.frombuffer(zlib.decompress(base64.b64decode(entry["bits"])), np.uint8)
     mask = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
     return Region.from_mask(mask, integer(entry["top"]), integer(entry["left"]))
 
 
 def integer(value: Any) -> int:
-    """A whole number from JSON, CSV or a list; anything else is a ValueError or TypeError."""
+    """Read a whole number from JSON, CSV or a list; all else raises ValueError or TypeError."""
     if isinstance(value, bool | np.bool_) or int(value) != float(value):
-        raise ValueError(f"{value!r} is no whole number")
+        raise ValueError(f"{value!r} is not a whole number")
     return int(value)

@@ -1,4 +1,8 @@
-"""Register: how a section lies on another that was turned or stretched, and reading it so."""
+"""Registers sections that are turned or stretched: finds an affine placement, and reads with it.
+
+Plain shifts are :mod:`~napari_ssan.stack.alignment`'s. A placement maps *from* the wanted
+pixels *to* the section's own, the opposite direction of a shift.
+"""
 
 from __future__ import annotations
 
@@ -27,59 +31,60 @@ from napari_ssan.stack.alignment import (
 )
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
-#: Homogeneous, 3 x 3: from (row, column, 1) of where a section is wanted to its own pixels.
+#: Homogeneous 3 x 3 matrix: maps (row, column, 1) of the wanted pixels to the section's own.
 Placement = npt.NDArray[np.float64]
-#: From a section and a window to the pixels that count there.
+#: Takes a section and a window; returns True for the pixels there that count.
 Valid = Callable[[int, Window], npt.NDArray[np.bool_]]
 
-#: From a window and a placement to what is seen there of a section.
+#: Takes a window and a placement; returns the structure of a section there.
 Seen = Callable[[Window, Placement], Array]
 
 HERE: Placement = np.eye(3)
 
-#: Side of the blocks that are looked for in the other section, in pixels, and their number
+#: Side of the blocks that are searched for in the other section, in pixels, and their number
 #: along an axis.
 BLOCK, BLOCKS = 256, 5
-#: Blocks are looked for again from where they were found, so often in all.
+#: Number of searches; each starts where the last one found the blocks.
 ROUNDS = 2
-#: A block agrees with the others if it lies so near to where they have it, in pixels.
+#: A block agrees with the others if it lies within this distance of their transform, in pixels.
 AGREE = 2.0
-#: So large a share of the blocks must agree,
+#: This share of the blocks must agree, ...
 MAJORITY = 0.6
-#: and correlation must rise by this much with it.
+#: ... and correlation must rise by this much.
 GAIN = 0.02
-#: What lies so near to a region says whether it is in register there, in pixels.
+#: Pixels within this distance of a region show whether it is in register.
 CLOSE = 48
-#: More than this is not believed: a share by which a section is stretched, the sine of a turn.
+#: Larger deformations are rejected: a share for stretching, the sine for turning.
 MOST_DEFORMED = 0.15
 
 
 def find_placement(
     stack: SliceStack, reference: int, moving: int, valid: Valid, around: Window | None = None
 ) -> Placement:
-    """Where in one section lies what is seen in another.
+    """Find where the content of one section lies in another.
 
-    First as a whole, by a shift (:func:`~napari_ssan.stack.alignment.find_shift`), then block
-    by block, if the blocks agree on an affine transform and correlate better with it: a
-    section may be turned, stretched and sheared against the next. Blocks that are found
-    elsewhere than most are left out (RANSAC).
+    The whole section is registered first, by a shift
+    (:func:`~napari_ssan.stack.alignment.find_shift`). Then blocks are searched for, because a
+    section may be turned, stretched and sheared against the next. Blocks that disagree with
+    most are left out (RANSAC). Their affine transform is accepted if enough blocks agree on
+    it and correlation rises.
 
     Parameters
     ----------
     stack : SliceStack
-        The sections; no more is read than the field of the shift and the blocks.
+        The sections; only the field of the shift and the blocks are read.
     reference, moving : int
         Two sections.
     valid : callable
-        From a section and a window to a bool array, True for the pixels that count.
+        Takes a section and a window; returns a bool array, True for the pixels that count.
     around : (slice, slice), optional
-        Compare the sections here and around, and believe what makes them correlate better
-        here; default is all over.
+        Compare the sections in and around this window, and accept what makes them correlate
+        better in it. The default compares whole sections.
 
     Returns
     -------
     ndarray, (3, 3)
-        From pixels of `reference` to those of `moving`. :data:`HERE` if nothing is believed.
+        Maps pixels of `reference` to those of `moving`. :data:`HERE` if nothing is accepted.
     """
     field = field_of(stack.shape[1:], around)
     _, height, width = stack.shape
@@ -94,7 +99,7 @@ def find_placement(
     ]
 
     def seen(window: Window, placement: Placement) -> Array:
-        """Structure of the other section, placed; nothing where a pixel does not count."""
+        """Structure of the placed other section; zeros if a pixel in the window does not count."""
         if not valid(moving, inside(stack, *_box(window, placement))).all():
             return np.zeros([part.stop - part.start for part in window])
         return structure(read_placed(stack, moving, window, placement))
@@ -105,7 +110,7 @@ def find_placement(
         if fitted is None or _largest_move(fitted, shifted, extent) < SMALLEST:
             return shifted
         found = fitted
-    # Around a region, marks of the other section are looked for so far and no farther.
+    # Around a region, marks of the other section are only looked up within this distance.
     if around and _largest_move(found, HERE, extent) > LONGEST_SHIFT:
         return shifted
     near = blocks
@@ -117,26 +122,26 @@ def find_placement(
 
 
 def placed(shift: Shift) -> Placement:
-    """The placement of a section that is moved by a shift of rows and columns."""
+    """Convert a shift in rows and columns to a placement."""
     placement = HERE.copy()
     placement[:2, 2] = np.negative(shift)
     return placement
 
 
 def halfway(placement: Placement, position: float) -> tuple[Placement, Placement]:
-    """Both sections where one between them lies.
+    """Place two sections on a section between them.
 
     Parameters
     ----------
     placement : ndarray, (3, 3)
-        From the one to the other.
+        Maps the first section to the second.
     position : float
-        Of the wanted section: 0 at the one, 1 at the other.
+        Position of the wanted section: 0 at the first, 1 at the second.
 
     Returns
     -------
     (ndarray, ndarray)
-        From the wanted section to the one and to the other.
+        Placements that map the wanted section to the first and to the second.
     """
     move = placement - HERE
     if not move[:2, :2].any():
@@ -146,25 +151,25 @@ def halfway(placement: Placement, position: float) -> tuple[Placement, Placement
 
 
 def read_placed(stack: SliceStack, z: int, window: Window, placement: Placement) -> Array:
-    """The part of a section that lies in `window` once it is placed.
+    """Place a section, and read the part that then lies in `window`.
 
     Parameters
     ----------
     stack : SliceStack
         The sections.
     z : int
-        Which one to read.
+        The section to read.
     window : (slice, slice)
-        Where the pixels are wanted.
+        The wanted pixels.
     placement : ndarray, (3, 3)
-        From there to the section's own pixels.
+        Maps them to the section's own pixels.
 
     Returns
     -------
     ndarray, (rows, columns) of `window`
-        Where the section is only shifted, as
-        :func:`~napari_ssan.stack.alignment.read_shifted` gives it; else interpolated by cubic
-        splines, in float64. Beyond the section's border it is continued by reflection.
+        For a plain shift, the result of :func:`~napari_ssan.stack.alignment.read_shifted`.
+        Otherwise interpolated by cubic splines, in float64. Outside its border, the section
+        is continued by reflection.
     """
     linear, offset = placement[:2, :2], placement[:2, 2]
     if np.array_equal(linear, np.eye(2)):
@@ -179,7 +184,7 @@ def read_placed(stack: SliceStack, z: int, window: Window, placement: Placement)
 
 
 def _box(window: Window, placement: Placement) -> tuple[Index, Index]:
-    """Rows and columns of a section from where and up to where a window is read."""
+    """Bounds (row, column) of the pixels that are read for a window: from, and up to."""
     rows, columns = ((part.start, part.stop - 1) for part in window)
     corners = np.array([(row, column, 1) for row in rows for column in columns])
     places = (corners @ placement.T)[:, :2]
@@ -188,7 +193,7 @@ def _box(window: Window, placement: Placement) -> tuple[Index, Index]:
 
 
 def _windows(field: Window) -> Iterator[Window]:
-    """Blocks all over a field."""
+    """Spread blocks evenly over a field."""
     lengths = [part.stop - part.start for part in field]
     sides = [min(max(length // 2, BLOCK // 4), BLOCK, length) for length in lengths]
     starts = [
@@ -201,7 +206,7 @@ def _windows(field: Window) -> Iterator[Window]:
 
 
 def _widened(window: Window, field: Window) -> Window:
-    """A window and what lies close to it, within a field."""
+    """Widen a window by :data:`CLOSE`, within a field."""
     rows, columns = (
         slice(max(part.start - CLOSE, limit.start), min(part.stop + CLOSE, limit.stop))
         for part, limit in zip(window, field, strict=True)
@@ -210,11 +215,11 @@ def _widened(window: Window, field: Window) -> Window:
 
 
 def _fit(seen: Seen, placement: Placement, blocks: list[tuple[Window, Array]]) -> Placement | None:
-    """The affine transform that most blocks agree on, found from where `placement` has them."""
+    """Find the affine transform that most blocks agree on, searching from `placement`."""
     here, there = [], []
     for window, block in blocks:
         other = seen(window, placement)
-        # Tapering both would draw the shift towards zero.
+        # Only one is tapered: tapering both would bias the shift towards zero.
         tapered = block * np.outer(*(np.hanning(length + 2)[1:-1] for length in block.shape))
         if min(np.ptp(tapered), np.ptp(other)) == 0:
             continue
@@ -238,13 +243,13 @@ def _fit(seen: Seen, placement: Placement, blocks: list[tuple[Window, Array]]) -
 
 
 def _largest_move(a: Placement, b: Placement, field: Window) -> float:
-    """How far apart two placements have a field's corners, in pixels, at most."""
+    """Largest distance between two placements of a field's corners, along an axis, in pixels."""
     rows, columns = ((part.start, part.stop) for part in field)
     corners = np.array([(row, column, 1) for row in rows for column in columns])
     return float(np.abs(corners @ (a - b).T).max())
 
 
 def _likeness(seen: Seen, placement: Placement, blocks: list[tuple[Window, Array]]) -> float:
-    """Mean correlation of blocks with what lies there in a section that is placed."""
+    """Mean correlation of blocks with the placed other section."""
     alike = [correlation(block, seen(window, placement)) for window, block in blocks]
     return float(np.mean(alike)) if alike else 0.0

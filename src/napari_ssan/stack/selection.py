@@ -1,4 +1,8 @@
-"""Selection: which triplets of a stack are fit to learn from, and why others are not."""
+"""Selects the triplets of a stack that are fit to learn from, and says why others are not.
+
+Sections are measured in :mod:`~napari_ssan.stack.comparison`; crops are drawn from the selected
+triplets in :mod:`~napari_ssan.stack.triplets`.
+"""
 
 from __future__ import annotations
 
@@ -31,22 +35,22 @@ from napari_ssan.stack.comparison import (
 from napari_ssan.stack.intensity import Intensity
 from napari_ssan.stack.source import Source
 
-#: How often the outer sections of a triplet lie 2, 3, 4 sections apart.
+#: Share of triplets whose outer sections lie 2, 3 and 4 sections apart.
 SPANS = {2: 0.7, 3: 0.2, 4: 0.1}
 
-#: In sentences, where it is shorter.
+#: Shorter words for reasons, in sentences.
 SAID = {BLURRED: "blurred"}
 
-#: A triplet with marked regions is of use if a crop finds room in this share of its area.
+#: A triplet with marked regions is left out if fewer than this share of its crops avoid them.
 ROOM = 0.1
 
-#: Told how many sections are done, and their number.
+#: Called with the sections done and the sections in total.
 Report = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
 class TripletSections:
-    """Three sections of a stack, and how the outer ones come to lie on the middle one.
+    """Three sections of a stack, and the shifts that align the outer ones with the target.
 
     Attributes
     ----------
@@ -55,7 +59,7 @@ class TripletSections:
     position : float
         Where `target` lies: 0 at `first`, 1 at `last`.
     shift_first, shift_last : (int, int)
-        Rows and columns by which `first` and `last` are moved.
+        Rows and columns by which `first` and `last` must be moved to lie on `target`.
     """
 
     first: int
@@ -78,15 +82,15 @@ class Selection:
     Attributes
     ----------
     triplets : tuple of TripletSections
-        Those of direct neighbours.
+        Triplets of direct neighbours.
     wider : dict of int to tuple of TripletSections
-        Those whose outer sections lie 3 and 4 sections apart, across such neighbours.
+        Triplets whose outer sections lie 3 and 4 sections apart.
     reasons : dict of (int, int, int) to str
-        Why other triplets of direct neighbours are left out, one of :data:`REASONS`.
+        Triplets of direct neighbours that are left out, and why: one of :data:`REASONS`.
     intensities : dict of int to Intensity
-        Of the sections in use, in the middle of the source's area.
+        Intensities of the sections in use, in the middle of the source's area.
     level : float
-        Usual correlation of direct neighbours once aligned; nan if they were not compared.
+        Usual correlation of aligned direct neighbours; nan if they were not compared.
     """
 
     triplets: tuple[TripletSections, ...]
@@ -97,7 +101,7 @@ class Selection:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many triplets are left out for each reason that occurs."""
+        """Number of triplets that are left out for each reason."""
         counted = Counter(self.reasons.values())
         return {reason: counted[reason] for reason in REASONS if reason in counted}
 
@@ -120,30 +124,31 @@ def select(
     size: int = 128,
     closely: bool = True,
 ) -> Selection:
-    """Choose the triplets of a source that are fit to learn from.
+    """Select the triplets of a source that are fit to learn from.
 
-    Every section is looked at once, in a field of at most 1024 x 1024 pixels
-    in the middle of the source's area; sections marked as a whole are not
-    read. Left out are triplets with a section that is marked (or across an
-    absent one), blank, constant, not finite or far from what is usual in
-    this stack in brightness or contrast; whose neighbours resemble each
-    other far less than usual once aligned (a discontinuity); and whose
-    sections differ in blur.
+    Every section is measured once, in a field of at most 1024 x 1024 pixels in the
+    middle of the source's area. Sections marked as a whole are not read. A triplet is
+    left out if
+
+    - a section is marked, or a section between them is missing;
+    - a section is blank, not finite, or far from usual in brightness or contrast;
+    - aligned neighbours resemble each other far less than usual (a discontinuity);
+    - its sections differ in blur.
 
     Parameters
     ----------
     source : Source
-        Where to choose.
+        The source.
     report : callable
-        Called with the sections done and their number.
+        Called with the sections done and the sections in total.
     cancel : threading.Event, optional
-        Set to stop.
+        Set it to stop.
     size : int
-        Side of the crops that are to be drawn, in pixels: where regions are
-        marked, these must find room beside them.
+        Side of the crops that will be drawn, in pixels. Crops must fit beside marked
+        regions.
     closely : bool
-        False only looks for marks and for sections that hold nothing; then
-        nothing is aligned.
+        If False, only marks and sections that hold nothing are considered, and nothing
+        is aligned.
 
     Raises
     ------
@@ -162,7 +167,7 @@ def select(
         if closely and before is not None and z in looks:
             pairs[z - source.spacing] = compare(before, looks[z])
         if before is not None:
-            before.patch = None  # it has met the section that it had to
+            before.patch = None  # no longer needed
     report(len(source.sections), len(source.sections))
     judge = _Judge(source, looks, pairs, size, closely)
     reasons: dict[tuple[int, int, int], str] = {}
@@ -184,7 +189,7 @@ def select(
 
 
 class _Judge:
-    """Says why a chain of adjacent sections is not fit to learn from."""
+    """Judges whether a chain of adjacent sections is fit to learn from."""
 
     def __init__(
         self,
@@ -209,7 +214,7 @@ class _Judge:
         self._free: dict[int, npt.NDArray[np.bool_]] = {}
 
     def reason(self, chain: range) -> str | None:
-        """Why sections that follow each other are left out; None if they are not."""
+        """Say why a chain of sections is left out; None if it is fit."""
         if self._marked(chain):
             return MARKED
         if self.damaged.intersection(chain):
@@ -233,7 +238,7 @@ class _Judge:
         return bool(free) and float(np.logical_and.reduce(free).mean()) < ROOM
 
     def _room(self, z: int) -> npt.NDArray[np.bool_]:
-        """Which crops, half overlapping, hold nothing that is marked."""
+        """Which crops, each overlapping the next by half, hold no mark."""
         if z not in self._free:
             rows, columns = (
                 [
@@ -251,7 +256,7 @@ class _Judge:
 
 
 def _along(chain: range, pairs: dict[int, Pair]) -> Iterable[TripletSections]:
-    """Triplets from the ends of a chain of sections, with each inner one as target."""
+    """Triplets of the two ends of a chain of sections, with each inner section as target."""
     moves = np.array([pairs[z].shift if z in pairs else (0, 0) for z in chain[:-1]])
     for inside in range(1, len(chain) - 1):
         forth, back = moves[:inside].sum(axis=0), -moves[inside:].sum(axis=0)

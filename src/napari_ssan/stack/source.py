@@ -1,4 +1,4 @@
-"""Source: the sections of a stack that may be used, and what of them must not."""
+"""A source: the sections and the area of a stack that may be used, and its marks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ class Source:
     stack : SliceStack
         The stack.
     start, stop : int
-        First section, and the one after the last; 0 is the end of the stack.
+        First section, and the one after the last; a `stop` of 0 is the end of the stack.
     spacing : int
-        Distance of sections that count as adjacent: 4 or 5 makes an isotropic
-        stack look like a serial one.
+        Distance of sections that count as adjacent. A spacing of 4 or 5 makes an isotropic
+        stack look like one of serial sections.
     marks : Marks, optional
-        Marks; what is marked is never drawn.
+        Marks; marked pixels are never drawn.
     window : (slice, slice), optional
-        Part of the sections that may be used, rows and columns.
+        Rows and columns that may be used.
     """
 
     stack: SliceStack
@@ -39,17 +39,17 @@ class Source:
 
     @property
     def area(self) -> Window:
-        """The part of the sections that may be used."""
+        """Rows and columns that may be used."""
         rows, columns = self.window or (slice(None), slice(None))
         _, height, width = self.stack.shape
         return slice(*rows.indices(height)[:2]), slice(*columns.indices(width)[:2])
 
     @property
     def sections(self) -> range:
-        """The sections."""
+        """Numbers of the sections."""
         return range(self.start, self.stop)
 
     def touches_mark(self, z: int, window: Window) -> bool:
-        """Whether anything is marked in a part of section `z`."""
+        """Whether any pixel in a window of section `z` is marked."""
         mask = self.marks.mask(z, window) if self.marks else None
         return mask is not None and bool(mask.any())

@@ -1,4 +1,7 @@
-"""Split: which sections train and which validate, in blocks of z that keep apart."""
+"""Splits sections into blocks to train on and blocks to validate on, with gaps between them.
+
+Neighbouring sections look alike, so a split at random would validate on what was trained on.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +10,42 @@ from dataclasses import replace
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.source import Source
 
-#: Sections that a block must have: a triplet's.
+#: Fewest sections of a block: a triplet.
 SHORTEST = 3
-#: Of so many sections, about, the last are for validation; then it begins anew.
+#: About this many sections have one block for validation, at their end.
 PERIOD = 100
 
 
 def split_by_z(
     start: int, stop: int, share: float, gap: int = 2
 ) -> tuple[list[range], list[range]]:
-    """Divide sections into blocks to train and blocks to validate on.
+    """Split sections into blocks to train on and blocks to validate on.
 
-    A long stack is divided into stretches of about :data:`PERIOD` sections,
-    each of which ends in a block for validation, so that this has seen all
-    parts of the stack.
+    A long stack is divided into stretches of about :data:`PERIOD` sections. Each ends with
+    a block for validation, so that validation covers all parts of the stack.
 
     Parameters
     ----------
     start, stop : int
         First section, and the one after the last.
     share : float
-        Of the sections that are for validation, from 0 to below 1; a block
-        has at least three.
+        Share of the sections for validation, from 0 to below 1. A block has at least
+        three sections.
     gap : int
-        Sections of no use between blocks of either kind.
+        Number of unused sections between blocks of different kinds.
 
     Returns
     -------
     train, validation : list of range
+        The blocks.
 
     Raises
     ------
     BadInput
-        If there are too few sections, or there is no such share.
+        If there are too few sections, or the share is out of range.
     """
     if not 0 <= share < 1:
-        raise BadInput(f"A share of {share} for validation is not possible; give 0 to below 1.")
+        raise BadInput(f"The share for validation must be from 0 to below 1, not {share}.")
     if share == 0:
         return [range(start, stop)], []
     count = stop - start
@@ -56,9 +59,9 @@ def split_by_z(
         end = last - held - gap
         if end - begin < SHORTEST:
             raise BadInput(
-                f"{count} sections are too few to train on and to hold {share:.0%} of them back: "
+                f"{count} slices are too few to train on and to hold out {share:.0%} of them: "
                 f"each part needs {SHORTEST} in a row, and {gap} stay unused between them; "
-                "use a longer stack or range of sections."
+                "use a longer stack or range of slices."
             )
         train.append(range(begin, end))
         validation.append(range(last - held, last))
@@ -66,12 +69,12 @@ def split_by_z(
 
 
 def split_source(source: Source, share: float, gap: int = 2) -> tuple[list[Source], list[Source]]:
-    """Divide a source as :func:`split_by_z` does, in units of its spacing.
+    """Split a source as :func:`split_by_z` does, in units of its spacing.
 
     Raises
     ------
     BadInput
-        If it has too few sections, or there is no such share.
+        If it has too few sections, or the share is out of range.
     """
     step = source.spacing
     units = -(-len(source.sections) // step)

@@ -1,4 +1,8 @@
-"""Triplets: two sections and the one between them, aligned and cut out for training."""
+"""Draws triplets for training: crops of two sections and one between them, aligned.
+
+Which sections are used is decided in :mod:`~napari_ssan.stack.selection`. The stream of a
+sampler depends only on its seed and settings, and can be saved and restored.
+"""
 
 from __future__ import annotations
 
@@ -36,21 +40,21 @@ __all__ = [
     "overlap",
 ]
 
-#: How the outer sections of a triplet are brought to the target's grey values.
+#: How the grey values of a triplet's outer sections are matched to the target's.
 Match = Literal["mean", "histogram"]
 
-#: Crops that are tried before a source is given up.
+#: Number of crops to try before giving up.
 TRIES = 1000
 
 
 @dataclass(frozen=True)
 class Triplet:
-    """Crops at one place of three sections, on the network's scale.
+    """Crops of three sections at the same place, on the network's scale.
 
     Attributes
     ----------
     previous, target, following : ndarray of float32, (size, size)
-        Around 0.5, six deviations to a unit.
+        Mean at 0.5; six standard deviations to 1.
     position : float
         Where `target` lies: 0 at `previous`, 1 at `following`.
     """
@@ -64,29 +68,29 @@ class Triplet:
 class TripletSampler:
     """Endless, seeded stream of aligned and augmented triplets from several sources.
 
-    Every source is drawn equally often. Crops hold nothing that is marked or blank.
+    All sources are drawn equally often. No crop is blank or holds a marked pixel.
 
     Parameters
     ----------
     sources : list of Source
-        Where to draw from.
+        The sources.
     size : int
         Height and width of a crop, in pixels.
     seed : int
-        The stream is a function of it.
+        The same seed gives the same stream.
     augmentation : Augmentation
         How crops are varied.
     select : bool
-        Leave out triplets that are unfit to learn from, and align the others.
-        Otherwise only those that are marked or hold nothing are left out.
+        Leave out triplets that are unfit to learn from, and align the others. If False,
+        only triplets that are marked or hold nothing are left out.
     report : callable
-        Called with the sections looked at and their number, before the first triplet.
+        Called with the sections done and the sections in total, before the first triplet.
     cancel : threading.Event, optional
-        Set to stop the choice of triplets.
+        Set it to stop the selection of triplets.
     match : {"mean", "histogram"}
-        Normalize each section by its own mean and deviation, or give the outer
-        ones the target's distribution (histogram specification) and normalize
-        all by the target's.
+        ``mean`` normalizes each section by its own mean and standard deviation.
+        ``histogram`` gives the outer sections the target's distribution (histogram
+        specification), and normalizes all three by the target's.
 
     Attributes
     ----------
@@ -96,7 +100,7 @@ class TripletSampler:
     Raises
     ------
     BadInput
-        If a source has no three usable sections or is smaller than a crop.
+        If a source has no good triplet, or is smaller than a crop.
     Cancelled
         If `cancel` was set.
     """
@@ -119,7 +123,7 @@ class TripletSampler:
             shape = tuple(part.stop - part.start for part in source.area)
             if min(shape) < size:
                 raise BadInput(
-                    f"Sections of {shape[0]} x {shape[1]} pixels are smaller than a training "
+                    f"Slices of {shape[0]} x {shape[1]} pixels are smaller than a training "
                     f"crop of {size}; choose a smaller crop or a larger stack."
                 )
         self.selections = _select_all(sources, size, select, report, cancel)
@@ -141,16 +145,16 @@ class TripletSampler:
             if not is_blank(crops):
                 return self._augment(crops, triplet.position)
         raise BadInput(
-            f"Of {TRIES} crops of sections {source.start} to {source.stop - 1} each was marked "
-            "or blank somewhere; choose smaller crops, or other sections."
+            f"All {TRIES} crops that were tried in slices {source.start} to {source.stop - 1} "
+            "were marked or blank somewhere; choose smaller crops or other slices."
         )
 
     def state(self) -> dict[str, Any]:
-        """Where the stream stands, JSON-serializable."""
+        """Place in the stream, JSON-serializable."""
         return {"random": self.random.bit_generator.state}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where the stream of a sampler with the same settings stood."""
+        """Continue at a place in the stream of a sampler with the same settings."""
         self.random.bit_generator.state = state["random"]
 
     def _sections(self, selection: Selection) -> TripletSections | None:
@@ -183,18 +187,18 @@ def cut(
     window: Window,
     match: Match = "mean",
 ) -> list[Float]:
-    """Aligned crops of the three sections of a triplet, reading no more than these.
+    """Read aligned crops of a triplet's three sections.
 
     Parameters
     ----------
     source : Source
-        Where to read.
+        The source.
     selection : Selection
-        Of this source.
+        Selection of this source.
     triplet : TripletSections
-        Which sections.
+        The sections.
     window : (slice, slice)
-        Where, in the target.
+        Rows and columns of the crop, in the target.
     match : {"mean", "histogram"}
         As for :class:`TripletSampler`.
 
@@ -217,9 +221,10 @@ def cut(
 
 
 def overlap(source: Source, triplet: TripletSections, size: int) -> Window:
-    """Where all three aligned sections have pixels; where that is less than `size`, the area.
+    """Area in which all three aligned sections have pixels.
 
-    In the latter case :func:`cut` continues the outer sections by reflection.
+    If it is smaller than `size`, the whole area is returned; :func:`cut` then continues the
+    outer sections by reflection.
     """
     spans = []
     for axis, part in enumerate(source.area):
@@ -230,7 +235,7 @@ def overlap(source: Source, triplet: TripletSections, size: int) -> Window:
 
 
 def is_marked(source: Source, triplet: TripletSections, window: Window) -> bool:
-    """Whether anything is marked in what :func:`cut` reads of a triplet."""
+    """Whether any pixel that :func:`cut` reads of a triplet is marked."""
     return any(source.touches_mark(z, _moved_back(window, shift)) for z, shift in triplet.shifted)
 
 
@@ -259,8 +264,8 @@ def _select_all(
         selection = select(source, passed_on, cancel, size=size, closely=closely)
         if not selection.triplets:
             raise BadInput(
-                "A stack to train on needs three good sections in a row; sections "
-                f"{source.start} to {source.stop - 1} hold none: {selection}."
+                "A stack to train on needs three good slices in a row; slices "
+                f"{source.start} to {source.stop - 1} have none: {selection}."
             )
         selections.append(selection)
         done += len(source.sections)

@@ -1,4 +1,8 @@
-"""A training run on disk: one file, whole or not at all, from which it goes on bit for bit."""
+"""A training run on disk: one checkpoint file, from which the run continues bit for bit.
+
+A checkpoint belongs to one run: settings, data and starting network must be the same, else it
+is refused. What it holds is gathered in :mod:`~napari_ssan.training.state`.
+"""
 
 from __future__ import annotations
 
@@ -20,34 +24,34 @@ from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import Checkpointed, Report
 from napari_ssan.training.state import Checkpoint, Facts
 
-#: Layout of the metadata; a file with a higher one is refused.
+#: Version of the metadata's layout; files with a higher one are refused.
 FORMAT = 1
 KIND = "napari-ssan checkpoint"
 SUFFIX = ".checkpoint"
 
 
 def checkpoint_path(output: Path) -> Path:
-    """Where the checkpoint of a run lies that makes the model `output`: beside it."""
+    """Path of the checkpoint of a run that writes the model `output`: beside it."""
     return output.with_suffix(SUFFIX)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint, identity: dict[str, Any]) -> None:
-    """Write a checkpoint; the one that is there survives until the new one is complete.
+    """Write a checkpoint; the previous one stays until the new one is complete.
 
     Parameters
     ----------
     path : Path
-        Where.
+        The file.
     checkpoint : Checkpoint
         The run at one moment.
     identity : dict
-        What must be the same when it goes on: settings, data, the network at the
-        start. JSON-serializable.
+        Everything that must be the same when the run continues: settings, data, the
+        starting network. JSON-serializable.
 
     Raises
     ------
     OSError
-        If it cannot be written; nothing is left of it then.
+        If it cannot be written. The previous checkpoint is kept.
     """
     tensors = {name: tensor.cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     text = {"facts": _dump(checkpoint.facts.model_dump()), "identity": _dump(identity)}
@@ -56,21 +60,21 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, identity: dict[str, Any]
 
 
 def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
-    """Read a checkpoint of a run with the same settings, data and start.
+    """Read a checkpoint of a run with the same settings, data and starting network.
 
     Raises
     ------
     BadInput
-        If the file is truncated, altered, foreign, or of another run.
+        If the file is truncated, altered, no checkpoint, or belongs to another run.
     """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise _refuse(path, f"it is no complete file ({error})") from None
+        raise _refuse(path, f"it is not a complete file ({error})") from None
     if metadata.get("kind") != KIND:
-        raise _refuse(path, "it is no checkpoint of napari-ssan")
+        raise _refuse(path, "it is not a checkpoint of napari-ssan")
     if int(metadata.get("format", FORMAT)) > FORMAT:
         raise BadInput(f"{path.name} was written by a newer version; update napari-ssan.")
     text = {name: metadata.get(name, "") for name in ("facts", "identity")}
@@ -85,16 +89,16 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
 
 
 class CheckpointWriter:
-    """Writes checkpoints while a run goes on; that the disk is full then does not end it.
+    """Writes checkpoints during a run. If the disk is full, the run continues without.
 
     Parameters
     ----------
     path : Path
-        Where.
+        The file.
     identity : dict
         As for :func:`save_checkpoint`.
     report : callable
-        Receives :class:`Checkpointed`, or a notice when checkpoints cannot be written any more.
+        Receives :class:`Checkpointed`, or a notice if a checkpoint cannot be written.
     """
 
     def __init__(self, path: Path, identity: dict[str, Any], report: Report) -> None:
@@ -107,18 +111,18 @@ class CheckpointWriter:
         Raises
         ------
         BadInput
-            If there can be none.
+            If it cannot be written.
         """
         try:
             save_checkpoint(self.path, checkpoint, self.identity)
         except OSError as error:
             raise BadInput(
                 f"The checkpoint {self.path} cannot be written ({error.strerror or error}): "
-                "choose another place for the output, or make room."
+                "choose another folder for the output, or free some disk space."
             ) from None
 
     def keep(self, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint, or say once that it cannot be."""
+        """Write a checkpoint; if that fails, send a notice once."""
         try:
             save_checkpoint(self.path, checkpoint, self.identity)
         except OSError as error:
@@ -126,7 +130,7 @@ class CheckpointWriter:
                 self.report(
                     Notice(
                         f"The checkpoint cannot be written ({error.strerror or error}): training "
-                        "goes on, but a crash would set it back; make room."
+                        "continues, but a crash would lose progress; free some disk space."
                     )
                 )
             self._failed = True
@@ -136,7 +140,7 @@ class CheckpointWriter:
 
 
 def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
-    """Refuse to go on with what is not the run that was interrupted."""
+    """Refuse a checkpoint of another run."""
     then = then | {"settings": _completed(then["settings"])}
     differing = sorted(key for key in then.keys() | now.keys() if then.get(key) != now.get(key))
     if not differing:
@@ -146,15 +150,15 @@ def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
     if isinstance(old, dict) and isinstance(new, dict):
         part = min(k for k in old.keys() | new.keys() if old.get(k) != new.get(k))
         key, old, new = f"{key}: {part}", old.get(part), new.get(part)
-    was = f" ({_short(old)} then, {_short(new)} now)" if key.startswith("settings") else ""
+    was = f" ({_short(old)} before, {_short(new)} now)" if key.startswith("settings") else ""
     raise BadInput(
-        f"{path.name} is of a run with other {key.replace('_', ' ')}{was}: go on with the same "
-        "ones, or start anew (--overwrite)."
+        f"{path.name} belongs to a run with other {key.replace('_', ' ')}{was}: resume with the "
+        "same ones, or start again (--overwrite)."
     )
 
 
 def _completed(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a run that a version began which did not know all of today's."""
+    """Add today's defaults to the settings of a run that an older version began."""
     try:
         return TrainingConfig.model_validate(settings).model_dump(mode="json")
     except ValidationError:
@@ -171,7 +175,7 @@ def _dump(content: dict[str, Any]) -> str:
 
 
 def digest(text: dict[str, str], tensors: dict[str, Tensor]) -> str:
-    """SHA-256 of texts and tensors, by their names."""
+    """Compute the SHA-256 of named texts and tensors."""
     hashed = hashlib.sha256(_dump(text).encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -182,5 +186,5 @@ def digest(text: dict[str, str], tensors: dict[str, Tensor]) -> str:
 
 def _refuse(path: Path, reason: str) -> BadInput:
     return BadInput(
-        f"{path.name} cannot be gone on from: {reason}; start anew (--overwrite) to replace it."
+        f"{path.name} cannot be resumed: {reason}; start again (--overwrite) to replace it."
     )

@@ -1,4 +1,8 @@
-"""What a run learns from and what it is judged on: never the same sections."""
+"""Splits the data of a run into sections to train on and sections to validate on.
+
+The two never share a section. Stacks are compared by their content, so the same stack is
+recognized under two paths.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +17,12 @@ from napari_ssan.stack.split import split_source
 from napari_ssan.stack.triplets import TripletSampler
 from napari_ssan.training.events import Note
 
-#: Side of the field by which a stack is told from others, in pixels.
+#: Side of the field that identifies a stack, in pixels.
 FINGERPRINT = 256
 
 
 def source_record(source: Source) -> dict[str, Any]:
-    """What a source is, JSON-serializable: equal for equal sections of equal stacks."""
+    """Identify a source, JSON-serializable: equal for equal sections of equal stacks."""
     rows, columns = source.area
     marks = source.marks.to_json() if source.marks else ""
     return {
@@ -34,12 +38,12 @@ def source_record(source: Source) -> dict[str, Any]:
 def hold_out(sources: Sequence[Source], share: float) -> tuple[list[Source], list[Source]]:
     """Divide sources into blocks of sections to train on and blocks to validate on.
 
-    A source that is given twice is validated on once.
+    A source that is given twice is used for validation only once.
 
     Raises
     ------
     BadInput
-        If one has too few sections for that.
+        If a source has too few sections.
     """
     train: list[Source] = []
     validation: dict[str, Source] = {}
@@ -56,7 +60,7 @@ def check_apart(train: Sequence[Source], validation: Sequence[Source]) -> None:
     Raises
     ------
     BadInput
-        If there is such a section. Stacks are compared by their content, cut the same way.
+        If there is such a section. Stacks of the same shape are compared by their content.
     """
     for held in validation:
         for source in train:
@@ -64,26 +68,26 @@ def check_apart(train: Sequence[Source], validation: Sequence[Source]) -> None:
             same = source.stack.shape == held.stack.shape
             if same and low < high and _fingerprint(source) == _fingerprint(held):
                 raise BadInput(
-                    f"Sections {low} to {high - 1} of a stack would be trained on and validated "
-                    "on: name other sections for one of the two."
+                    f"Slices {low} to {high - 1} of a stack would be used both to train and to "
+                    "validate: choose other slices for one of the two."
                 )
 
 
 def split_sources(
     sources: Sequence[Source], validation: Sequence[Source], share: float, note: Note
 ) -> tuple[list[Source], list[Source]]:
-    """What is trained on and what is judged by, apart from each other."""
+    """Return sources to train on and to validate on; hold sections out if none are given."""
     train, held = list(sources), list(validation)
     if not held:
         train, held = hold_out(sources, share)
         blocks = ", ".join(f"{source.start}-{source.stop - 1}" for source in held)
-        note(Notice(f"Held out to validate on: sections {blocks}"))
+        note(Notice(f"Held out for validation: slices {blocks}"))
     check_apart(train, held)
     return train, held
 
 
 def crops_of(sampler: TripletSampler) -> int:
-    """Crops of an epoch: good triplets of direct neighbours, times crops side by side in each."""
+    """Count the crops of an epoch: triplets of direct neighbours times crops side by side."""
     total = 0
     for source, selection in zip(sampler.sources, sampler.selections, strict=True):
         rows, columns = (part.stop - part.start for part in source.area)
@@ -93,7 +97,7 @@ def crops_of(sampler: TripletSampler) -> int:
 
 
 def _fingerprint(source: Source) -> str:
-    """Of the stack, whichever sections of it the source has."""
+    """Fingerprint of the whole stack, not only of the source's sections."""
     stack = source.stack
     field = tuple(
         slice(max(0, (n - FINGERPRINT) // 2), (n + FINGERPRINT) // 2) for n in stack.shape[1:]

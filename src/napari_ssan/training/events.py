@@ -1,4 +1,9 @@
-"""What a training run says while it runs."""
+"""The events that a training run reports while it runs.
+
+Their order: :class:`Preparing`, :class:`Compared`, then :class:`StepDone` with
+:class:`Validated`, :class:`Preview` and :class:`Checkpointed` in between, then
+:class:`Finished`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ Scores = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Preparing:
-    """Something is done before the first step; `done` of `total` parts of it."""
+    """Preparation before the first step: `text` says what, and `done` of `total` parts are done."""
 
     text: str
     done: int
@@ -24,29 +29,29 @@ class Preparing:
 
 @dataclass(frozen=True)
 class Compared:
-    """What the baselines reach on the held-out sections: scores of ``average`` and ``tvl1``."""
+    """Scores of the baselines ``average`` and ``tvl1`` on the held-out sections."""
 
     baselines: Mapping[str, Scores]
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """After each step.
+    """A training step is done.
 
     Attributes
     ----------
     step : int
         Steps done.
     share : float
-        Of the budget that is spent, 0 to 1.
+        Share of the budget that is spent, 0 to 1.
     seconds_left : float
-        Estimate.
+        Estimated time left, in seconds.
     losses : dict of str to float
-        Terms of this step's loss as they enter it, and their ``total``.
+        Weighted terms of this step's loss, and their ``total``.
     gammas : tuple of float
-        How much each stage of the attention contributes.
+        Gamma of each stage of the attention: how much the stage contributes.
     learning_rate : float
-        Of this step.
+        Learning rate of this step.
     """
 
     step: int
@@ -64,11 +69,11 @@ class Validated:
     Attributes
     ----------
     step : int
-        Steps done; 0 is the network that training starts from.
+        Steps done; 0 for the network that training starts from.
     scores : mapping of str to float
         ``psnr`` (dB), ``ssim``, ``ie``, ``psnr_lowpass`` (dB), ``hf_ratio``.
     best : bool
-        Whether it is the best so far.
+        Whether the network is the best so far.
     """
 
     step: int
@@ -78,15 +83,15 @@ class Validated:
 
 @dataclass(frozen=True)
 class Preview:
-    """A held-out section as it is and as it is synthesized.
+    """A held-out section, real and synthesized.
 
     Attributes
     ----------
     section : int
         Its number in its stack.
     real, before, now : ndarray of float32, (height, width)
-        Grey values, of the stack's scale: real, by the network that training
-        starts from, and by the one that it has come to.
+        Grey values on the stack's scale: the real section, the section by the network
+        that training starts from, and the section by the current network.
     """
 
     section: int
@@ -97,14 +102,14 @@ class Preview:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The loss was no number: training went back and goes on more slowly.
+    """The loss was not finite: training went back, and continues at a lower learning rate.
 
     Attributes
     ----------
     step : int
         Steps done.
     reason : str
-        What happened and what to do, a sentence.
+        One sentence: what happened and what to do.
     """
 
     step: int
@@ -113,7 +118,7 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Checkpointed:
-    """All that is needed to go on from `step` is on disk."""
+    """The checkpoint of `step` is on disk at `path`."""
 
     step: int
     path: Path
@@ -128,13 +133,13 @@ class Finished:
     step : int
         Steps done.
     minutes : float
-        Spent training.
+        Time spent in training, in minutes.
     scores, start_scores : mapping of str to float
-        Of the network that is handed over and of the one that training started from.
+        Scores of the written network, and of the network that training started from.
     better : bool
-        Whether training made it better than it was.
+        Whether training improved the network.
     reason : str
-        Why it ended before its budget, a sentence; else empty.
+        One sentence: why training ended early; empty if the budget was spent.
     """
 
     step: int

@@ -1,4 +1,7 @@
-"""What a run writes down of its events: a table beside the model, and TensorBoard's log."""
+"""Writes a run's events down: to a table beside the model, and to a log for TensorBoard.
+
+Only :class:`Log` knows when a number is due; the sinks write what they are given.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,24 @@ from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
 from napari_ssan.training.events import Event, Preview, Report, StepDone, Validated
 
-#: Losses are written as means over so many steps.
+#: Losses are written as means over this many steps.
 EVERY = 10
-#: What a table has of losses and scores; empty where there is none.
+#: Columns of a table for losses and scores.
 TERMS = ("pixel", "structure", "membranes", "feature", "style")
 LOSSES = ("total", *TERMS, "style_0", "style_1", "style_2")
 SCORES = ("psnr", "ssim", "ie", "psnr_lowpass", "hf_ratio")
 
-#: Numbers that belong to a step, by what they are of: ``loss/pixel``, ``validation/psnr`` ...
+#: Numbers of a step by name: ``loss/pixel``, ``validation/psnr`` ...
 Row = dict[str, float]
 
 
 def table_path(output: Path) -> Path:
-    """Where the table of a run lies that makes the model `output`: beside it."""
+    """Path of the table of a run that writes the model `output`: beside it."""
     return output.with_suffix(".training.csv")
 
 
 class Sink(Protocol):
-    """Where numbers and pictures go."""
+    """Writes numbers and pictures somewhere."""
 
     def write(self, step: int, row: Row) -> None:
         """Add numbers."""
@@ -39,21 +42,21 @@ class Sink(Protocol):
         """Add pictures."""
 
     def close(self) -> None:
-        """Add nothing more."""
+        """Close the file."""
 
 
 class Log:
-    """Passes events on and writes them down.
+    """Writes events down and passes them on.
 
-    Mean losses, gammas and the learning rate are written every few steps, scores
-    after each validation. A sink that fails is closed, and that is said.
+    Mean losses, gammas and the learning rate are written every :data:`EVERY` steps,
+    scores after each validation. A sink that fails is dropped, with a notice.
 
     Parameters
     ----------
     report : callable
         Receives the events.
     sinks : sequence of Sink
-        Where they are written.
+        Write the numbers and pictures.
     """
 
     def __init__(self, report: Report, sinks: Sequence[Sink]) -> None:
@@ -73,7 +76,7 @@ class Log:
                 self._report(
                     Notice(
                         f"The log cannot be written ({error.strerror or error}): "
-                        "training goes on without it."
+                        "training continues without it."
                     )
                 )
         if isinstance(event, StepDone) and self._due(event):
@@ -81,7 +84,7 @@ class Log:
         self._report(event)
 
     def close(self) -> None:
-        """Write no more."""
+        """Close all sinks."""
         for sink in self._sinks:
             sink.close()
 
@@ -106,16 +109,16 @@ class Log:
 
 
 class Table:
-    """A CSV: a column ``step``, then one for each number, empty where it is not known.
+    """A CSV with a column ``step`` and one for each number; unknown numbers are empty.
 
     Parameters
     ----------
     path : Path
         The file.
     gammas : int
-        How many stages the attention has.
+        Number of stages of the attention.
     step : int
-        Where the run begins: rows after it are dropped, and at 0 all.
+        Step at which the run begins or continues. Later rows are dropped; at 0, all are.
 
     Raises
     ------
@@ -146,25 +149,25 @@ class Table:
         self._file.flush()
 
     def show(self, step: int, preview: Preview) -> None:
-        """A table holds no pictures."""
+        """Do nothing: a table holds no pictures."""
 
     def close(self) -> None:
-        """Add nothing more."""
+        """Close the file."""
         self._file.close()
 
 
 def check_tensorboard() -> None:
-    """See whether TensorBoard is installed.
+    """Check that TensorBoard is installed.
 
     Raises
     ------
     BadInput
-        If not.
+        If it is not.
     """
     if importlib.util.find_spec("tensorboard") is None:
         raise BadInput(
-            "A log for TensorBoard needs the package tensorboard: "
-            "pip install 'napari-ssan[tensorboard]', or leave --log away."
+            "A log for TensorBoard needs the package tensorboard: install it with "
+            "pip install 'napari-ssan[tensorboard]', or leave out --log."
         )
 
 
@@ -174,9 +177,9 @@ class TensorBoard:
     Parameters
     ----------
     folder : Path
-        Where it goes.
+        Folder of the log.
     step : int
-        Where the run begins; what was logged after it is hidden.
+        Step at which the run begins or continues; older entries after it are hidden.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -197,11 +200,11 @@ class TensorBoard:
             self._writer.add_image(f"preview/{name}", unit, step, dataformats="HW")
 
     def close(self) -> None:
-        """Add nothing more."""
+        """Close the log."""
         self._writer.close()
 
 
 def _step_of(row: dict[str, str]) -> int:
-    """Of a row; -1 if it was cut off by a crash."""
+    """Step of a row; -1 if a crash cut the row off."""
     text = row.get("step") or ""
     return int(text) if text.isdigit() and None not in row.values() else -1

@@ -1,4 +1,8 @@
-"""The training loop."""
+"""The training loop: steps, validations, checkpoints and rollbacks until the budget is spent.
+
+Preparation and the final model file are left to :mod:`~napari_ssan.training.run`. With a
+budget in steps, the clock must decide nothing that changes the result.
+"""
 
 from __future__ import annotations
 
@@ -24,58 +28,58 @@ from napari_ssan.training.memory import is_out_of_memory
 from napari_ssan.training.state import Checkpoint, TrainingState
 from napari_ssan.training.validation import Check, Validation, merit
 
-#: Steps after which the state counts as good: training goes back to it, and goes on from it.
+#: Steps between two saved good states, to which training can go back.
 GOOD_AFTER = 10
-#: With a budget of time, validations take at most about one in so many parts of it.
+#: With a budget of time, validations take at most about 1 / this of it.
 VALIDATION_PART = 10
-#: How often training goes back before it is given up.
+#: Training ends if it has to go back once more than this.
 ROLLBACKS = 3
 
 
 def _nothing(event: Event) -> None:
-    """Nobody listens."""
+    """Ignore an event."""
 
 
 class _Stopped(Exception):
-    """The user wants what there is."""
+    """The user wants to end training and keep the best network so far."""
 
 
 class _NotFinite(Exception):
-    """A loss or a gradient is infinite or no number."""
+    """A loss or a gradient is infinite or NaN."""
 
 
 @dataclass
 class Training:
-    """A run of training, from a fresh or restored state to the end of the budget.
+    """A training run, from a fresh or restored state to the end of the budget.
 
-    With a budget of steps or epochs and the same number of threads, on the CPU,
-    what comes out is a function of the state alone, to the last bit, wherever the
-    run was interrupted: validations and snapshots follow the count of steps.
+    The result depends only on the state, to the last bit, and not on interruptions, if
+    the budget is in steps or epochs and the run is on a CPU with the same number of
+    threads. Validations and checkpoints follow the count of steps.
 
     Attributes
     ----------
     state : TrainingState
         Is trained. At the end it holds the best network.
     sampler : TripletSampler
-        Endless triplets, standing where the state's stream stands.
+        Endless triplets, at the state's place in the stream.
     config : TrainingConfig
         Settings.
     steps : int or None
-        The budget in steps; None if it is ``config.minutes``.
+        Budget in steps; None if the budget is ``config.minutes``.
     loss : TotalLoss
-        What to make small, on the state's device.
+        The loss, on the state's device.
     validation : Validation
         Judges the moving average of the weights.
     before : ndarray of float32, (height, width)
-        What the network at the start made of the section that is previewed.
+        The previewed section, synthesized by the network at the start.
     report : callable
         Receives events.
     keep : callable
-        Receives snapshots that are due for a checkpoint.
+        Receives checkpoints that are due to be written.
     stop : threading.Event
-        Set it to end within a step, with the best network so far.
+        Set it to end within a step and keep the best network so far.
     cancel : threading.Event
-        Set it to leave off within a step.
+        Set it to cancel within a step.
     """
 
     state: TrainingState
@@ -96,7 +100,7 @@ class Training:
 
     @property
     def share(self) -> float:
-        """Of the budget that is spent, 0 to 1."""
+        """Share of the budget that is spent, 0 to 1."""
         facts = self.state.facts
         spent = facts.step / self.steps if self.steps else self._minutes_spent()
         return min(spent, 1.0)
@@ -107,12 +111,12 @@ class Training:
         Returns
         -------
         str
-            Why it ended before that, a sentence; else empty.
+            One sentence: why training ended early; empty if the budget was spent.
 
         Raises
         ------
         Cancelled
-            If `cancel` was set; the last good state has been given to `keep`.
+            If `cancel` was set. The last good state was given to `keep`.
         """
         facts = self.state.facts
         reason = ""
@@ -135,10 +139,10 @@ class Training:
         return reason
 
     def _look_after(self, before: float) -> None:
-        """What is due between two steps: validation, checkpoint, checkpoint, preview."""
+        """Do what is due between two steps: validation, good state, checkpoint, preview."""
         share, config = self.share, self.config
         self._due |= _crosses(before, share, config.validate_every)
-        # With a budget of steps, time must decide nothing.
+        # With a budget of steps, time must not matter.
         if self._due and (self.steps or share >= 1 or time.monotonic() > self._rested):
             self._validate(self._check)
         if self.state.facts.step % GOOD_AFTER == 0 or share >= 1:
@@ -153,7 +157,7 @@ class Training:
             self._shown = time.monotonic()
 
     def _advance(self) -> str:
-        """A step; or the way back from one that failed; or why there is none."""
+        """Do a step, or recover from one that failed; returns why training must end, else empty."""
         full = False
         try:
             self._step()
@@ -163,7 +167,7 @@ class Training:
             if not is_out_of_memory(error):
                 raise
             full = True
-        # Only here the failed step's tensors are gone.
+        # Out here, the failed step's tensors are freed.
         return self._shrink() if full else ""
 
     def _step(self) -> None:
@@ -229,17 +233,17 @@ class Training:
         facts = self.state.facts
         if facts.rollbacks == ROLLBACKS:
             return (
-                f"{what} became infinite or no number again, at 1/{2**ROLLBACKS} of the learning "
+                f"{what} became infinite or NaN again, even at 1/{2**ROLLBACKS} of the learning "
                 f"rate, so training ended after step {facts.step}: lower the learning rate, or "
-                "mark sections with extreme values."
+                "mark slices with extreme values."
             )
         self.state.rewind(self._good)
         facts.rollbacks += 1
         facts.slowdown /= 2
         text = (
-            f"{what} became infinite or no number after step {facts.step}: training went back a "
-            "few steps and goes on at half the learning rate; if this happens again, mark "
-            "sections with extreme values or lower the learning rate."
+            f"{what} became infinite or NaN after step {facts.step}: training went back a few "
+            "steps and continues at half the learning rate; if this happens again, mark slices "
+            "with extreme values or lower the learning rate."
         )
         self.report(RolledBack(facts.step, text))
         return ""
@@ -252,16 +256,16 @@ class Training:
         memory = f"The memory of the {device_name(state.device)} is full"
         if facts.batch == 1:
             return (
-                f"{memory} even for one triplet of {self.config.crop} pixels: choose a smaller "
-                "crop or another device, or close other programs that use it."
+                f"{memory}, even with a single triplet of {self.config.crop} pixels: choose a "
+                "smaller crop or another device, or close other programs that use this memory."
             )
         state.rewind(self._good)
         facts.batch //= 2
-        self.report(Notice(f"{memory}: going on with {facts.batch} triplets a step."))
+        self.report(Notice(f"{memory}: training continues with {facts.batch} triplets per step."))
         return ""
 
     def _minutes_spent(self) -> float:
-        assert self.config.minutes is not None  # the only budget that is not in steps
+        assert self.config.minutes is not None  # all other budgets are in steps
         return self.state.facts.seconds / 60 / self.config.minutes
 
     def _check(self) -> None:
@@ -275,6 +279,6 @@ class Training:
 
 
 def _crosses(before: float, after: float, every: float) -> bool:
-    """Whether a multiple of `every`, or 1, lies after `before` and not after `after`."""
+    """Whether a multiple of `every`, or 1, lies above `before` and at or below `after`."""
     last, now = (math.floor(share / every + 1e-9) for share in (before, after))
     return last < now or before < after == 1

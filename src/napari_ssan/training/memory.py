@@ -1,4 +1,4 @@
-"""When memory is full, and giving it back."""
+"""Recognizes that memory is full, and frees the GPU's memory after a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from napari_ssan.errors import BadInput
 
-#: What systems say when there is no memory left.
+#: Words in the errors of systems that have no memory left.
 FULL = ("out of memory", "can't allocate memory", "not enough memory")
 
 P = ParamSpec("P")
@@ -19,17 +19,17 @@ R = TypeVar("R")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that there is no memory left: CUDA, Metal and the CPU say it apart."""
+    """Whether an error means that memory is full; CUDA, Metal and CPUs word it differently."""
     return any(words in str(error).lower() for words in FULL)
 
 
 def gives_memory_back(function: Callable[P, R]) -> Callable[P, R]:
-    """After the function, however it ends, the GPU's memory is free for others.
+    """Decorate a function so that it frees the GPU's memory, however it ends.
 
     Raises
     ------
     BadInput
-        In the place of an error that says that memory is full.
+        Instead of an error that means that memory is full.
     """
 
     @functools.wraps(function)
@@ -40,8 +40,8 @@ def gives_memory_back(function: Callable[P, R]) -> Callable[P, R]:
             _let_go(error)
             if isinstance(error, RuntimeError) and is_out_of_memory(error):
                 raise BadInput(
-                    "The memory does not suffice: choose a smaller crop or batch or another "
-                    "device, or close other programs that use it."
+                    "There is not enough memory: choose a smaller crop or batch or another "
+                    "device, or close other programs that use this memory."
                 ) from None
             raise
         finally:
@@ -54,7 +54,7 @@ def gives_memory_back(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _let_go(error: BaseException | None) -> None:
-    """Forget what the functions that failed held, which else lives as long as the error."""
+    """Drop the local variables of the failed functions; the error would keep them alive."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__

@@ -1,4 +1,4 @@
-"""What is seen to before a run begins: files, weights of VGG16, a checkpoint to go on from."""
+"""Checks before a run begins: output files, VGG16 weights, a checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from napari_ssan.training.state import Checkpoint
 
 
 def check_files(output: Path, resume: bool, overwrite: bool) -> None:
-    """See, before any work is done, whether a run may write what it has to.
+    """Check, before any work is done, that a run may write its files.
 
     Raises
     ------
     BadInput
-        If it may not; parameters are those of :func:`run`.
+        If it may not. The parameters are those of :func:`~napari_ssan.training.run.run`.
     """
     if output.suffix != SUFFIX or not output.parent.is_dir():
         raise BadInput(f"The output must be a {SUFFIX} file in an existing folder.")
@@ -41,8 +41,8 @@ def check_files(output: Path, resume: bool, overwrite: bool) -> None:
         return
     if checkpoint_path(output).exists():
         raise BadInput(
-            f"A run that was interrupted left {checkpoint_path(output).name}: go on with it "
-            "(--resume), or begin anew (--overwrite)."
+            f"An interrupted run left {checkpoint_path(output).name}: resume that run "
+            "(--resume), or start again (--overwrite)."
         )
     if table_path(output).exists():
         raise BadInput(
@@ -52,13 +52,13 @@ def check_files(output: Path, resume: bool, overwrite: bool) -> None:
 
 
 def without_vgg(config: TrainingConfig, vgg: Path | None, note: Note) -> TrainingConfig:
-    """The settings; with L_1 where VGG16 is wanted and absent."""
+    """Return the settings, with the loss L_1 if VGG16 is needed but has no weights."""
     if config.loss.preset == "L_1" or vgg is not None:
         return config
     note(
         Notice(
-            f"There are no weights of VGG16, which {config.loss.preset} needs: training with L_1 "
-            "instead, which makes smoother sections."
+            f"The loss {config.loss.preset} needs VGG16 weights, and there are none: training "
+            "uses L_1 instead, which makes smoother slices."
         )
     )
     loss = config.loss.model_copy(update={"preset": "L_1"})
@@ -72,7 +72,7 @@ def identify(
     start: SSAN,
     loss: TotalLoss,
 ) -> dict[str, Any]:
-    """What must be the same for a run to go on."""
+    """Collect everything that must be the same to resume a run."""
     return {
         "settings": config.model_dump(mode="json"),
         "training data": [source_record(source) for source in train],
@@ -84,15 +84,15 @@ def identify(
 
 
 def find_checkpoint(output: Path, identity: dict[str, Any], note: Note) -> Checkpoint | None:
-    """What a run that was interrupted goes on from; None if nothing is there, which is noted.
+    """Read the checkpoint of an interrupted run; if there is none, send a notice and return None.
 
     Raises
     ------
     BadInput
-        If what is there cannot be gone on from.
+        If there is a checkpoint that cannot be resumed.
     """
     path = checkpoint_path(output)
     if path.exists():
         return load_checkpoint(path, identity)
-    note(Notice(f"There is no {path.name} to go on from: beginning anew"))
+    note(Notice(f"There is no {path.name} to resume from: training starts from the beginning"))
     return None

@@ -1,4 +1,4 @@
-"""What a run has come to, and handing it over."""
+"""The result of a run: the best network, written as a model file with its card."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ from napari_ssan.version import __version__
 
 @dataclass(frozen=True)
 class Result:
-    """What a run has come to.
+    """The result of a run.
 
     Attributes
     ----------
     network : SSAN
-        What is handed over, on the CPU, in evaluation mode.
+        The network that was written, on the CPU, in evaluation mode.
     info : ModelInfo
         Its file.
     scores, start_scores : dict of str to float
-        On the held-out sections: of it, and of the network that training started from.
+        Scores on the held-out sections of `network`, and of the network that training
+        started from.
     baselines : dict of str to dict of str to float
-        Of the average and of TV-L1 flow.
+        Scores of the average and of TV-L1 flow.
     better : bool
-        Whether training made the network better than it was at the start.
+        Whether training improved the network.
     steps : int
         Steps done.
     minutes : float
-        Spent in the training loop, in all parts of the run.
+        Time spent in the training loop, in all parts of the run.
     reason : str
-        Why it ended before its budget, a sentence; else empty.
+        One sentence: why training ended early; empty if the budget was spent.
     """
 
     network: SSAN
@@ -57,7 +58,7 @@ class Result:
 
 
 def discard(output: Path) -> None:
-    """Remove what a run that was cancelled left beside `output`: its checkpoint and its table."""
+    """Remove the checkpoint and the table that a cancelled run left beside `output`."""
     checkpoint_path(output).unlink(missing_ok=True)
     table_path(output).unlink(missing_ok=True)
 
@@ -69,7 +70,7 @@ def describe_run(
     validation: Validation,
     device: torch.device,
 ) -> dict[str, Any]:
-    """What a run says of itself in the model's card."""
+    """Write the part of the model's card that follows from the run."""
     return {
         "tile": config.crop,
         "match": config.match,
@@ -100,11 +101,11 @@ def hand_over(
     keep_start: bool,
     reason: str,
 ) -> Result:
-    """Write the model, and remove the checkpoint."""
+    """Write the model file, and remove the checkpoint."""
     facts = state.facts
     if not state.best and not keep_start:
         discard(output)
-        raise BadInput(reason or "Training made no step: there is no model to keep.")
+        raise BadInput(reason or "Training did no step, so there is no model to keep.")
     better = bool(state.best) and is_better(facts.best_scores, facts.start_scores, preset)
     unchanged = keep_start and not better
     network = SSAN(start.config).eval()
@@ -118,8 +119,8 @@ def hand_over(
         info = save_model(output, network, card)
     except OSError as error:
         raise BadInput(
-            f"{output} could not be written ({error.strerror or error}): make room and go "
-            f"on with the run, whose last state is in {checkpoint_path(output).name}."
+            f"{output} could not be written ({error.strerror or error}): free some disk space "
+            f"and resume the run, whose last state is in {checkpoint_path(output).name}."
         ) from None
     checkpoint_path(output).unlink(missing_ok=True)
     return Result(

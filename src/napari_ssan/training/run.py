@@ -1,4 +1,8 @@
-"""A whole run: stacks in, a model file out, whatever happens on the way."""
+"""A whole training run: stacks in, a model file out.
+
+This puts the parts together: preparation, loop, log, checkpoints, result. It takes sources
+and a network that are already loaded; it reads no stack files and knows no model names.
+"""
 
 from __future__ import annotations
 
@@ -53,52 +57,51 @@ def run(
 ) -> Result:
     """Train a network and write the model that was best on held-out sections.
 
-    While it runs, a checkpoint and a table of the losses lie beside `output`
-    (``NAME.checkpoint``, ``NAME.training.csv``). The checkpoint is removed once
-    the model is written; the table stays.
+    A run keeps a checkpoint and a table of the losses beside `output`
+    (``NAME.checkpoint``, ``NAME.training.csv``). The checkpoint is removed when the
+    model is written; the table stays.
 
     Parameters
     ----------
     config : TrainingConfig
         Settings.
     sources, validation_sources : sequence of Source
-        What to train on, and what to judge by. Without the latter, blocks of
-        sections of the former are held out.
+        Sections to train on and to validate on. If `validation_sources` is empty,
+        blocks of sections of `sources` are held out.
     start : SSAN
-        Where to start from; it stays as it is.
+        The network to start from; it does not change.
     output : Path
         The model file to write.
     card : dict
-        What the model's card says besides settings, curve and validation: data,
-        terms, summary; JSON-serializable.
+        Entries of the model's card besides settings, curve and validation: data,
+        terms, summary. JSON-serializable.
     device : torch.device
         Where to train.
     vgg : Path, optional
-        Weights of VGG16. Without them L_1 is trained in the place of L_f and L_s,
-        and that is said.
+        File with the weights of VGG16. Without it, L_1 replaces L_f and L_s, with a notice.
     segmenter : Segmenter, optional
-        Finds membranes, where the loss weighs them.
+        Finds membranes; needed if the loss has a membrane term.
     report : callable
         Receives events, in this thread.
     stop : threading.Event, optional
         Set it to end within a step and write the best network so far. Before the
-        first step it is as if `cancel` was set.
+        first step it acts as `cancel`.
     cancel : threading.Event, optional
-        Set it to leave off within a step. Only the checkpoint and the table stay;
+        Set it to cancel within a step. The checkpoint and the table stay;
         :func:`~napari_ssan.training.result.discard` removes them.
     resume : bool
-        Go on from the checkpoint; if there is none, from the beginning.
+        Continue from the checkpoint; if there is none, start from the beginning.
     overwrite : bool
-        Replace `output`, and without `resume` begin anew where a checkpoint is.
+        Replace `output`; without `resume`, also replace a checkpoint.
     keep_start : bool
-        Write `start`, unchanged, if training made it no better.
+        Write `start` unchanged if training did not improve it.
     log : Path, optional
         Folder for TensorBoard's log.
 
     Raises
     ------
     BadInput
-        If it cannot be done as asked; the message says why, and what to do.
+        If the run cannot be done as asked; the message says why and what to do.
     Cancelled
         If `cancel` was set.
     """
@@ -119,9 +122,9 @@ def run(
         raise BadInput(f"The crop must be a multiple of {start.config.multiple} pixels.")
     if segmenter and config.crop % segmenter.network.multiple:
         raise BadInput(
-            f"The segmenter needs crops of a multiple of {segmenter.network.multiple} pixels."
+            f"The segmenter needs a crop that is a multiple of {segmenter.network.multiple} pixels."
         )
-    # Told when it is known that there will be training: a refusal comes alone.
+    # Sent only when training is sure to start, so that a refusal comes without them.
     notes = [Notice(f"Training on the {device_name(device)}")]
     config = without_vgg(config, vgg, notes.append)
     train, held = split_sources(sources, validation_sources, config.validation_share, notes.append)
@@ -141,7 +144,7 @@ def run(
         config.match,
     )
     for source, selection in zip(train, sampler.selections, strict=True):
-        notes.append(Notice(f"Sections {source.start} to {source.stop - 1}: {selection}"))
+        notes.append(Notice(f"Slices {source.start} to {source.stop - 1}: {selection}"))
     for notice in notes:
         report(notice)
     validation = Validation(
@@ -164,13 +167,13 @@ def run(
     report(Compared(state.facts.baselines))
     check()
     step = state.facts.step
-    keeper = CheckpointWriter(checkpoint_path(output), identity, report)
-    keeper.begin(state.checkpoint(sampler.state()))
+    writer = CheckpointWriter(checkpoint_path(output), identity, report)
+    writer.begin(state.checkpoint(sampler.state()))
     sinks: list[Sink] = [Table(table_path(output), len(state.gammas()), step)]
     if log is not None:
         sinks.append(TensorBoard(log, step))
     with closing(Log(report, sinks)) as tell:
-        keeper.report = tell
+        writer.report = tell
         (report if step else tell)(Validated(0, state.facts.start_scores, False))
         _recall(state.facts, report)
         training = Training(
@@ -182,7 +185,7 @@ def run(
             validation=validation,
             before=before,
             report=tell,
-            keep=keeper.keep,
+            keep=writer.keep,
             stop=stop,
             cancel=cancel,
         )
@@ -215,9 +218,9 @@ def _judge_start(
 
 
 def _recall(facts: Facts, report: Report) -> None:
-    """Tell again what was told before an interruption."""
+    """Report again the validations of before an interruption."""
     if facts.step:
-        report(Notice(f"Going on after step {facts.step}"))
+        report(Notice(f"Training continues after step {facts.step}"))
     for entry in facts.curve:
         scores = {name: entry[name] for name in METRICS}
         report(Validated(entry["step"], scores, entry["step"] == facts.best_step))

@@ -1,4 +1,7 @@
-"""All that a training run changes, and putting it back to where it was."""
+"""Everything that a training run changes: taken as a checkpoint, and restored from one.
+
+Writing a checkpoint to disk is left to :mod:`~napari_ssan.training.checkpoint`.
+"""
 
 from __future__ import annotations
 
@@ -14,37 +17,37 @@ from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from napari_ssan.training.config import TrainingConfig
 
-#: The average follows fast at first: after n steps it remembers about a tenth of them.
+#: The average follows faster at first: after n steps it remembers about a tenth of them.
 EARLY = 10
 
 
 class Facts(BaseModel):
-    """What a run knows beside tensors; round-trips to JSON.
+    """The state of a run, except its tensors; round-trips to JSON.
 
     Attributes
     ----------
     step : int
         Steps done.
     seconds : float
-        Spent in the training loop.
+        Time spent in the training loop.
     batch : int
-        Triplets a step, fewer than wished where memory did not suffice.
+        Triplets per step; fewer than in the settings if memory was full.
     slowdown : float
-        Factor of the learning rate, halved at each rollback.
+        Factor on the learning rate, halved at each rollback.
     rollbacks : int
         How often training went back.
     best_step : int or None
-        After which the best network was.
+        Step of the best network.
     best_scores, start_scores : dict of str to float
-        Of the best network, and of the one that training started from.
+        Scores of the best network, and of the one that training started from.
     baselines : dict of str to dict of str to float
         Scores of the baselines.
     sums, counted : dict of str to float, int
-        Losses since the last validation, added up, and their number.
+        Sums of the losses since the last validation, and the number of steps in them.
     curve : list of dict
         An entry for each validation.
     sampler : dict
-        Where the stream of triplets stands.
+        Place in the stream of triplets.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -66,7 +69,7 @@ class Facts(BaseModel):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A run at one moment: what a checkpoint holds."""
+    """A run at one moment, in memory."""
 
     tensors: dict[str, Tensor]
     facts: Facts
@@ -78,7 +81,7 @@ class TrainingState:
     Parameters
     ----------
     start : nn.Module
-        Where to start from, an SSAN or what is called like one; it is copied.
+        The network to start from: an SSAN, or a module with the same call. It is copied.
     config : TrainingConfig
         Settings of the optimizer and the moving average.
     device : torch.device
@@ -87,12 +90,12 @@ class TrainingState:
     Attributes
     ----------
     network, average : nn.Module
-        The network that is trained, and the moving average of its weights, in
-        evaluation mode.
+        The network in training, and the moving average of its weights, in evaluation
+        mode.
     optimizer : torch.optim.Adam
-        Of the network.
+        Optimizer of the network.
     best : dict of str to Tensor
-        Weights of the average when it was at its best; empty until it was judged.
+        Weights of the best average so far; empty before the first validation.
     facts : Facts
         Everything else.
     """
@@ -111,7 +114,7 @@ class TrainingState:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """Count a step, and let the average follow the network."""
+        """Count a step, and update the moving average."""
         self.facts.step += 1
         decay = min(self._decay, self.facts.step / (self.facts.step + EARLY))
         new = self.network.state_dict().values()
@@ -122,20 +125,20 @@ class TrainingState:
                 kept.copy_(value)
 
     def gammas(self) -> tuple[float, ...]:
-        """How much each stage of the attention contributes."""
+        """Gamma of each stage of the attention: how much the stage contributes."""
         named = self.network.named_parameters()
         return tuple(float(p.detach()) for name, p in named if name.endswith("gamma"))
 
     def keep_best(self, scores: dict[str, float]) -> None:
-        """Take the average as the best so far."""
+        """Keep the average as the best network so far."""
         self.best = {k: v.detach().clone() for k, v in self.average.state_dict().items()}
         self.facts.best_scores, self.facts.best_step = scores, self.facts.step
 
     def checkpoint(self, sampler: dict[str, Any]) -> Checkpoint:
-        """The run as it stands, with the stream of triplets at `sampler`."""
+        """Copy the current state, with the stream of triplets at `sampler`."""
         self.facts.sampler = sampler
         tensors = {name: tensor.detach().clone() for name, tensor in self._tensors()}
-        # The best is never changed in place, so that it need not be copied.
+        # The best weights are never changed in place, so no copy is needed.
         tensors |= {f"best.{key}": value for key, value in self.best.items()}
         tensors["random.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
@@ -143,7 +146,7 @@ class TrainingState:
         return Checkpoint(tensors, self.facts.model_copy(deep=True))
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Be in the state of a checkpoint that was taken of the same network."""
+        """Take the state of a checkpoint of the same network."""
         self.rewind(checkpoint)
         self.facts = checkpoint.facts.model_copy(deep=True)
         best = {k: v for k, v in checkpoint.tensors.items() if k.startswith("best.")}
@@ -154,7 +157,7 @@ class TrainingState:
 
     @torch.no_grad()
     def rewind(self, checkpoint: Checkpoint) -> None:
-        """Take back weights, average and optimizer alone: steps, triplets and best go on."""
+        """Restore weights, average and optimizer, but not steps, triplets and best."""
         self.optimizer.state.clear()
         for number, parameter in enumerate(self.network.parameters()):
             if f"steps.{number}" in checkpoint.tensors:
@@ -163,7 +166,7 @@ class TrainingState:
                     "exp_avg": torch.zeros_like(parameter),
                     "exp_avg_sq": torch.zeros_like(parameter),
                 }
-        # Copied in place: memory layouts stay, and with them every bit of what follows.
+        # Copied in place, to keep memory layouts; results would differ in the last bits else.
         for name, tensor in self._tensors():
             tensor.copy_(checkpoint.tensors[name])
 

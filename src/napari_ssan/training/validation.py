@@ -1,4 +1,8 @@
-"""How well a network that is being trained does on sections that it is not trained on."""
+"""Scores a network in training on held-out sections, and compares it with baselines.
+
+The sections are registered and normalized once, in the constructor; scoring only runs the
+network. A report on a finished model is :mod:`napari_ssan.evaluation`'s task.
+"""
 
 from __future__ import annotations
 
@@ -31,19 +35,19 @@ from napari_ssan.stack.source import Source
 from napari_ssan.stack.triplets import is_marked
 from napari_ssan.training.events import Preparing, Report, Scores
 
-#: Side of the field in the middle of a section that is synthesized, in pixels.
+#: Side of the field that is synthesized in the middle of a section, in pixels.
 FIELD = 384
-#: Classical methods that a network must beat.
+#: Classical methods that serve as baselines.
 BASELINES = ("average", "tvl1")
 
 
 def grain_ratio(real: Array, synthesized: Array) -> float:
-    """High-frequency ratio, 1 where the real section has no grain to compare with."""
+    """High-frequency ratio; 1 if the real section has no grain."""
     ratio = hf_ratio(real, synthesized)
     return 1.0 if ratio is None else ratio
 
 
-#: What is measured, by name.
+#: Metrics by name.
 METRICS: dict[str, Callable[[Array, Array], float]] = {
     "psnr": psnr,
     "ssim": ssim,
@@ -51,22 +55,21 @@ METRICS: dict[str, Callable[[Array, Array], float]] = {
     "psnr_lowpass": psnr_lowpass,
     "hf_ratio": grain_ratio,
 }
-#: Grain that is weaker or stronger than the real one by less than this, in dB, is as good: a
-#: ratio of 0.8 to 1.25.
+#: Grain that differs from the real grain by less than this, in dB, counts as equal: a ratio of
+#: 0.8 to 1.25.
 TOLERANCE = 20 * math.log10(1.25)
 
-#: Called between two sections; raises to break off.
+#: Called between two sections; raises an exception to stop.
 Check = Callable[[], None]
 
 
 def merit(scores: Scores, preset: str) -> float:
-    """Rank of a network among those of a run, in dB, by its scores.
+    """Compute a network's rank among those of a run, in dB, from its scores.
 
-    Where fidelity is trained (L_1, L_f) it is the PSNR. Real texture costs PSNR,
-    so with L_s it is the PSNR of the sections without grain, less the decibels
-    by which the grain is weaker or stronger than that of the real sections (a
-    ratio of 0.8 to 1.25 is let pass). The first alone would choose the network with the least
-    texture: the one that was trained least.
+    For the losses L_1 and L_f, which train fidelity, it is the PSNR. Real texture costs
+    PSNR; PSNR alone would choose the network that was trained least. So with L_s it is
+    the PSNR without grain, minus the decibels by which the grain differs from that of
+    the real sections. A ratio of 0.8 to 1.25 counts as no difference.
     """
     if preset != "L_s":
         return scores["psnr"]
@@ -75,9 +78,10 @@ def merit(scores: Scores, preset: str) -> float:
 
 
 def is_better(scores: Scores, than: Scores, preset: str) -> bool:
-    """Whether a network is better than another: by its :func:`merit`, or in all that is decisive.
+    """Whether a network is better than another.
 
-    The latter is no worse in PSNR, SSIM and IE, and better in one of them.
+    It is better if its :func:`merit` is higher, or if it is no worse in PSNR, SSIM and IE
+    and better in one of them.
     """
     gains = [sign * (scores[name] - than[name]) for name, sign in DECISIVE.items()]
     return merit(scores, preset) > merit(than, preset) or (min(gains) >= 0 and max(gains) > 0)
@@ -85,18 +89,18 @@ def is_better(scores: Scores, than: Scores, preset: str) -> bool:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """A section that is known, and what it is synthesized from.
+    """A held-out section, and the neighbours from which it is synthesized.
 
     Attributes
     ----------
     source, section : int
-        Number of its source, and its own in the stack.
+        Index of its source, and number of the section in the stack.
     real : ndarray, (height, width)
-        The field of it that is judged, in the stack's dtype.
+        The judged field of the section, in the stack's dtype.
     previous, following : ndarray of float32, (height, width)
         Its neighbours, registered and normalized.
     wanted : Intensity
-        What its grey values are expected to be like, from its neighbours.
+        Grey-value distribution that is expected from its neighbours.
     """
 
     source: int
@@ -107,7 +111,7 @@ class HeldOut:
     wanted: Intensity
 
     def grey(self, unit: Float, match: str) -> Float64:
-        """A result on the network's scale as grey values like the neighbours'."""
+        """Convert a result on the network's scale to grey values like the neighbours'."""
         if match == "histogram":
             own = np.quantile(unit.astype(np.float64), QUANTILES)
             grey = specify(unit.astype(np.float64), own, self.wanted.quantiles)
@@ -122,29 +126,29 @@ class Validation:
     Parameters
     ----------
     sources : sequence of Source
-        Sections that are not trained on. Marked ones are not looked at.
+        Sections that are not trained on. Marked sections are left out.
     multiple : int
-        Height and width of a field are multiples of it.
+        Height and width of a field are multiples of this.
     match : {"mean", "histogram"}
-        How results are fitted to the neighbours.
+        How grey values of results are fitted to the neighbours.
     sections : int
-        How many of each source, evenly spread.
+        Number of sections per source, evenly spread.
     closely : bool
-        Look only at sections that a triplet to learn from could have.
+        Take only sections that would be good enough to learn from.
     report : callable
         Receives :class:`Preparing`.
     check : callable
-        Called between two sections; raises to break off.
+        Called between two sections; raises an exception to stop.
 
     Attributes
     ----------
     held_out : list of HeldOut
-        What is looked at.
+        The sections in use.
 
     Raises
     ------
     BadInput
-        If a source has no three good sections in a row, or they are too small.
+        If a source does not have three good sections in a row, or they are too small.
     """
 
     def __init__(
@@ -167,7 +171,7 @@ class Validation:
             report(Preparing("reading held-out sections", number + 1, len(sources)))
 
     def score(self, network: nn.Module, check: Check = lambda: None) -> dict[str, float]:
-        """Judge a network, where it is and in the mode in which it is.
+        """Score a network, on its own device and in its current mode.
 
         Returns
         -------
@@ -180,7 +184,7 @@ class Validation:
     def baselines(
         self, report: Report = lambda event: None, check: Check = lambda: None
     ) -> dict[str, dict[str, float]]:
-        """Scores of the average and of TV-L1 flow on the same sections."""
+        """Score the average and TV-L1 flow on the same sections."""
         total = len(BASELINES) * len(self.held_out)
         scores = {}
         for number, name in enumerate(BASELINES):
@@ -199,7 +203,7 @@ class Validation:
         return scores
 
     def preview(self, network: nn.Module) -> tuple[HeldOut, Float]:
-        """One held-out section and what the network makes of it: grey values, float32."""
+        """Return one held-out section, and it synthesized by the network: grey values, float32."""
         held_out = self.held_out[len(self.held_out) // 2]
         unit = _synthesize(network, held_out)
         return held_out, held_out.grey(unit, self._match).astype(np.float32)
@@ -227,15 +231,15 @@ def _synthesize(network: nn.Module, held_out: HeldOut) -> Float:
 
 
 def _field(source: Source, multiple: int) -> Window:
-    """The middle of what may be used of a section."""
+    """Middle of the usable area of a section."""
     spans = []
     for part in source.area:
         length = part.stop - part.start
         size = min(length, FIELD) // multiple * multiple
         if size == 0:
             raise BadInput(
-                f"Held-out sections of {length} pixels are too small to be judged: "
-                f"{multiple} are needed."
+                f"The held-out slices are {length} pixels wide or high, too small to be judged: "
+                f"at least {multiple} are needed."
             )
         start = part.start + (length - size) // 2
         spans.append(slice(start, start + size))
@@ -245,20 +249,20 @@ def _field(source: Source, multiple: int) -> Window:
 def _choose(
     source: Source, field: Window, count: int, closely: bool, check: Check
 ) -> Iterator[tuple[int, Array, Float, Float, Intensity]]:
-    """Good sections with good neighbours, evenly spread: as :class:`HeldOut` takes them."""
+    """Yield the fields of :class:`HeldOut` of good sections with good neighbours, evenly spread."""
     stack = source.stack
     selection = select(source, lambda done, total: check(), closely=closely)
     good = [t for t in selection.triplets if not is_marked(source, t, field)]
     if not good:
         raise BadInput(
-            "Validation needs three good sections in a row; sections "
-            f"{source.start} to {source.stop - 1} hold none: {selection}."
+            "Validation needs three good slices in a row; slices "
+            f"{source.start} to {source.stop - 1} have none: {selection}."
         )
     whole = field_of(stack.shape[1:], None)
     for place in np.linspace(0, len(good) - 1, min(count, len(good))):
         triplet = good[int(place)]
         outer = (triplet.first, triplet.last)
-        # As in a repair, where the section is not there to be registered to.
+        # As in a repair: the section itself is missing, so the neighbours register to each other.
         rows, columns = find_shift(*(stack.read(z, whole) for z in outer))
         known = [selection.intensities[z] for z in outer]
         views = [

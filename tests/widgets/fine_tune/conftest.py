@@ -62,7 +62,7 @@ class FakeRun:
 
     def keep(self, name: str) -> ModelInfo:
         if not name:
-            raise BadInput("'' is no name for a model; use letters or digits.")
+            raise BadInput("'' is not a valid model name; use letters or digits.")
         self.kept.append(name)
         self.folder.rmdir()
         return info(name, own=True)
@@ -139,7 +139,7 @@ class FakeBackend(Backend):
     def forecast(self, division, request):
         return SimpleNamespace(
             cost=f"about {request.config.minutes:g} min on this CPU (1 thread)",
-            loss=request.config.loss if self.vgg() else "L_1: there are no weights of VGG16",
+            loss=request.config.loss if self.vgg() else "L_1: there are no VGG16 weights",
         )
 
     def begin(self, division, request, report, cancel):

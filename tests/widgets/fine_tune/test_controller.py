@@ -236,7 +236,7 @@ def test_or_go_without(without_vgg, settled):
     settled(dock)
     assert dock.view.run.train.isEnabled()
     assert "smoother" in dock.view.vgg.text.text()
-    assert "no weights" in dock.view.data.cost.text()
+    assert "no VGG16 weights" in dock.view.data.cost.text()
     dock.view.options.faithful.click()
     dock.view.options.natural.click()
     settled(dock)
@@ -385,7 +385,7 @@ def test_the_layer_may_be_deleted_meanwhile(training, viewer, image, finish, set
 def test_bad_input_is_a_sentence(training, backend, finish, notifications):
     backend.end = BadInput("The memory does not suffice: choose another device.")
     finish(training, "idle")
-    assert said(notifications)[-1] == "The memory does not suffice: choose another device."
+    assert said(notifications)[-1] == "There is not enough memory: choose another device."
     assert not training.view.run.train.isHidden()
 
 

@@ -130,7 +130,7 @@ def test_closing_the_viewer_keeps_the_run(viewer, qtbot, make_napari_viewer_prox
     [
         (lambda stack: np.full_like(stack, 7), "nothing to learn from"),
         (lambda stack: stack[:7], "too few"),
-        (lambda stack: np.full(stack.shape, np.nan, np.float32), "no numbers (NaN)"),
+        (lambda stack: np.full(stack.shape, np.nan, np.float32), "not numbers (NaN)"),
         (lambda stack: stack[:, :10, :10], "at least"),
     ],
 )
