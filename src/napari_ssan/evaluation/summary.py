@@ -103,8 +103,8 @@ def _caution(own: dict[str, Any], rivals: list[dict[str, Any]]) -> list[str]:
     if any(row["difference"]["psnr"]["mean"] < 0 for row in rivals):
         if low <= hf <= high:
             return [
-                "Natural texture costs PSNR, because synthesized grain never matches the real grain "
-                "pixel by pixel."
+                "Natural texture costs PSNR, because synthesized grain never matches the real "
+                "grain pixel by pixel."
             ]
         return [
             "Another method comes closer to the real slices than the network: "

@@ -383,7 +383,7 @@ def test_the_layer_may_be_deleted_meanwhile(training, viewer, image, finish, set
 
 
 def test_bad_input_is_a_sentence(training, backend, finish, notifications):
-    backend.end = BadInput("The memory does not suffice: choose another device.")
+    backend.end = BadInput("There is not enough memory: choose another device.")
     finish(training, "idle")
     assert said(notifications)[-1] == "There is not enough memory: choose another device."
     assert not training.view.run.train.isHidden()
