@@ -19,13 +19,7 @@ from napari_ssan.engine.stored import buffer
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.intensity import Float, Intensity
-from napari_ssan.stack.registration import (
-    HERE,
-    Placement,
-    find_placement,
-    halfway,
-    read_placed,
-)
+from napari_ssan.stack.registration import HERE, Placement, find_placement, halfway, read_placed
 from napari_ssan.stack.sections import Array, Window
 
 
@@ -83,30 +77,17 @@ class Inputs:
 
     @property
     def window(self) -> Window:
-        """The part of the section that is synthesized: see :func:`window_of`."""
-        return window_of(self.job, self.grid.shape)
+        """The part of the section that is synthesized."""
+        return self.job.rimmed(self.grid.shape)
 
 
 def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None) -> Inputs:
     """Read and register what a job needs.
 
-    Parameters
-    ----------
-    survey : Survey
-        The stack and its marks.
-    job : Job
-        What is to be synthesized.
-    grid : TileGrid
-        Tiles of the section, see :meth:`~napari_ssan.engine.methods.Method.grid`.
-    scratch : Path, optional
-        Folder for what is too large for memory.
-
-    Raises
-    ------
-    OSError
-        If there is no room for it.
+    What is too large for memory goes to the folder `scratch`, or the system's own; an
+    ``OSError`` says that there is no room. The grid is the method's.
     """
-    stack, window = survey.stack, window_of(job, grid.shape)
+    stack, window = survey.stack, job.rimmed(grid.shape)
     columns = grid.reach(window)[1]
     tops = grid.origins(0, window[0])
     neighbours = []
@@ -124,18 +105,6 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
         own = np.array(stack.read(job.slot[0], window))
         good = survey.unmarked(job.slot[0], window) & np.isfinite(own)
     return Inputs(job, grid, stack.dtype, tuple(neighbours), own, good)
-
-
-def window_of(job: Job, shape: tuple[int, int]) -> Window:
-    """What a job synthesizes of a section of `shape`, with the pixels that touch it.
-
-    With these a region is compared, to be fitted to its place.
-    """
-    rows, columns = (
-        slice(max(part.start - 1, 0), min(part.stop + 1, length))
-        for part, length in zip(job.window(shape), shape, strict=True)
-    )
-    return rows, columns
 
 
 def _placements(survey: Survey, job: Job, window: Window) -> tuple[Placement, ...]:

@@ -295,10 +295,7 @@ def _on_device(network: SSAN, device: torch.device, views: int) -> dict[str, Any
     from napari_ssan.engine.error_network import ErrorEstimator
     from napari_ssan.network.inference import Runner
 
-    return {
-        "runner": Runner(network, device, views=views),
-        "estimator": ErrorEstimator(device),
-    }
+    return {"runner": Runner(network, device, views=views), "estimator": ErrorEstimator(device)}
 
 
 @cache

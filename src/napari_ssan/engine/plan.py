@@ -53,6 +53,14 @@ class Job:
             return self.region.window
         return slice(0, shape[0]), slice(0, shape[1])
 
+    def rimmed(self, shape: tuple[int, int]) -> Window:
+        """:meth:`window` with the pixels that touch it: a region is fitted to them."""
+        rows, columns = (
+            slice(max(part.start - 1, 0), min(part.stop + 1, length))
+            for part, length in zip(self.window(shape), shape, strict=True)
+        )
+        return rows, columns
+
 
 class Survey:
     """The sections that a repair looks at: intensity of each, measured once, and its usability.

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from napari_ssan.engine.inputs import gather, window_of
+from napari_ssan.engine.inputs import gather
 from napari_ssan.engine.methods import LessMemory, Method, make_method
 from napari_ssan.engine.plan import Survey, plan
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
@@ -114,36 +114,16 @@ def patches(
 ) -> Iterator[Event | Patch]:
     """Synthesize what is marked, one patch after the other; close the generator to cancel.
 
-    Parameters
-    ----------
-    stack : SliceStack
-        The stack.
-    marks : Marks
-        All marks: none serves as a neighbour.
-    method : Method
-        How to synthesize.
-    only : container of (int, int), optional
-        Sections to synthesize; default is all that is marked.
-    scratch : Path, optional
-        As for :func:`repair`.
-    with_error : bool
-        Whether to estimate the error of every pixel, too, except where a single neighbour
-        is copied: then there is nothing to estimate it from.
+    Parameters and errors are those of :func:`repair`. With `only`, all marks are planned with,
+    but these sections alone are synthesized. With `with_error`, the error of every pixel is
+    estimated, too, except where a single neighbour is copied: that tells nothing of it.
 
     Yields
     ------
-    Progress
-        After every tile.
-    Notice
-        Where there is something to know; as a
-        :class:`~napari_ssan.engine.methods.LessMemory`, that another method goes on.
-    Patch
-        After the last tile of a section, or of a region.
-
-    Raises
-    ------
-    BadInput
-        If the marks do not fit the stack, or no good section is left.
+    Progress, Notice or Patch
+        After every tile, where there is something to know, and after the last tile of a
+        section or region. As a :class:`~napari_ssan.engine.methods.LessMemory`, a notice has
+        the method that goes on.
     """
     # A tile sees so far, and lies so far off where its neighbour has shifted.
     survey = Survey(stack, marks, method.tile + LONGEST_SHIFT + SPLINE)
@@ -151,7 +131,7 @@ def patches(
     jobs = [job for job in jobs if only is None or job.slot in only]
     yield from map(Notice, warnings)
     grid = method.grid(stack.shape[1:])
-    total = sum(grid.count(window_of(job, grid.shape)) for job in jobs)
+    total = sum(grid.count(job.rimmed(grid.shape)) for job in jobs)
     begin, done = time.monotonic(), 0
     for job in jobs:
         inputs = gather(survey, job, grid, scratch)

@@ -24,15 +24,7 @@ from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray, buffer, store
 from napari_ssan.engine.tiles import BandBlender
-from napari_ssan.stack.intensity import (
-    QUANTILES,
-    SAMPLE,
-    SPAN,
-    Float,
-    Intensity,
-    specify,
-    to_dtype,
-)
+from napari_ssan.stack.intensity import QUANTILES, SAMPLE, SPAN, Float, Intensity, specify, to_dtype
 from napari_ssan.stack.region import packed
 from napari_ssan.stack.sections import Array, Window
 
@@ -51,30 +43,14 @@ def synthesize(
 ) -> Iterator[TileDone | LessMemory | Patch]:
     """Synthesize, match, fit, and say where it comes from.
 
-    Parameters
-    ----------
-    inputs : Inputs
-        What to synthesize, from what.
-    method : Method
-        How.
-    with_error : bool
-        Whether to estimate the error of every pixel, too; of a copy there is none.
-    scratch : Path, optional
-        Folder for the pixels; without one they stay in memory.
+    With `with_error`, the error of every pixel is estimated, too; of a copy there is none.
+    Pixels go to the folder `scratch`, if there is one, else they stay in memory; an ``OSError``
+    says that there is no room.
 
     Yields
     ------
-    TileDone
-        After every tile.
-    LessMemory
-        Where the method could not go on, with the one that does.
-    Patch
-        At the end.
-
-    Raises
-    ------
-    OSError
-        If there is no room for the pixels.
+    TileDone, LessMemory or Patch
+        After every tile; where the method could not go on, with the one that does; at the end.
     """
     job, window = inputs.job, inputs.window
     layers = 1 + (with_error and len(inputs.neighbours) == 2)

@@ -16,12 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_ssan.engine.provenance import Provenance
-from napari_ssan.engine.repaired import (
-    ExpectedError,
-    PixelFacts,
-    RepairedStack,
-    SyntheticPixels,
-)
+from napari_ssan.engine.repaired import ExpectedError, PixelFacts, RepairedStack, SyntheticPixels
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files.calibration import Calibration, TiffTraits
 from napari_ssan.files.open import StackFile

@@ -26,12 +26,7 @@ LARGEST_ARRAY = 2**30
 class LazyPixels(ABC):
     """Something with axes that is indexed like a numpy array, by whole numbers and slices.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        Length of every axis. A class whose shape changes has a property in its stead.
-    dtype : dtype
-        Of the pixels.
+    A class whose shape changes overrides the property.
     """
 
     #: What it is, in a user's words.
@@ -68,12 +63,11 @@ class LazyPixels(ABC):
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> Array:
-        spans, flips, drops = _resolve(index, self.shape)
+        spans, then = _resolve(index, self.shape)
         lengths = [len(range(n)[span]) for n, span in zip(self.shape, spans, strict=True)]
-        pixels = self.part(tuple(spans)) if all(lengths) else np.empty(lengths, self.dtype)
-        ordered = pixels[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-        dropped: Array = ordered[tuple(0 if drop else slice(None) for drop in drops)]
-        return dropped
+        pixels = self.part(spans) if all(lengths) else np.empty(lengths, self.dtype)
+        asked: Array = pixels[then]
+        return asked
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         if self.nbytes > LARGEST_ARRAY:
@@ -86,26 +80,16 @@ class LazyPixels(ABC):
 
 
 class LazyVolume(LazyPixels):
-    """A stack of sections that are made or read when they are asked for.
+    """A stack of sections that are made or read when they are asked for."""
 
-    Attributes
-    ----------
-    zyx : (int, int, int)
-        Axes of the sections, their rows and their columns; all others have length 1.
-    """
-
+    #: Axes of the sections, their rows and their columns; all others have length 1.
     zyx: tuple[int, int, int] = (0, 1, 2)
 
     @abstractmethod
     def _read(self, sections: range, window: Window) -> Array:
-        """Pixels of some sections, (sections, rows, columns).
+        """Pixels of some sections, ascending, (sections, rows, columns) in the volume's dtype.
 
-        Parameters
-        ----------
-        sections : range
-            Ascending and not empty.
-        window : (slice, slice)
-            With start, stop and a positive step; not empty. See also :func:`contiguous`.
+        Both slices of the window have start, stop and a positive step; nothing is empty.
         """
 
     def part(self, spans: tuple[slice, ...]) -> Array:
@@ -189,8 +173,10 @@ def contiguous(window: Window) -> tuple[Window, Window]:
     )
 
 
-def _resolve(index: Any, shape: tuple[int, ...]) -> tuple[list[slice], list[bool], list[bool]]:
-    """A basic index as forward slices, axes to flip, and axes to drop."""
+def _resolve(
+    index: Any, shape: tuple[int, ...]
+) -> tuple[tuple[slice, ...], tuple[int | slice, ...]]:
+    """A basic index as a box of forward slices, and how to index what is read of it."""
     parts = list(index) if isinstance(index, tuple) else [index]
     if any(part is Ellipsis for part in parts):
         at = next(i for i, part in enumerate(parts) if part is Ellipsis)
@@ -198,22 +184,22 @@ def _resolve(index: Any, shape: tuple[int, ...]) -> tuple[list[slice], list[bool
     parts += [slice(None)] * (len(shape) - len(parts))
     if len(parts) > len(shape):
         raise IndexError(f"{len(parts)} indices for {len(shape)} axes")
-    spans, flips, drops = [], [], []
+    spans: list[slice] = []
+    then: list[int | slice] = []
     for part, length in zip(parts, shape, strict=True):
         if isinstance(part, slice):
-            positions = range(length)[part]
-            flip = positions.step < 0
-            forward = positions[::-1] if flip else positions
-            spans.append(slice(forward.start, max(forward.stop, forward.start), forward.step))
+            places, end = range(length)[part], slice(None)
+            if places.step < 0:
+                places, end = places[::-1], slice(None, None, -1)
+            then.append(end)
         else:
             try:
-                position = range(length)[operator.index(part)]
+                at = range(length)[operator.index(part)]
             except TypeError:
                 raise IndexError(
-                    f"only whole numbers and slices index a volume, not {part!r}"
+                    f"a volume is indexed by integers and slices, not {part!r}"
                 ) from None
-            flip = False
-            spans.append(slice(position, position + 1, 1))
-        flips.append(flip)
-        drops.append(not isinstance(part, slice))
-    return spans, flips, drops
+            places = range(at, at + 1)
+            then.append(0)
+        spans.append(slice(places.start, max(places.stop, places.start), places.step))
+    return tuple(spans), tuple(then)

@@ -33,10 +33,12 @@ def held(monkeypatch):
     go, stopped = threading.Event(), []
     real = module.evaluate
 
-    def wait(*arguments, cancel, **options):
+    def wait(*arguments, **options):
         go.wait(10)
-        stopped.append(cancel.is_set())
-        return real(*arguments, cancel=cancel, **options)
+        stopped.append(True)
+        for item in real(*arguments, **options):
+            yield item
+            stopped[-1] = False  # more was asked for
 
     monkeypatch.setattr(module, "evaluate", wait)
     yield go, stopped
