@@ -38,15 +38,12 @@ NOTHING = Saved(Marks(), {})
 class NewerFormat(Exception):
     """A newer version wrote it."""
 
+    def __str__(self) -> str:
+        return "a newer version of napari-ssan wrote them: update yours"
+
 
 class Journal:
-    """Writes the states of a repair to a folder, each as what it changes.
-
-    Parameters
-    ----------
-    folder : Path
-        Where; made when something is written.
-    """
+    """Writes the states of a repair to a folder, each as what it changes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,13 +58,7 @@ class Journal:
         return saved
 
     def compact(self, saved: Saved) -> None:
-        """Write a state anew, as of when it was saved.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written; what was there is there still.
-        """
+        """Write a state anew, as of when it was saved; an OSError leaves what was there."""
         lines = b"".join(map(_line, _lines(saved)))
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self.folder / NAME, lines)
@@ -75,13 +66,7 @@ class Journal:
         self._written, self._anew = saved, False
 
     def write(self, saved: Saved) -> None:
-        """Append what a state changes; without any mark there is nothing to be kept.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written, as when the disk is full.
-        """
+        """Append what a state changes; without any mark there is nothing to be kept."""
         if not saved.marks:
             for name in (NAME, OLDER):
                 (self.folder / name).unlink(missing_ok=True)
@@ -98,7 +83,7 @@ class Journal:
             end = file.seek(0, os.SEEK_END)
             try:
                 if file.write(line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                    raise OSError(errno.ENOSPC, "the disk is full")
                 os.fsync(file.fileno())
             except OSError:
                 file.truncate(end)
@@ -186,13 +171,13 @@ def _parse(
         marks.missing |= part.missing
         for z, regions in part.regions.items():
             marks.regions.setdefault(z, []).extend(regions)
-    if damage and not marks:
-        raise BadInput(damage)
     if not marks:
+        if damage:
+            raise BadInput(damage)
         return None
     marks.check(stack.shape)
-    slots = {_key(mark): mark for mark in marks.each()}
-    states = {slots[key]: str(state) for key, state in found["states"].items() if key in slots}
+    known = {_key(mark): mark for mark in marks.each()}
+    states = {known[key]: str(state) for key, state in found["states"].items() if key in known}
     patches = [read_patch(folder, *each, stack) for each in found["patches"].items()]
     kept = tuple(patch for patch in patches if patch is not None)
     return Saved(marks, states, kept, when, len(patches) - len(kept), damage)
@@ -200,22 +185,20 @@ def _parse(
 
 def _change(before: Saved, after: Saved) -> Content:
     """Say in JSON what makes a state of another one; pixels in memory are not kept."""
+    same = before.marks is after.marks
     parts = {
+        "marks": {} if same else _differing(before.marks.each(), after.marks.each(), _mark_to_json),
         "states": _differing(before.states, after.states, str),
         "patches": _differing(_stored(before), _stored(after), patch_to_json),
     }
-    parts["states"] = {_key(mark): state for mark, state in parts["states"].items()}
-    if before.marks is not after.marks:
-        changed = _differing(before.marks.each(), after.marks.each(), _marks_to_json)
-        parts["marks"] = {_key(mark): entry for mark, entry in changed.items()}
     return {name: entries for name, entries in parts.items() if entries}
 
 
 def _differing(
     before: Mapping[Any, Value], after: Mapping[Any, Value], write: Callable[[Value], Any]
-) -> dict[Any, Any]:
-    new = {key: write(value) for key, value in after.items() if before.get(key) != value}
-    return new | {key: None for key in before if key not in after}
+) -> dict[str, Any]:
+    new = {_key(key): write(value) for key, value in after.items() if before.get(key) != value}
+    return new | {_key(key): None for key in before if key not in after}
 
 
 def _lines(saved: Saved) -> Iterator[dict[str, Any]]:
@@ -226,21 +209,16 @@ def _lines(saved: Saved) -> Iterator[dict[str, Any]]:
             yield {name: {key: entry}}
 
 
-def _key(mark: Mark) -> str:
-    z, number = mark
-    return f"{int(z)}-{int(number)}"
+def _key(key: str | Mark) -> str:
+    return key if isinstance(key, str) else f"{key[0]}-{key[1]}"
 
 
-def _marks_to_json(marks: Marks) -> dict[str, Any]:
-    return {name: part for name, part in json.loads(marks.to_json()).items() if part}
+def _mark_to_json(mark: Marks) -> dict[str, Any]:
+    return {name: part for name, part in json.loads(mark.to_json()).items() if part}
 
 
 def _stored(saved: Saved) -> dict[str, Patch]:
-    return {
-        patch.pixels.path.name: patch
-        for patch in saved.patches
-        if isinstance(patch.pixels, StoredArray)
-    }
+    return {p.pixels.path.name: p for p in saved.patches if isinstance(p.pixels, StoredArray)}
 
 
 def _line(content: Mapping[str, Any]) -> bytes:

@@ -70,12 +70,6 @@ def patch_to_json(patch: Patch) -> dict[str, Any]:
     }
 
 
-def _mask_from_json(entry: dict[str, Any], stack: SliceStack) -> Mask | None:
-    height, width = (int(n) for n in entry["shape"])
-    marks = Marks(regions={0: [region_from_entry(entry, stack.shape[1:])]})
-    return marks.mask(0, (slice(0, height), slice(0, width)))
-
-
 def read_patch(folder: Path, name: str, entry: dict[str, Any], stack: SliceStack) -> Patch | None:
     """Read a patch; None if its pixels are not there as they should be."""
     try:
@@ -92,19 +86,19 @@ def read_patch(folder: Path, name: str, entry: dict[str, Any], stack: SliceStack
         return None
     if mask is not None and mask.shape != pixels.shape:
         return None
-    error = _read_error(folder, entry.get("error"), pixels.shape)
+    try:  # without a map of expected errors the pixels are still good
+        found = StoredArray(folder / Path(entry["error"]).name)
+        same = found.shape == pixels.shape and found.dtype == np.float32
+        error = found if same else None
+    except (FileNotFoundError, EOFError, *MALFORMED):
+        error = None
     return Patch((z, number), top, left, pixels, mask, record, error)
 
 
-def _read_error(folder: Path, name: str | None, shape: tuple[int, ...]) -> StoredArray | None:
-    """Read the map of expected errors; without one the pixels are still good."""
-    if name is None:
-        return None
-    try:
-        error = StoredArray(folder / Path(name).name)
-    except (FileNotFoundError, ValueError, EOFError):
-        return None
-    return error if error.shape == shape and error.dtype == np.float32 else None
+def _mask_from_json(entry: dict[str, Any], stack: SliceStack) -> Mask | None:
+    height, width = (int(n) for n in entry["shape"])
+    marks = Marks(regions={0: [region_from_entry(entry, stack.shape[1:])]})
+    return marks.mask(0, (slice(0, height), slice(0, width)))
 
 
 def _count(number: int, what: str) -> str:

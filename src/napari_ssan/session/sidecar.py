@@ -110,28 +110,20 @@ class Sidecar:
         """
         try:
             saved = self._journal.load(stack)
-        except NewerFormat:
-            reason = "a newer version of napari-ssan wrote them: update yours"
-            raise self._seal(reason) from None
-        except OSError as error:
-            raise self._seal(error.strerror or str(error)) from None
+        except (OSError, NewerFormat) as error:
+            raise self._seal(getattr(error, "strerror", None) or str(error)) from None
         except BadInput as error:
-            aside = self._put_aside(str(error))
-            raise BadInput(
-                f"The saved marks of this stack cannot be read ({error}); they are kept as {aside}."
-            ) from None
+            raise self._put_aside("The saved marks", str(error)) from None
         if saved is not None and saved.damage:
-            aside = self._put_aside(saved.damage)
-            sentence = (
-                f"Some of the saved marks of this stack cannot be read ({saved.damage}); "
-                f"all that was saved is kept as {aside}."
-            )
-            saved = replace(saved, damage=sentence)
-        if saved is not None and (saved.damage or not saved.lost):  # else the next save does it
-            with contextlib.suppress(OSError):  # what is there is good, and the next save tells
-                self._journal.compact(saved)
-        self._prune(saved.patches if saved else ())
-        self._needed = saved.patches if saved else None
+            told = self._put_aside("Some of the saved marks", saved.damage)
+            saved = replace(saved, damage=str(told))
+        if saved is not None and not self._sealed:
+            if saved.damage or not saved.lost:  # else the next save does it
+                with contextlib.suppress(OSError):  # what is there is good; the next save tells
+                    self._journal.compact(saved)
+            self._needed = saved.patches
+        if not self._sealed:
+            self._prune(self._needed or ())
         return saved
 
     def save(self, saved: Saved) -> None:
@@ -190,15 +182,18 @@ class Sidecar:
                 path.unlink(missing_ok=True)
         self._remove_if_empty()
 
-    def _put_aside(self, reason: str) -> Path:
-        """Keep what is damaged under another name."""
+    def _put_aside(self, what: str, reason: str) -> BadInput:
+        """Keep what is damaged under another name; the sentence that says so."""
         path = self.folder / NAME
         path = path if path.exists() else self.folder / OLDER
         aside = path.with_name(f"damaged-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}{path.suffix}")
         try:
-            return path.replace(aside)
+            path.replace(aside)
         except OSError:
-            raise self._seal(reason) from None
+            return self._seal(reason)
+        return BadInput(
+            f"{what} of this stack cannot be read ({reason}); they are kept as {aside}."
+        )
 
     def _seal(self, reason: str) -> BadInput:
         self._sealed = True

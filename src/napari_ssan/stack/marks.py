@@ -86,13 +86,11 @@ class Marks:
 
     def each(self) -> dict[Mark, Marks]:
         """Every mark, by itself."""
-        return {
-            **{
-                (z, 0): Marks(self.whole & {z}, {z: self.regions[z]} if z in self.regions else {})
-                for z in {*self.whole, *self.regions}
-            },
-            **{(z, 1): Marks(missing={z: number}) for z, number in self.missing.items()},
-        }
+        found = {(z, 1): Marks(missing={z: number}) for z, number in self.missing.items()}
+        for z in {*self.whole, *self.regions}:
+            regions = {z: self.regions[z]} if z in self.regions else {}
+            found[z, 0] = Marks(self.whole & {z}, regions)
+        return found
 
     def by_key(self) -> dict[str, tuple[int, Region]]:
         """Section and region by :meth:`~napari_ssan.stack.region.Region.key`."""

@@ -1,8 +1,9 @@
-"""A layer that is deleted while its state is read or written leaves its sidecar to others."""
+"""Saving to the end (widgets/repair/autosave.py): what goes early is saved, and its lock let go."""
 
 from __future__ import annotations
 
 import gc
+import threading
 
 import numpy as np
 import pytest
@@ -11,8 +12,13 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from napari.layers._source import layer_source
 
+from napari_ssan.session.journal import read
+from napari_ssan.session.saved import Saved
 from napari_ssan.session.sidecar import Sidecar
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
+from napari_ssan.widgets.repair.autosave import Autosave
+from napari_ssan.workers import TaskQueue
 
 
 @pytest.fixture
@@ -55,3 +61,17 @@ def test_it_is_left_to_others(viewer, volume, make_controller, tmp_path, opened)
     controller.finish()
     assert controller.current._autosave.sidecar is not None
     assert (controller.current.offer is not None) == opened
+
+
+def test_what_waits_when_the_program_ends_is_written(qapp, volume, tmp_path):
+    gate, queue = threading.Event(), TaskQueue()
+    autosave = Autosave(queue)
+    autosave.sidecar, autosave.held = Sidecar(tmp_path / "side"), False
+    queue.submit(lambda report, cancel: gate.wait(10))
+    autosave.save(Saved(Marks({2}), {(2, 0): "marked"}))
+    autosave.close()
+    gate.set()
+    queue.close()  # drops what waits, as when the application quits
+    queue.finish()
+    assert read(tmp_path / "side", SliceStack(volume)).marks.whole == {2}
+    assert autosave.sidecar is None
