@@ -1,16 +1,23 @@
-"""Wires the dock "Repair slice": viewer, view, opened and workers."""
+"""Connects the dock "Repair slice": what keys and buttons do, and what the view shows.
+
+Which stacks are open is :mod:`~napari_ssan.widgets.repair.open_stacks`; the work on one of them is
+its :class:`~napari_ssan.widgets.repair.stack_controller.StackController`.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from qtpy.compat import isalive
 
 from napari_ssan.errors import BadInput
 from napari_ssan.widgets.repair.keys import Keys
 from napari_ssan.widgets.repair.model_list import ModelList
+from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.outlook_controller import OutlookController
 from napari_ssan.widgets.repair.presenter import caption_text, state_of
 from napari_ssan.widgets.repair.result_layers import Overlay
@@ -24,13 +31,13 @@ from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.caption import Caption
 from napari_ssan.widgets.shared.layers import (
     earlier_repairs,
-    is_image,
-    owner_of,
     source_path,
-    stack_of,
 )
-from napari_ssan.widgets.shared.state import EMPTY, device_choices
+from napari_ssan.widgets.shared.state import device_choices
 from napari_ssan.workers import TaskQueue
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
 
 
 class RepairController:
@@ -42,7 +49,7 @@ class RepairController:
         What is worked in.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
         self.quick, self.slow = TaskQueue(), TaskQueue()
         self.models = ModelList()
@@ -50,11 +57,7 @@ class RepairController:
         # With the button of the window it goes before anything was closed.
         self.view.destroyed.connect(lambda: self.close())
         self._outlook = OutlookController(self.view.outlook, self.slow)
-        self.current: StackController | None = None
-        self._opened: dict[Any, StackController] = {}
-        self._layers: list[Any] = []
-        self._chosen: Any = None
-        self._refusal = EMPTY
+        self._stacks = OpenStacks(viewer, self.quick, self.slow)
         self._rates: dict[tuple[str, str], float] = {}
         self._closed = False
         self._keys = Keys(viewer)
@@ -68,19 +71,18 @@ class RepairController:
             }
         )
         self._connect_view()
-        layers, dims = viewer.layers, viewer.dims
-        self._events = [
-            (layers.events.inserted, self._on_layers),
-            (layers.events.removed, self._on_removed),
-            (layers.selection.events.active, self._on_active),
-            (dims.events.point, self._on_dims),
-            (dims.events.order, self._on_dims),
-            (dims.events.ndisplay, self._on_ndisplay),
-        ]
-        for event, callback in self._events:
-            event.connect(callback)
-        self._on_layers()
-        self._on_active()
+        self._stacks.switched.connect(self._on_switched)
+        self._stacks.changed.connect(self.refresh)
+        self._stacks.progressed.connect(self._on_progress)
+        self._stacks.noted.connect(self._on_noted)
+        self._stacks.timed.connect(self._on_timed)
+        self._on_switched()
+        self.refresh()
+
+    @property
+    def current(self) -> StackController | None:
+        """The chosen stack."""
+        return self._stacks.current
 
     # ---- what keys and buttons do
 
@@ -209,77 +211,19 @@ class RepairController:
         gone = not isalive(self.view)  # which goes with its viewer, at the latest
         if not gone:
             self._keys.unbind()
-            for event, callback in self._events:
-                event.disconnect(callback)
             self._caption.say("")
         self.models.close()
         self._outlook.close()
-        for current in self._opened.values():
-            current.close(gone)
+        self._stacks.close(gone)
         self.slow.close()
         self.quick.finish()
         self.quick.close()
 
-    # ---- following the viewer
+    # ---- following the stacks
 
-    def _on_layers(self, event: Any = None) -> None:
-        ids = {layer.unique_id for layer in self.viewer.layers}
-        self._layers = [
-            layer for layer in self.viewer.layers if is_image(layer) and owner_of(layer) not in ids
-        ]
-        if self._chosen not in self._layers:
-            self._choose(self._layers[-1] if self._layers else None)
-        self.refresh()
-
-    def _on_removed(self, event: Any) -> None:
-        removed = event.value
-        for image, current in list(self._opened.items()):
-            if removed == image:
-                current.close()
-                del self._opened[image]
-            elif removed == current.marks.layer:
-                current.marks.forget_layer()
-            elif removed in current.results.layers:
-                current.results.forget(removed)
-        self._on_layers()
-
-    def _on_active(self, event: Any = None) -> None:
-        active = self.viewer.layers.selection.active
-        if active in self._layers and active != self._chosen:
-            self._choose(active)
-        self.refresh()
-
-    def _on_dims(self, event: Any = None) -> None:
-        self.refresh()
-
-    def _on_ndisplay(self, event: Any = None) -> None:
-        for current in self._opened.values():
-            sentence = current.results.guard_3d()
-            if sentence:
-                messages.warn(sentence)
-        self.refresh()
-
-    def _choose(self, layer: Any) -> None:
-        self._chosen, self.current, self._refusal = layer, None, ""
+    def _on_switched(self) -> None:
         self.view.repairing.show_note("")
         self._outlook.forget()
-        if layer is None:
-            self._refusal = EMPTY
-        elif layer in self._opened:
-            self.current = self._opened[layer]
-        else:
-            try:
-                stack = stack_of(layer)
-            except BadInput as error:
-                self._refusal = str(error)
-            else:
-                self.current = StackController(self.viewer, layer, stack, self.quick, self.slow)
-                self._opened[layer] = self.current
-                self.current.changed.connect(self.refresh)
-                self.current.work.progressed.connect(self._on_progress)
-                self.current.noted.connect(self._on_noted)
-                self.current.timed.connect(self._on_timed)
-        self.refresh()
 
     def _on_progress(self) -> None:
         if self.current is not None and not self._closed:
@@ -303,11 +247,12 @@ class RepairController:
         self._caption.say(caption_text(self.viewer, self.current))
 
     def _state(self) -> DockState:
-        layer = self._chosen
-        names = tuple(str(each.name) for each in self._layers)
-        chosen = self._layers.index(layer) if layer in self._layers else -1
+        stacks = self._stacks
+        names = tuple(str(each.name) for each in stacks.layers)
+        chosen = stacks.layers.index(stacks.chosen) if stacks.chosen in stacks.layers else -1
         if self.current is None:
-            return DockState(names, chosen, refusal=self._refusal, offer_sample=layer is None)
+            nothing = stacks.chosen is None
+            return DockState(names, chosen, refusal=stacks.refusal, offer_sample=nothing)
         choice, device = self.models.chosen, self.view.repairing.device_name()
         rate = self._rates.get((choice.model, device))
         text = device_text(choice, device, self.current.stack.shape[1:], rate)
@@ -317,7 +262,7 @@ class RepairController:
 
     def _connect_view(self) -> None:
         view = self.view
-        view.header.stack_chosen.connect(lambda index: self._activate(self._layers[index]))
+        view.header.stack_chosen.connect(self._stacks.activate)
         view.header.answered.connect(
             lambda yes: self._with_current(lambda current: current.answer(yes))
         )
@@ -346,10 +291,6 @@ class RepairController:
         table.revert.connect(lambda row: self._on_row(row, "revert"))
         table.again.connect(lambda row: self._on_row(row, "redo"))
         table.unmark.connect(lambda row: self._on_row(row, "unmark"))
-
-    def _activate(self, layer: Any) -> None:
-        self.viewer.layers.selection.active = layer
-        self._choose(layer)
 
     def _show_overlay(self, what: Overlay, on: bool) -> None:
         if self.current is not None:
