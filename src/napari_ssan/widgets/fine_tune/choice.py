@@ -98,7 +98,7 @@ class StackChoice:
     @property
     def info(self) -> str:
         """Shape, voxel size and data type of the stack."""
-        if self.stack is None:
+        if self.stack is None or self.layer is None:
             return ""
         shape = " × ".join(map(str, self.stack.source_shape))
         return f"shape {shape}\nvoxel {voxel_text(self.layer)}\n{self.stack.dtype}"
@@ -116,7 +116,7 @@ class StackChoice:
 
     def go_to(self, z: int) -> None:
         """Show a section."""
-        if self.stack is not None:
+        if self.stack is not None and self.layer is not None:
             go_to(self._viewer, self.layer, self.stack.z_axis, z)
 
     def request(self, settings: Settings) -> tuple[TrainingRequest, Hashable]:

@@ -1,7 +1,9 @@
 """The "Marks" layer: shapes drawn by hand, turned into outlines of regions and back."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,10 @@ from psygnal import Signal
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.shared.layers import made_for, owner_of, placement, to_data_of, unwrap
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
 
 Outline = tuple[tuple[float, float], ...]
 
@@ -44,7 +50,7 @@ class MarksLayer:
     #: Drawing began or ended.
     drawing_changed = Signal()
 
-    def __init__(self, viewer: Any, image: Any, stack: SliceStack) -> None:
+    def __init__(self, viewer: Any, image: Image, stack: SliceStack) -> None:
         self.viewer = viewer
         self.image = image
         self.stack = stack
@@ -171,11 +177,11 @@ class MarksLayer:
             self.layer.events.data.disconnect(self._on_data)
             self.layer.events.mode.disconnect(self._on_mode)
 
-    def _on_data(self, event: Any) -> None:
+    def _on_data(self, event: object) -> None:
         if str(getattr(event, "action", "")).lower() in ("added", "removed", "changed"):
             self.sync()
 
-    def _on_mode(self, event: Any = None) -> None:
+    def _on_mode(self, event: object = None) -> None:
         self.drawing_changed.emit()
 
     def _quietly(self, change: Any) -> None:

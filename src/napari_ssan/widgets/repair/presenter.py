@@ -1,6 +1,8 @@
 """From viewer and current to what the dock shows."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from napari_ssan.engine.expected_error import error_sentence
 from napari_ssan.engine.repaired import Slot
@@ -9,9 +11,12 @@ from napari_ssan.widgets.repair.state import DockState
 from napari_ssan.widgets.shared.layers import earlier_repairs, view_objection, voxel_text
 from napari_ssan.widgets.shared.state import Question
 
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
 
 def state_of(
-    viewer: Any,
+    viewer: ViewerModel,
     current: StackController,
     layers: tuple[str, ...],
     chosen: int,
@@ -73,7 +78,7 @@ def _expected_error(current: StackController, slot: Slot) -> str:
     return " ".join([*said, now]) if now else " ".join(said)
 
 
-def caption_text(viewer: Any, current: StackController | None) -> str:
+def caption_text(viewer: ViewerModel, current: StackController | None) -> str:
     """Say what there is to say about the slice on screen; empty if all of it is original."""
     if current is None or current.results.layer is None:
         return ""

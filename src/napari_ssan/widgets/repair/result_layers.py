@@ -1,6 +1,8 @@
 """The result in the viewer: the repaired layer over the original, and what of it is synthetic."""
 
-from typing import Any, Literal, cast
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from napari.layers import Image
 from psygnal import Signal
@@ -18,6 +20,10 @@ from napari_ssan.widgets.shared.layers import (
     section_on_screen,
     unwrap,
 )
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
 
 #: Nothing, and a colour that no micrograph has.
 TINT = [[0, 0, 0, 0], [1, 0, 0.8, 1]]
@@ -41,7 +47,7 @@ class ResultLayers:
     #: What is shown has changed: a layer came or went, before or after.
     changed = Signal()
 
-    def __init__(self, viewer: Any, image: Any, session: RepairSession) -> None:
+    def __init__(self, viewer: ViewerModel, image: Image, session: RepairSession) -> None:
         self.viewer = viewer
         self.image = image
         self.session = session
@@ -197,7 +203,7 @@ class ResultLayers:
         if self.layer is not None:
             self.layer.events.visible.disconnect(self._on_visible)
 
-    def _on_visible(self, event: Any = None) -> None:
+    def _on_visible(self, event: object = None) -> None:
         for overlay in self.overlays.values():
             overlay.visible = self.layer.visible
         self.changed.emit()

@@ -1,9 +1,11 @@
 """One open stack: its session, its layers, its sidecar, and the work on it."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
 from threading import Event as Flag
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
@@ -26,6 +28,10 @@ from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.layers import source_files, source_path
 from napari_ssan.widgets.shared.sessions import SESSIONS
 from napari_ssan.workers import TaskQueue
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
 
 
 class StackController:
@@ -51,7 +57,12 @@ class StackController:
     timed = Signal(tuple, float)
 
     def __init__(
-        self, viewer: Any, image: Any, stack: SliceStack, quick: TaskQueue, slow: TaskQueue
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        stack: SliceStack,
+        quick: TaskQueue,
+        slow: TaskQueue,
     ) -> None:
         self.image = image
         self.stack = stack
@@ -206,7 +217,7 @@ class StackController:
     def _open(self) -> None:
         source = source_path(self.image)
 
-        def work(report: Any, cancel: Flag) -> tuple[Sidecar | None, Saved | BadInput | None]:
+        def work(report: object, cancel: Flag) -> tuple[Sidecar | None, Saved | BadInput | None]:
             sidecar = Sidecar.of(self.stack, source)
             if not sidecar.acquire():
                 return None, None
@@ -269,7 +280,7 @@ class StackController:
         if not outlines:
             return
 
-        def work(report: Any, cancel: Flag) -> list[tuple[str, int, Region | BadInput]]:
+        def work(report: object, cancel: Flag) -> list[tuple[str, int, Region | BadInput]]:
             return [(key, z, _region(outline, shape)) for key, (z, outline) in outlines.items()]
 
         task = self._quick.submit(work)
@@ -289,7 +300,7 @@ class StackController:
             messages.tell("No blank slice was found that is not marked yet.")
         self.changed.emit()
 
-    def _on_repair(self, job: RepairJob, watch: Stopwatch, event: Any) -> None:
+    def _on_repair(self, job: RepairJob, watch: Stopwatch, event: object) -> None:
         if isinstance(event, Patch):
             self.session.take(event, job)
             if watch.rate is not None:

@@ -1,6 +1,11 @@
 """The line in the viewer's corner that says when what is shown is synthetic."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
 
 
 class Caption:
@@ -12,7 +17,7 @@ class Caption:
         Whose overlay it is.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         canvas = getattr(viewer, "canvas", None)
         # napari before 0.9 has it on the viewer itself.
         self._overlay = canvas.overlays.text if canvas is not None else viewer.text_overlay

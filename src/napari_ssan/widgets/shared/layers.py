@@ -4,18 +4,24 @@ Viewers and layers are used by what they offer in public, so that a
 ``ViewerModel``, a viewer and napari's proxy of one are all the same here.
 """
 
+from __future__ import annotations
+
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image
+from napari.layers import Image, Layer
 
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.sections import SliceStack
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
 
 Vector = npt.NDArray[np.float64]
 
@@ -32,12 +38,12 @@ def unwrap(value: Any) -> Any:
     return value
 
 
-def is_image(layer: Any) -> bool:
+def is_image(layer: object) -> TypeGuard[Image]:
     """Whether a layer is an image."""
     return isinstance(unwrap(layer), Image)
 
 
-def stack_of(layer: Any) -> SliceStack:
+def stack_of(layer: Layer) -> SliceStack:
     """Return the stack that an image layer shows, at full resolution.
 
     Raises
@@ -45,7 +51,7 @@ def stack_of(layer: Any) -> SliceStack:
     BadInput
         If it is none; the sentence says what to do.
     """
-    if layer.rgb:
+    if getattr(layer, "rgb", False):
         raise BadInput("This is a colour (RGB) image; convert it to grey first.")
     data = unwrap(layer.data)
     if layer.multiscale:
@@ -54,20 +60,20 @@ def stack_of(layer: Any) -> SliceStack:
     return SliceStack(data, labels.index("z") if "z" in labels else None)
 
 
-def source_path(layer: Any) -> Path | None:
+def source_path(layer: Layer) -> Path | None:
     """Return the file or folder that a layer was read from."""
     known = (unwrap(layer.metadata).get(METADATA) or {}).get("path") or layer.source.path
     return Path(known) if known else None
 
 
-def source_files(layer: Any) -> list[Path]:
+def source_files(layer: Layer) -> list[Path]:
     """Return all files that a layer is read from, the one that was opened first."""
     own = unwrap(layer.metadata).get(METADATA) or {}
     first = source_path(layer)
     return [Path(file) for file in own.get("files", ())] or ([first] if first else [])
 
 
-def earlier_repairs(layer: Any) -> Provenance:
+def earlier_repairs(layer: Layer) -> Provenance:
     """What of a layer was synthetic already when its file was opened."""
     from napari_ssan.files.provenance_io import from_plain  # brings in what reads files
 
@@ -78,32 +84,32 @@ def earlier_repairs(layer: Any) -> Provenance:
     return _EARLIER[layer][1]
 
 
-def made_for(image: Any) -> dict[str, Any]:
+def made_for(image: Image) -> dict[str, Any]:
     """Metadata of a layer that is made for an image; its file is not to be overwritten."""
     files = [str(file) for file in source_files(image)]
     known = {"path": files[0], "files": files} if files else {}
     return {METADATA: {"made_for": image.unique_id, **known}}
 
 
-def owner_of(layer: Any) -> Any:
+def owner_of(layer: Layer) -> Any:
     """Which image a layer was made for, as its unique id; None for all others."""
     return (unwrap(layer.metadata).get(METADATA) or {}).get("made_for")
 
 
-def placement(layer: Any) -> dict[str, Any]:
+def placement(layer: Layer) -> dict[str, Any]:
     """Return what gives another layer the same place in the world."""
     names = ("scale", "translate", "rotate", "shear", "units", "axis_labels")
     place = {name: unwrap(getattr(layer, name)) for name in names}
     return {**place, "affine": np.array(layer.affine.affine_matrix)}
 
 
-def look(layer: Any) -> dict[str, Any]:
+def look(layer: Image) -> dict[str, Any]:
     """Return what makes another image layer look the same."""
     names = ("contrast_limits", "gamma", "interpolation2d")
     return {**{name: getattr(layer, name) for name in names}, "colormap": unwrap(layer.colormap)}
 
 
-def view_objection(viewer: Any, layer: Any, stack: SliceStack) -> str:
+def view_objection(viewer: ViewerModel, layer: Layer, stack: SliceStack) -> str:
     """Why slices cannot be marked in the present view, and what to do; empty if they can."""
     if len(viewer.dims.point) < layer.ndim:
         return "The layer is on its way into the viewer."  # napari sizes its sliders afterwards
@@ -125,14 +131,14 @@ def view_objection(viewer: Any, layer: Any, stack: SliceStack) -> str:
     return ""
 
 
-def section_on_screen(viewer: Any, layer: Any, z_axis: int, count: int) -> int | None:
+def section_on_screen(viewer: ViewerModel, layer: Layer, z_axis: int, count: int) -> int | None:
     """Return the data index of the section that is shown; it need not be the slider's."""
     data = world_to_data(viewer, layer, np.asarray(viewer.dims.point, float))
     z = int(np.round(data[z_axis]))
     return z if 0 <= z < count else None
 
 
-def go_to(viewer: Any, layer: Any, z_axis: int, z: int) -> None:
+def go_to(viewer: ViewerModel, layer: Layer, z_axis: int, z: int) -> None:
     """Move the slider to a section of a layer."""
     data = world_to_data(viewer, layer, np.asarray(viewer.dims.point, float))
     data[z_axis] = z
@@ -143,13 +149,13 @@ def go_to(viewer: Any, layer: Any, z_axis: int, z: int) -> None:
     viewer.dims.set_point(z_axis + offset, float(world[z_axis]))
 
 
-def world_to_data(viewer: Any, layer: Any, point: Vector) -> Vector:
+def world_to_data(viewer: ViewerModel, layer: Layer, point: Vector) -> Vector:
     """Point of the viewer's world, (ndim,), in pixels of a layer."""
     factors = _unit_factors(getattr(viewer.dims, "units", None), layer.units)
     return np.array(layer.world_to_data(point[-layer.ndim :] * factors), float)
 
 
-def to_data_of(layer: Any, other: Any, points: Vector) -> Vector:
+def to_data_of(layer: Layer, other: Layer, points: Vector) -> Vector:
     """Points (n, ndim) in pixels of `other`, in pixels of `layer`."""
     factors = _unit_factors(other.units, layer.units)
 
@@ -162,7 +168,7 @@ def to_data_of(layer: Any, other: Any, points: Vector) -> Vector:
     return np.asarray(points, float) @ matrix + origin
 
 
-def voxel_text(layer: Any) -> str:
+def voxel_text(layer: Layer) -> str:
     """Voxel size in words, such as ``30 x 24 x 24 nm (z, y, x)``."""
     units = [f"{unit:~}" if hasattr(unit, "dimensionality") else str(unit) for unit in layer.units]
     numbers = [f"{size:.4g}" for size in layer.scale]
@@ -172,7 +178,7 @@ def voxel_text(layer: Any) -> str:
     return " × ".join(f"{n} {unit}" for n, unit in zip(numbers, units, strict=True))
 
 
-def _data_and_directions(viewer: Any, layer: Any) -> tuple[Vector, Vector]:
+def _data_and_directions(viewer: ViewerModel, layer: Layer) -> tuple[Vector, Vector]:
     """Return the viewer's point in pixels of a layer, and pixels per unit of world (ndim, ndim)."""
     point = np.asarray(viewer.dims.point, float)[-layer.ndim :]
     data = world_to_data(viewer, layer, point)

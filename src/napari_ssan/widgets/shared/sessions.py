@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from psygnal import Signal
 
 from napari_ssan.session.session import RepairSession
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
 
 
 class OpenSessions:
@@ -19,7 +22,7 @@ class OpenSessions:
     def __init__(self) -> None:
         self._open: WeakValueDictionary[Any, RepairSession] = WeakValueDictionary()
 
-    def add(self, image: Any, session: RepairSession) -> None:
+    def add(self, image: Layer, session: RepairSession) -> None:
         """Make the session of an image layer known, in place of an earlier one."""
         key = image.unique_id
         self._open[key] = session
@@ -30,7 +33,7 @@ class OpenSessions:
         session.changed.connect(tell)
         tell()
 
-    def of(self, image: Any) -> RepairSession | None:
+    def of(self, image: Layer) -> RepairSession | None:
         """Session of an image layer; None if there is none."""
         return self._open.get(image.unique_id)
 
