@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.cli.sources"""
+
 from __future__ import annotations
 
 import json

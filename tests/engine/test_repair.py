@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.engine.synthesis, napari_ssan.events"""
+
 from __future__ import annotations
 
 import threading

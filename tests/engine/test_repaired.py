@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.engine.provenance"""
+
 from __future__ import annotations
 
 import random

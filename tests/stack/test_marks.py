@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.stack.region"""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,8 @@
-"""The dock in a viewer model, with a core that does as the test says."""
+"""The dock in a viewer model, with a core that does as the test says.
+
+Covers: napari_ssan.widgets.fine_tune.choice, napari_ssan.widgets.fine_tune.dock,
+    napari_ssan.widgets.fine_tune.trainer
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The dock in a real viewer, with the real core and a tiny network."""
+"""The dock in a real viewer, with the real core and a tiny network.
+
+Covers: napari_ssan.widgets.fine_tune.core
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A layer that is deleted while its state is read or written leaves its sidecar to others."""
+"""A layer that is deleted while its state is read or written leaves its sidecar to others.
+
+Covers: napari_ssan.widgets.repair.autosave
+"""
 
 from __future__ import annotations
 

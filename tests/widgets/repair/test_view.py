@@ -1,3 +1,7 @@
+"""Covers: napari_ssan.widgets.repair.marks_table, napari_ssan.widgets.repair.panels,
+napari_ssan.widgets.shared.header, napari_ssan.widgets.shared.parts
+"""
+
 from __future__ import annotations
 
 import subprocess
