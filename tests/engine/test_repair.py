@@ -1,4 +1,4 @@
-"""Covers: napari_ssan.engine.synthesis, napari_ssan.events"""
+"""Covers: napari_ssan.engine.provenance, napari_ssan.engine.synthesis"""
 
 from __future__ import annotations
 

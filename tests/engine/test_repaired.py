@@ -1,5 +1,3 @@
-"""Covers: napari_ssan.engine.provenance"""
-
 from __future__ import annotations
 
 import random

@@ -1,5 +1,5 @@
-"""Covers: napari_ssan.engine.lock, napari_ssan.finetune.new_run, napari_ssan.finetune.run_folder,
-napari_ssan.finetune.section_copy
+"""Covers: napari_ssan.engine.lock, napari_ssan.finetune.new_run,
+napari_ssan.finetune.run_folder, napari_ssan.finetune.section_copy
 """
 
 from __future__ import annotations

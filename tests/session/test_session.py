@@ -1,4 +1,4 @@
-"""Covers: napari_ssan.session.jobs, napari_ssan.session.marks"""
+"""Covers: napari_ssan.session.marks"""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.session.jobs"""
+
 from __future__ import annotations
 
 import json

@@ -1,7 +1,8 @@
 """The dock in a viewer model, with a core that does as the test says.
 
-Covers: napari_ssan.widgets.fine_tune.choice, napari_ssan.widgets.fine_tune.dock,
-    napari_ssan.widgets.fine_tune.trainer
+Covers: napari_ssan.widgets.fine_tune.choice, napari_ssan.widgets.fine_tune.models,
+    napari_ssan.widgets.fine_tune.trainer, napari_ssan.widgets.fine_tune.uses,
+    napari_ssan.widgets.fine_tune.vgg
 """
 
 from __future__ import annotations

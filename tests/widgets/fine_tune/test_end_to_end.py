@@ -1,6 +1,6 @@
 """The dock in a real viewer, with the real core and a tiny network.
 
-Covers: napari_ssan.widgets.fine_tune.core
+Covers: napari_ssan.widgets.fine_tune.core, napari_ssan.widgets.fine_tune.dock
 """
 
 from __future__ import annotations

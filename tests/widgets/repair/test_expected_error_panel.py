@@ -1,4 +1,7 @@
-"""The fold "Confidence", and the layer that it shows."""
+"""The fold "Confidence", and the layer that it shows.
+
+Covers: napari_ssan.widgets.repair.shown
+"""
 
 from __future__ import annotations
 

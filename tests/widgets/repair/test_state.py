@@ -1,5 +1,3 @@
-"""Covers: napari_ssan.widgets.repair.model_list"""
-
 from __future__ import annotations
 
 from dataclasses import replace
