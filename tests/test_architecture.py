@@ -1,8 +1,12 @@
-"""Who may know whom: the core knows no Qt, and nobody but the widgets knows the widgets."""
+"""Who may know whom, and that every module has tests.
+
+The core knows no Qt, and nobody but the widgets knows the widgets.
+"""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +56,10 @@ room("workers", "errors")
 room("widgets", *(KNOWS.keys() - {"plugin"}))
 room("cli", *(KNOWS.keys() - {"plugin", "widgets", "workers", "session"}))
 room("__init__", "errors", "version", "network", "stack", "engine")
+
+
+#: A module with more lines has tests of its own.
+SHORT = 60
 
 
 def imports(path: Path) -> set[str]:
@@ -107,6 +115,36 @@ def test_no_circle_of_modules():
     while leaves := {name for name, named in arrows.items() if not named & arrows.keys()}:
         arrows = {name: named for name, named in arrows.items() if name not in leaves}
     assert not arrows
+
+
+def test_every_module_has_a_test_file_of_its_name_or_one_that_says_it_covers_it():
+    """``Covers: napari_ssan.room.module, ...`` in the docstring of a test file says it."""
+    tests = Path(__file__).parent
+    names = {
+        path: ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+            ".__init__"
+        )
+        for path in modules()
+    }
+    covered: dict[str, list[str]] = {}
+    for file in tests.rglob("test_*.py"):
+        text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        for list_ in re.findall(r"^Covers:((?:\s+napari_ssan[\w.]*,?)+)", text, re.MULTILINE):
+            for name in re.findall(r"napari_ssan[\w.]*\b", list_):
+                covered.setdefault(name, []).append(str(file.relative_to(tests)))
+    offenders = [
+        f"{where[0]} says that it covers {name}, which is not there"
+        for name, where in covered.items()
+        if name not in names.values()
+    ]
+    for path, name in names.items():
+        own = tests.joinpath(*name.split(".")[1:-1], f"test_{name.split('.')[-1]}.py")
+        long = len(path.read_text(encoding="utf-8").splitlines()) > SHORT
+        if long and not own.exists() and name not in covered:
+            offenders.append(
+                f"{name} has neither {own.relative_to(tests)} nor a line that covers it"
+            )
+    assert not offenders, "\n".join(offenders)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.cli, napari_ssan.cli.demo, napari_ssan.cli.info, napari_ssan.cli.progress"""
+
 from __future__ import annotations
 
 import json

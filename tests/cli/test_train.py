@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.cli.training"""
+
 from __future__ import annotations
 
 import csv

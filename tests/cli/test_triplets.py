@@ -1,4 +1,7 @@
-"""The command ``triplets``, with ``training/triplet_images.py``, and ``cli/sources.py``."""
+"""The command ``triplets``, and what it writes.
+
+Covers: napari_ssan.cli.sources, napari_ssan.training.triplet_images
+"""
 
 from __future__ import annotations
 

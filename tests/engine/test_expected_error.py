@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.events"""
+
 from __future__ import annotations
 
 import warnings

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.engine.warps"""
+
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace

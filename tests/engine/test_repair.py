@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.engine.provenance, napari_ssan.engine.synthesis"""
+
 from __future__ import annotations
 
 import threading

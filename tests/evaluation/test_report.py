@@ -1,4 +1,8 @@
-"""The summary in words, and the HTML report."""
+"""The summary in words, and the HTML report.
+
+Covers: napari_ssan.evaluation.measures, napari_ssan.evaluation.report_html,
+    napari_ssan.evaluation.result, napari_ssan.evaluation.summary
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.export.description"""
+
 from __future__ import annotations
 
 import errno

@@ -1,3 +1,7 @@
+"""Covers: napari_ssan.files.open, napari_ssan.files.tiff_calibration,
+napari_ssan.files.tiff_integrity
+"""
+
 import numpy as np
 import pytest
 import tifffile

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.files.calibration"""
+
 from xml.etree import ElementTree
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.finetune.forecast"""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.finetune.wire"""
+
 from __future__ import annotations
 
 import json

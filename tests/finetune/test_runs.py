@@ -1,3 +1,7 @@
+"""Covers: napari_ssan.finetune.new_run,
+napari_ssan.finetune.run_folder, napari_ssan.finetune.section_copy
+"""
+
 from __future__ import annotations
 
 import errno

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.losses.config"""
+
 from __future__ import annotations
 
 import contextlib

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.losses.vgg_file"""
+
 from __future__ import annotations
 
 import errno

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.network.writing"""
+
 from __future__ import annotations
 
 import errno

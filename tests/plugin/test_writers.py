@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.files.layer_calibration, napari_ssan.plugin.readers"""
+
 import numpy as np
 import pytest
 import tifffile

@@ -1,3 +1,7 @@
+"""Covers: napari_ssan.segmenter.crops, napari_ssan.segmenter.training,
+napari_ssan.segmenter.unet
+"""
+
 from __future__ import annotations
 
 from threading import Event

@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.session.marks"""
+
 from __future__ import annotations
 
 import threading

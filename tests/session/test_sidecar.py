@@ -1,4 +1,7 @@
-"""The sidecar, and what it keeps: session/sidecar.py, session/saved.py."""
+"""What survives a crash.
+
+Covers: napari_ssan.session.jobs, napari_ssan.session.saved
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,7 @@
+"""Covers: napari_ssan.stack.region,
+napari_ssan.stack.marks_io
+"""
+
 from __future__ import annotations
 
 import json

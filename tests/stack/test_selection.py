@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.stack.comparison"""
+
 from __future__ import annotations
 
 import threading

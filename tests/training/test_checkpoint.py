@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.training.state"""
+
 from __future__ import annotations
 
 import json

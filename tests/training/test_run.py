@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.training.events, napari_ssan.training.result"""
+
 from __future__ import annotations
 
 import csv

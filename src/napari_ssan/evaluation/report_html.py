@@ -39,8 +39,7 @@ def to_html(result: Result, crops: Mapping[int, Mapping[str, Array]]) -> str:
     result : dict
         From :func:`~napari_ssan.evaluation.result.to_result`.
     crops : mapping of int to mapping of str to ndarray
-        For each slice, its pictures; see
-        :class:`~napari_ssan.evaluation.evaluate.Evaluation`.
+        For each slice, its pictures; see :class:`~napari_ssan.evaluation.evaluate.Evaluation`.
 
     Returns
     -------

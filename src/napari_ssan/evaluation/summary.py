@@ -89,9 +89,7 @@ def _texture(methods: dict[str, dict[str, Any]]) -> list[str]:
         return []
     low, high = LIKE_REAL
     like = "smoother than" if own < low else "rougher than" if own > high else "like"
-    text = (
-        f"The network's texture is {like} that of real slices: its grain is {own:.2f} times theirs"
-    )
+    text = f"The network's texture is {like} that of real slices, its grain {own:.2f} of theirs"
     average = methods.get("average", {}).get("hf_ratio")
     return [text + ("" if average is None else f" (averaging: {average:.2f})") + "."]
 

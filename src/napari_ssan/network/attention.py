@@ -1,11 +1,10 @@
 """Self-attention over groups of positions, and the attention-aware layer (AAL).
 
-One building block serves all three systems of the paper's Table 2: a
-:class:`SelfAttention` over a :class:`Lattice` of positions. Dense
-self-attention (SA) has one lattice of all positions; interlaced sparse
-self-attention (SSA) has a long-range and a short-range one; the attention-aware
-layer decomposes the long-range one once more. Each stage has two paths with the
-same values: ``forward``, and ``fast_`` for inference on a CPU, which works in place.
+One building block serves all three systems of the paper's Table 2: a :class:`SelfAttention` over
+a :class:`Lattice` of positions. Dense self-attention (SA) has one lattice of all positions;
+interlaced sparse self-attention (SSA) has a long-range and a short-range one; the attention-aware
+layer decomposes the long-range one once more. Each stage has two paths with the same values:
+``forward``, and ``fast_`` for inference on a CPU, which works in place.
 """
 
 from __future__ import annotations
@@ -20,9 +19,8 @@ from torch import Tensor, nn
 
 #: Channels of query and key are the features' divided by this (k of eq. 9-11).
 REDUCTION = 8
-#: Working set of the fast path. It fits a last-level cache, and it is large enough that
-#: threads rarely wait for each other (4 MiB is no faster on idle cores, and half as fast
-#: on busy ones).
+#: Working set of the fast path. It fits a last-level cache, and it is large enough that threads
+#: rarely wait for each other (4 MiB is no faster on idle cores, and half as fast on busy ones).
 CHUNK_BYTES = 16 * 2**20
 
 
@@ -38,8 +36,7 @@ class Lattice:
     stride : int
         Distance between neighbouring members.
     count : int or None
-        Members along an axis. None means as many as fit, so that the group
-        spans the whole map.
+        Members along an axis. None means as many as fit, so that the group spans the whole map.
     """
 
     stride: int
@@ -66,10 +63,9 @@ class Lattice:
 def decompose(size: int, threshold: int, first: int = 8, further: int = 4) -> tuple[int, ...]:
     """Interlacing factors of the multi-level decomposition, for a size x size map.
 
-    The long-range affinity matrix is decomposed again while its groups have
-    more than `threshold` positions ("If the size of the sparse affinity
-    sub-matrix is larger than the threshold, the sub-matrix continues to
-    decompose itself in the same way").
+    The long-range affinity matrix is decomposed again while its groups have more than `threshold`
+    positions ("If the size of the sparse affinity sub-matrix is larger than the threshold, the
+    sub-matrix continues to decompose itself in the same way").
 
     Returns
     -------
@@ -122,9 +118,8 @@ class SelfAttention(nn.Module):
     def fast_(self, x: Tensor) -> Tensor:
         """Do :meth:`forward` in place on a channels-last tensor, for inference on a CPU.
 
-        One projection gives query, key and value together. Groups are processed in
-        chunks that stay in the cache, so the logits and the softmax never exist for
-        the whole map.
+        One projection gives query, key and value together. Groups are processed in chunks that
+        stay in the cache, so the logits and the softmax never exist for the whole map.
 
         Parameters
         ----------

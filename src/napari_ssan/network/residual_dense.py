@@ -71,8 +71,7 @@ class ResidualDenseNetwork(nn.Module):
             ResidualDenseBlock(features, layers, growth, batch_norm) for _ in range(blocks)
         )
         self.fusion = nn.Sequential(
-            nn.Conv2d(blocks * features, features, 1),
-            nn.Conv2d(features, features, 3, padding=1),
+            nn.Conv2d(blocks * features, features, 1), nn.Conv2d(features, features, 3, padding=1)
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
 """The whole network: siamese branches, warp heads, hybrid network, and its configuration.
 
-Two neighbouring sections go in, the section between them comes out
-(Wang et al. 2021, Fig. 1). Both branches share all weights and run as one
-batch. The network is symmetric: swapping the two inputs swaps the branches
-and does not change the synthesized section, because the direction in which a
-stack was cut has no meaning.
+Two neighbouring sections go in, the section between them comes out (Wang et al. 2021, Fig. 1).
+Both branches share all weights and run as one batch. The network is symmetric: swapping the two
+inputs swaps the branches and does not change the synthesized section, because the direction in
+which a stack was cut has no meaning.
 """
 
 from __future__ import annotations
@@ -37,9 +36,8 @@ class SSANConfig(BaseModel):
     features, blocks, layers, growth : int
         Channels of the features, and D, C, G of the residual dense network.
     attention : tuple of int or None
-        Interlacing factors of the attention-aware layer: ``(8, 4)`` is the
-        paper's, ``(8,)`` interlaced sparse self-attention, ``()`` dense
-        self-attention. None leaves attention out.
+        Interlacing factors of the attention-aware layer: ``(8, 4)`` is the paper's, ``(8,)``
+        interlaced sparse self-attention, ``()`` dense self-attention. None leaves attention out.
     warp : {"residual", "displaced"}
         How a head makes a warped section: ``residual`` adds a correction to the
         branch's own section; ``displaced`` first displaces its pixels.
@@ -87,10 +85,7 @@ def preset(name: str) -> SSANConfig:
         If there is no preset of that name.
     """
     paper = SSANConfig(
-        scale=1,
-        attention=decompose(512, GROUP_THRESHOLD),
-        warp="residual",
-        position_input=False,
+        scale=1, attention=decompose(512, GROUP_THRESHOLD), warp="residual", position_input=False
     )
     return {
         "half": SSANConfig(attention=decompose(256, GROUP_THRESHOLD)),
@@ -185,8 +180,7 @@ class SSAN(nn.Module):
         own, other : Tensor
             (batch, 1, H, W), the section to warp and the one across the gap.
         distance : Tensor
-            (batch, 1, 1, 1), distance of the wanted section from `own`: 0 at `own`,
-            1 at `other`.
+            (batch, 1, 1, 1), distance of the wanted section from `own`: 0 at `own`, 1 at `other`.
 
         Returns
         -------

@@ -31,8 +31,7 @@ class Jitter(BaseModel):
         Standard deviation of the random gain, exponent and offset. The offset is in
         standard deviations of the section.
     noise : float
-        Highest standard deviation of the added noise, in standard deviations of the
-        section.
+        Highest standard deviation of the added noise, in standard deviations of the section.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

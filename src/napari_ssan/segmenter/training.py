@@ -155,10 +155,7 @@ def two_fold(
         )
     membranes = membranes_of(list(labels))
     home = folder or user_cache_path("napari-ssan") / "segmenters"
-    training = {
-        False: range(middle + GAP, len(stack)),
-        True: range(middle - GAP),
-    }
+    training = {False: range(middle + GAP, len(stack)), True: range(middle - GAP)}
 
     @cache
     def judge(second_half: bool) -> Segmenter:

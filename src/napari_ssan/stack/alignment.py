@@ -36,10 +36,7 @@ NOWHERE: Shift = (0.0, 0.0)
 
 
 def find_shift(
-    reference: Array,
-    moving: Array,
-    valid: Mask | None = None,
-    valid_moving: Mask | None = None,
+    reference: Array, moving: Array, valid: Mask | None = None, valid_moving: Mask | None = None
 ) -> Shift:
     """Find how far `moving` must be shifted to lie on `reference`.
 

@@ -53,7 +53,7 @@ Shift = tuple[int, int]
 
 
 @dataclass
-class Look:
+class SectionFigures:
     """Measurements of a section.
 
     Attributes
@@ -87,7 +87,7 @@ class Pair:
     correlation: float
 
 
-def look(source: Source, z: int, closely: bool) -> Look:
+def measure_section(source: Source, z: int, closely: bool) -> SectionFigures:
     """Measure a section in the middle of the source's area, at most 1024 x 1024 pixels.
 
     Parameters
@@ -108,14 +108,14 @@ def look(source: Source, z: int, closely: bool) -> Look:
         marks = Marks(regions={0: [Region.from_mask(marked)]})
     intensity = measure(SliceStack(pixels[None]), 0, marks)
     if not closely or not intensity.usable:
-        return Look(intensity)
+        return SectionFigures(intensity)
     if marked is not None:
         pixels = np.where(marked, intensity.mean, pixels)
     middle = tuple(
         slice(max(0, (n - PATCH) // 2 - MARGIN), (n + PATCH) // 2 + MARGIN) for n in pixels.shape
     )
     unit = intensity.normalize(pixels[middle])
-    return Look(intensity, _detail(unit), _structure(unit))
+    return SectionFigures(intensity, _detail(unit), _structure(unit))
 
 
 def _within(window: Window, area: Window) -> Window:
@@ -125,7 +125,7 @@ def _within(window: Window, area: Window) -> Window:
     return rows, columns
 
 
-def compare(before: Look, after: Look) -> Pair:
+def match_sections(before: SectionFigures, after: SectionFigures) -> Pair:
     """Find the middle of a section in the next one, by template matching.
 
     A shift is accepted only if the sections then correlate clearly better.

@@ -25,11 +25,11 @@ from napari_ssan.stack.comparison import (
     MARKED,
     REASONS,
     UNRELATED,
-    Look,
     Pair,
+    SectionFigures,
     Shift,
-    compare,
-    look,
+    match_sections,
+    measure_section,
     outliers,
 )
 from napari_ssan.stack.intensity import Intensity
@@ -126,9 +126,8 @@ def select(
 ) -> Selection:
     """Select the triplets of a source that are fit to learn from.
 
-    Every section is measured once, in a field of at most 1024 x 1024 pixels in the
-    middle of the source's area. Sections marked as a whole are not read. A triplet is
-    left out if
+    Every section is measured once, in a field of at most 1024 x 1024 pixels in the middle of the
+    source's area. Sections marked as a whole are not read. A triplet is left out if
 
     - a section is marked, or a section between them is missing;
     - a section is blank, not finite, or far from usual in brightness or contrast;
@@ -144,8 +143,7 @@ def select(
     cancel : threading.Event, optional
         Set it to stop.
     size : int
-        Side of the crops that will be drawn, in pixels. Crops must fit beside marked
-        regions.
+        Side of the crops that will be drawn, in pixels. Crops must fit beside marked regions.
     closely : bool
         If False, only marks and sections that hold nothing are considered, and nothing
         is aligned.
@@ -155,21 +153,21 @@ def select(
     Cancelled
         If `cancel` was set.
     """
-    looks: dict[int, Look] = {}
+    measured: dict[int, SectionFigures] = {}
     pairs: dict[int, Pair] = {}
     for done, z in enumerate(source.sections):
         if cancel is not None and cancel.is_set():
             raise Cancelled("The choice of triplets was cancelled.")
         report(done, len(source.sections))
         if source.marks is None or z not in source.marks.whole:
-            looks[z] = look(source, z, closely)
-        before = looks.get(z - source.spacing)
-        if closely and before is not None and z in looks:
-            pairs[z - source.spacing] = compare(before, looks[z])
+            measured[z] = measure_section(source, z, closely)
+        before = measured.get(z - source.spacing)
+        if closely and before is not None and z in measured:
+            pairs[z - source.spacing] = match_sections(before, measured[z])
         if before is not None:
             before.patch = None  # no longer needed
     report(len(source.sections), len(source.sections))
-    judge = _Judge(source, looks, pairs, size, closely)
+    judge = _Judge(source, measured, pairs, size, closely)
     reasons: dict[tuple[int, int, int], str] = {}
     chosen: dict[int, list[TripletSections]] = {span: [] for span in SPANS}
     for span in SPANS:
@@ -184,7 +182,7 @@ def select(
     direct = tuple(chosen.pop(2))
     wider = {span: tuple(triplets) for span, triplets in chosen.items()}
     used = {z for triplet in direct for z, _ in triplet.shifted}
-    intensities = {z: looks[z].intensity for z in sorted(used)}
+    intensities = {z: measured[z].intensity for z in sorted(used)}
     return Selection(direct, wider, reasons, intensities, judge.level)
 
 
@@ -194,14 +192,14 @@ class _Judge:
     def __init__(
         self,
         source: Source,
-        looks: dict[int, Look],
+        measured: dict[int, SectionFigures],
         pairs: dict[int, Pair],
         size: int,
         closely: bool,
     ) -> None:
-        self.source, self.looks, self.pairs, self.size = source, looks, pairs, size
-        self.damaged = {z for z, seen in looks.items() if not seen.intensity.usable}
-        good = {z: seen.intensity for z, seen in looks.items() if z not in self.damaged}
+        self.source, self.measured, self.pairs, self.size = source, measured, pairs, size
+        self.damaged = {z for z, seen in measured.items() if not seen.intensity.usable}
+        good = {z: seen.intensity for z, seen in measured.items() if z not in self.damaged}
         if closely and len(good) >= ENOUGH:
             self.damaged |= outliers(good)
         usual = [
@@ -223,7 +221,7 @@ class _Judge:
             self.pairs[z].correlation < LIKENESS * self.level for z in chain[:-1]
         ):
             return DIFFERENT
-        details = [self.looks[z].detail for z in chain]
+        details = [self.measured[z].detail for z in chain]
         return BLURRED if max(details) > BLUR_FACTOR * min(details) else None
 
     def _marked(self, chain: range) -> bool:

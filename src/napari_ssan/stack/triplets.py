@@ -19,13 +19,7 @@ from napari_ssan.stack.augmentation import Augmentation, fit
 from napari_ssan.stack.comparison import Shift, is_blank
 from napari_ssan.stack.intensity import Float, specify
 from napari_ssan.stack.sections import Window
-from napari_ssan.stack.selection import (
-    SPANS,
-    Report,
-    Selection,
-    TripletSections,
-    select,
-)
+from napari_ssan.stack.selection import SPANS, Report, Selection, TripletSections, select
 from napari_ssan.stack.source import Source
 
 __all__ = [
@@ -247,11 +241,7 @@ def _moved_back(window: Window, shift: Shift) -> Window:
 
 
 def _select_all(
-    sources: list[Source],
-    size: int,
-    closely: bool,
-    report: Report,
-    cancel: threading.Event | None,
+    sources: list[Source], size: int, closely: bool, report: Report, cancel: threading.Event | None
 ) -> list[Selection]:
     total = sum(len(source.sections) for source in sources)
     selections, done = [], 0

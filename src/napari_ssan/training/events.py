@@ -1,8 +1,7 @@
 """The events that a training run reports while it runs.
 
 Their order: :class:`Preparing`, :class:`Compared`, then :class:`StepDone` with
-:class:`Validated`, :class:`Preview` and :class:`Checkpointed` in between, then
-:class:`Finished`.
+:class:`Validated`, :class:`Preview` and :class:`Checkpointed` in between, then :class:`Finished`.
 """
 
 from __future__ import annotations

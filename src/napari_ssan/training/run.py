@@ -57,9 +57,8 @@ def run(
 ) -> Result:
     """Train a network and write the model that was best on held-out sections.
 
-    A run keeps a checkpoint and a table of the losses beside `output`
-    (``NAME.checkpoint``, ``NAME.training.csv``). The checkpoint is removed when the
-    model is written; the table stays.
+    A run keeps a checkpoint and a table of the losses beside `output` (``NAME.checkpoint``,
+    ``NAME.training.csv``). The checkpoint is removed when the model is written; the table stays.
 
     Parameters
     ----------

@@ -90,8 +90,7 @@ class TrainingState:
     Attributes
     ----------
     network, average : nn.Module
-        The network in training, and the moving average of its weights, in evaluation
-        mode.
+        The network in training, and the moving average of its weights, in evaluation mode.
     optimizer : torch.optim.Adam
         Optimizer of the network.
     best : dict of str to Tensor

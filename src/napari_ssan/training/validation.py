@@ -21,14 +21,7 @@ from napari_ssan.metrics.fidelity import DECISIVE, interpolation_error, psnr, ss
 from napari_ssan.metrics.texture import hf_ratio, psnr_lowpass
 from napari_ssan.network.device import autocast
 from napari_ssan.stack.alignment import field_of, find_shift, read_shifted
-from napari_ssan.stack.intensity import (
-    QUANTILES,
-    Float,
-    Float64,
-    Intensity,
-    specify,
-    to_dtype,
-)
+from napari_ssan.stack.intensity import QUANTILES, Float, Float64, Intensity, specify, to_dtype
 from napari_ssan.stack.sections import Array, Window
 from napari_ssan.stack.selection import select
 from napari_ssan.stack.source import Source

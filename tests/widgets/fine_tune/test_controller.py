@@ -1,6 +1,8 @@
 """The dock in a viewer model, with a backend that does as the test says.
 
-Covers ``controller``, ``choice``, ``trainer``, ``training_data``, ``vgg``, ``models`` and ``dock``.
+Covers: napari_ssan.widgets.fine_tune.choice, napari_ssan.widgets.fine_tune.models,
+    napari_ssan.widgets.fine_tune.trainer, napari_ssan.widgets.fine_tune.training_data,
+    napari_ssan.widgets.fine_tune.vgg
 """
 
 from __future__ import annotations

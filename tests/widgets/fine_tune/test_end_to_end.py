@@ -1,4 +1,7 @@
-"""The dock in a real viewer, with the real backend and a tiny network."""
+"""The dock in a real viewer, with the real backend and a tiny network.
+
+Covers: napari_ssan.widgets.fine_tune.backend, napari_ssan.widgets.fine_tune.dock
+"""
 
 from __future__ import annotations
 

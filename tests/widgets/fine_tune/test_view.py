@@ -1,7 +1,7 @@
 """The dock's widgets on their own: what they show, that it fits, and what they emit.
 
-Covers ``view``, ``panels``, ``run_panel``, ``curves``, ``preview``, and ``parts`` and ``header`` of
-``widgets/shared``.
+Covers: napari_ssan.widgets.fine_tune.curves, napari_ssan.widgets.fine_tune.panels,
+    napari_ssan.widgets.fine_tune.preview, napari_ssan.widgets.fine_tune.run_panel
 """
 
 from __future__ import annotations

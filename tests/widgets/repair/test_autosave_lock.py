@@ -1,4 +1,7 @@
-"""Saving to the end (widgets/repair/autosave.py): what goes early is saved, and its lock let go."""
+"""A layer that is deleted while its state is read or written leaves its sidecar to others.
+
+Covers: napari_ssan.widgets.repair.autosave
+"""
 
 from __future__ import annotations
 

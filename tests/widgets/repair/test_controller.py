@@ -1,4 +1,10 @@
-"""The dock in a viewer model: everything but the canvas."""
+"""The dock in a viewer model: everything but the canvas.
+
+Covers: napari_ssan.widgets.repair.keys, napari_ssan.widgets.repair.layer_work,
+    napari_ssan.widgets.repair.model_list, napari_ssan.widgets.repair.presenter,
+    napari_ssan.widgets.repair.result_layers, napari_ssan.widgets.repair.stack_controller,
+    napari_ssan.widgets.repair.open_stacks
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The fold "How good will it be here?"."""
+"""The fold "How good will it be here?".
+
+Covers: napari_ssan.widgets.repair.outlook_controller
+"""
 
 from __future__ import annotations
 

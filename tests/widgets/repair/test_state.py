@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.widgets.shared.state"""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,6 +1,7 @@
 """The dock's widgets on their own: what they show, that it fits, and what they emit.
 
-Covers ``view``, ``panels``, ``marks_table``, and ``parts`` and ``header`` of ``widgets/shared``.
+Covers: napari_ssan.widgets.repair.marks_table, napari_ssan.widgets.repair.panels,
+    napari_ssan.widgets.shared.header, napari_ssan.widgets.shared.parts
 """
 
 from __future__ import annotations

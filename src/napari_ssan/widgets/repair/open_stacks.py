@@ -110,10 +110,10 @@ class OpenStacks:
 
     def _open(self, layer: Image, stack: Any) -> StackController:
         opened = StackController(self._viewer, layer, stack, self._quick, self._slow)
-        opened.changed.connect(self.changed.emit)
-        opened.work.progressed.connect(self.progressed.emit)
-        opened.noted.connect(self.noted.emit)
-        opened.timed.connect(self.timed.emit)
+        opened.changed.connect(lambda: self.changed.emit())
+        opened.work.progressed.connect(lambda: self.progressed.emit())
+        opened.noted.connect(lambda text: self.noted.emit(text))
+        opened.timed.connect(lambda what, rate: self.timed.emit(what, rate))
         return opened
 
     def _on_layers(self, event: object = None) -> None:
