@@ -243,7 +243,8 @@ class StackController:
         elif saved is not None:
             if saved.damage:
                 messages.warn(saved.damage)
-            if self.results.adopt():  # left by a dock in this very viewer: nothing to ask
+            # Left by a dock in this very viewer: nothing to ask.
+            if not self.closed and self.results.adopt():
                 self._restore(saved)
             else:
                 self.offer = saved
