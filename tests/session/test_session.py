@@ -10,7 +10,6 @@ import pytest
 from napari_ssan.engine.provenance import percent
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.inspection.blank import blank_sections
 from napari_ssan.session.session import RepairSession
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
@@ -334,21 +333,6 @@ def test_cancel_stops_between_tiles(session):
     with pytest.raises(Cancelled):
         job.run(report, cancel, method="average")
     assert len(done) == 1
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-def test_blank_sections_are_found(volume, dtype):
-    stack = volume.astype(dtype)
-    stack[3] = 0
-    stack[6] = 200
-    expected = [3, 6]
-    if dtype == "float32":
-        stack[8, 5, 5] = np.nan
-        expected.append(8)
-    seen = []
-    found = blank_sections(SliceStack(stack), seen.append, threading.Event())
-    assert found == expected
-    assert (seen[-1].done, seen[-1].total) == (9, 9)
 
 
 def test_a_share_is_not_rounded_up_to_all():

@@ -16,6 +16,7 @@ from napari_ssan.widgets.shared.parts import Column, wrapped
 
 #: Colours for light and dark themes that most colour-blind people can tell apart.
 BLUE, ORANGE, GREEN, PINK, SKY = "#3b8eea", "#e69f00", "#1fa97c", "#d06bb0", "#7cc7f2"
+RED = "#d55e00"
 HEIGHT = 86
 
 
@@ -45,6 +46,12 @@ TERMS = (
     Line("total", "total", "", "The sum that training minimizes"),
     Line("pixel", "pixels", BLUE, "Difference in grey values from the real slice (Charbonnier)"),
     Line("structure", "structure", SKY, "One minus the structural similarity"),
+    Line(
+        "membranes",
+        "membranes",
+        RED,
+        "One minus the overlap of the membranes that a segmenter finds",
+    ),
     Line("feature", "features", GREEN, "Difference in features of VGG16 (feature reconstruction)"),
     Line("style", "style", ORANGE, "Difference in texture from three slices"),
 )
