@@ -50,7 +50,7 @@ TERMS = (
         "membranes",
         "membranes",
         RED,
-        "One minus the overlap of the membranes that a segmenter finds",
+        "One minus the overlap of membranes that a segmenter finds",
     ),
     Line("feature", "features", GREEN, "Difference in features of VGG16 (feature reconstruction)"),
     Line("style", "style", ORANGE, "Difference in texture from three slices"),
