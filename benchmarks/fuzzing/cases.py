@@ -206,6 +206,9 @@ def _load_sidecar(case: Case) -> int:
     except BadInput as error:
         print(error, file=sys.stderr)
         return 2
+    if saved and saved.damage:
+        print(saved.damage, file=sys.stderr)
+        return 2
     repaired = RepairedStack(stack)
     for piece in saved.patches if saved else ():
         repaired.add(piece)

@@ -233,6 +233,7 @@ def packed_model(folder: Path) -> Path:
 def sidecar(folder: Path) -> Path:
     """Write marks with repaired pixels, as the dock keeps them."""
     from napari_ssan.engine.repair import repair
+    from napari_ssan.engine.repaired import Patch
     from napari_ssan.session.sidecar import Saved, Sidecar
     from napari_ssan.stack.marks import Marks
     from napari_ssan.stack.region import Region
@@ -243,13 +244,8 @@ def sidecar(folder: Path) -> Path:
     marks = Marks({SECTION}, {1: [region]}, {})
     place = Sidecar(folder / "in")
     done: list[Any] = []
-    repair(
-        stack,
-        marks,
-        method="average",
-        progress=lambda event: done.append(getattr(event, "patch", None)),
-    )
-    patches = tuple(place.keep(patch) for patch in done if patch is not None)
+    repair(stack, marks, method="average", progress=done.append)
+    patches = tuple(place.keep(each) for each in done if isinstance(each, Patch))
     place.save(Saved(marks, {(SECTION, 0): "repaired", (1, 0): "repaired"}, patches))
     return folder / "in"
 
