@@ -56,3 +56,12 @@ def test_help_and_no_command(run):
 def test_help_loads_no_torch():
     code = "import sys; from napari_ssan.cli import app; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31mb.tif", "a\x07\x9b.tif", "a\u202eb.tif", "a\udcff.tif"])
+def test_names_do_not_steer_the_terminal(run, tmp_path, name):
+    (tmp_path / name).write_bytes(b"no TIFF")
+    outcome = run("repair", tmp_path / name, tmp_path / "out.tif", "--defects", "1")
+    assert outcome.sentence.isprintable()
+    assert "\\" in outcome.sentence
+    assert outcome.out.isprintable()

@@ -274,3 +274,51 @@ def test_a_mask_may_be_a_single_section(tmp_path):
     path = tmp_path / "mask.tif"
     tifffile.imwrite(path, np.ones((70, 50), np.uint8))
     assert open_image(path).data.shape == (70, 50)
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("goal", [0, 3, 5])
+def test_pages_in_a_circle(tmp_path, volume, bigtiff, goal):
+    path = tmp_path / "in.tif"
+    with tifffile.TiffWriter(path, bigtiff=bigtiff) as file:
+        for section in volume():
+            file.write(section, contiguous=False, metadata=None)
+    with tifffile.TiffFile(path) as tif:
+        places = [page.offset for page in tif.pages]
+    data = bytearray(path.read_bytes())
+    size, number, entry = (8, 8, 20) if bigtiff else (4, 2, 12)
+    count = int.from_bytes(data[places[-1] : places[-1] + number], "little")
+    end = places[-1] + number + count * entry
+    assert data[end : end + size] == bytes(size)
+    data[end : end + size] = places[goal].to_bytes(size, "little")
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match="leads back to an earlier one"):
+        open_stack(path)
+
+
+def test_numbers_that_divide_by_zero_or_lead_out_of_all_files(tmp_path, volume):
+    path = tmp_path / "in.tif"
+    for tag, value in ((322, 0), (323, 0), (256, 0), (257, 0), (277, 0), (258, 0)):
+        tifffile.imwrite(path, volume(), tile=(16, 16), compression="zlib", metadata=None)
+        with tifffile.TiffFile(path, mode="r+b") as tif:
+            for page in tif.pages:
+                page.tags[tag].overwrite(value)
+        with pytest.raises(BadInput, match=r"in\.tif|stack is empty"):
+            open_stack(path).stack().read(0)
+    tifffile.imwrite(path, volume(), bigtiff=True)
+    data = bytearray(path.read_bytes())
+    data[8:16] = (2**63).to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match=r"in\.tif"):
+        open_stack(path)
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "1e400", "nan", "-1"])
+def test_numbers_of_imagej_that_make_no_sense(tmp_path, volume, number):
+    path = tmp_path / "in.tif"
+    text = f"ImageJ=1.54\nimages=6\nslices={number}\nspacing={number}\nmin=0\nmax={number}\n"
+    tifffile.imwrite(path, volume(), metadata=None, description=text, photometric="minisblack")
+    try:
+        assert all(np.isfinite(open_stack(path).calibration.scale))
+    except BadInput as error:
+        assert "in.tif" in str(error)  # noqa: PT017 - either is right

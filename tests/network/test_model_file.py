@@ -257,3 +257,69 @@ def test_reading_what_a_file_says_of_itself_needs_no_torch(saved):
         [sys.executable, "-c", code, str(saved)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("card", '{"tile": 0}'),
+        ("card", '{"tile": Infinity}'),
+        ("card", '{"tile": 128, "summary": ["x"]}'),
+        ("card", '{"tile": 128, "terms": {}}'),
+        ("card", "[]"),
+        ("card", "[" * 100_000),
+        ("config", "[" * 100_000),
+        ("format", "9" * 5000),
+    ],
+)
+def test_a_card_that_makes_no_sense(saved, key, text):
+    metadata = metadata_of(saved) | {key: text}
+    save_file(load_file(saved), saved, metadata)
+    with pytest.raises(BadInput, match="cannot be used as a model"):
+        read_info(saved)
+
+
+def test_one_damaged_model_leaves_the_others_in_the_list(saved, user_folder):
+    own = model_file.own_folder()
+    own.mkdir(parents=True)
+    (own / "good.safetensors").write_bytes(saved.read_bytes())
+    card = {"card": '{"tile": 128, "summary": {"a": []}}'}
+    save_file(load_file(saved), own / "odd.safetensors", metadata_of(saved) | card)
+    said = []
+    names = [info.name for info in list_models(said.append)]
+    assert "good" in names
+    assert "odd" not in names
+    assert "odd is left out" in said[0]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"blocks": 10**6}, {"features": 2**20}, {"attention": [10**6]}, {"attention": [0]}],
+)
+def test_a_configuration_that_asks_for_all_memory(tmp_path, network, config):
+    large = SMALL.model_dump(mode="json") | config
+    network.config = SimpleNamespace(model_dump_json=lambda: json.dumps(large))
+    path = tmp_path / "odd.safetensors"
+    save_model(path, network, CARD)
+    with pytest.raises(BadInput, match="do not fit"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite(tmp_path, network, value):
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[3] = float(value)
+    path = tmp_path / "odd.safetensors"
+    save_model(path, network, CARD)
+    with pytest.raises(BadInput, match="not finite"):
+        load_model(path)
+
+
+def test_numbers_that_numpy_has_not(saved):
+    from safetensors.torch import load_file as load_torch
+    from safetensors.torch import save_file as save_torch
+
+    weights = {key: value.bfloat16() for key, value in load_torch(saved).items()}
+    save_torch(weights, saved, metadata_of(saved))
+    with pytest.raises(BadInput, match="cannot be used as a model"):
+        load_model(saved)

@@ -486,3 +486,39 @@ def test_a_write_that_fails_leaves_the_old_state(stack, side, monkeypatch):
         session.mark([5])
     assert side.load(stack).marks.whole == {2}
     assert not list(side.folder.glob("*.part"))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "5", "[]"])
+@pytest.mark.parametrize("name", [NAME, OLDER])
+def test_marks_that_no_sidecar_holds_are_put_aside(stack, side, text, name):
+    repaired(stack, side)
+    (side.folder / NAME).unlink()
+    (side.folder / name).write_text(text + "\n")
+    with pytest.raises(BadInput, match="kept as"):
+        Sidecar(side.folder).load(stack)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_no_journal_and_holds_no_pixels(stack, side):
+    repaired(stack, side)
+    for path in list(side.folder.glob("*.npy")):
+        path.unlink()
+        os.mkfifo(path)
+    saved = Sidecar(side.folder).load(stack)
+    assert (saved.lost, saved.patches) == (3, ())
+    (side.folder / NAME).unlink()
+    os.mkfifo(side.folder / NAME)
+    with pytest.raises(BadInput, match="is a pipe"):
+        Sidecar(side.folder).load(stack)
+
+
+@pytest.mark.parametrize("at", [0, 6, 8, 10, 40, 60, 90])
+@pytest.mark.parametrize("junk", [b"", b"\xff\xff\xff\xff", b"((((((((", b"'" * 3, b"9" * 30])
+def test_pixels_with_a_damaged_header_are_lost(stack, side, at, junk):
+    repaired(stack, side)
+    for path in side.folder.glob("*.npy"):
+        data = path.read_bytes()
+        path.write_bytes(data[:at] + junk + data[at + len(junk) :] if junk else data[:at])
+    saved = Sidecar(side.folder).load(stack)
+    assert saved is not None
+    assert saved.lost + len(saved.patches) == 3

@@ -4,7 +4,11 @@ napari_ssan.stack.marks_io
 
 from __future__ import annotations
 
+import base64
 import json
+import os
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -264,3 +268,43 @@ def test_masks_of_no_slice_are_refused(marks, sentence):
 def test_marks_that_are_none_are_refused(marks, sentence):
     with pytest.raises(BadInput, match=sentence):
         marks.check((9, 4, 6))
+
+
+def test_no_more_is_unpacked_than_a_region_needs():
+    bits = base64.b64encode(zlib.compress(bytes(2**28))).decode()
+    entry = {"slice": 1, "top": 0, "left": 0, "shape": list(SHAPE), "bits": bits}
+    text = json.dumps({"regions": [entry] * 3})
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInput, match="mask is empty"):
+            Marks.from_json(text, SHAPE)
+        assert tracemalloc.get_traced_memory()[1] < 2**24
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("shape", [[0, 5], [-3, -3], [5, 0]])
+def test_regions_without_pixels(shape):
+    entry = {"slice": 1, "top": 0, "left": 0, "shape": shape, "bits": ""}
+    with pytest.raises(BadInput, match="no pixels"):
+        Marks.from_json(json.dumps({"regions": [entry]}), SHAPE)
+
+
+def test_tables_that_mark_more_slices_than_any_stack_has():
+    rows = [f"{n},{n + 10**6}" for n in range(0, 10**8, 10**6)]
+    with pytest.raises(BadInput, match="more than 1000000 slices"):
+        Marks.from_csv("\n".join(["slice,last", *rows]), SHAPE)
+
+
+def test_an_ellipse_without_its_corners():
+    table = "index,shape-type,vertex-index,axis-0,axis-1,axis-2\n"
+    table += "0,ellipse,0,2,5,5\n0,ellipse,1,2,9,9\n"
+    with pytest.raises(BadInput, match="4 corners"):
+        Marks.from_csv(table, SHAPE)
+
+
+def test_a_pipe_holds_no_marks(tmp_path):
+    path = tmp_path / "in.json"
+    os.mkfifo(path)
+    with pytest.raises(BadInput, match="is a pipe"):
+        Marks.read(path, SHAPE)

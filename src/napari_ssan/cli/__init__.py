@@ -21,6 +21,7 @@ from napari_ssan.cli.repair import repair
 from napari_ssan.cli.train import TrainCommand, train
 from napari_ssan.cli.triplets import triplets
 from napari_ssan.errors import BadInput
+from napari_ssan.paths import printable
 
 app = typer.Typer(
     help="Repair lost and damaged slices of serial-section electron microscopy stacks.",
@@ -57,6 +58,8 @@ def main() -> None:
     except OSError as error:  # a full disk, a missing file: the system's own words are clear
         where = f" ({error.filename})" if error.filename else ""
         _refuse(f"{error.strerror or error}{where}.")
+    except MemoryError:
+        _refuse("There is not enough memory for this; end other programs, or use another machine.")
     except (KeyboardInterrupt, typer.Abort):
         Console(stderr=True).print("Stopped.")
         sys.exit(INTERRUPTED)
@@ -64,5 +67,6 @@ def main() -> None:
 
 def _refuse(sentence: str) -> None:
     """One line on standard error, and exit code 2."""
-    print(f"napari-ssan: {' '.join(sentence.split())}", file=sys.stderr)  # noqa: T201
+    sentence = printable(" ".join(sentence.split()))
+    print(f"napari-ssan: {sentence}", file=sys.stderr)  # noqa: T201
     sys.exit(2)

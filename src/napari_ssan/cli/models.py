@@ -21,6 +21,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.network import model_library as library
 from napari_ssan.network.model_card import card_text
 from napari_ssan.network.model_file import SUFFIX, ModelInfo, read_info
+from napari_ssan.paths import printable
 
 models = typer.Typer(
     help="List, show, import, export, rename and delete models.",
@@ -34,7 +35,9 @@ Own = Annotated[str, Argument(metavar="NAME", help="Name of one of your own mode
 
 def known() -> list[dict[str, Any]]:
     """Return an entry for each model that can be read, JSON-serializable; print notices."""
-    infos = library.list_models(lambda text: console.print(f"Note: {text}", markup=False))
+    infos = library.list_models(
+        lambda text: console.print(printable(f"Note: {text}"), markup=False)
+    )
     return [_entry(info) for info in infos]
 
 
@@ -60,14 +63,15 @@ def list_(as_json: Json = False) -> None:
     table = Table("model", "", "summary", "terms", box=None)
     for entry in entries:
         kind = "bundled" if entry["bundled"] else "own"
-        table.add_row(*map(Text, (entry["name"], kind, entry["summary"], entry["terms"])))
+        cells = (entry["name"], kind, entry["summary"], entry["terms"])
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     Console().print(table)
 
 
 @models.command()
 def show(model: ModelName) -> None:
     """Show a model's card: how it was trained, its terms and its results."""
-    typer.echo(card_text(read_info(model)))
+    typer.echo(printable(card_text(read_info(model))))
 
 
 @models.command("import")

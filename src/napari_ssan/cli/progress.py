@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.events import Event, Notice
 from napari_ssan.events import Progress as Tile
+from napari_ssan.paths import printable
 
 console = Console(stderr=True, highlight=False)
 
@@ -40,7 +41,7 @@ class Bars:
 
     def say(self, text: str) -> None:
         """A line above the bars."""
-        self._progress.console.print(text, markup=False)
+        self._progress.console.print(printable(text), markup=False)
 
 
 @contextmanager

@@ -97,6 +97,8 @@ class Survey:
         """Why a section cannot serve as a neighbour around `window`; None if it can."""
         if z in self.marks.whole:
             return "is marked itself"
+        if z in self.stack.incomplete:
+            return "lacks pixels in its file"
         for region in self.marks.regions.get(z, []):
             if window is None or touch(region.window, window, self.clearance):
                 return "is marked at this place"
@@ -185,8 +187,8 @@ def _job(
                 warnings[f"Slice {candidate} {objection}: it is passed over as a neighbour."] = None
     if not found:
         raise BadInput(
-            f"Slice {z} has no good slice on either side: all others are marked, constant "
-            "or not finite."
+            f"Slice {z} has no good slice on either side: all others are marked, constant, "
+            "not finite or incomplete."
         )
     if len(found) == 1:
         warnings[

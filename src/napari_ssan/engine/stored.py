@@ -11,6 +11,7 @@ from typing import IO, Any
 import numpy as np
 
 from napari_ssan.atomic import atomically, worded
+from napari_ssan.paths import check_input
 from napari_ssan.stack.sections import Array
 
 #: Larger buffers go to a file, in bytes.
@@ -33,6 +34,7 @@ class StoredArray:
         self.dtype: np.dtype[Any] = view.dtype
 
     def _open(self) -> Array:
+        check_input(self.path)
         opened: Array = np.load(self.path, mmap_mode="r", allow_pickle=False)
         return opened
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.errors import BadInput
+from napari_ssan.files.border import check_kind
 from napari_ssan.stack.lazy import LazyPixels
 from napari_ssan.stack.sections import Array, ArrayLike
+
+T = TypeVar("T")
 
 
 class LazyArray(LazyPixels):
@@ -30,6 +36,7 @@ class LazyArray(LazyPixels):
     def __init__(
         self, source: ArrayLike, name: str, close: Callable[[], object] | None = None
     ) -> None:
+        check_kind(name, np.dtype(source.dtype))
         super().__init__(tuple(map(int, source.shape)), np.dtype(source.dtype).newbyteorder("="))
         self._source = source
         self._name = name
@@ -45,14 +52,29 @@ class LazyArray(LazyPixels):
         return np.asarray(self[...], dtype)  # of any size: whoever opens a file knows it
 
 
+def reader(function: Callable[[Path], T]) -> Callable[[Path], T]:
+    """Let a function that opens a file refuse it in a sentence, whatever goes wrong within."""
+
+    @functools.wraps(function)
+    def opened(path: Path) -> T:
+        with reading(path.name, "as an image", (OSError,)):
+            return function(path)
+
+    return opened
+
+
 @contextlib.contextmanager
-def reading(name: str, place: str = "to the end") -> Iterator[None]:
+def reading(
+    name: str,
+    place: str = "to the end",
+    passed: tuple[type[Exception], ...] = (IndexError, MemoryError),
+) -> Iterator[None]:
     """Turn any error while a file is read into a sentence that names the file."""
     try:
         yield
-    except (IndexError, MemoryError, BadInput):
-        raise
     except Exception as error:
+        if isinstance(error, (BadInput, *passed)):
+            raise
         raise BadInput(
             f"{name} cannot be read {place}; it may be damaged: {_first_line(error)}."
         ) from error

@@ -13,12 +13,14 @@ from pathlib import Path
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration, Flavour
+from napari_ssan.files.completeness import Chunks, Witness, check_some
 from napari_ssan.files.lazy import LazyArray
 from napari_ssan.files.open_folder import look, open_folder, read_image
 from napari_ssan.files.open_hdf5 import is_hdf5, open_hdf5
 from napari_ssan.files.open_tiff import open_tiff
 from napari_ssan.files.open_zarr import is_zarr, open_zarr
 from napari_ssan.files.tiff_integrity import MAGIC
+from napari_ssan.paths import check_input
 from napari_ssan.stack.sections import ArrayLike, SliceStack
 
 #: What can be opened, in words.
@@ -41,7 +43,11 @@ class StackFile:
     companions : tuple of Path
         Files beside `path` that the pixels are read from: others of the set of an OME-TIFF.
     notes : tuple of str
-        What the file holds that is not used, one sentence each.
+        What the file holds that is not used, or lacks, one sentence each.
+    chunks : Chunks or None
+        Which of its chunks are there, where it is stored in chunks.
+    witness : Witness
+        How much there was of its files.
     """
 
     path: Path
@@ -50,6 +56,12 @@ class StackFile:
     levels: tuple[ArrayLike, ...]
     companions: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+    chunks: Chunks | None = None
+    witness: Witness | None = None
+
+    def __post_init__(self) -> None:
+        if self.witness is None:
+            object.__setattr__(self, "witness", Witness(self.files))
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -79,7 +91,10 @@ class StackFile:
         BadInput
             If there are several channels or time points, or the pixels are not grey values.
         """
-        return SliceStack(self.data, self.calibration.z_axis)
+        stack = SliceStack(self.data, self.calibration.z_axis)
+        if self.chunks is not None:
+            stack.incomplete = self.chunks.lacking(stack.z_axis)
+        return stack
 
 
 def open_stack(path: str | Path) -> StackFile:
@@ -104,7 +119,17 @@ def open_stack(path: str | Path) -> StackFile:
     file = _open(Path(path))
     z_axis = _find_z(file)
     file = replace(file, calibration=replace(file.calibration, z_axis=z_axis))
-    file.stack()
+    lacking = sorted(file.stack().incomplete)
+    if file.chunks is not None and file.chunks.missing:
+        check_some(file.path.name, file.chunks)
+        note = (
+            f"{file.path.name} lacks {file.chunks.missing} of its {file.chunks.expected} chunks; "
+            "they read as empty."
+        )
+        if lacking:
+            named = ", ".join(map(str, lacking[:5])) + ", ..." * (len(lacking) > 5)
+            note += f" Slices that lack a chunk which one beside them has: {named}."
+        file = replace(file, notes=(*file.notes, note))
     return file
 
 
@@ -127,6 +152,7 @@ def open_image(path: str | Path) -> StackFile:
         If it is not a grey image.
     """
     path = Path(path)
+    check_input(path)
     if path.suffix.lower() == ".png" and path.is_file():
         look(path)
         data = LazyArray(read_image(path), path.name)
@@ -146,20 +172,22 @@ def read_provenance(path: str | Path) -> Provenance | None:
 
 
 def _open(path: Path) -> StackFile:
+    check_input(path)
     if not path.exists():
         raise BadInput(f"{path} does not exist; check the path.")
     try:
         if path.is_dir():
             if is_zarr(path) or path.suffix.lower() == ".zarr":
-                levels, calibration = open_zarr(path)
-                return StackFile(path, LazyArray(levels[0], path.name), calibration, tuple(levels))
+                levels, calibration, chunks = open_zarr(path)
+                data = LazyArray(levels[0], path.name)
+                return StackFile(path, data, calibration, tuple(levels), chunks=chunks)
             data, calibration = open_folder(path)
             return StackFile(path, data, calibration, (data,))
         with path.open("rb") as file:
             start = file.read(4)
         if is_hdf5(path, start):
-            data, calibration = open_hdf5(path)
-            return StackFile(path, data, calibration, (data,))
+            data, calibration, stored = open_hdf5(path)
+            return StackFile(path, data, calibration, (data,), chunks=stored)
         if start not in MAGIC and path.suffix.lower() not in (".tif", ".tiff"):
             raise BadInput(f"{path.name} cannot be opened; give {FORMATS}.")
         image = open_tiff(path)

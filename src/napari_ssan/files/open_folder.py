@@ -17,8 +17,9 @@ import imagecodecs
 import numpy as np
 
 from napari_ssan.errors import BadInput
+from napari_ssan.files.border import check_piece
 from napari_ssan.files.calibration import Calibration
-from napari_ssan.files.lazy import LazyArray, reading
+from napari_ssan.files.lazy import LazyArray, reader, reading
 from napari_ssan.files.open_tiff import open_tiff
 from napari_ssan.stack.lazy import LazyVolume
 from napari_ssan.stack.sections import Array, Window
@@ -35,9 +36,10 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
     ['s2', 's10']
     """
     parts = re.split(r"(\d+)", name.lower())
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts if part]
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts if part]
 
 
+@reader
 def open_folder(path: Path) -> tuple[LazyArray, Calibration]:
     """Open a folder of sections, in the natural order of their names.
 
@@ -87,6 +89,7 @@ def open_folder(path: Path) -> tuple[LazyArray, Calibration]:
     return LazyArray(_Files(files, *first), path.name), calibration
 
 
+@reader
 def look(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
     """Height, width and type of the pixels of a single-section image, without reading them."""
     if file.suffix.lower() == ".png":
@@ -133,6 +136,7 @@ def _look_png(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
     _, _, width, height, bits, colour = _PNG_HEADER.unpack(header)
     if colour != 0:
         raise BadInput(f"{file.name} is in colour (RGB); convert it to grey first.")
+    check_piece(file.name, height * width * -(-bits // 8), file.stat().st_size)
     return (height, width), np.dtype(np.uint16 if bits == 16 else np.uint8)
 
 

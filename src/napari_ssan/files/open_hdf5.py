@@ -6,14 +6,17 @@ section is read when it is asked for.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_ssan.errors import BadInput
+from napari_ssan.files.border import check_piece, check_within
 from napari_ssan.files.calibration import Calibration
-from napari_ssan.files.lazy import LazyArray
+from napari_ssan.files.completeness import Chunks, hdf5_chunks
+from napari_ssan.files.lazy import LazyArray, reader
 
 #: The first bytes of most HDF5 files; others are known by their names.
 MAGIC = b"\x89HDF"
@@ -27,7 +30,8 @@ def is_hdf5(path: Path, start: bytes) -> bool:
     return start == MAGIC or path.suffix.lower() in SUFFIXES
 
 
-def open_hdf5(path: Path) -> tuple[LazyArray, Calibration]:
+@reader
+def open_hdf5(path: Path) -> tuple[LazyArray, Calibration, Chunks | None]:
     """Open the volume in an HDF5 file.
 
     Parameters
@@ -39,6 +43,8 @@ def open_hdf5(path: Path) -> tuple[LazyArray, Calibration]:
     -------
     data : LazyArray, (z, y, x)
     calibration : Calibration
+    chunks : Chunks or None
+        Which chunks there are; None if it is stored in one piece.
 
     Raises
     ------
@@ -59,6 +65,8 @@ def open_hdf5(path: Path) -> tuple[LazyArray, Calibration]:
         ) from error
     try:
         dataset = file[_choose(path, file)]
+        _admit(path, dataset)
+        chunks = hdf5_chunks(dataset)
         resolution = dataset.attrs.get(RESOLUTION)
     except BaseException:
         file.close()
@@ -67,7 +75,25 @@ def open_hdf5(path: Path) -> tuple[LazyArray, Calibration]:
     calibration = Calibration.of(
         "zyx", scale, "nm" if scale else None, name=path.name.split(".")[0]
     )
-    return LazyArray(dataset, path.name, file.close), calibration
+    return LazyArray(dataset, path.name, file.close), calibration, chunks
+
+
+def _admit(path: Path, dataset: Any) -> None:
+    """Refuse a dataset whose pixels are missing, lie elsewhere, or take too much memory."""
+    names = [name for name, *_ in dataset.external or ()]
+    if dataset.is_virtual:
+        names += [source.file_name for source in dataset.virtual_sources()]
+    for name in dict.fromkeys(names):
+        if name == ".":
+            continue
+        check_within(path, path.parent / name)
+        if not (path.parent / name).is_file():
+            raise BadInput(
+                f"{path.name} takes pixels from {name!r}, which is missing; put it beside it."
+            )
+    if dataset.chunks:
+        size = math.prod(dataset.chunks) * dataset.dtype.itemsize
+        check_piece(path.name, size, dataset.id.get_storage_size())
 
 
 def _choose(path: Path, file: Any) -> str:

@@ -8,6 +8,7 @@ line in its log, so do not take its silence for a whole file.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,8 +20,9 @@ import tifffile
 import zarr
 
 from napari_ssan.errors import BadInput
+from napari_ssan.files.border import check_piece, check_within
 from napari_ssan.files.calibration import Calibration
-from napari_ssan.files.lazy import LazyArray
+from napari_ssan.files.lazy import LazyArray, reader
 from napari_ssan.files.tiff_calibration import read_calibration
 from napari_ssan.files.tiff_integrity import check_pages, check_pixels, truncated
 from napari_ssan.stack.sections import ArrayLike
@@ -49,6 +51,7 @@ class TiffImage(NamedTuple):
     notes: tuple[str, ...]
 
 
+@reader
 def open_tiff(path: Path) -> TiffImage:
     """Open a TIFF.
 
@@ -75,6 +78,9 @@ def open_tiff(path: Path) -> TiffImage:
             raise BadInput(f"{path.name} is a damaged TIFF: it holds no readable image.") from error
         try:
             _check_grey(path, series)
+            page = series.keyframe
+            stored = max(page.databytecounts, default=0)
+            check_piece(path.name, math.prod(page.chunks) * np.dtype(series.dtype).itemsize, stored)
             if tif.is_imagej and series.kind not in ("imagej", "ome"):
                 # tifffile falls back to what it finds when ImageJ's count of images fails
                 raise truncated(path)
@@ -108,7 +114,10 @@ def _companions(path: Path, series: tifffile.TiffPageSeries) -> tuple[Path, ...]
     if series.kind != "ome":
         return ()
     files = dict.fromkeys(page.parent.filehandle.path for page in series if page is not None)
-    return tuple(Path(file) for file in files if not path.samefile(file))
+    others = tuple(Path(file) for file in files if not path.samefile(file))
+    for other in others:
+        check_within(path, other)
+    return others
 
 
 def _source(

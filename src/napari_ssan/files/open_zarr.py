@@ -6,6 +6,8 @@ matter for reading an image, and yaozarrs would refuse them. Only the writer val
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,10 @@ import numpy as np
 import zarr
 
 from napari_ssan.errors import BadInput
+from napari_ssan.files.border import check_codecs, check_kind, check_piece, check_within
 from napari_ssan.files.calibration import USUAL_AXES, Calibration, Flavour, sane
+from napari_ssan.files.completeness import Chunks, files_in, zarr_chunks
+from napari_ssan.files.lazy import reader
 from napari_ssan.files.provenance_io import KEY, from_plain
 from napari_ssan.files.units import unit_name
 from napari_ssan.stack.sections import ArrayLike
@@ -27,7 +32,8 @@ def is_zarr(path: Path) -> bool:
     return any((path / marker).is_file() for marker in MARKERS)
 
 
-def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
+@reader
+def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration, Chunks]:
     """Open the image in a zarr store.
 
     Parameters
@@ -42,6 +48,8 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
         The pyramid, full resolution first; one level for a bare array.
     calibration : Calibration
         Of the first level.
+    chunks : Chunks
+        Which chunks of the first level are there.
 
     Raises
     ------
@@ -56,7 +64,8 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
             "give the path of a zarr array or of an OME-Zarr image."
         ) from error
     if isinstance(node, zarr.Array):
-        return [node], _bare(path, node)
+        _admit(path, node)
+        return [node], _bare(path, node), zarr_chunks(path, node)
     attributes = _ome_attributes(node)
     if "multiscales" not in attributes and "bioformats2raw.layout" in attributes:
         node = first if isinstance(first := node.get("0"), zarr.Group) else node
@@ -71,10 +80,16 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
             f"{path.name} is a zarr group without an OME-Zarr image in it; "
             "give the path of the array or image to open."
         ) from error
+    for level in levels:
+        _admit(path, level)
     if len(axes) != ndim:
         raise BadInput(
             f"{path.name} names {len(axes)} axes for an array of {ndim}; "
             "correct its OME-Zarr metadata first."
+        )
+    if not {"y", "x"} <= set(axes):
+        raise BadInput(
+            f"{path.name} has axes {axes!r}, without y and x; correct its OME-Zarr metadata first."
         )
     scale, translate = _transform(multiscale, ndim)
     units = [
@@ -83,7 +98,7 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
     ]
     flavour: Flavour = "ome-zarr-0.5" if node.metadata.zarr_format == 3 else "ome-zarr-0.4"
     omero = attributes.get("omero")
-    return [*levels], Calibration.of(
+    calibration = Calibration.of(
         axes,
         scale,
         units,
@@ -94,6 +109,18 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration]:
         provenance=from_plain(dict(node.attrs).get(KEY)),
         omero=omero if isinstance(omero, dict) else None,
     )
+    return [*levels], calibration, zarr_chunks(path, levels[0])
+
+
+def _admit(path: Path, array: zarr.Array[Any]) -> None:
+    """Refuse an array that must not be read: before its first pixel is."""
+    check_kind(path.name, np.dtype(array.dtype))
+    check_codecs(path.name, array.metadata.to_dict())
+    for folder, folders, names in os.walk(path / array.path):
+        for link in filter(os.path.islink, (Path(folder, name) for name in folders + names)):
+            check_within(path, link)
+    stored = sum(size for _, size in files_in(path / array.path))
+    check_piece(path.name, math.prod(array.chunks) * array.dtype.itemsize, stored)
 
 
 def _array(group: zarr.Group, path: str) -> zarr.Array[Any]:

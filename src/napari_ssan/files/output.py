@@ -118,7 +118,7 @@ def check_distinct(paths: Iterable[Path]) -> None:
     BadInput
         If two of them are the same, or one lies within another.
     """
-    found = [path.resolve() for path in paths]
+    found = [Path(os.path.realpath(path)) for path in paths]
     for number, one in enumerate(found):
         for other in found[:number]:
             if one.is_relative_to(other) or other.is_relative_to(one):
@@ -130,7 +130,8 @@ def check_distinct(paths: Iterable[Path]) -> None:
 
 def _check_apart(path: Path, source: Path, *, is_input: bool) -> None:
     """Refuse an output that is, contains, or lies within something that is read."""
-    target, origin = path.resolve(), source.resolve()
+    # not Path.resolve, which raises where links lead in a circle
+    target, origin = Path(os.path.realpath(path)), Path(os.path.realpath(source))
     same = target == origin or (path.exists() and source.exists() and path.samefile(source))
     if same:
         what = "the input itself" if is_input else "another file that is read"

@@ -156,6 +156,8 @@ def save_stack(
                 write_tiff(
                     temporary, data, its, flavour, said, counter, labels=labels, bigtiff=bigtiff
                 )
+        if isinstance(source, StackFile) and source.witness is not None:
+            source.witness.check()
     return [target for target, *_ in outputs]
 
 

@@ -60,7 +60,12 @@ def _follow(file: BinaryIO, order: str, big: bool, size: int) -> None:
     if not offset:
         raise EOFError("no page")
     seen = set()
-    while offset and offset not in seen:
+    while offset:
+        if offset in seen:
+            raise BadInput(
+                f"{Path(file.name).name} is damaged: its last page leads back to an earlier one; "
+                "export it again."
+            )
         seen.add(offset)
         file.seek(offset)
         for _, kind, count, place in tag.iter_unpack(_exactly(file, read(number) * tag.size)):

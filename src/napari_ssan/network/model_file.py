@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Version of the metadata's layout; files with a higher one are refused.
 FORMAT = 1
+#: Height and width of tiles, at most, in pixels; more is no tile but a slip or an attack.
+LARGEST_TILE = 4096
 SUFFIX = ".safetensors"
 DEFAULT_MODEL = "ssan-fidelity"
 
@@ -130,15 +132,30 @@ def read_info(name_or_path: str | Path) -> ModelInfo:
     except (SafetensorError, OSError) as error:
         raise _refuse(path, f"it is not a complete safetensors file: {error}") from None
     try:
-        if int(metadata["format"]) > FORMAT:
-            raise _refuse(path, "it was written by a newer version; update napari-ssan")
+        newer = int(metadata["format"]) > FORMAT
         config, card = json.loads(metadata["config"]), json.loads(metadata["card"])
-        int(card["tile"])
-        return ModelInfo(normalize("NFC", path.stem), path, config, card, metadata["sha256"])
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, BadInput):
-            raise
+        wrong = _complaint(card)
+        sha256 = metadata["sha256"]
+    except (LookupError, RecursionError, TypeError, ValueError):
         raise _refuse(path, "its metadata is not that of an SSAN model") from None
+    if newer:
+        raise _refuse(path, "it was written by a newer version; update napari-ssan")
+    if wrong:
+        raise _refuse(path, f"its metadata is not that of an SSAN model: {wrong}")
+    return ModelInfo(normalize("NFC", path.stem), path, config, card, sha256)
+
+
+def _complaint(card: Any) -> str:
+    """What is wrong with the entries of a card that the program relies on; empty if nothing."""
+    if not isinstance(card, dict):
+        return "the card has no entries"
+    tile = card.get("tile")
+    if not isinstance(tile, int) or not 1 < tile <= LARGEST_TILE:
+        return f"the tile must have 2 to {LARGEST_TILE} pixels"
+    for key in ("summary", "terms", "match"):
+        if not isinstance(card.get(key, ""), str):
+            return f"{key!r} must be text"
+    return ""
 
 
 def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
@@ -161,7 +178,6 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
         If there is no such model, or its file is truncated, was altered, or is not a model.
     """
     import torch
-    from pydantic import ValidationError
 
     from napari_ssan.network.ssan import SSAN, SSANConfig
 
@@ -169,14 +185,25 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     try:
         with safe_open(info.path, framework="numpy") as file:
             weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    # TypeError: of numbers that numpy lacks, such as bfloat16
+    except (SafetensorError, OSError, TypeError) as error:
         raise _refuse(info.path, f"it is not a complete safetensors file: {error}") from None
     if _digest(info.config, info.card, weights) != info.sha256:
         raise _refuse(info.path, "its content does not match its checksum; it was altered")
+    if not all(np.isfinite(value).all() for value in weights.values()):
+        raise _refuse(info.path, "its weights are not finite; its training failed, do it anew")
     try:
-        network = SSAN(SSANConfig.model_validate(info.config))
+        config = SSANConfig.model_validate(info.config)
+        # a few digits of a configuration may ask for all memory: only for what there is
+        if config.blocks * config.layers > len(weights) or config.multiple > LARGEST_TILE:
+            raise ValueError("too many layers")
+        with torch.device("meta"):
+            shapes = {key: tuple(v.shape) for key, v in SSAN(config).state_dict().items()}
+        if shapes != {key: value.shape for key, value in weights.items()}:
+            raise ValueError("other shapes")
+        network = SSAN(config)
         network.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()})
-    except (ValidationError, RuntimeError):
+    except (ArithmeticError, RuntimeError, TypeError, ValueError):
         raise _refuse(info.path, "its weights do not fit its configuration") from None
     return Model(network.eval(), info)
 

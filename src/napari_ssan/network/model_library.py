@@ -12,6 +12,7 @@ import re
 import shutil
 import tempfile
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -261,7 +262,7 @@ def _unpacked(path: Path) -> Iterator[Path]:
         try:
             with ZipFile(path) as archive:
                 file = Path(archive.extract(PACKED, folder))
-        except (KeyError, BadZipFile, NotImplementedError, RuntimeError):
+        except (KeyError, BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error):
             raise BadInput(
                 f"{path.name} holds no model packed by napari-ssan; give a {SUFFIX} file."
             ) from None

@@ -9,7 +9,7 @@ which a stack was cut has no meaning.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -58,9 +58,9 @@ class SSANConfig(BaseModel):
     blocks: int = Field(4, ge=1)
     layers: int = Field(3, ge=1)
     growth: int = Field(32, ge=1)
-    attention: tuple[int, ...] | None = (8, 4)
+    attention: tuple[Annotated[int, Field(ge=1)], ...] | None = (8, 4)
     warp: Literal["residual", "displaced"] = "displaced"
-    displacement: float = Field(24.0, gt=0)
+    displacement: float = Field(24.0, gt=0, allow_inf_nan=False)
     position_input: bool = True
     normalization: Literal["none", "batch"] = "none"
 

@@ -22,6 +22,7 @@ from napari_ssan.atomic import write_atomically
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput
+from napari_ssan.paths import check_input
 from napari_ssan.session.saved import Saved, patch_to_json, read_patch
 from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.marks_io import MALFORMED
@@ -103,6 +104,8 @@ def read(folder: Path, stack: SliceStack) -> Saved | None:
     OSError
         If a file cannot be read now.
     """
+    for name in (NAME, OLDER):
+        check_input(folder / name)
     try:
         lines = (folder / NAME).read_bytes().split(b"\n")
     except FileNotFoundError:

@@ -6,10 +6,12 @@ stack's make it a lost one, never a wrong one.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,9 @@ from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.marks_io import MALFORMED
 from napari_ssan.stack.region import Mask, Region, region_from_entry, region_to_entry
 from napari_ssan.stack.sections import SliceStack
+
+#: What numpy raises for an array whose file is missing or damaged, beside `MALFORMED`.
+DAMAGED = (EOFError, FileNotFoundError, MemoryError, SyntaxError, TokenError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def read_patch(folder: Path, name: str, entry: dict[str, Any], stack: SliceStack
         record = SyntheticSection.model_validate(entry["record"])
         pixels = StoredArray(folder / Path(name).name)
         mask = None if entry["mask"] is None else _mask_from_json(entry["mask"], stack)
-    except (FileNotFoundError, EOFError, *MALFORMED):
+    except (*DAMAGED, *MALFORMED):
         return None
     ends = np.add((top, left), pixels.shape)
     fits = len(pixels.shape) == 2 and (ends <= stack.shape[1:]).all() and min(top, left) >= 0
@@ -90,7 +95,7 @@ def read_patch(folder: Path, name: str, entry: dict[str, Any], stack: SliceStack
         found = StoredArray(folder / Path(entry["error"]).name)
         same = found.shape == pixels.shape and found.dtype == np.float32
         error = found if same else None
-    except (FileNotFoundError, EOFError, *MALFORMED):
+    except (*DAMAGED, *MALFORMED):
         error = None
     return Patch((z, number), top, left, pixels, mask, record, error)
 

@@ -19,9 +19,12 @@ from typing import Any
 import numpy as np
 
 from napari_ssan.errors import BadInput
+from napari_ssan.paths import check_input
 from napari_ssan.stack.region import Region, integer, region_from_entry, region_to_entry
 
 FORMAT = 1
+#: Slices that a table can mark, at most: no stack has more.
+MOST_MARKED = 10**6
 #: What goes wrong when text is read that is not of the expected form.
 MALFORMED = (
     AttributeError,
@@ -116,6 +119,8 @@ def from_csv(text: str, shape: tuple[int, int]) -> Parts:
         axes = sorted(int(name[5:]) for name in columns if re.fullmatch(r"axis-\d", name or ""))
         if "slice" in columns:
             for row in rows:
+                if len(whole) > MOST_MARKED:
+                    raise BadInput(f"The table marks more than {MOST_MARKED} slices.")
                 first = integer(row["slice"])
                 whole.update(_range(first, integer(row.get("last") or first)))
         elif "index" in columns and len(axes) >= 3:
@@ -146,6 +151,7 @@ def from_csv(text: str, shape: tuple[int, int]) -> Parts:
 
 def read(path: Path, shape: tuple[int, int]) -> Parts:
     """Marks from a ``.json`` or ``.csv`` file; see :meth:`napari_ssan.Marks.read`."""
+    check_input(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -199,6 +205,8 @@ def _outline(
     if np.ptp(points[:, 0]) >= 1:
         raise BadInput("A shape spans several slices; draw one on each.")
     z, outline = round(float(points[0, 0])), points[:, 1:]
+    if kind == "ellipse" and len(outline) != 4:
+        raise BadInput(f"An ellipse has {len(outline)} rows; it needs the 4 corners of its box.")
     if kind == "ellipse":  # napari saves the corners of its box
         centre, half = outline.mean(axis=0), (outline[1] - outline[0]) / 2
         other = (outline[2] - outline[1]) / 2

@@ -163,7 +163,13 @@ def region_from_entry(entry: dict[str, Any], shape: tuple[int, int]) -> Region:
         raise BadInput(
             "A marked region is larger than the slices of this stack; open the marks of this stack."
         )
-    bits = np.frombuffer(zlib.decompress(base64.b64decode(entry["bits"])), np.uint8)
+    if min(height, width) < 1:
+        raise BadInput("A marked region has no pixels.")
+    # no more than the pixels need, however much a few bytes stand for
+    unpacked = zlib.decompressobj().decompress(
+        base64.b64decode(entry["bits"]), -(-height * width // 8)
+    )
+    bits = np.frombuffer(unpacked, np.uint8)
     mask = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
     return Region.from_mask(mask, integer(entry["top"]), integer(entry["left"]))
 

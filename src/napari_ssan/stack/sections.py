@@ -71,6 +71,8 @@ class SliceStack:
                 f"The stack has {len(shape)} axes of lengths {shape}; "
                 "pick one channel and time point, so that a single grey volume remains."
             )
+        #: Sections whose pixels are not all there; they are no neighbours.
+        self.incomplete: frozenset[int] = frozenset()
         self.source_shape = shape
         self.dtype = np.dtype(self.data.dtype)
 

@@ -1,0 +1,1 @@
+"""An attack with damaged files: what ``benchmarks/fuzz.py`` and ``tests/fuzz`` share."""

@@ -1,0 +1,117 @@
+"""What is asked of an image before its first pixel is read: kind of pixels, codecs, sizes.
+
+Some kinds of pixels and codecs of zarr run code from the file when they are decoded, so only
+known ones pass. A few bytes may also stand for very many: what must be decoded at once is
+compared with what the file holds, before memory is taken. Each reader calls what fits its
+format; kinds of pixels are checked for all of them, in `LazyArray`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_ssan.errors import BadInput
+
+#: Codecs of zarr, without "numcodecs.", that only compress or rearrange bytes and numbers.
+CODECS = {
+    *("adler32", "crc32", "crc32c", "fletcher32", "jenkins_lookup3"),
+    *("astype", "bitround", "bytes", "delta", "endian", "fixedscaleoffset", "packbits", "quantize"),
+    *("blosc", "bz2", "gzip", "lz4", "lzma", "pcodec", "shuffle", "zfpy", "zlib", "zstd"),
+    *("sharding_indexed", "transpose"),
+}
+#: Bytes of a decoded chunk, strip or tile that are always allowed.
+ALLOWED = 2**29
+#: Larger ones must not be more than so many times what is stored of them.
+RATIO = 20
+#: Environment variable with the GiB to allow in the place of `ALLOWED`.
+VARIABLE = "NAPARI_SSAN_LARGEST_PIECE"
+
+
+def check_kind(name: str, dtype: np.dtype[Any]) -> None:
+    """Check that pixels are plain numbers.
+
+    Raises
+    ------
+    BadInput
+        If they are objects, text, dates, complex numbers or records.
+    """
+    if dtype.kind not in "biuf":
+        raise BadInput(f"{name} has pixels of type {dtype}; grey values are needed.")
+
+
+def check_codecs(name: str, metadata: dict[str, Any]) -> None:
+    """Check that all codecs in the metadata of a zarr array are known to be harmless.
+
+    Raises
+    ------
+    BadInput
+        If one is not.
+    """
+    for codec in _codecs(metadata):
+        if codec.removeprefix("numcodecs.") not in CODECS:
+            raise BadInput(
+                f"{name} uses the zarr codec {codec!r}, which is not read; write it with another."
+            )
+
+
+def _codecs(metadata: dict[str, Any]) -> Iterator[str]:
+    """Names of codecs, those within a shard included."""
+    found = [*(metadata.get("filters") or ()), metadata.get("compressor")]
+    for codec in (*found, *metadata.get("codecs", ()), *metadata.get("index_codecs", ())):
+        if codec:
+            yield str(codec.get("id") or codec.get("name"))
+            yield from _codecs(codec.get("configuration") or {})
+
+
+def check_within(path: Path, other: Path) -> None:
+    """Check that a file from which pixels of an input are read lies in the input's folder.
+
+    Parameters
+    ----------
+    path : Path
+        The input; a folder is its own.
+    other : Path
+        May be a link.
+
+    Raises
+    ------
+    BadInput
+        If it lies elsewhere: who made the input could have any file copied into an output.
+    """
+    folder = Path(os.path.realpath(path if path.is_dir() else path.parent))
+    if not Path(os.path.realpath(other)).is_relative_to(folder):
+        raise BadInput(
+            f"{path.name} takes pixels from {other}, outside its folder; copy them into it."
+        )
+
+
+def check_piece(name: str, size: int, stored: int) -> None:
+    """Check that a chunk, strip or tile is not far larger than the file can hold.
+
+    Parameters
+    ----------
+    name : str
+    size : int
+        Bytes that must be decoded at once, by what the file declares.
+    stored : int
+        Bytes in the file that it may come from.
+
+    Raises
+    ------
+    BadInput
+        If it is suspiciously large.
+    """
+    try:
+        allowed = float(os.environ[VARIABLE]) * 2**30
+    except (KeyError, ValueError):
+        allowed = ALLOWED
+    if size > max(allowed, RATIO * stored):
+        raise BadInput(
+            f"{name} declares pieces of {size / 2**30:.3g} GiB that must be decoded at once, from "
+            f"{stored / 2**20:.3g} MiB; if that is right, set {VARIABLE} to so many GiB."
+        )

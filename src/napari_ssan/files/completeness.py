@@ -1,0 +1,151 @@
+"""Whether a zarr store or HDF5 dataset holds all of its chunks, and whether files stay.
+
+A chunk that was never written reads as the fill value, so a store that was copied in part looks
+like one with black sections. Missing chunks are legal, thus no store is refused for some: they
+are counted, and a section that lacks what the one beside it has is no good neighbour.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_ssan.errors import BadInput
+
+Place = tuple[int, ...]
+
+#: One of so many chunks must be there. Tissue fills less of no stack that is worth a repair.
+SPARSEST = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class Chunks:
+    """The chunks that are there of an array.
+
+    Attributes
+    ----------
+    shape, chunk : tuple of int
+        Of the array, and of a chunk (of zarr: a shard, if there are any).
+    there : frozenset of tuple of int
+        Places in the grid of chunks that are stored.
+    """
+
+    shape: tuple[int, ...]
+    chunk: tuple[int, ...]
+    there: frozenset[Place]
+
+    @property
+    def expected(self) -> int:
+        """How many there should be."""
+        return math.prod(-(-n // c) for n, c in zip(self.shape, self.chunk, strict=True))
+
+    @property
+    def missing(self) -> int:
+        """How many there are not."""
+        return self.expected - len(self.there)
+
+    def lacking(self, axis: int) -> frozenset[int]:
+        """Sections along an axis that lack a chunk which the one beside them has."""
+        rows: dict[int, set[Place]] = {}
+        for place in self.there:
+            rows.setdefault(place[axis], set()).add((*place[:axis], *place[axis + 1 :]))
+        thick, lacking = self.chunk[axis], set[int]()
+        for row, places in rows.items():
+            for other in (row - 1, row + 1):
+                if places - rows.get(other, set()):
+                    lacking.update(range(other * thick, (other + 1) * thick))
+        return frozenset(z for z in lacking if 0 <= z < self.shape[axis])
+
+
+def files_in(path: Path) -> Iterator[tuple[str, int]]:
+    """Files of a folder, or a file, with their sizes; names are relative, with slashes."""
+    if not path.is_dir():
+        yield "", path.stat().st_size
+        return
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = Path(folder, name)
+            if file.is_file():
+                yield file.relative_to(path).as_posix(), file.stat().st_size
+
+
+def zarr_chunks(path: Path, array: Any) -> Chunks:
+    """Find the chunks of a zarr array in a folder, by the names of its files."""
+    chunk = array.shards or array.chunks
+    grid = [-(-n // c) for n, c in zip(array.shape, chunk, strict=True)]
+    there = set()
+    for name, size in files_in(path / array.path):
+        place = tuple(int(number) for number in re.findall(r"\d+", name.removeprefix("c")))
+        fits = len(place) == len(grid) and all(p < n for p, n in zip(place, grid, strict=True))
+        if size and fits and array.metadata.encode_chunk_key(place) == name:
+            there.add(place)
+    return Chunks(tuple(array.shape), tuple(chunk), frozenset(there))
+
+
+def hdf5_chunks(dataset: Any) -> Chunks | None:
+    """Find the chunks of an HDF5 dataset; None if it is stored in one piece."""
+    if dataset.chunks is None:
+        return None
+    there: set[Place] = set()
+
+    def note(chunk: Any) -> None:
+        places = zip(chunk.chunk_offset, dataset.chunks, strict=True)
+        there.add(tuple(offset // length for offset, length in places))
+
+    dataset.id.chunk_iter(note)
+    return Chunks(dataset.shape, dataset.chunks, frozenset(there))
+
+
+def check_some(name: str, chunks: Chunks) -> None:
+    """Check that a fair part of the chunks is there.
+
+    Raises
+    ------
+    BadInput
+        If none is, or so few that what the metadata say of the shape cannot be believed.
+    """
+    if len(chunks.there) * SPARSEST < chunks.expected:
+        raise BadInput(
+            f"{name} holds {len(chunks.there) or 'none'} of the {chunks.expected} chunks that its "
+            "metadata name; copy it again."
+        )
+
+
+class Witness:
+    """How much there was of files when they were opened.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Files or folders.
+    """
+
+    def __init__(self, paths: Iterable[Path]) -> None:
+        self._amounts = {path: _amount(path) for path in paths}
+
+    def check(self) -> None:
+        """Check that nothing has vanished since; what was added does not matter.
+
+        Raises
+        ------
+        BadInput
+            If files or folders are gone, or have become smaller.
+        """
+        for path, before in self._amounts.items():
+            if any(now < then for now, then in zip(_amount(path), before, strict=True)):
+                raise BadInput(
+                    f"{path} has lost data while it was read; put it back and repair it again."
+                )
+
+
+def _amount(path: Path) -> tuple[int, int]:
+    """Number of files, and of bytes."""
+    if not path.exists():
+        return 0, 0
+    sizes = [size for _, size in files_in(path)]
+    return len(sizes), sum(sizes)
