@@ -87,7 +87,7 @@ def test_drift_can_be_left_out(run, volume, tmp_path):
         for name in ("copy", "average")
     ]
     assert min(gains) > 2
-    assert "registered to them before" in (tmp_path / "out.html").read_text()
+    assert "registered to them first" in (tmp_path / "out.html").read_text()
 
 
 def test_gaps(run, stack, tmp_path):

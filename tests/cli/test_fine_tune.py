@@ -190,7 +190,7 @@ def test_a_run_that_another_program_works_on_is_refused(tune, mine, monkeypatch)
         (("--z-range", "3,9"), "--z-range takes adjacent slices between 0 and 23"),
         (("--z-range", ","), "--z-range takes adjacent slices between 0 and 23"),
         (("--z-range", "3-90"), "--z-range takes adjacent slices between 0 and 23"),
-        (("--z-range", "3-7"), "5 sections are too few"),
+        (("--z-range", "3-7"), "5 slices are too few"),
         (("--defects", "99"), "Slice 99 is not in the stack"),
         (("--defects", "4-18"), "There is too little to learn from"),
         (("--device", "cuda:7"), "'cuda:7' is not available"),

@@ -177,7 +177,7 @@ def test_without_weights_of_vgg16_l1_is_trained_plainly(run, blobs, base, tmp_pa
     )
     outcome = run(*arguments)
     assert outcome.code == 0, outcome.err
-    assert "training with L_1 instead" in " ".join(outcome.err.split())
+    assert "training uses L_1 instead" in " ".join(outcome.err.split())
     assert read_info(output).card["loss"] == "L_1"
 
 
@@ -349,7 +349,7 @@ def test_ctrl_c_keeps_a_checkpoint_that_is_gone_on_from(run, blobs, base, tmp_pa
     assert "--resume" in run(*arguments).sentence
     outcome = run(*arguments, "--resume")
     assert outcome.code == 0, outcome.err
-    assert "Going on after step" in outcome.err
+    assert "Training continues after step" in outcome.err
     assert load_model(output).tile == 32
     assert not (tmp_path / "mine.checkpoint").exists()
 

@@ -75,7 +75,7 @@ def test_progress_is_told_and_it_can_be_cancelled(stack, config):
     [
         (lambda v: np.full_like(v, 7), "a slice that is constant"),
         (lambda v: np.full(v.shape, np.nan, np.float32), "not numbers"),
-        (lambda v: v[:6], "6 sections are too few"),
+        (lambda v: v[:6], "6 slices are too few"),
         (lambda v: v[:, :4], "at least 8 x 8 are needed"),
     ],
     ids=["constant", "nan", "short", "small"],

@@ -283,7 +283,7 @@ def test_a_name_that_is_none_loses_nothing(training, finish, settled, notificati
     training.view.verdict.name.setText("")
     training.view.verdict.use.click()
     settled(training)
-    assert "no name" in said(notifications)[-1]
+    assert "not a valid model name" in said(notifications)[-1]
     assert training.trainer.state.phase == "judged"
     training.view.verdict.name.setText("mine")
     training.view.verdict.use.click()
