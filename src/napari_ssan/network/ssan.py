@@ -191,62 +191,69 @@ class SSAN(nn.Module):
         x = functional.pixel_unshuffle(torch.cat((own, other), dim=1), self.config.scale)
         if self.config.position_input:
             x = torch.cat((x, distance.expand(-1, 1, *x.shape[2:])), dim=1)
-        features = self.attention(self.extractor(x.to(self.warp_head.out.weight.dtype)))
+        features = self.attention(self.extractor(x.to(next(self.parameters()).dtype)))
         warped = self.warp_head(features, own, other, distance)
         return warped, self.hybrid(features, warped, own)
 
 
-class WarpHead(nn.Module):
-    """Turns the features of a branch into its warped section.
+class Head(nn.Module):
+    """From the features of a branch to maps at the sections' resolution.
 
-    The last convolutions work at the sections' resolution and take the sections
-    themselves; with a pixel-shuffle alone, its grid would be visible.
+    The last convolutions work at that resolution and take sections themselves; with a
+    pixel-shuffle alone, its grid would be visible.
     """
 
-    def __init__(self, config: SSANConfig) -> None:
-        super().__init__()
-        self.config = config
-        batch_norm = config.normalization == "batch"
-        self.reduce = convolution(config.features, HEAD_CHANNELS, batch_norm)
-        channels = HEAD_CHANNELS // config.scale**2
-        self.refine = convolution(channels + 2, channels, batch_norm)
-        self.out = nn.Conv2d(channels, 3 if config.warp == "displaced" else 1, 3, padding=1)
-        # Start from the branch's own section, unmoved and uncorrected.
-        for parameter in self.out.parameters():
-            nn.init.zeros_(parameter)
-
-    def forward(self, features: Tensor, own: Tensor, other: Tensor, distance: Tensor) -> Tensor:
-        """Map (batch, features, H/scale, W/scale) and the sections to (batch, 1, H, W)."""
-        x = functional.pixel_shuffle(torch.relu(self.reduce(features)), self.config.scale)
-        x = torch.relu(self.refine(torch.cat((x, own.to(x.dtype), other.to(x.dtype)), dim=1)))
-        raw: Tensor = self.out(x).float()
-        own = own.float()
-        if self.config.warp == "displaced":
-            limit = self.config.displacement
-            # tanh bounds the displacement of the middle section, which lies at distance 0.5.
-            field = 2 * distance.float() * limit * torch.tanh(raw[:, 1:] / limit)
-            own = displace(own, field)
-        return own + raw[:, :1]
-
-
-class HybridNetwork(nn.Module):
-    """A branch's vote for its own warp, pixel by pixel, from features, warp and own section."""
-
-    def __init__(self, config: SSANConfig) -> None:
+    def __init__(self, config: SSANConfig, outputs: int) -> None:
         super().__init__()
         self.scale = config.scale
         batch_norm = config.normalization == "batch"
         self.reduce = convolution(config.features, HEAD_CHANNELS, batch_norm)
         channels = HEAD_CHANNELS // config.scale**2
         self.refine = convolution(channels + 2, channels, batch_norm)
-        self.out = nn.Conv2d(channels, 1, 3, padding=1)
+        self.out = nn.Conv2d(channels, outputs, 3, padding=1)
+
+    def maps(self, features: Tensor, first: Tensor, second: Tensor) -> Tensor:
+        """Map (batch, features, H/scale, W/scale) and sections to (batch, outputs, H, W)."""
+        x = functional.pixel_shuffle(torch.relu(self.reduce(features)), self.scale)
+        x = torch.relu(self.refine(torch.cat((x, first.to(x.dtype), second.to(x.dtype)), dim=1)))
+        maps: Tensor = self.out(x).float()
+        return maps
+
+
+class WarpHead(Head):
+    """Turns the features of a branch into its warped section."""
+
+    def __init__(self, config: SSANConfig) -> None:
+        super().__init__(config, 3 if config.warp == "displaced" else 1)
+        # The largest displacement; none at all if the section is only corrected.
+        self.limit = config.displacement if config.warp == "displaced" else None
+        # Start from the branch's own section, unmoved and uncorrected.
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, features: Tensor, own: Tensor, other: Tensor, distance: Tensor) -> Tensor:
+        """Map (batch, features, H/scale, W/scale) and the sections to (batch, 1, H, W)."""
+        return self.warp(self.maps(features, own, other), own, distance)
+
+    def warp(self, maps: Tensor, own: Tensor, distance: Tensor) -> Tensor:
+        """Displace and correct the branch's own section."""
+        own = own.float()
+        if self.limit is not None:
+            # tanh bounds the displacement of the middle section, which lies at distance 0.5.
+            field = 2 * distance.float() * self.limit * torch.tanh(maps[:, 1:] / self.limit)
+            own = displace(own, field)
+        return own + maps[:, :1]
+
+
+class HybridNetwork(Head):
+    """A branch's vote for its own warp, pixel by pixel, from features, warp and own section."""
+
+    def __init__(self, config: SSANConfig) -> None:
+        super().__init__(config, 1)
 
     def forward(self, features: Tensor, warped: Tensor, own: Tensor) -> Tensor:
         """Map (batch, features, H/scale, W/scale) and sections to votes (batch, 1, H, W)."""
-        x = functional.pixel_shuffle(torch.relu(self.reduce(features)), self.scale)
-        x = torch.relu(self.refine(torch.cat((x, warped.to(x.dtype), own.to(x.dtype)), dim=1)))
-        votes: Tensor = self.out(x).float()
-        return votes
+        return self.maps(features, warped, own)
 
 
 def displace(image: Tensor, field: Tensor) -> Tensor:
