@@ -29,7 +29,7 @@ class Neighbour:
 
     Attributes
     ----------
-    rows : ndarray, (rows of tiles, tile, width)
+    rows : ndarray, (rows of tiles, height of a tile, width)
         Pixels of each row of tiles, in the stack's dtype; if `normalized`, float32 on the
         network's scale. What lies beyond the section's last row is undefined.
     intensity : Intensity
@@ -57,13 +57,13 @@ class Inputs:
     job : Job
         What is wanted, and where it lies between the neighbours.
     grid : TileGrid
-        Tiles of the section.
+        Tiles over the part of the section that is synthesized.
     dtype : dtype
         The stack's.
     neighbours : tuple of Neighbour
         Two; or one, which is to be copied.
     own : ndarray, (height, width), or None
-        For a region, the section's own pixels in :attr:`window`.
+        For a region, the section's own pixels in the grid's window.
     good : ndarray of bool, (height, width), or None
         Which of these are good: neither marked nor infinite nor NaN.
     """
@@ -75,11 +75,6 @@ class Inputs:
     own: Array | None = None
     good: npt.NDArray[np.bool_] | None = None
 
-    @property
-    def window(self) -> Window:
-        """The part of the section that is synthesized."""
-        return self.job.rimmed(self.grid.shape)
-
 
 def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None) -> Inputs:
     """Read and register what a job needs.
@@ -87,16 +82,14 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
     What is too large for memory goes to the folder `scratch`, or the system's own; an
     ``OSError`` says that there is no room. The grid is the method's.
     """
-    stack, window = survey.stack, job.rimmed(grid.shape)
-    columns = grid.reach(window)[1]
-    tops = grid.origins(0, window[0])
+    stack, window, columns = survey.stack, grid.window, grid.columns
     neighbours = []
     for z, placement in zip(job.neighbours, _placements(survey, job, window), strict=True):
         intensity, moved = survey.intensity(z), bool(np.mod(placement, 1).any())
-        shape = len(tops), grid.tile, columns.stop - columns.start
+        shape = len(grid.tops), grid.tile[0], columns.stop - columns.start
         rows = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
-        for row, top in zip(rows, tops, strict=True):
-            lines = slice(top, min(top + grid.tile, grid.shape[0]))
+        for row, top in zip(rows, grid.tops, strict=True):
+            lines = slice(top, min(top + grid.tile[0], grid.shape[0]))
             pixels = read_placed(stack, z, (lines, columns), placement)
             row[: len(pixels)] = intensity.normalize(pixels) if moved else pixels
         neighbours.append(Neighbour(rows, intensity, moved))

@@ -16,7 +16,7 @@ import numpy as np
 from skimage.registration import optical_flow_ilk, optical_flow_tvl1
 
 from napari_ssan.engine.device import free_gpu
-from napari_ssan.engine.tiles import TileGrid
+from napari_ssan.engine.tiles import Tiling
 from napari_ssan.engine.warps import Warp, block_flow, unmoved, warp_halfway
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
@@ -36,8 +36,11 @@ METHODS = ("ssan", "copy", "average", "registered", "ilk", "tvl1")
 MATCHES = ("auto", "mean", "histogram")
 #: Numbers of views that the network may average over.
 VIEWS = (1, 2, 4, 8)
-#: Pixels that adjacent tiles of the network share; keeps their origins on its lattice.
-OVERLAP = 64
+#: Tiles of the usual network: larger ones are no quicker, and take more memory; smaller ones
+#: overlap more (``docs/experiments/speed.md``).
+TILING = Tiling(640, 48, multiple=64, context=32)
+#: Tiles of a flow, which needs surroundings. Up to here a section is one tile.
+FLOW_TILING = Tiling(1024, 128, context=128, smallest=256)
 
 
 class MemoryFull(Exception):
@@ -52,8 +55,8 @@ class Method(ABC):
     ----------
     name : str
         As in :data:`METHODS`.
-    tile, overlap : int
-        Size of a tile and what adjacent ones share, in pixels.
+    tiling : Tiling
+        Size of tiles, and what adjacent ones share.
     batch : int
         Tiles that are worked on at once.
     match : {"mean", "histogram"}
@@ -67,8 +70,7 @@ class Method(ABC):
 
     name: str
     _: KW_ONLY
-    tile: int
-    overlap: int
+    tiling: Tiling
     batch: int = 1
     match: str = "mean"
     views: int = 1
@@ -87,10 +89,6 @@ class Method(ABC):
     @abstractmethod
     def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
         """As :meth:`synthesize`, and the expected absolute error of each pixel, on that scale."""
-
-    def grid(self, shape: tuple[int, int]) -> TileGrid:
-        """Tiles of a section of `shape`, (height, width)."""
-        return TileGrid(shape, self.tile, self.overlap)
 
     def smaller(self) -> Method:
         """The same method with half the batch."""
@@ -123,9 +121,7 @@ class Classical(Method):
         What estimates errors; None for the usual one, which brings in torch when it is needed.
     """
 
-    # As large as is quick: a flow needs surroundings, and up to here a section is one tile.
-    tile: int = 1024
-    overlap: int = 128
+    tiling: Tiling = FLOW_TILING
     estimator: ErrorEstimator | None = None
 
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
@@ -145,11 +141,6 @@ class Classical(Method):
         first, second, *made = (torch.from_numpy(tile).unsqueeze(1) for tile in tiles)
         estimator = self.estimator or _estimator_on_cpu()
         return image, estimator(first, second, Synthesis(*made))[:, 0].numpy()
-
-    def grid(self, shape: tuple[int, int]) -> TileGrid:
-        """Tiles no larger than the section; only a network's attention needs its whole tile."""
-        side = max(min(self.tile, max(shape)), 2 * self.overlap)
-        return TileGrid(shape, side, self.overlap)
 
     def _mix(self, previous: Float, following: Float, position: float) -> Float:
         return (copy if self.name == "copy" else average)(previous, following, position)
@@ -177,20 +168,16 @@ class Network(Method):
     estimator: ErrorEstimator
 
     @classmethod
-    def load(
-        cls, model: str, device: str, match: str = "auto", views: int | None = None
-    ) -> Network:
+    def load(cls, model: str, device: str, match: str = "auto", views: int = 1) -> Network:
         """Load the network; parameters and errors are those of :func:`make_method`."""
         from napari_ssan.network.device import choose_device
         from napari_ssan.network.model_file import load_model
 
         where = choose_device(device)
         loaded = load_model(model)
-        views = views or views_of(loaded.info)
         return cls(
             "ssan",
-            tile=loaded.tile,
-            overlap=min(OVERLAP, loaded.tile // 2),
+            tiling=_tiling(loaded.network.config.multiple, loaded.tile),
             # As much work at a time with many views as with one: a cancel waits for it.
             batch=max(1, 8 // views) if where.type != "cpu" else 1,
             match=str(loaded.info.card.get("match", "mean")) if match == "auto" else match,
@@ -252,7 +239,7 @@ def make_method(
         How grey values are fitted to the neighbours'; ``auto`` is the method's own way.
     views : int, optional
         One of :data:`VIEWS`, for the network, see
-        :class:`~napari_ssan.network.inference.Runner`; default is what the model's card says.
+        :class:`~napari_ssan.network.inference.Runner`; default is 1.
 
     Raises
     ------
@@ -266,18 +253,12 @@ def make_method(
     if views is not None and views not in VIEWS:
         raise BadInput(f"The network averages over 1, 2, 4 or 8 views, not over {views}.")
     if name == "ssan":
-        return Network.load(model, device, match, views)
+        return Network.load(model, device, match, views or 1)
     if views is not None:
         raise BadInput(f"The method {name!r} has no views to average over; leave them out.")
     if device not in ("auto", "cpu"):
         raise BadInput(f"The method {name!r} runs on the CPU only; leave the device at auto.")
     return Classical(name, match="mean" if match == "auto" else match)
-
-
-def views_of(info: ModelInfo) -> int:
-    """How many views a model averages over by its card; 1 where that makes no sense."""
-    views = info.card.get("views")
-    return views if isinstance(views, int) and views in VIEWS else 1
 
 
 def copy(previous: Float, following: Float, position: float) -> Float:
@@ -288,6 +269,14 @@ def copy(previous: Float, following: Float, position: float) -> Float:
 def average(previous: Float, following: Float, position: float) -> Float:
     """Both sections, weighed by nearness."""
     return (1 - position) * previous + position * following
+
+
+def _tiling(multiple: int, trained: int) -> Tiling:
+    """No tile larger than what the attention takes easily, or was trained on."""
+    # Up to here, no more than 16 x 16 positions attend to each other.
+    return replace(
+        TILING, largest=max(min(TILING.largest, 16 * multiple), trained), multiple=multiple
+    )
 
 
 def _on_device(network: SSAN, device: torch.device, views: int) -> dict[str, Any]:

@@ -126,14 +126,14 @@ def patches(
         the method that goes on.
     """
     # A tile sees so far, and lies so far off where its neighbour has shifted.
-    survey = Survey(stack, marks, method.tile + LONGEST_SHIFT + SPLINE)
+    survey = Survey(stack, marks, method.tiling.reach + LONGEST_SHIFT + SPLINE)
     jobs, warnings = plan(survey)
     jobs = [job for job in jobs if only is None or job.slot in only]
     yield from map(Notice, warnings)
-    grid = method.grid(stack.shape[1:])
-    total = sum(grid.count(job.rimmed(grid.shape)) for job in jobs)
+    grids = [method.tiling.grid(stack.shape[1:], job.rimmed(stack.shape[1:])) for job in jobs]
+    total = sum(map(len, grids))
     begin, done = time.monotonic(), 0
-    for job in jobs:
+    for job, grid in zip(jobs, grids, strict=True):
         inputs = gather(survey, job, grid, scratch)
         steps = synthesize(inputs, method, with_error=with_error, scratch=scratch)
         del inputs  # two jobs' inputs at a time may be too large for a disk

@@ -52,7 +52,7 @@ def synthesize(
     TileDone, LessMemory or Patch
         After every tile; where the method could not go on, with the one that does; at the end.
     """
-    job, window = inputs.job, inputs.window
+    job, window = inputs.job, inputs.grid.window
     layers = 1 + (with_error and len(inputs.neighbours) == 2)
     shape = tuple(part.stop - part.start for part in window)
     unit, *errors = (buffer(shape, FLOAT32, scratch) for _ in range(layers))
@@ -78,17 +78,16 @@ def synthesize(
 
 def _tiles(inputs: Inputs, method: Method, layers: list[Float]) -> Iterator[TileDone | LessMemory]:
     """Fill the section and, if there are two layers, its errors, on the network's scale."""
-    grid, window = inputs.grid, inputs.window
-    blenders = [BandBlender(grid, window) for _ in layers]
-    columns = blenders[0].columns
-    tops, lefts = (grid.origins(axis, window[axis]) for axis in (0, 1))
-    for number, top in enumerate(tops):
-        height = min(grid.tile, grid.shape[0] - top)
+    grid, first = inputs.grid, inputs.grid.window[0].start
+    blenders = [BandBlender(grid) for _ in layers]
+    for number, top in enumerate(grid.tops):
+        height = min(grid.tile[0], grid.shape[0] - top)
         both = [neighbour.unit(number, height) for neighbour in inputs.neighbours]
         start = 0
-        while start < len(lefts):
-            batch = lefts[start : start + method.batch]
-            spans = [slice(at - columns.start, at - columns.start + grid.tile) for at in batch]
+        while start < len(grid.lefts):
+            batch = grid.lefts[start : start + method.batch]
+            places = [at - grid.columns.start for at in batch]
+            spans = [slice(at, at + grid.tile[1]) for at in places]
             tiles = [np.stack([grid.pad(unit[:, span]) for span in spans]) for unit in both]
             made = _made(method, tiles, inputs.job.position, len(layers))
             if made is None:
@@ -102,8 +101,8 @@ def _tiles(inputs: Inputs, method: Method, layers: list[Float]) -> Iterator[Tile
                 yield TileDone()
             start += len(batch)
         for blender, layer in zip(blenders, layers, strict=True):
-            for rows, values in blender.finish_row(top, last=top == tops[-1]):
-                layer[rows.start - window[0].start : rows.stop - window[0].start] = values
+            rows, values = blender.finish_row(number)
+            layer[rows.start - first : rows.stop - first] = values
 
 
 def _made(
@@ -123,9 +122,9 @@ def _made(
 
 def _going_on(method: Method, smaller: Method) -> str:
     if smaller.batch == method.batch:
-        return "The GPU's memory is full even for one tile: going on on the CPU."
+        return "The GPU's memory is full even for one tile: work continues on the CPU."
     tiles = f"{smaller.batch} tile{'s' if smaller.batch > 1 else ''}"
-    return f"The GPU's memory is full: going on with {tiles} at a time."
+    return f"The GPU's memory is full: work continues with {tiles} at a time."
 
 
 def _pixels(
@@ -144,7 +143,7 @@ def _pixels(
 
     if inputs.own is not None and inputs.good is not None:
         fitted = fit_to_rim(grey(unit), inputs.own.astype(np.float64), inputs.good)
-        inner = _within(inputs.job.window(inputs.grid.shape), inputs.window)
+        inner = _within(inputs.job.window(inputs.grid.shape), inputs.grid.window)
         return to_dtype(fitted[inner], inputs.dtype)
     pixels = buffer(unit.shape, inputs.dtype, scratch)
     for strip in _strips(unit.shape):

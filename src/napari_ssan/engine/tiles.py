@@ -1,14 +1,14 @@
 """Tiles: where they lie in a section, and how their results are blended into one.
 
-The attention's lattice sees a whole tile, so a tile moved is a tile changed.
-Hence tiles of fixed size on a fixed grid, the same for every repair of a
-section, overlapping, blended with Hann weights.
+Tiles cover what is to be synthesized and a little around it, with as few pixels as possible.
+They are as large as is quick, evenly spread, overlap, and are blended with Hann weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -17,62 +17,109 @@ from napari_ssan.stack.sections import Window
 
 
 @dataclass(frozen=True)
+class Tiling:
+    """How a method likes its tiles, in pixels.
+
+    Attributes
+    ----------
+    largest : int
+        Largest height and width of a tile.
+    overlap : int
+        What adjacent tiles share at least.
+    multiple : int
+        Heights and widths are multiples of this.
+    context : int
+        What a tile sees at least around the pixels that are wanted, where the section has it.
+    smallest : int
+        Smallest height and width of a tile.
+    """
+
+    largest: int
+    overlap: int
+    multiple: int = 1
+    context: int = 0
+    smallest: int = 1
+
+    @property
+    def reach(self) -> int:
+        """How far tiles reach beyond the wanted pixels, at most."""
+        return max(self.context + self.multiple, self.smallest)
+
+    def grid(self, shape: tuple[int, int], window: Window) -> TileGrid:
+        """Cover a window of a section of `shape`, (height, width)."""
+        (height, tops), (width, lefts) = (
+            self._axis(length, part) for length, part in zip(shape, window, strict=True)
+        )
+        return TileGrid(shape, window, (height, width), self.overlap, tops, lefts)
+
+    def _axis(self, length: int, part: slice) -> tuple[int, tuple[int, ...]]:
+        """Size of the tiles along an axis, and their first pixels."""
+        low, high = max(part.start - self.context, 0), min(part.stop + self.context, length)
+        span = high - low
+        count = max(1, -(-(span - self.overlap) // (self.largest - self.overlap)))
+        # One tile more may have fewer pixels in all, as sizes are rounded up.
+        tile, count = min(
+            ((self._size(span, n), n) for n in (count, count + 1)),
+            key=lambda size: size[0] * size[1],
+        )
+        extent = max(span, tile)
+        start = min(max(low - (extent - span) // 2, 0), max(length - extent, 0))
+        return tile, tuple(np.linspace(start, start + extent - tile, count).astype(int).tolist())
+
+    def _size(self, span: int, count: int) -> int:
+        """Size of `count` tiles that cover `span` pixels."""
+        size = -(-(span - self.overlap) // count) + self.overlap
+        return max(-(-size // self.multiple) * self.multiple, self.smallest)
+
+
+@dataclass(frozen=True)
 class TileGrid:
-    """Grid of overlapping tiles over a section.
+    """Overlapping tiles over a part of a section.
 
     Attributes
     ----------
     shape : (int, int)
         Height and width of the section.
-    tile : int
+    window : (slice, slice)
+        The part that is wanted.
+    tile : (int, int)
         Height and width of a tile, in pixels.
     overlap : int
-        Pixels that adjacent tiles share.
+        Pixels over which a tile fades.
+    tops, lefts : tuple of int
+        First rows and columns of the tiles.
     """
 
     shape: tuple[int, int]
-    tile: int
+    window: Window
+    tile: tuple[int, int]
     overlap: int
-
-    @property
-    def step(self) -> int:
-        """Distance of adjacent tiles."""
-        return self.tile - self.overlap
-
-    def origins(self, axis: int, part: slice) -> range:
-        """First pixels, along an axis, of all tiles that reach into `part`."""
-        last = max(0, -(-(self.shape[axis] - self.tile) // self.step))
-        first = max(0, (part.start - self.tile) // self.step + 1)
-        return range(
-            min(first, last) * self.step, min((part.stop - 1) // self.step, last) * self.step + 1,
-            self.step,
-        )  # fmt: skip
-
-    def reach(self, window: Window) -> Window:
-        """The part of the section that all tiles of a window cover."""
-        spans = []
-        for axis, part in enumerate(window):
-            origins = self.origins(axis, part)
-            spans.append(slice(origins[0], min(origins[-1] + self.tile, self.shape[axis])))
-        return spans[0], spans[1]
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
 
     def __len__(self) -> int:
-        return self.count((slice(0, self.shape[0]), slice(0, self.shape[1])))
+        return len(self.tops) * len(self.lefts)
 
-    def count(self, window: Window) -> int:
-        """How many tiles reach into a window."""
-        return len(self.origins(0, window[0])) * len(self.origins(1, window[1]))
+    @property
+    def columns(self) -> slice:
+        """The columns of the section that the tiles cover."""
+        return slice(self.lefts[0], min(self.lefts[-1] + self.tile[1], self.shape[1]))
 
+    @cached_property
     def weights(self) -> Float:
-        """Blending weights of a tile, (tile, tile): Hann ramps over the overlap, flat inside."""
-        ramp = np.sin((np.arange(self.overlap) + 0.5) / self.overlap * np.pi / 2) ** 2
-        line = np.concatenate((ramp, np.ones(self.tile - 2 * self.overlap), ramp[::-1]))
+        """Blending weights of a tile: Hann ramps over the overlap, flat inside."""
+        rows, columns = (self._line(length) for length in self.tile)
         # Never zero: at the section's border a tile stands alone.
-        return np.outer(line, line).clip(1e-4).astype(np.float32)
+        return np.outer(rows, columns).clip(1e-4).astype(np.float32)
+
+    def _line(self, length: int) -> Float:
+        overlap = min(self.overlap, length // 2)
+        ramp = np.sin((np.arange(overlap) + 0.5) / overlap * np.pi / 2) ** 2
+        return np.concatenate((ramp, np.ones(length - 2 * overlap), ramp[::-1]))
 
     def pad(self, pixels: Float) -> Float:
         """Complete a tile that reaches beyond the section, by reflection."""
-        short = [(0, self.tile - n) for n in pixels.shape]
+        short = [(0, tile - n) for tile, n in zip(self.tile, pixels.shape, strict=True)]
         return np.pad(pixels, short, mode="reflect") if any(s[1] for s in short) else pixels
 
 
@@ -82,34 +129,30 @@ class BandBlender:
     Holds one row of tiles, whatever the section's height.
     """
 
-    def __init__(self, grid: TileGrid, window: Window) -> None:
+    def __init__(self, grid: TileGrid) -> None:
         self.grid = grid
-        self.window = window
-        self.columns = grid.reach(window)[1]
-        self.weights = grid.weights()
-        width = self.columns.stop - self.columns.start
-        self._sum = np.zeros((grid.tile, width), np.float32)
-        self._weight = np.zeros((grid.tile, width), np.float32)
+        width = grid.columns.stop - grid.columns.start
+        self._sum = np.zeros((grid.tile[0], width), np.float32)
+        self._weight = np.zeros((grid.tile[0], width), np.float32)
 
     def add(self, left: int, values: Float) -> None:
         """Add a tile of the current row whose first column in the section is `left`."""
-        start = left - self.columns.start
-        width = min(self.grid.tile, self._sum.shape[1] - start)
-        columns = slice(start, start + width)
-        self._sum[:, columns] += (values * self.weights)[:, :width]
-        self._weight[:, columns] += self.weights[:, :width]
+        start = left - self.grid.columns.start
+        width = min(self.grid.tile[1], self._sum.shape[1] - start)
+        columns, weights = slice(start, start + width), self.grid.weights[:, :width]
+        self._sum[:, columns] += values[:, :width] * weights
+        self._weight[:, columns] += weights
 
-    def finish_row(self, top: int, last: bool) -> Iterator[tuple[slice, Float]]:
-        """End the row of tiles at `top`: (rows, pixels) within the window that are complete."""
-        step = self.grid.tile if last else self.grid.step
-        low, high = max(top, self.window[0].start), min(top + step, self.window[0].stop)
-        if low < high:
-            done = slice(low - top, high - top)
-            columns = slice(
-                self.window[1].start - self.columns.start, self.window[1].stop - self.columns.start
-            )
-            blended = np.divide(self._sum[done, columns], self._weight[done, columns])
-            yield slice(low, high), blended.astype(np.float32, copy=False)
+    def finish_row(self, number: int) -> tuple[slice, Float]:
+        """End a row of tiles: the rows of the section, within the window, that are complete."""
+        grid, (rows, columns) = self.grid, self.grid.window
+        top = grid.tops[number]
+        following = [*grid.tops, grid.tops[-1] + grid.tile[0]][number + 1]
+        low, high = max(top, rows.start), max(min(following, rows.stop), rows.start)
+        done = slice(low - top, high - top)
+        across = slice(columns.start - grid.columns.start, columns.stop - grid.columns.start)
+        blended = self._sum[done, across] / self._weight[done, across]
         for kept in (self._sum, self._weight):
-            kept[: -self.grid.step] = kept[self.grid.step :]
-            kept[-self.grid.step :] = 0
+            rest = kept[following - top :].copy()
+            kept[: len(rest)], kept[len(rest) :] = rest, 0
+        return slice(low, high), blended
