@@ -54,8 +54,13 @@ class ErrorNetwork(nn.Module):
     def forward(self, evidence: Tensor) -> Tensor:
         """Map (batch, 10, H, W) to (batch, 1, H, W)."""
         context = _enlarged(self.surroundings(_reduced(evidence)), evidence)
-        out: Tensor = self.pixel(torch.cat((evidence, context), dim=1))
-        return out
+        x = torch.cat((evidence, context), dim=1)
+        height, width = x.shape[2:]
+        x = x.flatten(2)
+        for layer in self.pixel:
+            # As a product of matrices, a 1x1 convolution of few channels is twice as quick.
+            x = _product(layer, x) if isinstance(layer, nn.Conv2d) else layer(x)
+        return x.unflatten(2, (height, width))
 
 
 def evidence_of(previous: Tensor, following: Tensor, made: Synthesis) -> Tensor:
@@ -114,6 +119,12 @@ class ErrorEstimator:
         """Expected absolute error, (batch, 1, H, W), on the scale of the neighbours."""
         log: Tensor = self._network(evidence_of(previous, following, made))
         return log.clamp_(*LIMITS).exp_()
+
+
+def _product(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    assert conv.bias is not None
+    product = torch.matmul(conv.weight.flatten(1), x)
+    return product.add_(conv.bias.unsqueeze(1))
 
 
 def _grain(x: Tensor) -> Tensor:

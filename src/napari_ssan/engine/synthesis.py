@@ -131,11 +131,13 @@ def _pixels(
     inputs: Inputs, match: str, unit: Float, wanted: Intensity, scratch: Path | None
 ) -> Array:
     """Network's scale to grey values like the neighbours', a region fitted to its rim."""
-    step = max(1, unit.size // SAMPLE)
-    own = np.quantile(unit.reshape(-1)[::step].astype(np.float64), QUANTILES)
+    own = None
+    if match == "histogram":
+        step = max(1, unit.size // SAMPLE)
+        own = np.quantile(unit.reshape(-1)[::step].astype(np.float64), QUANTILES)
 
     def grey(part: Float) -> npt.NDArray[np.float64]:
-        if match == "histogram":
+        if own is not None:
             values = specify(part.astype(np.float64), own, wanted.quantiles)
         else:
             values = wanted.denormalize(part)

@@ -63,7 +63,7 @@ def block_flow(previous: Float, following: Float) -> Float:
     ndarray of float32, (2, height, width)
         Rows and columns from each pixel of `previous` to its place in `following`.
     """
-    flat = [structure(section) for section in (previous, following)]
+    flat = [structure(section, reduction=1) for section in (previous, following)]
     sides = [min(BLOCK, length) for length in previous.shape]
     starts = [
         np.linspace(0, length - side, -(-(length - side) * 2 // BLOCK) + 1).round().astype(int)

@@ -13,8 +13,9 @@ from skimage.registration import phase_cross_correlation
 
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
-#: Scale of grain, in pixels. It is removed before sections are compared.
-GRAIN = 2.0
+#: Scale of grain, in pixels. It is removed before sections are compared, so that they can be
+#: compared at a resolution that is reduced by this factor.
+GRAIN, REDUCTION = 2.0, 2
 #: Largest side of the field that is compared, in pixels.
 FIELD = 1024
 #: Shifts longer than this share of the compared field are rejected.
@@ -30,6 +31,7 @@ GAIN = 0.04
 SPLINE = 5
 
 Shift = tuple[float, float]
+Float = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.int_]
 NOWHERE: Shift = (0.0, 0.0)
@@ -56,20 +58,23 @@ def find_shift(
         Rows and columns; (0, 0) if no shift is accepted.
     """
     flat = [structure(reference, valid), structure(moving, valid_moving)]
-    taper = np.outer(*(np.hanning(n + 2)[1:-1] for n in reference.shape))
-    tapered = [image * taper for image in flat]
+    tapered = [taper(image) for image in flat]
     if min(np.ptp(image) for image in tapered) == 0:
         return NOWHERE
-    # No whitening: it would amplify the band of grain, which was removed.
-    found, _, _ = phase_cross_correlation(*tapered, upsample_factor=10, normalization=None)
-    offset = (float(found[0]), float(found[1]))
+    rows, columns = offset_between(*tapered)
+    offset = (rows, columns)
     if (
         np.abs(offset).max() < SMALLEST
         or (np.abs(offset) > LARGEST * np.array(reference.shape)).any()
     ):
         return NOWHERE
-    moved = shift(flat[1], offset, order=1, mode="constant", cval=np.nan)
-    seen = np.isfinite(moved) if valid is None else np.isfinite(moved) & valid
+    reduced = np.divide(offset, REDUCTION)
+    moved = shift(flat[1], reduced, order=1, mode="constant", cval=np.nan)
+    seen = (
+        np.isfinite(moved)
+        if valid is None
+        else np.isfinite(moved) & (_reduced(valid, REDUCTION) == 1)
+    )
     if seen.sum() < 0.25 * seen.size:
         return NOWHERE
     better = correlation(flat[0][seen], moved[seen])
@@ -130,24 +135,47 @@ def field_of(shape: tuple[int, int], window: Window | None) -> Window:
     return spans[0], spans[1]
 
 
-def structure(pixels: Array, valid: Mask | None = None) -> npt.NDArray[np.float64]:
-    """Remove grain and slow shading from (height, width) pixels.
+def structure(pixels: Array, valid: Mask | None = None, reduction: int = REDUCTION) -> Float:
+    """Remove grain and slow shading from (height, width) pixels, and reduce the resolution.
 
-    The result is zero where `valid`, (height, width), is False; pixels there have no effect.
+    Height and width of the result, float32, are divided by `reduction` and rounded up. It is
+    zero where `valid`, (height, width), is False; pixels there have no effect.
     """
-    image = pixels.astype(np.float64)
+    scales = (GRAIN / reduction, 8 * GRAIN / reduction)
     if valid is None or valid.all():
-        fine, coarse = (gaussian_filter(image, scale) for scale in (GRAIN, 8 * GRAIN))
+        image = _reduced(pixels, reduction)
+        fine, coarse = (gaussian_filter(image, scale) for scale in scales)
     else:
-        weight = valid.astype(np.float64)
-        image = np.where(valid, image, 0.0)
+        weight, image = (_reduced(x, reduction) for x in (valid, np.where(valid, pixels, 0)))
         fine, coarse = (
             weight
             * gaussian_filter(image, scale)
             / np.maximum(gaussian_filter(weight, scale), 1e-6)
-            for scale in (GRAIN, 8 * GRAIN)
+            for scale in scales
         )
     return fine - coarse
+
+
+def taper(image: Float) -> Float:
+    """Fade an image out towards its border."""
+    return image * np.outer(*(np.hanning(n + 2)[1:-1] for n in image.shape)).astype(np.float32)
+
+
+def offset_between(reference: Float, moving: Float) -> Shift:
+    """Shift between the structures of two sections, in pixels of these, to a tenth."""
+    # No whitening: it would amplify the band of grain, which was removed.
+    found, _, _ = phase_cross_correlation(
+        reference, moving, upsample_factor=10 * REDUCTION, normalization=None
+    )
+    return float(REDUCTION * found[0]), float(REDUCTION * found[1])
+
+
+def _reduced(pixels: Array, reduction: int) -> Float:
+    """Means of squares."""
+    pads = [(0, -length % reduction) for length in pixels.shape]
+    image = np.pad(pixels, pads, mode="edge") if any(pad for _, pad in pads) else pixels
+    rows, columns = (length // reduction for length in image.shape)
+    return image.reshape(rows, reduction, columns, reduction).mean((1, 3), dtype=np.float32)
 
 
 def correlation(a: Array, b: Array) -> float:

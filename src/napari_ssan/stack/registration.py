@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import affine_transform
 from skimage.measure import ransac
-from skimage.registration import phase_cross_correlation
 from skimage.transform import AffineTransform
 
 from napari_ssan.stack.alignment import (
@@ -25,9 +24,11 @@ from napari_ssan.stack.alignment import (
     field_of,
     find_shift,
     inside,
+    offset_between,
     read_padded,
     read_shifted,
     structure,
+    taper,
 )
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
@@ -101,7 +102,7 @@ def find_placement(
     def seen(window: Window, placement: Placement) -> Array:
         """Structure of the placed other section; zeros if a pixel in the window does not count."""
         if not valid(moving, inside(stack, *_box(window, placement))).all():
-            return np.zeros([part.stop - part.start for part in window])
+            return structure(np.zeros([part.stop - part.start for part in window]))
         return structure(read_placed(stack, moving, window, placement))
 
     found = shifted
@@ -220,13 +221,11 @@ def _fit(seen: Seen, placement: Placement, blocks: list[tuple[Window, Array]]) -
     for window, block in blocks:
         other = seen(window, placement)
         # Only one is tapered: tapering both would bias the shift towards zero.
-        tapered = block * np.outer(*(np.hanning(length + 2)[1:-1] for length in block.shape))
+        tapered = taper(block)
         if min(np.ptp(tapered), np.ptp(other)) == 0:
             continue
-        found, _, _ = phase_cross_correlation(
-            tapered, other, upsample_factor=10, normalization=None
-        )
-        if (np.abs(found) > np.array(block.shape) / 4).any():
+        found = offset_between(tapered, other)
+        if (np.abs(found) > [(part.stop - part.start) / 4 for part in window]).any():
             continue
         centre = np.array([(part.start + part.stop - 1) / 2 for part in window])
         here.append(centre)
