@@ -56,6 +56,11 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
 
 
+def has_matrix_unit() -> bool:
+    """Whether the processor multiplies whole matrices of bfloat16 (AMX)."""
+    return torch.cpu._is_amx_tile_supported()
+
+
 def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[object]:
     """Use bfloat16 if `enabled`, and if the device has it in hardware."""
     return torch.autocast(

@@ -28,10 +28,14 @@ from napari_ssan.network.ssan import SSAN, Head, HybridNetwork, WarpHead
 MOST_CHANNELS = 32
 
 
-def make_fast(network: SSAN, dtype: torch.dtype) -> None:
-    """Replace the parts of a network, in place; it will compute in `dtype`."""
+def make_fast(network: SSAN, *, cheap_products: bool) -> None:
+    """Replace the parts of a network, in place.
+
+    With `cheap_products` all convolutions of a block read the whole buffer, with weights of zero
+    for what does not count. Else each reads a buffer of its own width, which takes more copies.
+    """
     # The casts keep the attributes' declared types; the stand-ins are only ever called.
-    network.extractor = cast(ResidualDenseNetwork, _Extractor(network.extractor, dtype))
+    network.extractor = cast(ResidualDenseNetwork, _Extractor(network.extractor, cheap_products))
     if isinstance(network.attention, AttentionAwareLayer):
         network.attention = cast(AttentionAwareLayer, _Attention(network.attention))
     network.warp_head = cast(WarpHead, _WarpHead(network.warp_head))
@@ -41,7 +45,7 @@ def make_fast(network: SSAN, dtype: torch.dtype) -> None:
 class _Extractor(nn.Module):
     """:class:`ResidualDenseNetwork`; the biases of the blocks' fusions are added up beforehand."""
 
-    def __init__(self, network: ResidualDenseNetwork, dtype: torch.dtype) -> None:
+    def __init__(self, network: ResidualDenseNetwork, cheap_products: bool) -> None:
         super().__init__()
         fusion, last = cast(nn.Conv2d, network.fusion[0]), cast(nn.Conv2d, network.fusion[1])
         self.shallow1, self.shallow2 = _Split(network.shallow1), _Split(network.shallow2)
@@ -51,9 +55,7 @@ class _Extractor(nn.Module):
         self.blocks = nn.ModuleList()
         for module, part in zip(network.blocks, parts, strict=True):
             block = cast(ResidualDenseBlock, module)
-            # In bfloat16 convolutions are so cheap that all read the whole buffer, with weights
-            # of zero for what does not count; else each reads a buffer of its own width.
-            self.blocks.append(_Block(block, offset, part, shared=dtype == torch.bfloat16))
+            self.blocks.append(_Block(block, offset, part, shared=cheap_products))
             offset = offset + _bias(block.fusion)
             bias += part @ offset
         self.bias = _constant(bias)

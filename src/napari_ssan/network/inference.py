@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
-from napari_ssan.network.device import has_fast_bfloat16
+from napari_ssan.network.device import has_fast_bfloat16, has_matrix_unit
 from napari_ssan.network.fast import make_fast
 from napari_ssan.network.ssan import SSAN, Synthesis
 
@@ -50,7 +50,7 @@ class Runner:
         fast = copy.deepcopy(network).eval().requires_grad_(False)
         _fuse_batch_norm(fast)
         if device.type == "cpu":
-            make_fast(fast, self.dtype)
+            make_fast(fast, cheap_products=reduced and has_matrix_unit())
         fast.to(device, self.dtype)
         convert_conv2d_weight_memory_format(fast, torch.channels_last)
         self._network = fast
