@@ -6,7 +6,6 @@ They are as large as is quick, evenly spread, overlap, and are blended with Hann
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 

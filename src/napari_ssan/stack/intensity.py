@@ -5,6 +5,7 @@ The network works on normalized values: the mean at 0.5, and 1 / SPAN per standa
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,14 +93,19 @@ def measure(stack: SliceStack, z: int, marks: Marks | None = None) -> Intensity:
     marks : Marks, optional
         Marks; marked pixels do not count.
     """
+    bands = (
+        band.ravel() if marked is None else band[~marked]
+        for rows, band in stack.bands(z)
+        for marked in [marks.mask(z, (rows, slice(0, stack.shape[2]))) if marks else None]
+    )
+    if stack.dtype.kind in "ui" and stack.dtype.itemsize <= 2:
+        return _counted(bands, stack.dtype)
     count, total, square = 0, 0.0, 0.0
     shift: float | None = None
     low, high = np.inf, -np.inf
     sample: list[Array] = []
     step = max(1, -(-stack.shape[1] * stack.shape[2] // SAMPLE))
-    for rows, band in stack.bands(z):
-        marked = marks.mask(z, (rows, slice(0, stack.shape[2]))) if marks else None
-        pixels = band.ravel() if marked is None else band[~marked]
+    for pixels in bands:
         values = pixels.astype(np.float64)
         if not np.isfinite(values).all():
             return UNKNOWN
@@ -122,20 +128,29 @@ def measure(stack: SliceStack, z: int, marks: Marks | None = None) -> Intensity:
     if not np.isfinite(variance):
         return UNKNOWN
     std = max(variance, 0.0) ** 0.5
-    return Intensity(mean + shift, std, low, high, _quantiles(np.concatenate(sample)))
+    quantiles = np.quantile(np.concatenate(sample).astype(np.float64), QUANTILES)
+    return Intensity(mean + shift, std, low, high, quantiles)
 
 
-def _quantiles(values: Array) -> Float64:
-    """Values at :data:`QUANTILES`; those of few different grey values are counted, not sorted."""
-    if values.dtype.kind not in "ui" or values.dtype.itemsize > 2:
-        return np.quantile(values.astype(np.float64), QUANTILES)
-    low = int(values.min())
-    ranks = np.cumsum(np.bincount((values.astype(np.int32) - low).ravel()))
-    places = QUANTILES * (values.size - 1)
+def _counted(bands: Iterable[Array], dtype: np.dtype[Any]) -> Intensity:
+    """Of few grey values, each is counted: that is exact, and quicker than sums and sorting."""
+    first = np.iinfo(dtype).min
+    counts = np.zeros(256**dtype.itemsize, np.int64)
+    for pixels in bands:
+        counts += np.bincount(pixels.astype(np.int64) - first, minlength=len(counts))
+    count = int(counts.sum())
+    if not count:
+        return UNKNOWN
+    values = np.flatnonzero(counts) + float(first)
+    counts = counts[counts > 0]
+    mean = float(np.average(values, weights=counts))
+    std = float(np.average(np.square(values - mean), weights=counts)) ** 0.5
+    ranks, places = np.cumsum(counts), QUANTILES * (count - 1)
     below, above = (
-        np.searchsorted(ranks, end(places), side="right") for end in (np.floor, np.ceil)
+        values[np.searchsorted(ranks, end(places), side="right")] for end in (np.floor, np.ceil)
     )
-    return low + below + (above - below) * (places % 1)
+    quantiles = below + (above - below) * (places % 1)
+    return Intensity(mean, std, float(values[0]), float(values[-1]), quantiles)
 
 
 def specify(values: Float64, own: Float64, wanted: Float64) -> Float64:

@@ -7,6 +7,7 @@ pixels *to* the section's own, the opposite direction of a shift.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -103,7 +104,8 @@ def find_placement(
         """Structure of the placed other section; zeros if a pixel in the window does not count."""
         if not valid(moving, inside(stack, *_box(window, placement))).all():
             return structure(np.zeros([part.stop - part.start for part in window]))
-        return structure(read_placed(stack, moving, window, placement))
+        # Interpolated only linearly: grain is removed anyway.
+        return structure(read_placed(stack, moving, window, placement, order=1))
 
     found = shifted
     for _ in range(ROUNDS):
@@ -151,7 +153,9 @@ def halfway(placement: Placement, position: float) -> tuple[Placement, Placement
     return first, placement @ first
 
 
-def read_placed(stack: SliceStack, z: int, window: Window, placement: Placement) -> Array:
+def read_placed(
+    stack: SliceStack, z: int, window: Window, placement: Placement, order: Literal[1, 3] = 3
+) -> Array:
     """Place a section, and read the part that then lies in `window`.
 
     Parameters
@@ -164,12 +168,14 @@ def read_placed(stack: SliceStack, z: int, window: Window, placement: Placement)
         The wanted pixels.
     placement : ndarray, (3, 3)
         Maps them to the section's own pixels.
+    order : {1, 3}
+        Of the splines that interpolate where the section is turned or stretched.
 
     Returns
     -------
     ndarray, (rows, columns) of `window`
         For a plain shift, the result of :func:`~napari_ssan.stack.alignment.read_shifted`.
-        Otherwise interpolated by cubic splines, in float64. Outside its border, the section
+        Otherwise interpolated, in float64. Outside its border, the section
         is continued by reflection.
     """
     linear, offset = placement[:2, :2], placement[:2, 2]
@@ -180,7 +186,7 @@ def read_placed(stack: SliceStack, z: int, window: Window, placement: Placement)
     shape = tuple(part.stop - part.start for part in window)
     pixels = read_padded(stack, z, low, high).astype(np.float64)
     return affine_transform(
-        pixels, linear, linear @ starts + offset - low, shape, order=3, mode="nearest"
+        pixels, linear, linear @ starts + offset - low, shape, order=order, mode="nearest"
     )
 
 
@@ -233,7 +239,13 @@ def _fit(seen: Seen, placement: Placement, blocks: list[tuple[Window, Array]]) -
     if len(here) < max(6, MAJORITY * len(blocks)):
         return None
     model, agree = ransac(
-        (np.array(here), np.array(there)), AffineTransform, 3, AGREE, max_trials=300, rng=0
+        (np.array(here), np.array(there)),
+        AffineTransform,
+        3,
+        AGREE,
+        max_trials=300,
+        rng=0,
+        stop_probability=0.9999,
     )
     if agree is None or agree.sum() < MAJORITY * len(blocks):
         return None
