@@ -60,7 +60,7 @@ class ErrorNetwork(nn.Module):
         for layer in self.pixel:
             # As a product of matrices, a 1x1 convolution of few channels is twice as quick.
             x = _product(layer, x) if isinstance(layer, nn.Conv2d) else layer(x)
-        return x.unflatten(2, (height, width))
+        return x.view(*x.shape[:2], height, width)
 
 
 def evidence_of(previous: Tensor, following: Tensor, made: Synthesis) -> Tensor:

@@ -150,7 +150,7 @@ class BandBlender:
         low, high = max(top, rows.start), max(min(following, rows.stop), rows.start)
         done = slice(low - top, high - top)
         across = slice(columns.start - grid.columns.start, columns.stop - grid.columns.start)
-        blended = self._sum[done, across] / self._weight[done, across]
+        blended = np.divide(self._sum[done, across], self._weight[done, across], dtype=np.float32)
         for kept in (self._sum, self._weight):
             rest = kept[following - top :].copy()
             kept[: len(rest)], kept[len(rest) :] = rest, 0

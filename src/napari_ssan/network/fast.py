@@ -51,7 +51,7 @@ class _Extractor(nn.Module):
         self.shallow1, self.shallow2 = _Split(network.shallow1), _Split(network.shallow2)
         self.last = _Split(last)
         offset, bias = torch.zeros(last.out_channels), _bias(fusion).clone()
-        parts = fusion.weight.flatten(1).split(len(offset), dim=1)
+        parts = torch.split(fusion.weight.flatten(1), len(offset), dim=1)
         self.blocks = nn.ModuleList()
         for module, part in zip(network.blocks, parts, strict=True):
             block = cast(ResidualDenseBlock, module)
@@ -70,7 +70,7 @@ class _Extractor(nn.Module):
             total.copy_(self.bias.expand_as(total))
             for block in self.blocks:
                 block(features, buffers)
-                total.addmm_(_lines(features), block.part)
+                total.addmm_(_lines(features), cast(_Block, block).part)
             out = torch.empty_like(features)
             self.last(fused, out)
             return out.add_(shallow)
@@ -164,13 +164,12 @@ class _Split(nn.Module):
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.parts = nn.ModuleList()
-        for weight, bias in zip(
-            conv.weight.split(MOST_CHANNELS), _bias(conv).split(MOST_CHANNELS), strict=True
-        ):
+        pieces = (torch.split(x, MOST_CHANNELS) for x in (conv.weight, _bias(conv)))
+        for weight, bias in zip(*pieces, strict=True):
             self.parts.append(_convolution(weight, bias))
 
     def forward(self, x: Tensor, out: Tensor) -> None:
-        for place, part in zip(out.split(MOST_CHANNELS, dim=1), self.parts, strict=True):
+        for place, part in zip(torch.split(out, MOST_CHANNELS, dim=1), self.parts, strict=True):
             place.copy_(part(x))
 
 

@@ -142,6 +142,8 @@ def structure(pixels: Array, valid: Mask | None = None, reduction: int = REDUCTI
     zero where `valid`, (height, width), is False; pixels there have no effect.
     """
     scales = (GRAIN / reduction, 8 * GRAIN / reduction)
+    fine: Float
+    coarse: Float
     if valid is None or valid.all():
         image = _reduced(pixels, reduction)
         fine, coarse = (gaussian_filter(image, scale) for scale in scales)
@@ -158,7 +160,8 @@ def structure(pixels: Array, valid: Mask | None = None, reduction: int = REDUCTI
 
 def taper(image: Float) -> Float:
     """Fade an image out towards its border."""
-    return image * np.outer(*(np.hanning(n + 2)[1:-1] for n in image.shape)).astype(np.float32)
+    lines = (np.hanning(n + 2)[1:-1].astype(np.float32) for n in image.shape)
+    return image * np.outer(*lines)
 
 
 def offset_between(reference: Float, moving: Float) -> Shift:
@@ -175,9 +178,10 @@ def _reduced(pixels: Array, reduction: int) -> Float:
     pads = [(0, -length % reduction) for length in pixels.shape]
     image = np.pad(pixels, pads, mode="edge") if any(pad for _, pad in pads) else pixels
     # Sums of few large slices: a mean over short axes is many times slower.
-    lines: Float = np.add.reduce([image[n::reduction].astype(np.float32) for n in range(reduction)])
-    squares: Float = np.add.reduce([lines[:, n::reduction] for n in range(reduction)])
-    return squares / np.float32(reduction**2)
+    lines = np.add.reduce([image[n::reduction].astype(np.float32) for n in range(reduction)])
+    squares = np.add.reduce([lines[:, n::reduction] for n in range(reduction)])
+    means: Float = squares / np.float32(reduction**2)
+    return means
 
 
 def correlation(a: Array, b: Array) -> float:
