@@ -142,17 +142,13 @@ def structure(pixels: Array, valid: Mask | None = None, reduction: int = REDUCTI
     zero where `valid`, (height, width), is False; pixels there have no effect.
     """
     scales = (GRAIN / reduction, 8 * GRAIN / reduction)
-    fine: Float
-    coarse: Float
     if valid is None or valid.all():
         image = _reduced(pixels, reduction)
-        fine, coarse = (gaussian_filter(image, scale) for scale in scales)
+        fine, coarse = (_blurred(image, scale) for scale in scales)
     else:
         weight, image = (_reduced(x, reduction) for x in (valid, np.where(valid, pixels, 0)))
         fine, coarse = (
-            weight
-            * gaussian_filter(image, scale)
-            / np.maximum(gaussian_filter(weight, scale), 1e-6)
+            weight * _blurred(image, scale) / np.maximum(_blurred(weight, scale), 1e-6)
             for scale in scales
         )
     return fine - coarse
@@ -171,6 +167,10 @@ def offset_between(reference: Float, moving: Float) -> Shift:
         reference, moving, upsample_factor=10 * REDUCTION, normalization=None
     )
     return float(REDUCTION * found[0]), float(REDUCTION * found[1])
+
+
+def _blurred(image: Float, scale: float) -> Float:
+    return gaussian_filter(image, scale, output=np.float32)
 
 
 def _reduced(pixels: Array, reduction: int) -> Float:
