@@ -64,10 +64,12 @@ class Cost:
     reference_resident_bytes: int | None
 
 
-def alternate(runs: list[Run], repeats: int, device: torch.device) -> list[float]:
+def alternate(
+    runs: list[Run], repeats: int, device: torch.device, patience: float | None = PATIENCE
+) -> list[float]:
     """Median seconds of each of several runs that take turns.
 
-    The first turn warms up and is dropped. No turn begins after `PATIENCE`
+    The first turn warms up and is dropped. No turn begins after `patience`
     seconds; what takes that long needs no warming up.
     """
     seconds: list[list[float]] = [[] for _ in runs]
@@ -79,7 +81,7 @@ def alternate(runs: list[Run], repeats: int, device: torch.device) -> list[float
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             taken.append(time.perf_counter() - start)
-        if time.perf_counter() - began > PATIENCE:
+        if patience is not None and time.perf_counter() - began > patience:
             break
     return [statistics.median(taken[1:] or taken) for taken in seconds]
 
