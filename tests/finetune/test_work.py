@@ -288,6 +288,7 @@ def test_memory_that_is_full_before_training_is_said_and_the_run_stays(begin, mo
     assert isinstance(run_here(run), Verdict)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
 def test_the_gpus_memory_is_back_after_a_run(begin):
     before = torch.cuda.memory_reserved()

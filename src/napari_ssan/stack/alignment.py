@@ -148,7 +148,11 @@ def structure(pixels: Array, valid: Mask | None = None, reduction: int = REDUCTI
     else:
         weight, image = (_reduced(x, reduction) for x in (valid, np.where(valid, pixels, 0)))
         fine, coarse = (
-            weight * _blurred(image, scale) / np.maximum(_blurred(weight, scale), np.float32(1e-6))
+            np.divide(
+                weight * _blurred(image, scale),
+                np.maximum(_blurred(weight, scale), 1e-6),
+                dtype=np.float32,
+            )
             for scale in scales
         )
     return fine - coarse
