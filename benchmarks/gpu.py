@@ -23,7 +23,7 @@ from speed import three_sections
 import napari_ssan
 from napari_ssan.engine.methods import make_method
 from napari_ssan.engine.repair import patches
-from napari_ssan.events import Event
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.network.device import device_name
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
@@ -42,9 +42,10 @@ def repair(side: int, model: str, device: torch.device) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats(device)
     for _ in range(2):
         begin = time.perf_counter()
-        *_, repaired = (x for x in patches(stack, Marks({1}), method) if not isinstance(x, Event))
+        *_, repaired = (x for x in patches(stack, Marks({1}), method) if isinstance(x, Patch))
         seconds = time.perf_counter() - begin
-    assert repaired is not None and np.ptp(repaired.pixels[:64, :64]) > 0
+    assert isinstance(repaired, Patch)
+    assert np.ptp(repaired.pixels[:64, :64]) > 0
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
     return {
         "model": model,
