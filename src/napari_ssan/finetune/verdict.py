@@ -13,27 +13,20 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_ssan.engine.methods import LessMemory, make_method
 from napari_ssan.errors import Cancelled
-from napari_ssan.evaluation.leave_one_out import leave_one_out
+from napari_ssan.evaluation.leave_one_out import METRICS, leave_one_out
+from napari_ssan.evaluation.statistics import mean
 from napari_ssan.evaluation.use import dice, f1
 from napari_ssan.events import Notice, Progress
 from napari_ssan.finetune.division import Division
 from napari_ssan.finetune.events import FineTuneReport, Judging
-from napari_ssan.metrics.fidelity import DECISIVE, interpolation_error, psnr, ssim
-from napari_ssan.metrics.texture import hf_ratio, psnr_lowpass
+from napari_ssan.metrics.fidelity import DECISIVE
 from napari_ssan.segmenter.segmenter import Mask, Segmenter
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.sections import Array, SliceStack, Window
 from napari_ssan.stack.source import Source
 
 #: What is measured, by name.
-FIGURES: dict[str, Callable[[Array, Array], float | None]] = {
-    "psnr": psnr,
-    "ssim": ssim,
-    "ie": interpolation_error,
-    "psnr_lowpass": psnr_lowpass,
-    "hf_ratio": hf_ratio,
-}
-
+FIGURES = ("psnr", "ssim", "ie", "psnr_lowpass", "hf_ratio")
 MEASURED = (*FIGURES, "dice", "f1")
 
 Figures = dict[str, float | None]
@@ -183,7 +176,7 @@ def judge(
                         if cancel is not None and cancel.is_set():
                             raise Cancelled
             rows[which].append(known[key])
-    means = [_means(each) for each in rows]
+    means = [{name: mean([row[name] for row in each]) for name in MEASURED} for each in rows]
     return means[0], means[-1]
 
 
@@ -198,7 +191,7 @@ def _measure(
     segmenter: Segmenter | None, truth: Mask | None, z: int, real: Array, made: Array
 ) -> Figures:
     """All figures of a section."""
-    figures: Figures = {name: figure(real, made) for name, figure in FIGURES.items()}
+    figures: Figures = {name: METRICS[name](real, made) for name in FIGURES}
     if segmenter is None or truth is None:
         return figures | {"dice": None, "f1": None}
     found = segmenter.membranes(made)
@@ -214,14 +207,6 @@ def _field(source: Source) -> Window:
         slice(top + inner[0].start, top + inner[0].stop),
         slice(left + inner[1].start, left + inner[1].stop),
     )
-
-
-def _means(rows: list[Figures]) -> Figures:
-    means: Figures = {}
-    for name in MEASURED:
-        known = [value for row in rows if (value := row[name]) is not None]
-        means[name] = float(np.mean(known)) if known else None
-    return means
 
 
 def _known(figures: Figures, name: str) -> float:

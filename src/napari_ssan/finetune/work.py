@@ -43,31 +43,10 @@ def fine_tune(
 ) -> Verdict:
     """Do the rest of a run in this process. After an interruption, call it again to continue.
 
-    Parameters
-    ----------
-    run : Run
-        The run.
-    report : callable
-        Receives events, in this thread.
-    stop : threading.Event, optional
-        Set it to end training within a step; the best network so far is judged.
-        Before the first step it acts as `cancel`.
-    cancel : threading.Event, optional
-        Set it to cancel within a step or tile.
-
-    Raises
-    ------
-    BadInput
-        If the run cannot be done, or another program works on it.
-    Cancelled
-        If `cancel` was set; the run can be continued.
+    Parameters and errors are those of :func:`~napari_ssan.finetune.process.run_in_child`.
     """
     with run.working():
-        verdict = run.verdict
-        if verdict is None:
-            reason = _train(run, report, stop, cancel)
-            verdict = _judge(run, reason, report, cancel)
-        return verdict
+        return run.verdict or _judge(run, _train(run, report, stop, cancel), report, cancel)
 
 
 def _train(run: Run, report: FineTuneReport, stop: Flag | None, cancel: Flag | None) -> str:
@@ -75,15 +54,13 @@ def _train(run: Run, report: FineTuneReport, stop: Flag | None, cancel: Flag | N
     candidate = run.folder / CANDIDATE
     if candidate.exists():  # the run was interrupted while the candidate was judged
         return str(load_model(candidate).info.card.get("ended", ""))
-    train_sources, held_sources = run.blocks()
     base = load_model(run.base)
     device = choose_device(run.config.device)
     report(Notice(f"Learning from {run.record.summary}"))
     resume = checkpoint_path(candidate).exists()
     result = train(
         run.record.training,
-        train_sources,
-        held_sources,
+        *run.blocks(),
         base.network,
         candidate,
         _card(run, base),
