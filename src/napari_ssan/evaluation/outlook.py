@@ -21,7 +21,7 @@ from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.lazy import LazySections
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.stack.sections import Array, SliceStack, Window, moved
 
 #: Slices that are judged, at most.
 SLICES = 3
@@ -141,14 +141,7 @@ def _cut(stack: SliceStack, window: Window) -> SliceStack:
     top, left = (part.start for part in window)
 
     def read(z: int, part: Window) -> Array:
-        rows, columns = part
-        return stack.read(
-            z,
-            (
-                slice(top + rows.start, top + rows.stop),
-                slice(left + columns.start, left + columns.stop),
-            ),
-        )
+        return stack.read(z, moved(part, top, left))
 
     height, width = (part.stop - part.start for part in window)
     return SliceStack(LazySections((len(stack), height, width), stack.dtype, read), z_axis=0)

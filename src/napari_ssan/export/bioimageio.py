@@ -26,7 +26,7 @@ from napari_ssan.network.model_library import PACKED
 from napari_ssan.network.writing import changing, new_file
 from napari_ssan.stack.intensity import SPAN, Float, measure
 from napari_ssan.stack.phantom import phantom
-from napari_ssan.stack.sections import Array, SliceStack
+from napari_ssan.stack.sections import Array, SliceStack, middle
 
 #: Height and width of the generated sections; they are mirrored to fill a larger tile.
 GENERATED = 256
@@ -142,8 +142,7 @@ def _run(model: Model, sample: Pair) -> _Example:
 def _middle(section: Array, tile: int) -> Array:
     if section.ndim != 2 or min(section.shape) < tile:
         raise BadInput(f"A sample section must be at least {tile} pixels high and wide.")
-    top, left = ((n - tile) // 2 for n in section.shape)
-    return section[top : top + tile, left : left + tile]
+    return section[middle(section.shape, tile)]
 
 
 def _write_files(model: Model, folder: Path, example: _Example) -> None:

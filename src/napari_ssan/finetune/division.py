@@ -159,7 +159,7 @@ def narrow(source: Source) -> tuple[Source, str]:
         One sentence about it; empty if everything is kept.
     """
     rows, columns = source.area
-    height, width = rows.stop - rows.start, columns.stop - columns.start
+    height, width = source.extent
     size = source.stack.dtype.itemsize
     count = len(source.sections)
     if count * height * width * size <= LARGEST:
@@ -184,7 +184,7 @@ def _crop(source: Source, base: str) -> int:
     from napari_ssan.network.ssan import SSANConfig
 
     multiple = SSANConfig.model_validate(read_info(base).config).multiple
-    height, width = (part.stop - part.start for part in source.area)
+    height, width = source.extent
     crop: int = min(CROP, height, width) // multiple * multiple
     if crop == 0:
         raise BadInput(

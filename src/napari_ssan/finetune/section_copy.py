@@ -79,9 +79,8 @@ def copy_sections(
     OSError
         If it cannot be written for another reason.
     """
-    rows, columns = source.area
     dtype = source.stack.dtype
-    shape = (len(source.sections), rows.stop - rows.start, columns.stop - columns.start)
+    shape = (len(source.sections), *source.extent)
     size = int(np.prod(shape)) * dtype.itemsize
     if shutil.disk_usage(path.parent).free < size + MARGIN:
         raise no_room(path.parent, size)

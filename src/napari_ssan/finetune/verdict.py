@@ -20,9 +20,10 @@ from napari_ssan.events import Notice, Progress
 from napari_ssan.finetune.division import Division
 from napari_ssan.finetune.events import FineTuneReport, Judging
 from napari_ssan.metrics.fidelity import DECISIVE
-from napari_ssan.segmenter.segmenter import Mask, Segmenter
-from napari_ssan.stack.alignment import field_of
-from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.segmenter.segmenter import Segmenter
+from napari_ssan.stack.alignment import FIELD
+from napari_ssan.stack.region import Mask
+from napari_ssan.stack.sections import Array, SliceStack
 from napari_ssan.stack.source import Source
 
 #: What is measured, by name.
@@ -153,12 +154,13 @@ def judge(
     methods = [make_method("ssan", str(path), device, views=1) for path in (base, tuned) if path]
     tile, overlap = methods[0].tile, methods[0].overlap
     methods = [replace(method, tile=tile, overlap=overlap) for method in methods]
-    window = _field(source)
     rows: list[list[Figures]] = [[] for _ in methods]
     known = {} if known is None else known
     steps = len(sections) * len(methods)
     for number, z in enumerate(sections):
-        stack = SliceStack(np.stack([source.stack.read(at, window) for at in (z - 1, z, z + 1)]))
+        stack = SliceStack(
+            np.stack([source.stack.read(at, source.field) for at in (z - 1, z, z + 1)])
+        )
         truth = segmenter.membranes(stack.read(1)) if segmenter else None
         measure = partial(_measure, segmenter, truth)
         for which in range(len(methods)):
@@ -182,9 +184,8 @@ def judge(
 
 def judged_pixels(division: Division) -> int:
     """How many pixels one model synthesizes for a verdict."""
-    rows, columns = _field(division.source)
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    return len(division.held_out) * int(height) * int(width)
+    height, width = (min(length, FIELD) for length in division.source.extent)
+    return len(division.held_out) * height * width
 
 
 def _measure(
@@ -196,17 +197,6 @@ def _measure(
         return figures | {"dice": None, "f1": None}
     found = segmenter.membranes(made)
     return figures | {"dice": dice(found, truth), "f1": f1(found, truth)}
-
-
-def _field(source: Source) -> Window:
-    rows, columns = source.area
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    inner = field_of((height, width), None)
-    top, left = rows.start, columns.start
-    return (
-        slice(top + inner[0].start, top + inner[0].stop),
-        slice(left + inner[1].start, left + inner[1].stop),
-    )
 
 
 def _known(figures: Figures, name: str) -> float:

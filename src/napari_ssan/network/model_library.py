@@ -15,9 +15,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from unicodedata import category, normalize
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
@@ -32,12 +30,8 @@ from napari_ssan.network.model_file import (
     named_models,
     own_folder,
     read_info,
-    save_model,
 )
 from napari_ssan.network.writing import changing, new_file
-
-if TYPE_CHECKING:
-    from napari_ssan.network.ssan import SSAN
 
 #: Name of the ``.safetensors`` model inside a bioimage.io package.
 PACKED = f"model{SUFFIX}"
@@ -77,30 +71,6 @@ def list_models(notice: Callable[[str], object] = _warn) -> list[ModelInfo]:
         except BadInput as error:
             notice(f"Your model {name} is left out: {error}")
     return infos
-
-
-def keep(network: SSAN, card: dict[str, Any], name: str) -> ModelInfo:
-    """Write a network as one of the user's own models.
-
-    Parameters
-    ----------
-    network : SSAN
-        The network.
-    card : dict
-        Its card, JSON-serializable; ``tile`` is required.
-    name : str
-        Name of the model; see :func:`safe_name`. A number is appended if it is taken.
-
-    Raises
-    ------
-    BadInput
-        If the name has no letter or digit, or the model cannot be written.
-    """
-    name = safe_name(name)
-    with _staged(name) as temporary:
-        info = save_model(temporary, network, card)
-        path = _settle(temporary, name)
-    return replace(info, name=path.stem, path=path)
 
 
 def import_model(path: str | Path, name: str | None = None) -> ModelInfo:

@@ -8,6 +8,7 @@ which a stack was cut has no meaning.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -67,10 +68,7 @@ class SSANConfig(BaseModel):
     @property
     def multiple(self) -> int:
         """Height and width of an input must be multiples of this, in pixels."""
-        lattice = 1
-        for factor in self.attention or ():
-            lattice *= factor
-        return lattice * self.scale
+        return math.prod(self.attention or ()) * self.scale
 
 
 def preset(name: str) -> SSANConfig:
@@ -127,19 +125,11 @@ class SSAN(nn.Module):
         super().__init__()
         self.config = config
         frames = 2 * config.scale**2 + (1 if config.position_input else 0)
-        self.extractor = ResidualDenseNetwork(
-            frames,
-            config.features,
-            config.blocks,
-            config.layers,
-            config.growth,
-            config.normalization == "batch",
-        )
-        self.attention = (
-            nn.Identity()
-            if config.attention is None
-            else AttentionAwareLayer(config.features, config.attention)
-        )
+        rdn = config.features, config.blocks, config.layers, config.growth
+        self.extractor = ResidualDenseNetwork(frames, *rdn, config.normalization == "batch")
+        self.attention: nn.Module = nn.Identity()
+        if config.attention is not None:
+            self.attention = AttentionAwareLayer(config.features, config.attention)
         self.warp_head = WarpHead(config)
         self.hybrid = HybridNetwork(config)
 
@@ -196,30 +186,42 @@ class SSAN(nn.Module):
         return warped, self.hybrid(features, warped, own)
 
 
-class WarpHead(nn.Module):
-    """Turns the features of a branch into its warped section.
+class Head(nn.Module):
+    """Maps the features of a branch, and two sections, to maps at the sections' resolution.
 
-    The last convolutions work at the sections' resolution and take the sections
-    themselves; with a pixel-shuffle alone, its grid would be visible.
+    The last convolutions work at that resolution and take the sections themselves; with a
+    pixel-shuffle alone, its grid would be visible.
     """
 
-    def __init__(self, config: SSANConfig) -> None:
+    def __init__(self, config: SSANConfig, maps: int) -> None:
         super().__init__()
         self.config = config
         batch_norm = config.normalization == "batch"
         self.reduce = convolution(config.features, HEAD_CHANNELS, batch_norm)
         channels = HEAD_CHANNELS // config.scale**2
         self.refine = convolution(channels + 2, channels, batch_norm)
-        self.out = nn.Conv2d(channels, 3 if config.warp == "displaced" else 1, 3, padding=1)
+        self.out = nn.Conv2d(channels, maps, 3, padding=1)
+
+    def maps(self, features: Tensor, *sections: Tensor) -> Tensor:
+        """Map (batch, features, H/scale, W/scale) and both sections to (batch, maps, H, W)."""
+        x = functional.pixel_shuffle(torch.relu(self.reduce(features)), self.config.scale)
+        x = torch.relu(self.refine(torch.cat((x, *(s.to(x.dtype) for s in sections)), dim=1)))
+        maps: Tensor = self.out(x).float()
+        return maps
+
+
+class WarpHead(Head):
+    """Turns the features of a branch into its warped section."""
+
+    def __init__(self, config: SSANConfig) -> None:
+        super().__init__(config, 3 if config.warp == "displaced" else 1)
         # Start from the branch's own section, unmoved and uncorrected.
         for parameter in self.out.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, features: Tensor, own: Tensor, other: Tensor, distance: Tensor) -> Tensor:
         """Map (batch, features, H/scale, W/scale) and the sections to (batch, 1, H, W)."""
-        x = functional.pixel_shuffle(torch.relu(self.reduce(features)), self.config.scale)
-        x = torch.relu(self.refine(torch.cat((x, own.to(x.dtype), other.to(x.dtype)), dim=1)))
-        raw: Tensor = self.out(x).float()
+        raw = self.maps(features, own, other)
         own = own.float()
         if self.config.warp == "displaced":
             limit = self.config.displacement
@@ -229,24 +231,15 @@ class WarpHead(nn.Module):
         return own + raw[:, :1]
 
 
-class HybridNetwork(nn.Module):
+class HybridNetwork(Head):
     """A branch's vote for its own warp, pixel by pixel, from features, warp and own section."""
 
     def __init__(self, config: SSANConfig) -> None:
-        super().__init__()
-        self.scale = config.scale
-        batch_norm = config.normalization == "batch"
-        self.reduce = convolution(config.features, HEAD_CHANNELS, batch_norm)
-        channels = HEAD_CHANNELS // config.scale**2
-        self.refine = convolution(channels + 2, channels, batch_norm)
-        self.out = nn.Conv2d(channels, 1, 3, padding=1)
+        super().__init__(config, 1)
 
     def forward(self, features: Tensor, warped: Tensor, own: Tensor) -> Tensor:
         """Map (batch, features, H/scale, W/scale) and sections to votes (batch, 1, H, W)."""
-        x = functional.pixel_shuffle(torch.relu(self.reduce(features)), self.scale)
-        x = torch.relu(self.refine(torch.cat((x, warped.to(x.dtype), own.to(x.dtype)), dim=1)))
-        votes: Tensor = self.out(x).float()
-        return votes
+        return self.maps(features, warped, own)
 
 
 def displace(image: Tensor, field: Tensor) -> Tensor:

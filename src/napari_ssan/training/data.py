@@ -12,6 +12,7 @@ from typing import Any
 
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
+from napari_ssan.stack.sections import middle
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.split import split_source
 from napari_ssan.stack.triplets import TripletSampler
@@ -90,7 +91,7 @@ def crops_of(sampler: TripletSampler) -> int:
     """Count the crops of an epoch: triplets of direct neighbours times crops side by side."""
     total = 0
     for source, selection in zip(sampler.sources, sampler.selections, strict=True):
-        rows, columns = (part.stop - part.start for part in source.area)
+        rows, columns = source.extent
         tiles = (rows // sampler.size) * (columns // sampler.size)
         total += tiles * len(selection.triplets)
     return total
@@ -99,8 +100,5 @@ def crops_of(sampler: TripletSampler) -> int:
 def _fingerprint(source: Source) -> str:
     """Fingerprint of the whole stack, not only of the source's sections."""
     stack = source.stack
-    field = tuple(
-        slice(max(0, (n - FINGERPRINT) // 2), (n + FINGERPRINT) // 2) for n in stack.shape[1:]
-    )
-    pixels = stack.read(len(stack) // 2, (field[0], field[1]))
+    pixels = stack.read(len(stack) // 2, middle(stack.shape[1:], FINGERPRINT))
     return hashlib.sha256(pixels.tobytes()).hexdigest()[:16]

@@ -23,7 +23,7 @@ from napari_ssan.network.device import autocast, device_name
 from napari_ssan.stack.intensity import Float
 from napari_ssan.stack.triplets import Triplet, TripletSampler
 from napari_ssan.training.config import TrainingConfig
-from napari_ssan.training.events import Event, Preview, Report, RolledBack, StepDone, Validated
+from napari_ssan.training.events import Preview, Report, RolledBack, StepDone, Validated
 from napari_ssan.training.memory import is_out_of_memory
 from napari_ssan.training.state import Checkpoint, TrainingState
 from napari_ssan.training.validation import Check, Validation, merit
@@ -34,10 +34,6 @@ GOOD_AFTER = 10
 VALIDATION_PART = 10
 #: Training ends if it has to go back once more than this.
 ROLLBACKS = 3
-
-
-def _nothing(event: Event) -> None:
-    """Ignore an event."""
 
 
 class _Stopped(Exception):
@@ -89,8 +85,8 @@ class Training:
     loss: TotalLoss
     validation: Validation
     before: Float
-    report: Report = _nothing
-    keep: Callable[[Checkpoint], object] = _nothing  # type: ignore[assignment]
+    report: Report = lambda event: None
+    keep: Callable[[Checkpoint], object] = lambda checkpoint: None
     stop: Flag = field(default_factory=Flag)
     cancel: Flag = field(default_factory=Flag)
 

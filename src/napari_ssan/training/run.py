@@ -6,7 +6,7 @@ and a network that are already loaded; it reads no stack files and knows no mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event as Flag
@@ -159,7 +159,8 @@ def run(
     _, before = validation.preview(state.average)
     if checkpoint is None:
         torch.manual_seed(config.seed)
-        _judge_start(state, validation, report, check)
+        state.facts.baselines = validation.baselines(report, check)
+        state.facts.start_scores = validation.score(state.average, check)
     else:
         state.restore(checkpoint)
         sampler.restore(checkpoint.facts.sampler)
@@ -206,14 +207,6 @@ def run(
         )
     )
     return result
-
-
-def _judge_start(
-    state: TrainingState, validation: Validation, report: Report, check: Callable[[], None]
-) -> None:
-    facts = state.facts
-    facts.baselines = validation.baselines(report, check)
-    facts.start_scores = validation.score(state.average, check)
 
 
 def _recall(facts: Facts, report: Report) -> None:

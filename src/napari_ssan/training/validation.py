@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -172,28 +173,22 @@ class Validation:
             Means over the held-out sections: ``psnr`` (dB), ``ssim``, ``ie``,
             ``psnr_lowpass`` (dB), ``hf_ratio``.
         """
-        return self._mean(lambda held_out: _synthesize(network, held_out), check)
+        return self._mean(partial(_synthesize, network), check)
 
     def baselines(
         self, report: Report = lambda event: None, check: Check = lambda: None
     ) -> dict[str, dict[str, float]]:
         """Score the average and TV-L1 flow on the same sections."""
-        total = len(BASELINES) * len(self.held_out)
-        scores = {}
-        for number, name in enumerate(BASELINES):
-            method = Classical(name)
-            done = itertools.count(number * len(self.held_out))
+        done = itertools.count()
 
-            def between(
-                held_out: HeldOut, method: Classical = method, done: Iterator[int] = done
-            ) -> Float:
-                report(Preparing("comparing with average and TV-L1", next(done), total))
-                both = held_out.previous[None], held_out.following[None]
-                unit: Float = method.synthesize(*both, 0.5)[0]
-                return unit
+        def between(method: Classical, held_out: HeldOut) -> Float:
+            total = len(BASELINES) * len(self.held_out)
+            report(Preparing("comparing with average and TV-L1", next(done), total))
+            both = held_out.previous[None], held_out.following[None]
+            unit: Float = method.synthesize(*both, 0.5)[0]
+            return unit
 
-            scores[name] = self._mean(between, check)
-        return scores
+        return {name: self._mean(partial(between, Classical(name)), check) for name in BASELINES}
 
     def preview(self, network: nn.Module) -> tuple[HeldOut, Float]:
         """Return one held-out section, and it synthesized by the network: grey values, float32."""
