@@ -66,7 +66,6 @@ class Chooser:
     Parameters
     ----------
     stack : SliceStack
-        The stack.
     gap : int
         How many adjacent sections are hidden together.
     marks : Marks

@@ -52,7 +52,6 @@ class Place:
     Attributes
     ----------
     stack : SliceStack
-        The stack.
     marks : Marks
         Its marks: what is marked is not judged on.
     near : int

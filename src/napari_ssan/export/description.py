@@ -42,7 +42,6 @@ def describe_package(
     Parameters
     ----------
     model : Model
-        The model.
     authors : sequence of str
         Authors of the model; for a bundled model the default is its authors.
     terms : str, dict or None

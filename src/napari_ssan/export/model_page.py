@@ -78,7 +78,6 @@ def page(info: ModelInfo, step: int) -> str:
     Parameters
     ----------
     info : ModelInfo
-        The model.
     step : int
         Step between accepted input sizes, in pixels.
     """

@@ -87,7 +87,6 @@ def divide(
     source : Source
         The stack, its marks, and the part of it that may be used.
     config : FineTuneConfig
-        Settings.
     report : callable
         Receives :class:`Preparing`.
     cancel : threading.Event, optional
@@ -197,7 +196,6 @@ def _crop(source: Source, base: str) -> int:
 def _within(
     triplets: Sequence[TripletSections], blocks: Sequence[tuple[int, int]]
 ) -> list[TripletSections]:
-    """Triplets that lie within one of the blocks of sections."""
     return [
         triplet
         for triplet in triplets
@@ -241,7 +239,6 @@ def _around(whole: slice, centre: int, length: int) -> slice:
 
 
 def _check(learned: Selection) -> None:
-    """Refuse a stack with too few triplets to learn from."""
     if len(learned.triplets) >= FEWEST:
         return
     if set(learned.reasons.values()) == {DAMAGED}:

@@ -44,9 +44,7 @@ def forecast(
     Parameters
     ----------
     division : Division
-        The stack, divided.
     config : FineTuneConfig
-        Settings.
     vgg : Path or None
         File with the weights of VGG16.
     threads : int, optional
@@ -71,15 +69,12 @@ def forecast(
         loss = "L_1: there are no VGG16 weights"
     elif loss != "L_1" and vgg is not None:
         loss += f", VGG16 compares {', '.join(read_weights(vgg).blocks)}"
-    cost = f"on this {name}, about {_rounded(config.expected_steps(count))} steps"
+    steps = config.expected_steps(count)
+    two_figures = round(steps, min(0, 2 - len(str(steps))))
+    cost = f"on this {name}, about {two_figures} steps"
     if not config.steps:
         speed = count**GROWTH if count else GPU_FACTOR
         judging = 2 * judged_pixels(division) / 1e6 * SECONDS_A_MEGAPIXEL / speed / 60
         minutes = config.minutes + judging + PREPARATION
         cost = f"about {minutes:.{0 if minutes >= 3 else 1}f} min {cost}"
     return Forecast(name, cost, loss)
-
-
-def _rounded(count: int) -> int:
-    """Round a number to two figures."""
-    return round(count, min(0, 2 - len(str(count))))

@@ -60,7 +60,6 @@ def run_in_child(
     Parameters
     ----------
     run : Run
-        The run.
     report : callable
         Receives events, in this thread.
     cancel : threading.Event, optional

@@ -191,7 +191,6 @@ def judged_pixels(division: Division) -> int:
 def _measure(
     segmenter: Segmenter | None, truth: Mask | None, z: int, real: Array, made: Array
 ) -> Figures:
-    """All figures of a section."""
     figures: Figures = {name: METRICS[name](real, made) for name in FIGURES}
     if segmenter is None or truth is None:
         return figures | {"dice": None, "f1": None}

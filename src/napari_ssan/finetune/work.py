@@ -9,6 +9,7 @@ import json
 import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
@@ -26,7 +27,7 @@ from napari_ssan.network.device import choose_device
 from napari_ssan.network.model_file import Model, load_model, save_model
 from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.training.checkpoint import checkpoint_path
-from napari_ssan.training.events import Event
+from napari_ssan.training.events import Event, Report
 from napari_ssan.training.memory import gives_memory_back
 from napari_ssan.training.run import run as train
 
@@ -65,8 +66,8 @@ def _train(run: Run, report: FineTuneReport, stop: Flag | None, cancel: Flag | N
         candidate,
         _card(run, base),
         device=device,
-        vgg=run.vgg,
-        report=_Watch(report, device),
+        vgg=Path(run.record.vgg) if run.record.vgg else None,
+        report=_watched(report, device),
         stop=stop,
         cancel=cancel,
         resume=resume,
@@ -157,20 +158,18 @@ def _card(run: Run, base: Model) -> dict[str, Any]:
     }
 
 
-class _Watch:
-    """Passes events on, and reports the memory in use every few seconds."""
+def _watched(report: FineTuneReport, device: torch.device) -> Report:
+    """Pass events on, and report the memory in use every few seconds."""
+    looked = 0.0
 
-    def __init__(self, report: FineTuneReport, device: torch.device) -> None:
-        self._report, self._device = report, device
-        self._looked = 0.0
+    def pass_on(event: Event) -> None:
+        nonlocal looked
+        report(event)
+        if time.monotonic() - looked > LOOK_EVERY:
+            looked = time.monotonic()
+            if device.type == "cuda":
+                report(MemoryUsed(torch.cuda.memory_reserved(device), "GPU"))
+            else:
+                report(MemoryUsed(psutil.Process().memory_info().rss, "CPU"))
 
-    def __call__(self, event: Event) -> None:
-        self._report(event)
-        if time.monotonic() - self._looked > LOOK_EVERY:
-            self._looked = time.monotonic()
-            self._report(self._memory())
-
-    def _memory(self) -> MemoryUsed:
-        if self._device.type == "cuda":
-            return MemoryUsed(torch.cuda.memory_reserved(self._device), "GPU")
-        return MemoryUsed(psutil.Process().memory_info().rss, "CPU")
+    return pass_on

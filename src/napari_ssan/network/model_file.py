@@ -42,7 +42,6 @@ class ModelInfo:
     name : str
         The file's name without suffix.
     path : Path
-        The file.
     config : dict
         The network's configuration, as JSON.
     card : dict

@@ -180,7 +180,6 @@ def safe_name(name: str) -> str:
 
 
 def _own(name: str) -> Path:
-    """Path of one of the user's own models."""
     name, own = normalize("NFC", name), named_models([own_folder()])
     if name in named_models(model_folders()):
         raise BadInput(f"The model {name} is part of napari-ssan; it cannot be renamed or deleted.")

@@ -95,7 +95,6 @@ def measure_section(source: Source, z: int, closely: bool) -> SectionFigures:
     source : Source
         The source; marked pixels do not count.
     z : int
-        The section.
     closely : bool
         Also measure blur and structure.
     """

@@ -156,7 +156,6 @@ def read_placed(stack: SliceStack, z: int, window: Window, placement: Placement)
     Parameters
     ----------
     stack : SliceStack
-        The sections.
     z : int
         The section to read.
     window : (slice, slice)

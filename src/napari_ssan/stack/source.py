@@ -16,7 +16,6 @@ class Source:
     Attributes
     ----------
     stack : SliceStack
-        The stack.
     start, stop : int
         First section, and the one after the last; a `stop` of 0 is the end of the stack.
     spacing : int

@@ -55,7 +55,6 @@ class TripletSampler:
     Parameters
     ----------
     sources : list of Source
-        The sources.
     size : int
         Height and width of a crop, in pixels.
     seed : int
@@ -174,11 +173,9 @@ def cut(
     Parameters
     ----------
     source : Source
-        The source.
     selection : Selection
         Selection of this source.
     triplet : TripletSections
-        The sections.
     window : (slice, slice)
         Rows and columns of the crop, in the target.
     match : {"mean", "histogram"}

@@ -41,7 +41,6 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, identity: dict[str, Any]
     Parameters
     ----------
     path : Path
-        The file.
     checkpoint : Checkpoint
         The run at one moment.
     identity : dict
@@ -94,7 +93,6 @@ class CheckpointWriter:
     Parameters
     ----------
     path : Path
-        The file.
     identity : dict
         As for :func:`save_checkpoint`.
     report : callable

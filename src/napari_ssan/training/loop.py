@@ -59,7 +59,6 @@ class Training:
     sampler : TripletSampler
         Endless triplets, at the state's place in the stream.
     config : TrainingConfig
-        Settings.
     steps : int or None
         Budget in steps; None if the budget is ``config.minutes``.
     loss : TotalLoss
@@ -98,8 +97,10 @@ class Training:
     def share(self) -> float:
         """Share of the budget that is spent, 0 to 1."""
         facts = self.state.facts
-        spent = facts.step / self.steps if self.steps else self._minutes_spent()
-        return min(spent, 1.0)
+        if self.steps:
+            return min(facts.step / self.steps, 1.0)
+        assert self.config.minutes is not None  # all other budgets are in steps
+        return min(facts.seconds / 60 / self.config.minutes, 1.0)
 
     def run(self) -> str:
         """Train until the budget is spent.
@@ -259,10 +260,6 @@ class Training:
         facts.batch //= 2
         self.report(Notice(f"{memory}: training continues with {facts.batch} triplets per step."))
         return ""
-
-    def _minutes_spent(self) -> float:
-        assert self.config.minutes is not None  # all other budgets are in steps
-        return self.state.facts.seconds / 60 / self.config.minutes
 
     def _check(self) -> None:
         self._leave_off()

@@ -63,7 +63,6 @@ def run(
     Parameters
     ----------
     config : TrainingConfig
-        Settings.
     sources, validation_sources : sequence of Source
         Sections to train on and to validate on. If `validation_sources` is empty,
         blocks of sections of `sources` are held out.

@@ -159,9 +159,7 @@ class Validation:
         self._match = match
         self.held_out: list[HeldOut] = []
         for number, source in enumerate(sources):
-            chosen = _choose(source, _field(source, multiple), sections, closely, check)
-            for held_out in chosen:
-                self.held_out.append(HeldOut(number, *held_out))
+            self.held_out += _choose(number, source, multiple, sections, closely, check)
             report(Preparing("reading held-out sections", number + 1, len(sources)))
 
     def score(self, network: nn.Module, check: Check = lambda: None) -> dict[str, float]:
@@ -235,10 +233,10 @@ def _field(source: Source, multiple: int) -> Window:
 
 
 def _choose(
-    source: Source, field: Window, count: int, closely: bool, check: Check
-) -> Iterator[tuple[int, Array, Float, Float, Intensity]]:
-    """Yield the fields of :class:`HeldOut` of good sections with good neighbours, evenly spread."""
-    stack = source.stack
+    number: int, source: Source, multiple: int, count: int, closely: bool, check: Check
+) -> Iterator[HeldOut]:
+    """Yield good sections with good neighbours, evenly spread over a source."""
+    stack, field = source.stack, _field(source, multiple)
     selection = select(source, lambda done, total: check(), closely=closely)
     good = [t for t in selection.triplets if not is_marked(source, t, field)]
     if not good:
@@ -257,5 +255,5 @@ def _choose(
             intensity.normalize(read_shifted(stack, z, field, (share * rows, share * columns)))
             for z, intensity, share in zip(outer, known, (-0.5, 0.5), strict=True)
         ]
-        real = stack.read(triplet.target, field)
-        yield triplet.target, real, views[0], views[1], known[0].blend(known[1], 0.5)
+        real, wanted = stack.read(triplet.target, field), known[0].blend(known[1], 0.5)
+        yield HeldOut(number, triplet.target, real, views[0], views[1], wanted)
