@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from napari_ssan.segmenter.segmenter import Segmenter
 from napari_ssan.stack.region import Mask
 from napari_ssan.stack.sections import Array
-
-if TYPE_CHECKING:
-    from napari_ssan.segmenter.segmenter import Segmenter
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,7 +30,6 @@ def to_result(evaluation: Evaluation, settings: dict[str, Any], seed: int) -> Re
     Parameters
     ----------
     evaluation : Evaluation
-        The measured figures.
     settings : dict
         Settings of the evaluation; copied unchanged.
     seed : int

@@ -48,7 +48,6 @@ def export_bioimageio(
     Parameters
     ----------
     name_or_path : str or Path
-        Which model.
     path : str or Path
         A ``.zip`` in a folder that exists.
     sample : (ndarray, ndarray), optional

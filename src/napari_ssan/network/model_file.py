@@ -215,7 +215,6 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
     path : str or Path
         The file to write. An existing one is replaced.
     network : SSAN
-        The network to write.
     card : dict
         JSON-serializable. ``tile`` is required: the tile size in training, in pixels.
 

@@ -104,7 +104,6 @@ def export_model(name_or_path: str | Path, path: str | Path, overwrite: bool = F
     Parameters
     ----------
     name_or_path : str or Path
-        Which model.
     path : str or Path
         A ``.safetensors`` file in a folder that exists.
     overwrite : bool

@@ -118,7 +118,6 @@ class SSAN(nn.Module):
     Parameters
     ----------
     config : SSANConfig
-        The network's shape.
     """
 
     def __init__(self, config: SSANConfig) -> None:

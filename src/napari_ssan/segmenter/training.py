@@ -21,13 +21,12 @@ from napari_ssan.segmenter.crops import Jitter, crops, membranes_of
 from napari_ssan.segmenter.segmenter import Levels, Segmenter, load_segmenter, save_segmenter
 from napari_ssan.stack.region import Mask
 from napari_ssan.stack.sections import Array, SliceStack
+from napari_ssan.stack.selection import Report
 
 #: Sections on either side of the middle that no judge is trained on.
 GAP = 2
 #: Version of the training method; segmenters cached under another one are not used.
 RECIPE = 1
-
-Steps = Callable[[int, int], object]
 
 
 class SegmenterSettings(BaseModel):
@@ -68,7 +67,7 @@ def train_segmenter(
     sections: Sequence[Array],
     labels: Sequence[Array],
     settings: SegmenterSettings = STANDARD,
-    report: Steps = lambda done, total: None,
+    report: Report = lambda done, total: None,
     cancel: Flag | None = None,
 ) -> Segmenter:
     """Train a segmenter on the CPU.
@@ -109,7 +108,7 @@ def two_fold(
     stack: SliceStack,
     labels: Array,
     settings: SegmenterSettings = STANDARD,
-    report: Steps = lambda done, total: None,
+    report: Report = lambda done, total: None,
     cancel: Flag | None = None,
     folder: Path | None = None,
 ) -> Callable[[int], Segmenter]:
@@ -184,7 +183,7 @@ def _train(
     sections: Sequence[Array],
     membranes: Sequence[Mask],
     settings: SegmenterSettings,
-    report: Steps,
+    report: Report,
     cancel: Flag | None,
 ) -> Segmenter:
     from napari_ssan.segmenter.unet import train_unet

@@ -224,14 +224,13 @@ def is_marked(source: Source, triplet: TripletSections, window: Window) -> bool:
 def _select_all(
     sources: list[Source], size: int, closely: bool, report: Report, cancel: threading.Event | None
 ) -> list[Selection]:
-    total = sum(len(source.sections) for source in sources)
-    selections, done = [], 0
+    total, done = sum(len(source.sections) for source in sources), 0
+
+    def passed_on(now: int, _: int) -> None:
+        report(done + now, total)
+
+    selections = []
     for source in sources:
-        before = done
-
-        def passed_on(now: int, _: int, before: int = before) -> None:
-            report(before + now, total)
-
         selection = select(source, passed_on, cancel, size=size, closely=closely)
         if not selection.triplets:
             raise BadInput(

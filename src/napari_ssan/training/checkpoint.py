@@ -42,7 +42,6 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, identity: dict[str, Any]
     ----------
     path : Path
     checkpoint : Checkpoint
-        The run at one moment.
     identity : dict
         Everything that must be the same when the run continues: settings, data, the
         starting network. JSON-serializable.

@@ -7,6 +7,7 @@ recognized under two paths.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -89,12 +90,10 @@ def split_sources(
 
 def crops_of(sampler: TripletSampler) -> int:
     """Count the crops of an epoch: triplets of direct neighbours times crops side by side."""
-    total = 0
-    for source, selection in zip(sampler.sources, sampler.selections, strict=True):
-        rows, columns = source.extent
-        tiles = (rows // sampler.size) * (columns // sampler.size)
-        total += tiles * len(selection.triplets)
-    return total
+    return sum(
+        math.prod(length // sampler.size for length in source.extent) * len(selection.triplets)
+        for source, selection in zip(sampler.sources, sampler.selections, strict=True)
+    )
 
 
 def _fingerprint(source: Source) -> str:

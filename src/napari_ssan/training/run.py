@@ -194,18 +194,11 @@ def run(
     card = card | describe_run(config, state.facts, loss, validation, device)
     if loss.segmenter is not None and segmenter is not None:
         card["segmenter"] = segmenter.card
-    result = hand_over(state, start, output, card, config.loss.preset, keep_start, reason)
+    made = hand_over(state, start, output, card, config.loss.preset, keep_start, reason)
     report(
-        Finished(
-            result.steps,
-            result.minutes,
-            result.scores,
-            result.start_scores,
-            result.better,
-            result.reason,
-        )
+        Finished(made.steps, made.minutes, made.scores, made.start_scores, made.better, made.reason)
     )
-    return result
+    return made
 
 
 def _recall(facts: Facts, report: Report) -> None:
