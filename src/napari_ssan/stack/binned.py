@@ -42,5 +42,6 @@ class Binned(LazyVolume):
         wider = slice(rows.start * n, rows.stop * n), slice(columns.start * n, columns.stop * n)
         chosen = slice(sections.start, sections.stop, sections.step)
         pixels = self.stack.read_block(chosen, wider)
-        blocks = pixels.reshape(len(pixels), rows.stop - rows.start, n, -1, n)
+        count, height, width = pixels.shape  # less than asked for where a step passes the end
+        blocks = pixels.reshape(count, height // n, n, width // n, n)
         return to_dtype(blocks.mean(axis=(2, 4), dtype=np.float64), self.dtype)[:, *steps]
