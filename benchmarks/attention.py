@@ -98,9 +98,19 @@ class KernelLayer(nn.Module):
         pairs = zip(self.kernels, sections.split(1), strict=True)
         return [kernels(x, section) for kernels, section in pairs]
 
-    def macs(self, height: int, width: int) -> int:
-        """Multiply-accumulates on a map of height x width."""
-        return sum(kernels.macs(height, width) for kernels in self.kernels)
+
+def multiply_accumulates(layer: AttentionAwareLayer | KernelLayer, height: int, width: int) -> int:
+    """Multiply-accumulates on a map of height x width, as Table 2 counts them."""
+    if isinstance(layer, KernelLayer):
+        return sum(kernels.macs(height, width) for kernels in layer.kernels)
+    total = 0
+    for stage in layer.stages:
+        channels, depth = stage.value.out_channels, stage.query.out_channels
+        attention = stage.lattice.group_size(height, width) * (depth + channels)
+        projections = channels * (2 * depth + channels)
+        residual = channels
+        total += height * width * (attention + projections + residual)
+    return total
 
 
 def layer(name: str) -> AttentionAwareLayer | KernelLayer:
@@ -153,7 +163,8 @@ def needs(name: str, form: str, size: int) -> int:
 def measure(name: str, size: int, repeats: int, device: torch.device) -> Cost:
     """All figures of a row of Table 2."""
     made = layer(name)
-    params, macs = sum(p.numel() for p in made.parameters()), made.macs(size, size)
+    params = sum(p.numel() for p in made.parameters())
+    macs = multiply_accumulates(made, size, size)
     runs = {
         form: run
         for form, run in forms(name, size, device).items()

@@ -79,7 +79,7 @@ def measure(name: str, tile: int, repeats: int, device: torch.device) -> dict[st
     with torch.no_grad():
         seconds, reference, *ceilings = alternate(
             [
-                lambda: runner.synthesize(previous, following),
+                lambda: runner.synthesis(previous, following).image,
                 lambda: plain(network, previous, following),
                 *convolutions,
             ],

@@ -15,8 +15,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 from skimage.morphology import remove_small_objects
 
-from napari_ssan.evaluation.use import Mask
 from napari_ssan.stack.intensity import Float
+from napari_ssan.stack.region import Mask
 from napari_ssan.stack.sections import Array
 
 DIRECTIONS = 12

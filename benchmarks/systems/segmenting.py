@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_ssan.cli.sources import parse_source
-from napari_ssan.evaluation.evaluate import Membranes
-from napari_ssan.evaluation.membranes import FoundInReal, Labelled
+from napari_ssan.evaluation.membranes import Membranes
 from napari_ssan.segmenter.crops import membranes_of
 from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.segmenter.training import two_fold
@@ -44,8 +43,9 @@ def membranes(source: Source, stack: SliceStack, labels: str | None) -> Membrane
         If the labels do not fit.
     """
     if labels is None:
-        return FoundInReal(bundled_segmenter())
+        segmenter = bundled_segmenter()
+        return Membranes(lambda z: segmenter)
     whole = parse_source(labels)
     marked = cut(replace(whole, start=source.start, stop=source.stop, spacing=source.spacing))
     known = np.stack([marked.read(z) for z in range(len(marked))])
-    return Labelled(two_fold(stack, known), membranes_of(list(known)))
+    return Membranes(two_fold(stack, known), membranes_of(list(known)))

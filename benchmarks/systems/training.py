@@ -15,7 +15,8 @@ from napari_ssan.errors import BadInput
 from napari_ssan.losses.config import LossConfig
 from napari_ssan.losses.total import TotalLoss
 from napari_ssan.network.ssan import SSANConfig
-from napari_ssan.stack.triplets import Source, TripletSampler
+from napari_ssan.stack.source import Source
+from napari_ssan.stack.triplets import TripletSampler
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.data import hold_out, source_record
 from napari_ssan.training.events import Event, StepDone

@@ -33,13 +33,15 @@ def test_licences_are_told_from_prose(terms, identifier):
 
 def test_the_page_says_what_the_format_wants_and_what_a_user_needs():
     info = ModelInfo("mine", Path("x"), {}, {"tile": 96, "terms": "ask me"}, "abc")
-    text = page(info, span=6.0, step=32, tile=96, overlap=48)
+    text = page(info, 32)
     assert "## Validation" in text
     assert "divides by 6 " in text
     assert "96 × 96" in text
     assert "steps of 32" in text
     assert text.endswith("ask me\n")
+    assert "overlap by 48 pixels" in text
     bare = ModelInfo("mine", Path("x"), {}, {"tile": 96}, "abc")
+    averaging = ModelInfo("mine", Path("x"), {}, {"tile": 96, "views": 8}, "abc")
     assert "view" not in text.split("## Inputs")[1]
-    assert "averages over 8 views" in page(info, span=6.0, step=32, tile=96, overlap=48, views=8)
-    assert "stated no terms" in page(bare, span=6.0, step=32, tile=96, overlap=48)
+    assert "averages over 8 views" in page(averaging, 32)
+    assert "stated no terms" in page(bare, 32)

@@ -28,10 +28,8 @@ def test_the_end_of_input_cancels_and_only_the_word_stops(text, stopped):
 
 def test_events_and_the_end_are_lines(tmp_path):
     out, cancel = io.StringIO(), Flag()
-    line = child._Line(out, tmp_path, cancel)
-    line.tell(Notice("Grüße"))
-    line.tell(PREVIEW)
-    line.end(Left())
+    for said in (Notice("Grüße"), PREVIEW, Left()):
+        child._tell(out, tmp_path, cancel, said)
     first, second, last = map(from_line, out.getvalue().splitlines())
     assert first == Notice("Grüße")
     np.testing.assert_array_equal(second.now, PREVIEW.now)
@@ -45,13 +43,13 @@ def test_work_is_cancelled_when_the_parent_is_gone(tmp_path):
             raise BrokenPipeError
 
     cancel = Flag()
-    child._Line(Broken(), tmp_path, cancel).tell(Notice("hello"))
+    child._tell(Broken(), tmp_path, cancel, Notice("hello"))
     assert cancel.is_set()
 
 
 def test_a_preview_that_cannot_be_written_is_a_notice(tmp_path):
     out = io.StringIO()
-    child._Line(out, tmp_path / "absent", Flag()).tell(PREVIEW)
+    child._tell(out, tmp_path / "absent", Flag(), PREVIEW)
     assert "preview cannot be written" in from_line(out.getvalue()).text
 
 
@@ -64,5 +62,4 @@ def test_how_the_work_ended_is_passed_on(tmp_path, monkeypatch, error, end):
 
     monkeypatch.setattr(child, "open_run", lambda folder: folder)
     monkeypatch.setattr("napari_ssan.finetune.work.fine_tune", fail)
-    line = child._Line(io.StringIO(), tmp_path, Flag())
-    assert child._work(tmp_path, line, Flag(), Flag()) == end
+    assert child._work(tmp_path, print, Flag(), Flag()) == end

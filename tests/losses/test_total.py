@@ -9,7 +9,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from napari_ssan.losses.config import LossConfig, calibrated
+from napari_ssan.losses.config import CALIBRATED, LossConfig
 from napari_ssan.losses.membranes import membrane_loss
 from napari_ssan.losses.perceptual import feature_loss, style_balance, style_loss
 from napari_ssan.losses.pixel import charbonnier
@@ -126,8 +126,8 @@ def test_weights_that_are_not_given_are_the_calibrated_ones(tensors, tmp_path, l
     save_file(tensors(last), path)
     loss = TotalLoss(LossConfig(preset="L_s"), path)
     assert (loss.weights["style"], loss.weights["feature"]) == weights
-    own = calibrated(loss.vgg.convention)
-    assert (own.preset, own.style, own.feature) == ("L_s", *weights)
+    assert CALIBRATED[loss.vgg.convention] == weights
+    own = LossConfig(preset="L_s", style=weights[0], feature=weights[1])
     assert TotalLoss(own, path).weights == loss.weights
     feature = TotalLoss(LossConfig(preset="L_f"), path).weights
     assert feature == {"pixel": 1.0, "feature": weights[1]}

@@ -65,7 +65,7 @@ def test_bfloat16_stays_within_two_grey_levels(fast_bfloat16):
     assert runner.dtype == torch.bfloat16
     with torch.no_grad():
         plain = network(previous, following).image
-    off = 255 * (runner.synthesize(previous, following) - plain).abs()
+    off = 255 * (runner.synthesis(previous, following).image - plain).abs()
     assert off.mean() < 0.5
     assert off.flatten().quantile(0.99) < 2
 
@@ -83,7 +83,7 @@ def test_float32_is_kept_on_request(fast_bfloat16):
 def test_sections_come_back_in_float32_free_of_gradients(fast_bfloat16, precision):
     runner = Runner(SSAN(SSANConfig(**SMALL)), CPU, precision)
     previous, following = sections(1, 1, 64, 64)
-    image = runner.synthesize(previous.double(), following.double(), torch.tensor([0.5]))
+    image = runner.synthesis(previous.double(), following.double(), torch.tensor([0.5])).image
     assert image.dtype == torch.float32
     assert image.shape == (1, 1, 64, 64)
     assert not image.requires_grad
@@ -95,7 +95,7 @@ def test_network_of_the_caller_stays_as_it_is(fast_bfloat16, mode):
     network = SSAN(SSANConfig(**SMALL, normalization="batch")).train(mode)
     state = {key: value.clone() for key, value in network.state_dict().items()}
     kinds = [type(module) for module in network.modules()]
-    Runner(network, CPU).synthesize(*sections(1, 1, 64, 64))
+    Runner(network, CPU).synthesis(*sections(1, 1, 64, 64))
     assert network.state_dict().keys() == state.keys()
     for key, value in network.state_dict().items():
         assert value.dtype == state[key].dtype
@@ -109,10 +109,10 @@ def test_later_changes_of_the_network_do_not_reach_the_runner():
     network = trained_alike(SSANConfig(**SMALL))
     runner = Runner(network, CPU, "float32")
     pair = sections(1, 1, 64, 64)
-    before = runner.synthesize(*pair)
+    before = runner.synthesis(*pair).image
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)
-    assert torch.equal(runner.synthesize(*pair), before)
+    assert torch.equal(runner.synthesis(*pair).image, before)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 64, 64), (2, 1, 64, 128)])
@@ -125,10 +125,10 @@ def test_views_are_mirrored_turned_put_back_and_averaged(shape):
     for turns, mirrored in views:
         seen = [x.flip(-1) if mirrored else x for x in pair]
         seen = [torch.rot90(x, turns, (2, 3)) for x in seen]
-        back = torch.rot90(alone.synthesize(*seen, position), -turns, (2, 3))
+        back = torch.rot90(alone.synthesis(*seen, position).image, -turns, (2, 3))
         made.append(back.flip(-1) if mirrored else back)
     for count in (1, 2, 4, 8):
-        found = Runner(network, CPU, "float32", views=count).synthesize(*pair, position)
+        found = Runner(network, CPU, "float32", views=count).synthesis(*pair, position).image
         expected = torch.stack(made[:count]).mean(0)
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     assert (made[1] - made[0]).abs().max() > 1e-3
@@ -148,18 +148,18 @@ def test_inputs_are_spared_and_repetition_changes_nothing():
     runner = Runner(trained_alike(SSANConfig(**SMALL)), CPU, "float32")
     pair = sections(1, 1, 64, 64)
     kept = [x.clone() for x in pair]
-    first = runner.synthesize(*pair)
+    first = runner.synthesis(*pair).image
     again = first.clone()
-    runner.synthesize(pair[1], pair[0])
+    runner.synthesis(pair[1], pair[0])
     assert torch.equal(first, again), "a result must not live in memory that is used again"
-    assert torch.equal(runner.synthesize(*pair), again)
+    assert torch.equal(runner.synthesis(*pair).image, again)
     assert all(map(torch.equal, pair, kept))
 
 
 def test_threads_may_share_a_runner():
     runner = Runner(trained_alike(SSANConfig(**SMALL)), CPU, "float32")
     pairs = [torch.rand(2, 1, 1, 64, 64 * (1 + i % 2)) for i in range(8)]
-    expected = [runner.synthesize(*pair) for pair in pairs]
+    expected = [runner.synthesis(*pair).image for pair in pairs]
     with ThreadPoolExecutor(4) as pool:
-        found = pool.map(lambda pair: runner.synthesize(*pair), pairs)
+        found = pool.map(lambda pair: runner.synthesis(*pair).image, pairs)
     assert all(torch.allclose(x, y, atol=1e-6) for x, y in zip(found, expected, strict=True))

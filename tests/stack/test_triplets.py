@@ -13,16 +13,9 @@ from napari_ssan.stack.augmentation import Augmentation
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
-from napari_ssan.stack.selection import select
-from napari_ssan.stack.triplets import (
-    SPANS,
-    Source,
-    TripletSampler,
-    TripletSections,
-    cut,
-    is_marked,
-    overlap,
-)
+from napari_ssan.stack.selection import SPANS, TripletSections, select
+from napari_ssan.stack.source import Source
+from napari_ssan.stack.triplets import TripletSampler, cut, is_marked, overlap
 
 PLAIN = Augmentation(flip=False, swap=False, turn=False, zoom=1, intensity=0)
 ALL = Augmentation(zoom=2, intensity=0.1, noise=0.2, blur=1)

@@ -24,11 +24,11 @@ from napari_ssan.engine.device import device_in_words
 from napari_ssan.engine.methods import METHODS, make_method
 from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Chooser
-from napari_ssan.evaluation.evaluate import Evaluation, Membranes
+from napari_ssan.evaluation.evaluate import Evaluation
 from napari_ssan.evaluation.evaluate import evaluate as judge
 from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.measures import BANDS, GROUPS, measured
-from napari_ssan.evaluation.membranes import FoundInReal, Labelled
+from napari_ssan.evaluation.membranes import Membranes
 from napari_ssan.evaluation.report_html import to_html
 from napari_ssan.evaluation.result import NETWORK, Result, to_result
 from napari_ssan.evaluation.summary import summarize
@@ -212,7 +212,7 @@ def read_labels(path: Path, stack: SliceStack) -> Array:
     return labels.transpose([own.index(a) for a in (stack.z_axis, stack.y_axis, stack.x_axis)])
 
 
-def _labelled(stack: SliceStack, labels: Array, show: Bars) -> Labelled:
+def _labelled(stack: SliceStack, labels: Array, show: Bars) -> Membranes:
     """Prepare to judge membranes by labels; no segmenter is trained yet.
 
     Raises
@@ -224,13 +224,14 @@ def _labelled(stack: SliceStack, labels: Array, show: Bars) -> Labelled:
     def tick(done: int, total: int) -> None:
         show.show("training the segmenter", done, total)
 
-    return Labelled(two_fold(stack, labels, report=tick), membranes_of(list(labels)))
+    return Membranes(two_fold(stack, labels, report=tick), membranes_of(list(labels)))
 
 
-def _membranes(labelled: Labelled | None, sections: list[int]) -> Membranes:
+def _membranes(labelled: Membranes | None, sections: list[int]) -> Membranes:
     """Get the segmenters: those trained on the labels, or the bundled one."""
     if labelled is None:
-        return FoundInReal(bundled_segmenter())
+        segmenter = bundled_segmenter()
+        return Membranes(lambda z: segmenter)
     for z in sections:  # trains the segmenter of each half when it is first needed
         labelled.judge(z)
     return labelled

@@ -214,7 +214,7 @@ def _resumed(folder: Path, source: Source, config: FineTuneConfig, title: str) -
             )
     used, _ = narrow(source)
     marks = cut_marks(used)
-    known = (run.title, run.record.count, run.sections, run.record.marks)
+    known = (run.title, run.record.count, run.record.sections, run.record.marks)
     given = (title, len(used.stack), (used.start, used.stop), marks.to_json() if marks else "")
     if known != given:
         raise BadInput(

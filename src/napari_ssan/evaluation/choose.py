@@ -6,10 +6,10 @@ also look like the rest of the stack.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from threading import Event as Flag
 
 import numpy as np
@@ -22,6 +22,7 @@ from napari_ssan.stack.comparison import ENOUGH, outliers
 from napari_ssan.stack.intensity import Intensity, measure
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import Array, SliceStack
+from napari_ssan.stack.selection import Report
 
 #: Number of sections that are judged on if none are named.
 SECTIONS = 20
@@ -35,8 +36,6 @@ UNUSUAL = 2.0
 NEAR = 20
 
 Block = tuple[int, ...]
-#: Called with the sections done and the sections in total.
-Report = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,6 @@ class Chooser:
     Parameters
     ----------
     stack : SliceStack
-        The stack.
     gap : int
         How many adjacent sections are hidden together.
     marks : Marks
@@ -152,10 +150,8 @@ class Chooser:
         for done, (low, high) in enumerate(pairwise(edges), 1):
             middle = (low + high - 1) / 2
             after = blocks[-1][-1] if blocks else 0
-            for z in sorted(range(max(low, after + 1), high), key=lambda z: abs(z - middle)):
-                if self.objection(self._block(z)) is None and not self._damaged(self._block(z)):
-                    blocks.append(self._block(z))
-                    break
+            nearest = sorted(range(max(low, after + 1), high), key=lambda z: abs(z - middle))
+            blocks += islice(filter(self._is_good, map(self._block, nearest)), 1)
             progress(done, number)
         return Choice(self._some(blocks), {})
 
@@ -172,7 +168,7 @@ class Chooser:
         for z in sorted(starts, key=lambda z: abs(z - near)):
             block = self._block(z)
             apart = all(block[-1] < other[0] or other[-1] < z for other in blocks)
-            if apart and self.objection(block) is None and not self._damaged(block):
+            if apart and self._is_good(block):
                 blocks.append(block)
             if len(blocks) == count:
                 break
@@ -194,6 +190,9 @@ class Chooser:
                 if np.array_equal(self._view(z), self._view(other)):
                     return f"is identical to slice {other}"
         return None
+
+    def _is_good(self, block: Block) -> bool:
+        return self.objection(block) is None and not self._damaged(block)
 
     def _flaw(self, z: int) -> str | None:
         if z in self.marks.whole or z in self.marks.regions:

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_ssan.engine.methods import LessMemory, Method
 from napari_ssan.evaluation.aligned import aligned
@@ -22,26 +21,14 @@ from napari_ssan.evaluation.choose import Block
 from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.gram import gram_distance
 from napari_ssan.evaluation.leave_one_out import compare, leave_one_out
+from napari_ssan.evaluation.membranes import Membranes
 from napari_ssan.evaluation.use import dice, f1
 from napari_ssan.events import Event, Progress
-from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.stack.region import Mask
+from napari_ssan.stack.sections import Array, SliceStack, middle
 
 #: Side of the part of a section that is kept for pictures, in pixels.
 CROP = 320
-
-Mask = npt.NDArray[np.bool_]
-
-
-class Membranes(Protocol):
-    """Finds membranes, and knows where they truly are."""
-
-    def find(self, z: int, section: Array) -> Mask:
-        """Find membranes in section `z`, real or synthesized."""
-        ...
-
-    def truth(self, z: int, real: Array) -> Mask:
-        """Return the true membranes: from labels, or as found in the real section."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +147,7 @@ class _Panel:
     def open(self, stack: SliceStack, block: Block, judged: Block) -> None:
         """Read the real sections of a block that are judged next."""
         self._truth.clear()
-        window = middle(stack.shape[1:])
+        window = middle(stack.shape[1:], CROP)
         around = {
             "before": stack.read(block[0] - 1, window),
             "after": stack.read(block[-1] + 1, window),
@@ -174,7 +161,7 @@ class _Panel:
 
     def judge(self, name: str, z: int, real: Array, made: Array) -> dict[str, Any]:
         """All figures of a section that a method has made."""
-        self.crops[z][name] = made[middle(made.shape)].copy()
+        self.crops[z][name] = made[middle(made.shape, CROP)].copy()
         distance = None if self.vgg is None else gram_distance(real, made, self.vgg)
         return compare(z, real, made) | {"gram": distance} | self._use(z, made)
 
@@ -221,11 +208,3 @@ class _Clock:
             passed = now - self._start
             self._share = max(self._share, passed / (passed + left) if passed else 0.0)
         return Evaluating(self._share, self._section, self._name, left)
-
-
-def middle(shape: tuple[int, int]) -> Window:
-    """Middle part of a section, which is shown in pictures."""
-    rows, columns = (
-        slice(max(0, (n - CROP) // 2), max(0, (n - CROP) // 2) + min(n, CROP)) for n in shape
-    )
-    return rows, columns

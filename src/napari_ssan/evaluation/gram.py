@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.intensity import measure
+from napari_ssan.stack.intensity import Float, measure
 from napari_ssan.stack.sections import Array, SliceStack
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_ssan.losses.vgg import VGG16
-    from napari_ssan.stack.intensity import Float
 
 #: Largest height and width of the tiles in which a section is processed, in pixels.
 TILE = 256

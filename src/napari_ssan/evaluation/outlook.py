@@ -21,7 +21,7 @@ from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.lazy import LazySections
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.stack.sections import SliceStack, Window, moved
 
 #: Slices that are judged, at most.
 SLICES = 3
@@ -52,7 +52,6 @@ class Place:
     Attributes
     ----------
     stack : SliceStack
-        The stack.
     marks : Marks
         Its marks: what is marked is not judged on.
     near : int
@@ -139,19 +138,10 @@ class Place:
 def _cut(stack: SliceStack, window: Window) -> SliceStack:
     """The part of all sections in a window."""
     top, left = (part.start for part in window)
-
-    def read(z: int, part: Window) -> Array:
-        rows, columns = part
-        return stack.read(
-            z,
-            (
-                slice(top + rows.start, top + rows.stop),
-                slice(left + columns.start, left + columns.stop),
-            ),
-        )
-
     height, width = (part.stop - part.start for part in window)
-    return SliceStack(LazySections((len(stack), height, width), stack.dtype, read), z_axis=0)
+    shape = len(stack), height, width
+    cut = LazySections(shape, stack.dtype, lambda z, part: stack.read(z, moved(part, top, left)))
+    return SliceStack(cut, z_axis=0)
 
 
 def _say(found: Evaluation, method: str, rival: str) -> Outlook:

@@ -90,15 +90,13 @@ def _table(result: Result, group: str) -> dict[str, Any]:
         for measure, winners in zip(measures, best, strict=True):
             ends = row["intervals"][measure.key]
             span = "" if ends is None else " to ".join(measure.show(end) for end in ends)
-            cells.append({"text": measure.show(row[measure.key]), "span": span,
-                          "best": place in winners})  # fmt: skip
+            cells.append(_cell(measure.show(row[measure.key]), span, place in winners))
         if group == "style":
             text = "  ".join("–" if band is None else f"{band:.2f}" for band in row[BANDS])
-            cells.append({"text": text, "span": "", "best": False})
+            cells.append(_cell(text))
         rows.append({"name": words(name), "network": name == NETWORK, "cells": cells})
     if group == "use" and result["real"]["dice"] is not None:
-        cells = [{"text": m.show(result["real"][m.key]), "span": "", "best": False}
-                 for m in measures]  # fmt: skip
+        cells = [_cell(measure.show(result["real"][measure.key])) for measure in measures]
         rows.append({"name": "the real slices", "network": False, "cells": cells})
     heads = [(measure.label, measure.meaning) for measure in measures]
     if group == "style":
@@ -106,6 +104,10 @@ def _table(result: Result, group: str) -> dict[str, Any]:
             ("power in four bands", "divided by that of the real slice, from coarse to fine")
         )
     return {"title": GROUPS[group], "heads": heads, "rows": rows, "empty": not measures}
+
+
+def _cell(text: str, span: str = "", best: bool = False) -> dict[str, Any]:
+    return {"text": text, "span": span, "best": best}
 
 
 def _against(result: Result) -> dict[str, Any]:

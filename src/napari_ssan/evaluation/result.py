@@ -30,7 +30,6 @@ def to_result(evaluation: Evaluation, settings: dict[str, Any], seed: int) -> Re
     Parameters
     ----------
     evaluation : Evaluation
-        The measured figures.
     settings : dict
         Settings of the evaluation; copied unchanged.
     seed : int
@@ -78,16 +77,11 @@ def _row(
     figures["intervals"] = {
         measure.key: _interval(column(measure.key), gap, seed) for measure in MEASURES
     }
-    figures["difference"] = (
-        None
-        if ours is None
-        else {
-            measure.key: _difference(
-                [row[measure.key] for row in ours], column(measure.key), measure, gap, seed
-            )
-            for measure in MEASURES
+    figures["difference"] = None
+    if ours is not None:
+        figures["difference"] = {
+            measure.key: _difference(ours, rows, measure, gap, seed) for measure in MEASURES
         }
-    )
     figures["per_slice"] = [
         {"slice" if k == "section" else k: v for k, v in row.items()} for row in rows
     ]
@@ -95,17 +89,12 @@ def _row(
 
 
 def _difference(
-    ours: Sequence[float | None],
-    theirs: Sequence[float | None],
-    measure: Measure,
-    gap: int,
-    seed: int,
+    ours: list[dict[str, Any]], theirs: list[dict[str, Any]], measure: Measure, gap: int, seed: int
 ) -> dict[str, Any] | None:
     """Mean of the network's values minus those of another method, section by section."""
-    differences = [
-        None if a is None or b is None else a - b for a, b in zip(ours, theirs, strict=True)
-    ]
-    known = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
+    pairs = [(a[measure.key], b[measure.key]) for a, b in zip(ours, theirs, strict=True)]
+    differences = [None if a is None or b is None else a - b for a, b in pairs]
+    known = [(a, b) for a, b in pairs if a is not None and b is not None]
     if not known:
         return None
     return {

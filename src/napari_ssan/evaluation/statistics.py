@@ -1,7 +1,7 @@
 """What a few sections say about the rest: means and bootstrap intervals.
 
-The intervals are scipy's; means of blocks are ours, as scipy has none. Sections that were
-hidden together are one observation: pass their mean to `interval`, not each of them.
+Sections that were hidden together are one observation: pass their mean to `interval`, not each
+of them.
 """
 
 from __future__ import annotations

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 from skimage.morphology import skeletonize
 
 from napari_ssan.errors import BadInput
-
-Mask = npt.NDArray[np.bool_]
+from napari_ssan.stack.region import Mask
 
 
 def dice(a: Mask, b: Mask) -> float:
@@ -45,19 +42,9 @@ def f1(a: Mask, b: Mask, tolerance: float = 2) -> float:
     Parameters
     ----------
     a, b : ndarray of bool, (height, width)
-        True on membranes. Their order does not matter.
+        As for :func:`dice`, as are the range of the result and the errors.
     tolerance : float
         Largest Euclidean distance of lines that count as equal, in pixels.
-
-    Returns
-    -------
-    float
-        0 to 1. It is 1 if both masks are empty, and 0 if only one is.
-
-    Raises
-    ------
-    BadInput
-        If the masks differ in shape.
     """
     _check(a, b)
     if not a.any() or not b.any():

@@ -10,16 +10,14 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_ssan.engine.methods import OVERLAP, views_of
 from napari_ssan.errors import BadInput
 from napari_ssan.export.description import describe_package
 from napari_ssan.export.model_page import licence, page
@@ -28,7 +26,7 @@ from napari_ssan.network.model_library import PACKED
 from napari_ssan.network.writing import changing, new_file
 from napari_ssan.stack.intensity import SPAN, Float, measure
 from napari_ssan.stack.phantom import phantom
-from napari_ssan.stack.sections import Array, SliceStack
+from napari_ssan.stack.sections import Array, SliceStack, middle
 
 #: Height and width of the generated sections; they are mirrored to fill a larger tile.
 GENERATED = 256
@@ -50,7 +48,6 @@ def export_bioimageio(
     Parameters
     ----------
     name_or_path : str or Path
-        Which model.
     path : str or Path
         A ``.zip`` in a folder that exists.
     sample : (ndarray, ndarray), optional
@@ -108,8 +105,7 @@ def _spec() -> Any:
     return bioimageio.spec
 
 
-@dataclass(frozen=True)
-class _Example:
+class _Example(NamedTuple):
     """Input and output of the network: tensors (1, 1, tile, tile) and 8-bit pictures, by name."""
 
     tensors: dict[str, Float]
@@ -145,8 +141,7 @@ def _run(model: Model, sample: Pair) -> _Example:
 def _middle(section: Array, tile: int) -> Array:
     if section.ndim != 2 or min(section.shape) < tile:
         raise BadInput(f"A sample section must be at least {tile} pixels high and wide.")
-    top, left = ((n - tile) // 2 for n in section.shape)
-    return section[top : top + tile, left : left + tile]
+    return section[middle(section.shape, tile)]
 
 
 def _write_files(model: Model, folder: Path, example: _Example) -> None:
@@ -160,16 +155,7 @@ def _write_files(model: Model, folder: Path, example: _Example) -> None:
     Image.fromarray(both).resize((2 * PANEL, PANEL)).save(folder / "cover.png", optimize=True)
     (folder / "weights.pt").write_bytes(to_torchscript(model.network))
     copyfile(model.info.path, folder / PACKED)
-    step = model.network.config.multiple
-    overlap = min(OVERLAP, model.tile // 2)  # same as in a repair
-    text = page(
-        model.info,
-        span=SPAN,
-        step=step,
-        tile=model.tile,
-        overlap=overlap,
-        views=views_of(model.info),
-    )
+    text = page(model.info, model.network.config.multiple)
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 

@@ -42,7 +42,6 @@ def describe_package(
     Parameters
     ----------
     model : Model
-        The model.
     authors : sequence of str
         Authors of the model; for a bundled model the default is its authors.
     terms : str, dict or None
@@ -93,13 +92,8 @@ def _input(model: Model, name: str) -> dict[str, Any]:
         axis: free if name == "previous" else {"tensor_id": "previous", "axis_id": axis}
         for axis in ("y", "x")
     }
-    return {
-        "id": name,
-        "description": f"The {name} section, grey, with values of any range.",
-        "axes": [*_single_axes(), *({"type": "space", "id": a, "size": sizes[a]} for a in sizes)],
-        "data": {"type": "float32"},
-        "test_tensor": {"source": f"{name}.npy"},
-        "sample_tensor": {"source": f"{name}.png"},
+    text = f"The {name} section, grey, with values of any range."
+    return _tensor(name, text, sizes) | {
         "preprocessing": [
             {"id": "zero_mean_unit_variance", "kwargs": {"axes": ["channel", "y", "x"]}},
             {"id": "scale_linear", "kwargs": {"gain": 1 / SPAN, "offset": 0.5}},
@@ -110,21 +104,25 @@ def _input(model: Model, name: str) -> dict[str, Any]:
 def _output() -> dict[str, Any]:
     # No halo: the format would enlarge only one input, but both must have the same size.
     sizes = {axis: {"tensor_id": "previous", "axis_id": axis} for axis in ("y", "x")}
-    return {
-        "id": "section",
-        "description": "The section between the two inputs, in standard deviations from the mean; "
-        "see the documentation.",
-        "axes": [*_single_axes(), *({"type": "space", "id": a, "size": sizes[a]} for a in sizes)],
-        "data": {"type": "float32"},
-        "test_tensor": {"source": "section.npy"},
-        "sample_tensor": {"source": "section.png"},
+    text = (
+        "The section between the two inputs, in standard deviations from the mean; "
+        "see the documentation."
+    )
+    return _tensor("section", text, sizes) | {
         "postprocessing": [{"id": "scale_linear", "kwargs": {"gain": SPAN, "offset": -0.5 * SPAN}}],
     }
 
 
-def _single_axes() -> list[dict[str, Any]]:
-    # A recorded network takes exactly one pair at a time.
-    return [
-        {"type": "batch", "size": 1},
-        {"type": "channel", "id": "channel", "channel_names": ["grey"]},
-    ]
+def _tensor(name: str, text: str, sizes: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "id": name,
+        "description": text,
+        "axes": [
+            {"type": "batch", "size": 1},  # a recorded network takes exactly one pair at a time
+            {"type": "channel", "id": "channel", "channel_names": ["grey"]},
+            *({"type": "space", "id": axis, "size": size} for axis, size in sizes.items()),
+        ],
+        "data": {"type": "float32"},
+        "test_tensor": {"source": f"{name}.npy"},
+        "sample_tensor": {"source": f"{name}.png"},
+    }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from napari_ssan.engine.methods import OVERLAP, views_of
 from napari_ssan.network.model_card import card_text
 from napari_ssan.network.model_file import ModelInfo
+from napari_ssan.stack.intensity import SPAN
 
 REPOSITORY = "https://github.com/napari-ssan/napari-ssan"
 #: Creative Commons licences, as written in prose.
@@ -70,30 +72,24 @@ the averaging yourself.
 """
 
 
-def page(
-    info: ModelInfo, *, span: float, step: int, tile: int, overlap: int, views: int = 1
-) -> str:
+def page(info: ModelInfo, step: int) -> str:
     """Write the documentation of a packaged model, in Markdown.
 
     Parameters
     ----------
     info : ModelInfo
-        The model.
-    span : float
-        Width of the network's unit interval, in standard deviations.
-    step, tile, overlap : int
-        Step between accepted input sizes, tile size, and overlap of tiles, in pixels.
-    views : int
-        Number of mirrored and turned views that a repair averages over.
+    step : int
+        Step between accepted input sizes, in pixels.
     """
+    tile, views = int(info.card["tile"]), views_of(info)
     return _PAGE.format(
         name=info.name,
         card=card_text(info),
         repository=REPOSITORY,
-        span=span,
+        span=SPAN,
         step=step,
         tile=tile,
-        overlap=overlap,
+        overlap=min(OVERLAP, tile // 2),  # same as in a repair
         views=_VIEWS.format(views=views) if views > 1 else "",
         terms=info.card.get("terms") or "Whoever trained the model stated no terms.",
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from threading import Event as Flag
 from threading import Thread
@@ -18,7 +19,7 @@ from typing import TextIO
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.events import Notice
 from napari_ssan.finetune.config import spare_threads
-from napari_ssan.finetune.events import FineTuneEvent
+from napari_ssan.finetune.events import FineTuneEvent, FineTuneReport
 from napari_ssan.finetune.runs import open_run
 from napari_ssan.finetune.wire import End, Left, Refused, to_line
 from napari_ssan.training.events import Preview
@@ -40,18 +41,18 @@ def main() -> None:
     Thread(target=_listen, args=(sys.stdin, stop, cancel), daemon=True).start()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    line = _Line(out, folder, cancel)
-    line.end(_work(folder, line, stop, cancel))
+    tell = partial(_tell, out, folder, cancel)
+    tell(_work(folder, tell, stop, cancel))
 
 
-def _work(folder: Path, line: _Line, stop: Flag, cancel: Flag) -> End:
+def _work(folder: Path, tell: FineTuneReport, stop: Flag, cancel: Flag) -> End:
     import torch
 
     from napari_ssan.finetune.work import fine_tune
 
     torch.set_num_threads(spare_threads())
     try:
-        return fine_tune(open_run(folder), line.tell, stop, cancel)
+        return fine_tune(open_run(folder), tell, stop, cancel)
     except Cancelled:
         return Left()
     except BadInput as error:
@@ -65,48 +66,22 @@ def _listen(stdin: TextIO, stop: Flag, cancel: Flag) -> None:
     cancel.set()
 
 
-class _Line:
-    """Sends events to the parent, and cancels the work if the parent is gone.
-
-    Parameters
-    ----------
-    out : file
-        Receives the lines.
-    folder : Path
-        Folder for pictures.
-    cancel : threading.Event
-        Is set when the parent is gone.
-    """
-
-    def __init__(self, out: TextIO, folder: Path, cancel: Flag) -> None:
-        self._out, self._folder, self._cancel = out, folder, cancel
-
-    def tell(self, event: FineTuneEvent) -> None:
-        """Send an event."""
-        try:
-            text = to_line(event, self._folder)
-        except OSError as error:
-            if not isinstance(event, Preview):
-                raise
-            text = to_line(
-                Notice(
-                    f"The preview cannot be written ({error.strerror or error}): "
-                    "free some disk space."
-                ),
-                self._folder,
-            )
-        self._write(text)
-
-    def end(self, end: End) -> None:
-        """Send how the run ended."""
-        self._write(to_line(end, self._folder))
-
-    def _write(self, text: str) -> None:
-        try:
-            self._out.write(f"{text}\n")
-            self._out.flush()
-        except OSError:  # the parent is gone
-            self._cancel.set()
+def _tell(out: TextIO, folder: Path, cancel: Flag, said: FineTuneEvent | End) -> None:
+    """Tell the parent what goes on or how the run ended; set `cancel` if the parent is gone."""
+    try:
+        text = to_line(said, folder)
+    except OSError as error:
+        if not isinstance(said, Preview):
+            raise
+        why = error.strerror or error
+        text = to_line(
+            Notice(f"The preview cannot be written ({why}): free some disk space."), folder
+        )
+    try:
+        out.write(f"{text}\n")
+        out.flush()
+    except OSError:  # the parent is gone
+        cancel.set()
 
 
 if __name__ == "__main__":

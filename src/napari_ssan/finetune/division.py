@@ -87,7 +87,6 @@ def divide(
     source : Source
         The stack, its marks, and the part of it that may be used.
     config : FineTuneConfig
-        Settings.
     report : callable
         Receives :class:`Preparing`.
     cancel : threading.Event, optional
@@ -159,7 +158,7 @@ def narrow(source: Source) -> tuple[Source, str]:
         One sentence about it; empty if everything is kept.
     """
     rows, columns = source.area
-    height, width = rows.stop - rows.start, columns.stop - columns.start
+    height, width = source.extent
     size = source.stack.dtype.itemsize
     count = len(source.sections)
     if count * height * width * size <= LARGEST:
@@ -184,7 +183,7 @@ def _crop(source: Source, base: str) -> int:
     from napari_ssan.network.ssan import SSANConfig
 
     multiple = SSANConfig.model_validate(read_info(base).config).multiple
-    height, width = (part.stop - part.start for part in source.area)
+    height, width = source.extent
     crop: int = min(CROP, height, width) // multiple * multiple
     if crop == 0:
         raise BadInput(
@@ -197,7 +196,6 @@ def _crop(source: Source, base: str) -> int:
 def _within(
     triplets: Sequence[TripletSections], blocks: Sequence[tuple[int, int]]
 ) -> list[TripletSections]:
-    """Triplets that lie within one of the blocks of sections."""
     return [
         triplet
         for triplet in triplets
@@ -241,7 +239,6 @@ def _around(whole: slice, centre: int, length: int) -> slice:
 
 
 def _check(learned: Selection) -> None:
-    """Refuse a stack with too few triplets to learn from."""
     if len(learned.triplets) >= FEWEST:
         return
     if set(learned.reasons.values()) == {DAMAGED}:

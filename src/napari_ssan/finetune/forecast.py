@@ -44,9 +44,7 @@ def forecast(
     Parameters
     ----------
     division : Division
-        The stack, divided.
     config : FineTuneConfig
-        Settings.
     vgg : Path or None
         File with the weights of VGG16.
     threads : int, optional
@@ -57,6 +55,7 @@ def forecast(
     BadInput
         If there is no such device or base model, or the weights cannot be used.
     """
+    from napari_ssan.losses.vgg_file import read_weights
     from napari_ssan.network.device import choose_device, device_name
 
     device = choose_device(config.device)
@@ -64,29 +63,18 @@ def forecast(
     name = device_name(device)
     if count is not None:
         name += f" ({count} thread{'' if count == 1 else 's'})"
-    if vgg is None and config.loss != "L_1":
+    loss: str = config.loss
+    if loss != "L_1" and vgg is None:
         config = config.model_copy(update={"loss": "L_1"})
         loss = "L_1: there are no VGG16 weights"
-    else:
-        loss = config.loss if vgg is None or config.loss == "L_1" else _compared(config, vgg)
-    cost = f"on this {name}, about {_rounded(config.expected_steps(count))} steps"
+    elif loss != "L_1" and vgg is not None:
+        loss += f", VGG16 compares {', '.join(read_weights(vgg).blocks)}"
+    steps = config.expected_steps(count)
+    two_figures = round(steps, min(0, 2 - len(str(steps))))
+    cost = f"on this {name}, about {two_figures} steps"
     if not config.steps:
         speed = count**GROWTH if count else GPU_FACTOR
         judging = 2 * judged_pixels(division) / 1e6 * SECONDS_A_MEGAPIXEL / speed / 60
-        cost = f"about {_minutes(config.minutes + judging + PREPARATION)} {cost}"
+        minutes = config.minutes + judging + PREPARATION
+        cost = f"about {minutes:.{0 if minutes >= 3 else 1}f} min {cost}"
     return Forecast(name, cost, loss)
-
-
-def _compared(config: FineTuneConfig, vgg: Path) -> str:
-    from napari_ssan.losses.vgg_file import read_weights
-
-    return f"{config.loss}, VGG16 compares {', '.join(read_weights(vgg).blocks)}"
-
-
-def _minutes(minutes: float) -> str:
-    return f"{minutes:.0f} min" if minutes >= 3 else f"{minutes:.1f} min"
-
-
-def _rounded(count: int) -> int:
-    """Round a number to two figures."""
-    return round(count, min(0, 2 - len(str(count))))

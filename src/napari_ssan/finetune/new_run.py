@@ -38,9 +38,7 @@ def new_run(
     Parameters
     ----------
     division : Division
-        The stack, divided.
     config : FineTuneConfig
-        Settings.
     title : str
         Name of the stack, as the user sees it.
     vgg : Path, optional
@@ -66,8 +64,7 @@ def new_run(
     from napari_ssan.training.preparation import without_vgg
 
     base = read_info(config.base)
-    device = choose_device(config.device)
-    on_cpu = device.type == "cpu"
+    on_cpu = choose_device(config.device).type == "cpu"
     source = division.source
     folder = folder or runs_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
     marks = cut_marks(source)

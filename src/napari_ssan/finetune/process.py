@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Event as Flag
@@ -59,7 +60,6 @@ def run_in_child(
     Parameters
     ----------
     run : Run
-        The run.
     report : callable
         Receives events, in this thread.
     cancel : threading.Event, optional
@@ -174,19 +174,15 @@ def _read(stdout: IO[str], lines: SimpleQueue[str | None]) -> None:
 
 def _say(child: subprocess.Popen[str], text: str) -> None:
     assert child.stdin is not None
-    try:
+    with suppress(OSError):  # the child has ended, and its last line says how
         child.stdin.write(f"{text}\n")
         child.stdin.flush()
-    except OSError:
-        return  # the child has ended, and its last line says how
 
 
 def _hang_up(child: subprocess.Popen[str]) -> None:
     assert child.stdin is not None
-    try:
+    with suppress(OSError):  # the child has ended
         child.stdin.close()
-    except OSError:
-        return  # the child has ended
 
 
 def _finish(child: subprocess.Popen[str]) -> None:

@@ -127,16 +127,6 @@ class Run:
         return self.record.title
 
     @property
-    def sections(self) -> tuple[int, int]:
-        """The sections of the stack that are used: the first, and the one after the last."""
-        return self.record.sections
-
-    @property
-    def started(self) -> datetime:
-        """When the run began."""
-        return self.record.started
-
-    @property
     def base(self) -> Path:
         """Copy of the base model."""
         return self.folder / BASE
@@ -145,11 +135,6 @@ class Run:
     def model(self) -> Path:
         """The resulting model; the file exists once there is a verdict."""
         return self.folder / MODEL
-
-    @property
-    def vgg(self) -> Path | None:
-        """File with the weights of VGG16."""
-        return Path(self.record.vgg) if self.record.vgg else None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -190,7 +175,7 @@ class Run:
         config = self.config
         budget = f"{config.steps} steps" if config.steps else f"{config.minutes:g} min"
         done = "trained" if self.verdict else f"{100 * self.share:.0f} % done"
-        return f"{self.title}, {budget} {self.aim}, {done}, {_day(self.started)}"
+        return f"{self.title}, {budget} {self.aim}, {done}, {_day(self.record.started)}"
 
     def source(self) -> Source:
         """The copied sections, with their marks."""
@@ -272,7 +257,7 @@ def runs() -> list[Run]:
             found.append(run)
         except (BadInput, OSError):
             continue  # not a run, in use, or of a newer version
-    return sorted(found, key=lambda run: run.started, reverse=True)
+    return sorted(found, key=lambda run: run.record.started, reverse=True)
 
 
 def open_run(folder: Path) -> Run:

@@ -57,18 +57,9 @@ def copy_sections(
     report: Report = lambda event: None,
     cancel: Flag | None = None,
 ) -> None:
-    """Copy the part of the sections of a source that may be used.
+    """Copy the usable part of a source's sections to a ``.npy`` file, whole or not at all.
 
-    Parameters
-    ----------
-    source : Source
-        What to copy.
-    path : Path
-        The ``.npy`` file to write, whole or not at all.
-    report : callable
-        Receives :class:`Preparing`.
-    cancel : threading.Event, optional
-        Set to stop at the next section.
+    `report` receives :class:`Preparing`. Set `cancel` to stop at the next section.
 
     Raises
     ------
@@ -79,17 +70,13 @@ def copy_sections(
     OSError
         If it cannot be written for another reason.
     """
-    rows, columns = source.area
     dtype = source.stack.dtype
-    shape = (len(source.sections), rows.stop - rows.start, columns.stop - columns.start)
+    shape = (len(source.sections), *source.extent)
     size = int(np.prod(shape)) * dtype.itemsize
     if shutil.disk_usage(path.parent).free < size + MARGIN:
         raise no_room(path.parent, size)
-    header = {
-        "descr": np.lib.format.dtype_to_descr(dtype),
-        "fortran_order": False,
-        "shape": shape,
-    }
+    descr = np.lib.format.dtype_to_descr(dtype)
+    header = {"descr": descr, "fortran_order": False, "shape": shape}
     try:
         # Written, not mapped: on a full disk a mapped file ends the process.
         with atomically(path) as temporary, temporary.open("wb") as file:

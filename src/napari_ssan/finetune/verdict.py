@@ -13,27 +13,21 @@ from pydantic import BaseModel, ConfigDict
 
 from napari_ssan.engine.methods import LessMemory, make_method
 from napari_ssan.errors import Cancelled
-from napari_ssan.evaluation.leave_one_out import leave_one_out
+from napari_ssan.evaluation.leave_one_out import METRICS, leave_one_out
+from napari_ssan.evaluation.statistics import mean
 from napari_ssan.evaluation.use import dice, f1
 from napari_ssan.events import Notice, Progress
 from napari_ssan.finetune.division import Division
 from napari_ssan.finetune.events import FineTuneReport, Judging
-from napari_ssan.metrics.fidelity import DECISIVE, interpolation_error, psnr, ssim
-from napari_ssan.metrics.texture import hf_ratio, psnr_lowpass
-from napari_ssan.segmenter.segmenter import Mask, Segmenter
-from napari_ssan.stack.alignment import field_of
-from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.metrics.fidelity import DECISIVE
+from napari_ssan.segmenter.segmenter import Segmenter
+from napari_ssan.stack.alignment import FIELD
+from napari_ssan.stack.region import Mask
+from napari_ssan.stack.sections import Array, SliceStack
 from napari_ssan.stack.source import Source
 
 #: What is measured, by name.
-FIGURES: dict[str, Callable[[Array, Array], float | None]] = {
-    "psnr": psnr,
-    "ssim": ssim,
-    "ie": interpolation_error,
-    "psnr_lowpass": psnr_lowpass,
-    "hf_ratio": hf_ratio,
-}
-
+FIGURES = ("psnr", "ssim", "ie", "psnr_lowpass", "hf_ratio")
 MEASURED = (*FIGURES, "dice", "f1")
 
 Figures = dict[str, float | None]
@@ -160,12 +154,13 @@ def judge(
     methods = [make_method("ssan", str(path), device, views=1) for path in (base, tuned) if path]
     tile, overlap = methods[0].tile, methods[0].overlap
     methods = [replace(method, tile=tile, overlap=overlap) for method in methods]
-    window = _field(source)
     rows: list[list[Figures]] = [[] for _ in methods]
     known = {} if known is None else known
     steps = len(sections) * len(methods)
     for number, z in enumerate(sections):
-        stack = SliceStack(np.stack([source.stack.read(at, window) for at in (z - 1, z, z + 1)]))
+        stack = SliceStack(
+            np.stack([source.stack.read(at, source.field) for at in (z - 1, z, z + 1)])
+        )
         truth = segmenter.membranes(stack.read(1)) if segmenter else None
         measure = partial(_measure, segmenter, truth)
         for which in range(len(methods)):
@@ -183,45 +178,24 @@ def judge(
                         if cancel is not None and cancel.is_set():
                             raise Cancelled
             rows[which].append(known[key])
-    means = [_means(each) for each in rows]
+    means = [{name: mean([row[name] for row in each]) for name in MEASURED} for each in rows]
     return means[0], means[-1]
 
 
 def judged_pixels(division: Division) -> int:
     """How many pixels one model synthesizes for a verdict."""
-    rows, columns = _field(division.source)
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    return len(division.held_out) * int(height) * int(width)
+    height, width = (min(length, FIELD) for length in division.source.extent)
+    return len(division.held_out) * height * width
 
 
 def _measure(
     segmenter: Segmenter | None, truth: Mask | None, z: int, real: Array, made: Array
 ) -> Figures:
-    """All figures of a section."""
-    figures: Figures = {name: figure(real, made) for name, figure in FIGURES.items()}
+    figures: Figures = {name: METRICS[name](real, made) for name in FIGURES}
     if segmenter is None or truth is None:
         return figures | {"dice": None, "f1": None}
     found = segmenter.membranes(made)
     return figures | {"dice": dice(found, truth), "f1": f1(found, truth)}
-
-
-def _field(source: Source) -> Window:
-    rows, columns = source.area
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    inner = field_of((height, width), None)
-    top, left = rows.start, columns.start
-    return (
-        slice(top + inner[0].start, top + inner[0].stop),
-        slice(left + inner[1].start, left + inner[1].stop),
-    )
-
-
-def _means(rows: list[Figures]) -> Figures:
-    means: Figures = {}
-    for name in MEASURED:
-        known = [value for row in rows if (value := row[name]) is not None]
-        means[name] = float(np.mean(known)) if known else None
-    return means
 
 
 def _known(figures: Figures, name: str) -> float:

@@ -6,11 +6,12 @@ Pictures of previews cross as files in the run's folder, because lines should st
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from napari_ssan.engine.stored import store
 from napari_ssan.events import Notice
@@ -43,12 +44,12 @@ class Refused:
 #: Last line of a child: how it ended.
 End = Verdict | Left | Refused
 
-#: Events whose fields can be written as JSON without conversion.
-PLAIN = {
-    kind.__name__: kind
+#: What can be written as JSON, by name.
+PLAIN: dict[str, TypeAdapter[Any]] = {
+    kind.__name__: TypeAdapter(kind)
     for kind in (
-        *(Preparing, Notice, Compared, StepDone, Validated, RolledBack, Finished),
-        *(Judging, MemoryUsed, Left, Refused),
+        *(Preparing, Notice, Compared, StepDone, Validated, RolledBack, Checkpointed, Finished),
+        *(Judging, MemoryUsed, Verdict, Left, Refused),
     )
 }
 #: Pictures of a preview.
@@ -70,18 +71,14 @@ def to_line(said: FineTuneEvent | End, folder: Path) -> str:
     OSError
         If pictures cannot be written.
     """
-    content: dict[str, Any]
-    if isinstance(said, Verdict):
-        content = said.model_dump()
-    elif isinstance(said, Preview):
-        content = {"section": said.section}
+    kind = type(said).__name__
+    if isinstance(said, Preview):
+        content: dict[str, Any] = {"section": said.section}
         for name in PICTURES:
             content[name] = str(store(folder / f"preview-{name}.npy", getattr(said, name)).path)
-    elif isinstance(said, Checkpointed):
-        content = {"step": said.step, "path": str(said.path)}
     else:
-        content = {field.name: getattr(said, field.name) for field in fields(said)}
-    return json.dumps({"kind": type(said).__name__} | content)
+        content = PLAIN[kind].dump_python(said, mode="json")
+    return json.dumps({"kind": kind} | content)
 
 
 def from_line(line: str) -> FineTuneEvent | End:
@@ -94,14 +91,8 @@ def from_line(line: str) -> FineTuneEvent | End:
     """
     content = json.loads(line)
     kind = content.pop("kind")
-    if kind == "Verdict":
-        return Verdict.model_validate(content)
     if kind == "Preview":
         pictures = (np.load(content[name], allow_pickle=False) for name in PICTURES)
         return Preview(content["section"], *pictures)
-    if kind == "Checkpointed":
-        return Checkpointed(content["step"], Path(content["path"]))
-    if kind == "StepDone":
-        content["gammas"] = tuple(content["gammas"])
-    plain: FineTuneEvent | End = PLAIN[kind](**content)
+    plain: FineTuneEvent | End = PLAIN[kind].validate_python(content)
     return plain

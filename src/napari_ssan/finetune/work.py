@@ -9,6 +9,7 @@ import json
 import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
@@ -26,7 +27,7 @@ from napari_ssan.network.device import choose_device
 from napari_ssan.network.model_file import Model, load_model, save_model
 from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.training.checkpoint import checkpoint_path
-from napari_ssan.training.events import Event
+from napari_ssan.training.events import Event, Report
 from napari_ssan.training.memory import gives_memory_back
 from napari_ssan.training.run import run as train
 
@@ -43,31 +44,10 @@ def fine_tune(
 ) -> Verdict:
     """Do the rest of a run in this process. After an interruption, call it again to continue.
 
-    Parameters
-    ----------
-    run : Run
-        The run.
-    report : callable
-        Receives events, in this thread.
-    stop : threading.Event, optional
-        Set it to end training within a step; the best network so far is judged.
-        Before the first step it acts as `cancel`.
-    cancel : threading.Event, optional
-        Set it to cancel within a step or tile.
-
-    Raises
-    ------
-    BadInput
-        If the run cannot be done, or another program works on it.
-    Cancelled
-        If `cancel` was set; the run can be continued.
+    Parameters and errors are those of :func:`~napari_ssan.finetune.process.run_in_child`.
     """
     with run.working():
-        verdict = run.verdict
-        if verdict is None:
-            reason = _train(run, report, stop, cancel)
-            verdict = _judge(run, reason, report, cancel)
-        return verdict
+        return run.verdict or _judge(run, _train(run, report, stop, cancel), report, cancel)
 
 
 def _train(run: Run, report: FineTuneReport, stop: Flag | None, cancel: Flag | None) -> str:
@@ -75,21 +55,19 @@ def _train(run: Run, report: FineTuneReport, stop: Flag | None, cancel: Flag | N
     candidate = run.folder / CANDIDATE
     if candidate.exists():  # the run was interrupted while the candidate was judged
         return str(load_model(candidate).info.card.get("ended", ""))
-    train_sources, held_sources = run.blocks()
     base = load_model(run.base)
     device = choose_device(run.config.device)
     report(Notice(f"Learning from {run.record.summary}"))
     resume = checkpoint_path(candidate).exists()
     result = train(
         run.record.training,
-        train_sources,
-        held_sources,
+        *run.blocks(),
         base.network,
         candidate,
         _card(run, base),
         device=device,
-        vgg=run.vgg,
-        report=_Watch(report, device),
+        vgg=Path(run.record.vgg) if run.record.vgg else None,
+        report=_watched(report, device),
         stop=stop,
         cancel=cancel,
         resume=resume,
@@ -180,20 +158,18 @@ def _card(run: Run, base: Model) -> dict[str, Any]:
     }
 
 
-class _Watch:
-    """Passes events on, and reports the memory in use every few seconds."""
+def _watched(report: FineTuneReport, device: torch.device) -> Report:
+    """Pass events on, and report the memory in use every few seconds."""
+    looked = 0.0
 
-    def __init__(self, report: FineTuneReport, device: torch.device) -> None:
-        self._report, self._device = report, device
-        self._looked = 0.0
+    def pass_on(event: Event) -> None:
+        nonlocal looked
+        report(event)
+        if time.monotonic() - looked > LOOK_EVERY:
+            looked = time.monotonic()
+            if device.type == "cuda":
+                report(MemoryUsed(torch.cuda.memory_reserved(device), "GPU"))
+            else:
+                report(MemoryUsed(psutil.Process().memory_info().rss, "CPU"))
 
-    def __call__(self, event: Event) -> None:
-        self._report(event)
-        if time.monotonic() - self._looked > LOOK_EVERY:
-            self._looked = time.monotonic()
-            self._report(self._memory())
-
-    def _memory(self) -> MemoryUsed:
-        if self._device.type == "cuda":
-            return MemoryUsed(torch.cuda.memory_reserved(self._device), "GPU")
-        return MemoryUsed(psutil.Process().memory_info().rss, "CPU")
+    return pass_on

@@ -57,15 +57,3 @@ class LossConfig(BaseModel):
     scales: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field((1,), min_length=1)
     """The loss is summed over the sections binned by each of these factors, 1 to 4. At factor 2,
     three layers of VGG16 see as far as the fourth that the paper uses."""
-
-
-def calibrated(convention: str = "torchvision") -> LossConfig:
-    """``L_s`` with the style and feature weights that fit a set of VGG16 weights.
-
-    Parameters
-    ----------
-    convention : {"torchvision", "caffe"}
-        Whose VGG16 weights they are.
-    """
-    style, feature = CALIBRATED[convention]
-    return LossConfig(preset="L_s", style=style, feature=feature)

@@ -15,9 +15,8 @@ from napari_ssan.losses.config import BETAS
 
 def feature_loss(image: list[Tensor], target: list[Tensor]) -> Tensor:
     """Feature reconstruction loss: mean squared difference, summed over taps (eq. 16), a scalar."""
-    return torch.stack(
-        [(_wide(a) - _wide(b)).square().mean() for a, b in zip(image, target, strict=True)]
-    ).sum()
+    pairs = zip(image, target, strict=True)
+    return torch.stack([(_wide(a) - _wide(b)).square().mean() for a, b in pairs]).sum()
 
 
 def gram(activation: Tensor) -> Tensor:
@@ -42,9 +41,8 @@ def style_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
     Tensor
         (batch,).
     """
-    return torch.stack([(p - q).square().mean(dim=(1, 2)) for p, q in zip(a, b, strict=True)]).sum(
-        dim=0
-    )
+    distances = [(p - q).square().mean(dim=(1, 2)) for p, q in zip(a, b, strict=True)]
+    return torch.stack(distances).sum(dim=0)
 
 
 def style_loss(image: list[Tensor], target: list[Tensor]) -> Tensor:

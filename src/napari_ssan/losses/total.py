@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_ssan.losses.config import LossConfig, calibrated
+from napari_ssan.losses.config import CALIBRATED, LossConfig
 from napari_ssan.losses.membranes import membrane_loss
 from napari_ssan.losses.perceptual import feature_loss, style_balance, style_loss
 from napari_ssan.losses.pixel import charbonnier
@@ -112,8 +113,7 @@ class TotalLoss(nn.Module):
     @staticmethod
     def _activations(vgg: VGG16, grey: Tensor) -> list[Tensor]:
         with autocast(grey.device, True):
-            activations: list[Tensor] = vgg(grey)
-            return activations
+            return cast(list[Tensor], vgg(grey))
 
     @torch.no_grad()
     def _known(self, vgg: VGG16, grey: Tensor) -> list[Tensor]:
@@ -128,11 +128,8 @@ def _weights(config: LossConfig, vgg: VGG16 | None) -> dict[str, float]:
         weights["membranes"] = config.membranes
     if vgg is None:
         return weights
-    fitting = calibrated(vgg.convention)
-    chosen = {name: getattr(config, name) for name in ("feature", "style")}
-    weights |= {
-        name: getattr(fitting, name) if value is None else value for name, value in chosen.items()
-    }
-    if config.preset == "L_f":
-        del weights["style"]
+    style, feature = CALIBRATED[vgg.convention]
+    weights["feature"] = feature if config.feature is None else config.feature
+    if config.preset != "L_f":
+        weights["style"] = style if config.style is None else config.style
     return weights

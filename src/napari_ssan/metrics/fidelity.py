@@ -30,8 +30,7 @@ def decibels(real: Array, synthesized: Array, span: float) -> float:
     """PSNR in dB of float64 images on a grey scale of `span`, 100 at most."""
     # Divide first: the squares of the largest float64 values would overflow.
     error = float(np.square((real - synthesized) / span).mean())
-    highest = HIGHEST_PSNR
-    return min(highest, -10 * float(np.log10(error))) if error else highest
+    return min(HIGHEST_PSNR, -10 * float(np.log10(error))) if error else HIGHEST_PSNR
 
 
 def ssim(real: Array, synthesized: Array) -> float:

@@ -158,14 +158,6 @@ class SelfAttention(nn.Module):
             target.copy_(inside.view(target.shape))
         return x
 
-    def macs(self, height: int, width: int) -> int:
-        """Count multiply-accumulates on a map of height x width, as Table 2 does."""
-        channels, depth = self.value.out_channels, self.query.out_channels
-        attention = self.lattice.group_size(height, width) * (depth + channels)
-        projections = channels * (2 * depth + channels)
-        residual = channels
-        return height * width * (attention + projections + residual)
-
     def _projection(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Weight (C, 2 C/8 + C) and bias that give q, k and v, with scale and gamma included."""
         rows = []
@@ -227,16 +219,9 @@ class AttentionAwareLayer(nn.Module):
 
     def fast_(self, x: Tensor) -> Tensor:
         """Run :meth:`SelfAttention.fast_` of all stages in turn."""
-        for stage in self._stages():
-            stage.fast_(x)
+        for stage in self.stages:
+            cast(SelfAttention, stage).fast_(x)
         return x
-
-    def macs(self, height: int, width: int) -> int:
-        """Count multiply-accumulates of all stages on a map of height x width."""
-        return sum(stage.macs(height, width) for stage in self._stages())
-
-    def _stages(self) -> Iterator[SelfAttention]:
-        return (cast(SelfAttention, stage) for stage in self.stages)
 
 
 def _chunks(groups: Tensor, step: int, axis: int = 0) -> Iterator[Tensor]:

@@ -55,18 +55,6 @@ class Runner:
         convert_conv2d_weight_memory_format(fast, torch.channels_last)
         self._network = fast
 
-    def synthesize(
-        self, previous: Tensor, following: Tensor, position: Tensor | None = None
-    ) -> Tensor:
-        """Synthesize the section between two; see :meth:`synthesis`.
-
-        Returns
-        -------
-        Tensor
-            (batch, 1, H, W), float32, on the device of `previous`.
-        """
-        return self.synthesis(previous, following, position).image
-
     @torch.no_grad()
     def synthesis(
         self, previous: Tensor, following: Tensor, position: Tensor | None = None

@@ -38,7 +38,6 @@ def card_text(info: ModelInfo) -> str:
     Parameters
     ----------
     info : ModelInfo
-        Content of the model file.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
@@ -42,7 +42,6 @@ class ModelInfo:
     name : str
         The file's name without suffix.
     path : Path
-        The file.
     config : dict
         The network's configuration, as JSON.
     card : dict
@@ -69,11 +68,11 @@ class Model:
 
     network: SSAN
     info: ModelInfo
-    #: Height and width of the tiles that the network was trained on, in pixels.
-    tile: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "tile", int(self.info.card["tile"]))
+    @property
+    def tile(self) -> int:
+        """Height and width of the tiles that the network was trained on, in pixels."""
+        return int(self.info.card["tile"])
 
 
 def model_folders() -> list[Path]:
@@ -188,7 +187,7 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     # TypeError: of numbers that numpy lacks, such as bfloat16
     except (SafetensorError, OSError, TypeError) as error:
         raise _refuse(info.path, f"it is not a complete safetensors file: {error}") from None
-    if _digest(info.config, info.card, weights) != info.sha256:
+    if digest(_text(info.config, info.card), weights) != info.sha256:
         raise _refuse(info.path, "its content does not match its checksum; it was altered")
     if not all(np.isfinite(value).all() for value in weights.values()):
         raise _refuse(info.path, "its weights are not finite; its training failed, do it anew")
@@ -216,7 +215,6 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
     path : str or Path
         The file to write. An existing one is replaced.
     network : SSAN
-        The network to write.
     card : dict
         JSON-serializable. ``tile`` is required: the tile size in training, in pixels.
 
@@ -232,26 +230,25 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
     }
     config = json.loads(network.config.model_dump_json())
     card = json.loads(json.dumps(card))
-    sha256 = _digest(config, card, weights)
-    metadata = {
-        "format": str(FORMAT),
-        "config": json.dumps(config),
-        "card": json.dumps(card),
-        "sha256": sha256,
-    }
+    sha256 = digest(_text(config, card), weights)
+    text = {"config": json.dumps(config), "card": json.dumps(card)}
+    metadata = {"format": str(FORMAT), **text, "sha256": sha256}
     write_atomically(path, serialize(weights, metadata))
     return ModelInfo(normalize("NFC", path.stem), path, config, card, sha256)
 
 
-def _digest(
-    config: dict[str, Any], card: dict[str, Any], weights: dict[str, np.ndarray[Any, Any]]
-) -> str:
-    digest = hashlib.sha256(json.dumps([config, card], sort_keys=True).encode())
+def digest(text: str, weights: dict[str, np.ndarray[Any, Any]]) -> str:
+    """Compute the SHA-256 of a text and of weights by name."""
+    hashed = hashlib.sha256(text.encode())
     for key in sorted(weights):
         value = weights[key]
-        digest.update(f"{key} {value.dtype} {value.shape}".encode())
-        digest.update(np.ascontiguousarray(value).tobytes())
-    return digest.hexdigest()
+        hashed.update(f"{key} {value.dtype} {value.shape}".encode())
+        hashed.update(np.ascontiguousarray(value).tobytes())
+    return hashed.hexdigest()
+
+
+def _text(config: dict[str, Any], card: dict[str, Any]) -> str:
+    return json.dumps([config, card], sort_keys=True)
 
 
 def _refuse(path: Path, reason: str) -> BadInput:

@@ -15,9 +15,7 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 from unicodedata import category, normalize
 from zipfile import BadZipFile, ZipFile, is_zipfile
 
@@ -32,12 +30,8 @@ from napari_ssan.network.model_file import (
     named_models,
     own_folder,
     read_info,
-    save_model,
 )
 from napari_ssan.network.writing import changing, new_file
-
-if TYPE_CHECKING:
-    from napari_ssan.network.ssan import SSAN
 
 #: Name of the ``.safetensors`` model inside a bioimage.io package.
 PACKED = f"model{SUFFIX}"
@@ -79,30 +73,6 @@ def list_models(notice: Callable[[str], object] = _warn) -> list[ModelInfo]:
     return infos
 
 
-def keep(network: SSAN, card: dict[str, Any], name: str) -> ModelInfo:
-    """Write a network as one of the user's own models.
-
-    Parameters
-    ----------
-    network : SSAN
-        The network.
-    card : dict
-        Its card, JSON-serializable; ``tile`` is required.
-    name : str
-        Name of the model; see :func:`safe_name`. A number is appended if it is taken.
-
-    Raises
-    ------
-    BadInput
-        If the name has no letter or digit, or the model cannot be written.
-    """
-    name = safe_name(name)
-    with _staged(name) as temporary:
-        info = save_model(temporary, network, card)
-        path = _settle(temporary, name)
-    return replace(info, name=path.stem, path=path)
-
-
 def import_model(path: str | Path, name: str | None = None) -> ModelInfo:
     """Copy a model from a file or a bioimage.io package to the user's own models.
 
@@ -134,7 +104,6 @@ def export_model(name_or_path: str | Path, path: str | Path, overwrite: bool = F
     Parameters
     ----------
     name_or_path : str or Path
-        Which model.
     path : str or Path
         A ``.safetensors`` file in a folder that exists.
     overwrite : bool
@@ -210,7 +179,6 @@ def safe_name(name: str) -> str:
 
 
 def _own(name: str) -> Path:
-    """Path of one of the user's own models."""
     name, own = normalize("NFC", name), named_models([own_folder()])
     if name in named_models(model_folders()):
         raise BadInput(f"The model {name} is part of napari-ssan; it cannot be renamed or deleted.")

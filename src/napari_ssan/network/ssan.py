@@ -8,6 +8,7 @@ which a stack was cut has no meaning.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -67,10 +68,7 @@ class SSANConfig(BaseModel):
     @property
     def multiple(self) -> int:
         """Height and width of an input must be multiples of this, in pixels."""
-        lattice = 1
-        for factor in self.attention or ():
-            lattice *= factor
-        return lattice * self.scale
+        return math.prod(self.attention or ()) * self.scale
 
 
 def preset(name: str) -> SSANConfig:
@@ -120,26 +118,17 @@ class SSAN(nn.Module):
     Parameters
     ----------
     config : SSANConfig
-        The network's shape.
     """
 
     def __init__(self, config: SSANConfig) -> None:
         super().__init__()
         self.config = config
         frames = 2 * config.scale**2 + (1 if config.position_input else 0)
-        self.extractor = ResidualDenseNetwork(
-            frames,
-            config.features,
-            config.blocks,
-            config.layers,
-            config.growth,
-            config.normalization == "batch",
-        )
-        self.attention = (
-            nn.Identity()
-            if config.attention is None
-            else AttentionAwareLayer(config.features, config.attention)
-        )
+        rdn = config.features, config.blocks, config.layers, config.growth
+        self.extractor = ResidualDenseNetwork(frames, *rdn, config.normalization == "batch")
+        self.attention: nn.Module = nn.Identity()
+        if config.attention is not None:
+            self.attention = AttentionAwareLayer(config.features, config.attention)
         self.warp_head = WarpHead(config)
         self.hybrid = HybridNetwork(config)
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.ndimage import gaussian_filter
 from skimage.transform import resize
 
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.intensity import Float
+from napari_ssan.stack.region import Mask
 from napari_ssan.stack.sections import Array
-
-Mask = npt.NDArray[np.bool_]
 
 
 class Jitter(BaseModel):

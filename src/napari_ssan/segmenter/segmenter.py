@@ -6,20 +6,20 @@ It normalizes sections itself, so it takes any grey scale.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
 from napari_ssan.errors import BadInput
+from napari_ssan.network.model_file import SUFFIX, digest
 from napari_ssan.network.writing import new_file
 from napari_ssan.stack.intensity import SAMPLE, Float
+from napari_ssan.stack.region import Mask
 from napari_ssan.stack.sections import Array
 
 if TYPE_CHECKING:
@@ -27,13 +27,10 @@ if TYPE_CHECKING:
 
 #: The bundled segmenter, for stacks without labels.
 BUNDLED = Path(__file__).with_name("membranes.safetensors")
-SUFFIX = ".safetensors"
 #: Side of the tiles in which a section is processed, in pixels.
 TILE = 512
 #: Grey values are clipped to these quantiles of a section before it is normalized.
 CLIPPED = (0.01, 0.99)
-
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +154,7 @@ def save_segmenter(path: str | Path, segmenter: Segmenter) -> None:
     weights = {key: value.contiguous().numpy() for key, value in network.state_dict().items()}
     about = {"channels": list(network.channels), "card": segmenter.card}
     text = json.dumps(about, sort_keys=True)
-    metadata = {"segmenter": text, "sha256": _digest(text, weights)}
+    metadata = {"segmenter": text, "sha256": digest(text, weights)}
     with new_file(path, SUFFIX, overwrite=True) as temporary:
         temporary.write_bytes(serialize(weights, metadata))
 
@@ -183,20 +180,12 @@ def load_segmenter(path: str | Path) -> Segmenter:
         raise _refuse(path, f"it is not a complete safetensors file: {error}") from None
     if not {"segmenter", "sha256"} <= metadata.keys():
         raise _refuse(path, "its metadata is not that of a segmenter")
-    if _digest(metadata["segmenter"], weights) != metadata["sha256"]:
+    if digest(metadata["segmenter"], weights) != metadata["sha256"]:
         raise _refuse(path, "its content does not match its checksum; it was altered")
     about = json.loads(metadata["segmenter"])
     network = UNet(about["channels"])
     network.load_state_dict({key: torch.from_numpy(value) for key, value in weights.items()})
     return Segmenter(network.eval().requires_grad_(False), about["card"])
-
-
-def _digest(text: str, weights: dict[str, np.ndarray[Any, Any]]) -> str:
-    digest = hashlib.sha256(text.encode())
-    for key in sorted(weights):
-        digest.update(f"{key} {weights[key].dtype} {weights[key].shape}".encode())
-        digest.update(np.ascontiguousarray(weights[key]).tobytes())
-    return digest.hexdigest()
 
 
 def _refuse(path: Path, reason: str) -> BadInput:

@@ -16,22 +16,17 @@ from platformdirs import user_cache_path
 from pydantic import BaseModel, ConfigDict, Field
 
 from napari_ssan.errors import BadInput
-from napari_ssan.segmenter.crops import Jitter, Mask, crops, membranes_of
-from napari_ssan.segmenter.segmenter import (
-    SUFFIX,
-    Levels,
-    Segmenter,
-    load_segmenter,
-    save_segmenter,
-)
+from napari_ssan.network.model_file import SUFFIX
+from napari_ssan.segmenter.crops import Jitter, crops, membranes_of
+from napari_ssan.segmenter.segmenter import Levels, Segmenter, load_segmenter, save_segmenter
+from napari_ssan.stack.region import Mask
 from napari_ssan.stack.sections import Array, SliceStack
+from napari_ssan.stack.selection import Report
 
 #: Sections on either side of the middle that no judge is trained on.
 GAP = 2
 #: Version of the training method; segmenters cached under another one are not used.
 RECIPE = 1
-
-Steps = Callable[[int, int], object]
 
 
 class SegmenterSettings(BaseModel):
@@ -72,7 +67,7 @@ def train_segmenter(
     sections: Sequence[Array],
     labels: Sequence[Array],
     settings: SegmenterSettings = STANDARD,
-    report: Steps = lambda done, total: None,
+    report: Report = lambda done, total: None,
     cancel: Flag | None = None,
 ) -> Segmenter:
     """Train a segmenter on the CPU.
@@ -101,14 +96,19 @@ def train_segmenter(
     Cancelled
         If `cancel` was set.
     """
-    return _train(sections, _checked(sections, labels), settings, report, cancel)
+    shapes, others = ([image.shape for image in images] for images in (sections, labels))
+    if shapes != others:
+        raise BadInput(
+            "The labels do not have the same shapes as the sections; give labels of the same size."
+        )
+    return _train(sections, membranes_of(labels), settings, report, cancel)
 
 
 def two_fold(
     stack: SliceStack,
     labels: Array,
     settings: SegmenterSettings = STANDARD,
-    report: Steps = lambda done, total: None,
+    report: Report = lambda done, total: None,
     cancel: Flag | None = None,
     folder: Path | None = None,
 ) -> Callable[[int], Segmenter]:
@@ -160,47 +160,30 @@ def two_fold(
     @cache
     def judge(second_half: bool) -> Segmenter:
         seen = training[second_half]
-        return _cached(
-            [stack.read(z) for z in seen],
-            [membranes[z] for z in seen],
-            settings,
-            report,
-            cancel,
-            home,
-        )
+        sections, truths = [stack.read(z) for z in seen], [membranes[z] for z in seen]
+        digest = hashlib.sha256(f"{RECIPE} {settings.model_dump_json()}".encode())
+        for image in (*sections, *truths):
+            digest.update(f"{image.dtype} {image.shape}".encode())
+            digest.update(np.ascontiguousarray(image).tobytes())
+        path = home / f"{digest.hexdigest()[:32]}{SUFFIX}"
+        if path.is_file():
+            try:
+                return load_segmenter(path)
+            except BadInput:
+                path.unlink()  # A damaged one is trained again.
+        segmenter = _train(sections, truths, settings, report, cancel)
+        home.mkdir(parents=True, exist_ok=True)
+        save_segmenter(path, segmenter)
+        return segmenter
 
     return lambda z: judge(z >= middle)
-
-
-def _cached(
-    sections: list[Array],
-    membranes: list[Mask],
-    settings: SegmenterSettings,
-    report: Steps,
-    cancel: Flag | None,
-    folder: Path,
-) -> Segmenter:
-    digest = hashlib.sha256(f"{RECIPE} {settings.model_dump_json()}".encode())
-    for image in (*sections, *membranes):
-        digest.update(f"{image.dtype} {image.shape}".encode())
-        digest.update(np.ascontiguousarray(image).tobytes())
-    path = folder / f"{digest.hexdigest()[:32]}{SUFFIX}"
-    if path.is_file():
-        try:
-            return load_segmenter(path)
-        except BadInput:
-            path.unlink()  # A damaged one is trained again.
-    segmenter = _train(sections, membranes, settings, report, cancel)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_segmenter(path, segmenter)
-    return segmenter
 
 
 def _train(
     sections: Sequence[Array],
     membranes: Sequence[Mask],
     settings: SegmenterSettings,
-    report: Steps,
+    report: Report,
     cancel: Flag | None,
 ) -> Segmenter:
     from napari_ssan.segmenter.unet import train_unet
@@ -219,12 +202,3 @@ def _train(
         cancel,
     )
     return Segmenter(network, {"settings": settings.model_dump(mode="json")})
-
-
-def _checked(sections: Sequence[Array], labels: Sequence[Array]) -> list[Mask]:
-    shapes, others = ([image.shape for image in images] for images in (sections, labels))
-    if shapes != others:
-        raise BadInput(
-            "The labels do not have the same shapes as the sections; give labels of the same size."
-        )
-    return membranes_of(labels)

@@ -113,12 +113,10 @@ def train_unet(
         See :class:`UNet`.
     batches : iterator of (ndarray, ndarray)
         Crops and their membranes, float32, (batch, size, size).
-    steps : int
-        Number of batches to take.
+    steps, seed : int
+        Number of batches to take, and seed of the initial weights.
     learning_rate : float
         Highest learning rate. It rises over the first fifth of the steps, then falls.
-    seed : int
-        Seed of the initial weights.
     report : callable
         Called with the steps done and the steps in total.
     cancel : threading.Event or None

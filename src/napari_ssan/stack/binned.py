@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from napari_ssan.errors import BadInput
+from napari_ssan.stack.intensity import to_dtype
 from napari_ssan.stack.lazy import LazyVolume, contiguous
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
@@ -17,7 +16,6 @@ class Binned(LazyVolume):
     Parameters
     ----------
     stack : SliceStack
-        The stack.
     factor : int
         How many pixels are joined along either axis of a section; what is left
         over at its end is dropped.
@@ -40,19 +38,10 @@ class Binned(LazyVolume):
 
     def _read(self, sections: range, window: Window) -> Array:
         (rows, columns), steps = contiguous(window)
-        wider = (
-            slice(rows.start * self.factor, rows.stop * self.factor),
-            slice(columns.start * self.factor, columns.stop * self.factor),
-        )
-        chosen = slice(sections.start, sections.stop, sections.step)
-        return self._joined(self.stack.read_block(chosen, wider))[:, *steps]
-
-    def _joined(self, pixels: Array) -> Array:
-        sections, height, width = pixels.shape
         n = self.factor
-        blocks = pixels.reshape(sections, height // n, n, width // n, n)
-        means: Any = blocks.mean(axis=(2, 4), dtype=np.float64)
-        if np.issubdtype(self.dtype, np.integer):
-            means = np.rint(means)
-        joined: Array = means.astype(self.dtype)
-        return joined
+        wider = slice(rows.start * n, rows.stop * n), slice(columns.start * n, columns.stop * n)
+        chosen = slice(sections.start, sections.stop, sections.step)
+        pixels = self.stack.read_block(chosen, wider)
+        count, height, width = pixels.shape  # less than asked for where a step passes the end
+        blocks = pixels.reshape(count, height // n, n, width // n, n)
+        return to_dtype(blocks.mean(axis=(2, 4), dtype=np.float64), self.dtype)[:, *steps]

@@ -14,11 +14,11 @@ from scipy.ndimage import gaussian_filter
 from skimage.feature import match_template
 from skimage.filters import difference_of_gaussians
 
-from napari_ssan.stack.alignment import GAIN, GRAIN, field_of
+from napari_ssan.stack.alignment import GAIN, GRAIN
 from napari_ssan.stack.intensity import QUANTILES, SPAN, Float, Intensity, measure
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import SliceStack, Window
+from napari_ssan.stack.sections import SliceStack, middle
 from napari_ssan.stack.source import Source
 
 #: Reasons to leave out a triplet; the first that applies counts.
@@ -95,14 +95,11 @@ def measure_section(source: Source, z: int, closely: bool) -> SectionFigures:
     source : Source
         The source; marked pixels do not count.
     z : int
-        The section.
     closely : bool
         Also measure blur and structure.
     """
-    shape = source.stack.shape[1:]
-    window = _within(field_of(shape, source.area), source.area)
-    pixels = source.stack.read(z, window)
-    marked = source.marks.mask(z, window) if source.marks else None
+    pixels = source.stack.read(z, source.field)
+    marked = source.marks.mask(z, source.field) if source.marks else None
     marks = None
     if marked is not None and marked.any():
         marks = Marks(regions={0: [Region.from_mask(marked)]})
@@ -111,18 +108,8 @@ def measure_section(source: Source, z: int, closely: bool) -> SectionFigures:
         return SectionFigures(intensity)
     if marked is not None:
         pixels = np.where(marked, intensity.mean, pixels)
-    middle = tuple(
-        slice(max(0, (n - PATCH) // 2 - MARGIN), (n + PATCH) // 2 + MARGIN) for n in pixels.shape
-    )
-    unit = intensity.normalize(pixels[middle])
+    unit = intensity.normalize(pixels[middle(pixels.shape, PATCH + 2 * MARGIN)])
     return SectionFigures(intensity, _detail(unit), _structure(unit))
-
-
-def _within(window: Window, area: Window) -> Window:
-    rows, columns = (
-        slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(window, area, strict=True)
-    )
-    return rows, columns
 
 
 def match_sections(before: SectionFigures, after: SectionFigures) -> Pair:

@@ -87,9 +87,7 @@ def measure(stack: SliceStack, z: int, marks: Marks | None = None) -> Intensity:
     Parameters
     ----------
     stack : SliceStack
-        The stack.
     z : int
-        The section.
     marks : Marks, optional
         Marks; marked pixels do not count.
     """

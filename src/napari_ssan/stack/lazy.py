@@ -1,8 +1,7 @@
 """Volumes that are read like arrays, and of which only what is asked for is made or read.
 
-The index is resolved here once for all of them (by our own lines: with ``ndindex`` they would
-be as many, since axes must still be flipped and dropped). A volume implements
-:meth:`LazyVolume._read` and never sees an integer, an ellipsis or a negative step.
+The index is resolved here once for all of them. A volume implements :meth:`LazyVolume._read`
+and never sees an integer, an ellipsis or a negative step.
 """
 
 from __future__ import annotations

@@ -180,7 +180,6 @@ class Marks:
         Parameters
         ----------
         path : str or Path
-            The file.
         shape : (int, int)
             Height and width of the sections, to which outlines are cut.
 

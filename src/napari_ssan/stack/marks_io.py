@@ -99,7 +99,6 @@ def from_csv(text: str, shape: tuple[int, int]) -> Parts:
     Parameters
     ----------
     text : str
-        The table.
     shape : (int, int)
         Height and width of the sections, to which outlines are cut.
 

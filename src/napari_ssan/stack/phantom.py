@@ -13,11 +13,9 @@ from scipy.ndimage import gaussian_filter, zoom
 from scipy.spatial import cKDTree
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.intensity import to_dtype
+from napari_ssan.stack.intensity import Float64, to_dtype
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
-
-Float64 = npt.NDArray[np.float64]
 
 #: The blank, the smeared and the dirty section.
 BLANK, SMEARED, DIRTY = 6, 11, 16

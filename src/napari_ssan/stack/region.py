@@ -18,7 +18,7 @@ import numpy.typing as npt
 from skimage.draw import polygon as polygon_pixels
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.sections import Window
+from napari_ssan.stack.sections import Window, moved
 
 Mask = npt.NDArray[np.bool_]
 
@@ -109,10 +109,7 @@ class Region:
         ends = [np.add((r.top, r.left), r.mask.shape) for r in (self, other)]
         mask = np.zeros(np.max(ends, axis=0) - (top, left), bool)
         for region in (self, other):
-            rows, columns = region.window
-            mask[
-                rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
-            ] |= region.mask
+            mask[moved(region.window, -top, -left)] |= region.mask
         return Region(top, left, mask)
 
 

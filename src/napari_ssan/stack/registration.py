@@ -161,7 +161,6 @@ def read_placed(
     Parameters
     ----------
     stack : SliceStack
-        The sections.
     z : int
         The section to read.
     window : (slice, slice)

@@ -26,12 +26,10 @@ class ArrayLike(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of every axis."""
-        ...
 
     @property
     def dtype(self) -> Any:
         """What a pixel is, as numpy has it."""
-        ...
 
     def __getitem__(self, index: Any, /) -> Any: ...
 
@@ -113,6 +111,18 @@ class SliceStack:
         for top in range(0, height, step):
             rows = slice(top, min(top + step, height))
             yield rows, self.read(z, (rows, columns))
+
+
+def middle(shape: tuple[int, ...], side: int) -> Window:
+    """The middle of a section of (height, width), at most `side` high and wide."""
+    rows, columns = (slice(max(n - side, 0) // 2, (n + min(n, side)) // 2) for n in shape)
+    return rows, columns
+
+
+def moved(window: Window, rows: int, columns: int) -> Window:
+    """A window that lies `rows` further down and `columns` further to the right."""
+    (top, bottom), (left, right) = ((part.start, part.stop) for part in window)
+    return slice(top + rows, bottom + rows), slice(left + columns, right + columns)
 
 
 def touch(a: Window, b: Window, margin: int = 0) -> bool:

@@ -137,7 +137,6 @@ def select(
     Parameters
     ----------
     source : Source
-        The source.
     report : callable
         Called with the sections done and the sections in total.
     cancel : threading.Event, optional

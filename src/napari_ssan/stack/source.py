@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari_ssan.stack.alignment import FIELD
 from napari_ssan.stack.marks import Marks
-from napari_ssan.stack.sections import SliceStack, Window
+from napari_ssan.stack.sections import SliceStack, Window, middle, moved
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,6 @@ class Source:
     Attributes
     ----------
     stack : SliceStack
-        The stack.
     start, stop : int
         First section, and the one after the last; a `stop` of 0 is the end of the stack.
     spacing : int
@@ -43,6 +43,18 @@ class Source:
         rows, columns = self.window or (slice(None), slice(None))
         _, height, width = self.stack.shape
         return slice(*rows.indices(height)[:2]), slice(*columns.indices(width)[:2])
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width of the area."""
+        rows, columns = self.area
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    @property
+    def field(self) -> Window:
+        """The middle of the area, at most 1024 x 1024, in which sections are compared."""
+        rows, columns = self.area
+        return moved(middle(self.extent, FIELD), rows.start, columns.start)
 
     @property
     def sections(self) -> range:

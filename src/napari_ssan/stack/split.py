@@ -37,7 +37,6 @@ def split_by_z(
     Returns
     -------
     train, validation : list of range
-        The blocks.
 
     Raises
     ------

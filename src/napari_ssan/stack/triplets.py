@@ -16,23 +16,11 @@ import numpy as np
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.alignment import read_shifted
 from napari_ssan.stack.augmentation import Augmentation, fit
-from napari_ssan.stack.comparison import Shift, is_blank
+from napari_ssan.stack.comparison import is_blank
 from napari_ssan.stack.intensity import Float, specify
-from napari_ssan.stack.sections import Window
+from napari_ssan.stack.sections import Window, moved
 from napari_ssan.stack.selection import SPANS, Report, Selection, TripletSections, select
 from napari_ssan.stack.source import Source
-
-__all__ = [
-    "SPANS",
-    "Match",
-    "Source",
-    "Triplet",
-    "TripletSampler",
-    "TripletSections",
-    "cut",
-    "is_marked",
-    "overlap",
-]
 
 #: How the grey values of a triplet's outer sections are matched to the target's.
 Match = Literal["mean", "histogram"]
@@ -67,7 +55,6 @@ class TripletSampler:
     Parameters
     ----------
     sources : list of Source
-        The sources.
     size : int
         Height and width of a crop, in pixels.
     seed : int
@@ -114,10 +101,10 @@ class TripletSampler:
         self.augmentation, self.match = augmentation, match
         self.random = np.random.default_rng(seed)
         for source in sources:
-            shape = tuple(part.stop - part.start for part in source.area)
-            if min(shape) < size:
+            height, width = source.extent
+            if min(height, width) < size:
                 raise BadInput(
-                    f"Slices of {shape[0]} x {shape[1]} pixels are smaller than a training "
+                    f"Slices of {height} x {width} pixels are smaller than a training "
                     f"crop of {size}; choose a smaller crop or a larger stack."
                 )
         self.selections = _select_all(sources, size, select, report, cancel)
@@ -186,11 +173,9 @@ def cut(
     Parameters
     ----------
     source : Source
-        The source.
     selection : Selection
         Selection of this source.
     triplet : TripletSections
-        The sections.
     window : (slice, slice)
         Rows and columns of the crop, in the target.
     match : {"mean", "histogram"}
@@ -230,27 +215,22 @@ def overlap(source: Source, triplet: TripletSections, size: int) -> Window:
 
 def is_marked(source: Source, triplet: TripletSections, window: Window) -> bool:
     """Whether any pixel that :func:`cut` reads of a triplet is marked."""
-    return any(source.touches_mark(z, _moved_back(window, shift)) for z, shift in triplet.shifted)
-
-
-def _moved_back(window: Window, shift: Shift) -> Window:
-    rows, columns = (
-        slice(part.start - move, part.stop - move) for part, move in zip(window, shift, strict=True)
+    return any(
+        source.touches_mark(z, moved(window, -rows, -columns))
+        for z, (rows, columns) in triplet.shifted
     )
-    return rows, columns
 
 
 def _select_all(
     sources: list[Source], size: int, closely: bool, report: Report, cancel: threading.Event | None
 ) -> list[Selection]:
-    total = sum(len(source.sections) for source in sources)
-    selections, done = [], 0
+    total, done = sum(len(source.sections) for source in sources), 0
+
+    def passed_on(now: int, _: int) -> None:
+        report(done + now, total)
+
+    selections = []
     for source in sources:
-        before = done
-
-        def passed_on(now: int, _: int, before: int = before) -> None:
-            report(before + now, total)
-
         selection = select(source, passed_on, cancel, size=size, closely=closely)
         if not selection.triplets:
             raise BadInput(

@@ -41,9 +41,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, identity: dict[str, Any]
     Parameters
     ----------
     path : Path
-        The file.
     checkpoint : Checkpoint
-        The run at one moment.
     identity : dict
         Everything that must be the same when the run continues: settings, data, the
         starting network. JSON-serializable.
@@ -94,7 +92,6 @@ class CheckpointWriter:
     Parameters
     ----------
     path : Path
-        The file.
     identity : dict
         As for :func:`save_checkpoint`.
     report : callable

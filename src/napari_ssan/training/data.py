@@ -7,11 +7,13 @@ recognized under two paths.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
+from napari_ssan.stack.sections import middle
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.split import split_source
 from napari_ssan.stack.triplets import TripletSampler
@@ -88,19 +90,14 @@ def split_sources(
 
 def crops_of(sampler: TripletSampler) -> int:
     """Count the crops of an epoch: triplets of direct neighbours times crops side by side."""
-    total = 0
-    for source, selection in zip(sampler.sources, sampler.selections, strict=True):
-        rows, columns = (part.stop - part.start for part in source.area)
-        tiles = (rows // sampler.size) * (columns // sampler.size)
-        total += tiles * len(selection.triplets)
-    return total
+    return sum(
+        math.prod(length // sampler.size for length in source.extent) * len(selection.triplets)
+        for source, selection in zip(sampler.sources, sampler.selections, strict=True)
+    )
 
 
 def _fingerprint(source: Source) -> str:
     """Fingerprint of the whole stack, not only of the source's sections."""
     stack = source.stack
-    field = tuple(
-        slice(max(0, (n - FINGERPRINT) // 2), (n + FINGERPRINT) // 2) for n in stack.shape[1:]
-    )
-    pixels = stack.read(len(stack) // 2, (field[0], field[1]))
+    pixels = stack.read(len(stack) // 2, middle(stack.shape[1:], FINGERPRINT))
     return hashlib.sha256(pixels.tobytes()).hexdigest()[:16]

@@ -114,7 +114,6 @@ class Table:
     Parameters
     ----------
     path : Path
-        The file.
     gammas : int
         Number of stages of the attention.
     step : int

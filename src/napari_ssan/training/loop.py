@@ -23,7 +23,7 @@ from napari_ssan.network.device import autocast, device_name
 from napari_ssan.stack.intensity import Float
 from napari_ssan.stack.triplets import Triplet, TripletSampler
 from napari_ssan.training.config import TrainingConfig
-from napari_ssan.training.events import Event, Preview, Report, RolledBack, StepDone, Validated
+from napari_ssan.training.events import Preview, Report, RolledBack, StepDone, Validated
 from napari_ssan.training.memory import is_out_of_memory
 from napari_ssan.training.state import Checkpoint, TrainingState
 from napari_ssan.training.validation import Check, Validation, merit
@@ -34,10 +34,6 @@ GOOD_AFTER = 10
 VALIDATION_PART = 10
 #: Training ends if it has to go back once more than this.
 ROLLBACKS = 3
-
-
-def _nothing(event: Event) -> None:
-    """Ignore an event."""
 
 
 class _Stopped(Exception):
@@ -63,7 +59,6 @@ class Training:
     sampler : TripletSampler
         Endless triplets, at the state's place in the stream.
     config : TrainingConfig
-        Settings.
     steps : int or None
         Budget in steps; None if the budget is ``config.minutes``.
     loss : TotalLoss
@@ -89,8 +84,8 @@ class Training:
     loss: TotalLoss
     validation: Validation
     before: Float
-    report: Report = _nothing
-    keep: Callable[[Checkpoint], object] = _nothing  # type: ignore[assignment]
+    report: Report = lambda event: None
+    keep: Callable[[Checkpoint], object] = lambda checkpoint: None
     stop: Flag = field(default_factory=Flag)
     cancel: Flag = field(default_factory=Flag)
 
@@ -102,8 +97,10 @@ class Training:
     def share(self) -> float:
         """Share of the budget that is spent, 0 to 1."""
         facts = self.state.facts
-        spent = facts.step / self.steps if self.steps else self._minutes_spent()
-        return min(spent, 1.0)
+        if self.steps:
+            return min(facts.step / self.steps, 1.0)
+        assert self.config.minutes is not None  # all other budgets are in steps
+        return min(facts.seconds / 60 / self.config.minutes, 1.0)
 
     def run(self) -> str:
         """Train until the budget is spent.
@@ -263,10 +260,6 @@ class Training:
         facts.batch //= 2
         self.report(Notice(f"{memory}: training continues with {facts.batch} triplets per step."))
         return ""
-
-    def _minutes_spent(self) -> float:
-        assert self.config.minutes is not None  # all other budgets are in steps
-        return self.state.facts.seconds / 60 / self.config.minutes
 
     def _check(self) -> None:
         self._leave_off()

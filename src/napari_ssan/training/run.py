@@ -6,7 +6,7 @@ and a network that are already loaded; it reads no stack files and knows no mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from threading import Event as Flag
@@ -63,7 +63,6 @@ def run(
     Parameters
     ----------
     config : TrainingConfig
-        Settings.
     sources, validation_sources : sequence of Source
         Sections to train on and to validate on. If `validation_sources` is empty,
         blocks of sections of `sources` are held out.
@@ -159,7 +158,8 @@ def run(
     _, before = validation.preview(state.average)
     if checkpoint is None:
         torch.manual_seed(config.seed)
-        _judge_start(state, validation, report, check)
+        state.facts.baselines = validation.baselines(report, check)
+        state.facts.start_scores = validation.score(state.average, check)
     else:
         state.restore(checkpoint)
         sampler.restore(checkpoint.facts.sampler)
@@ -194,26 +194,11 @@ def run(
     card = card | describe_run(config, state.facts, loss, validation, device)
     if loss.segmenter is not None and segmenter is not None:
         card["segmenter"] = segmenter.card
-    result = hand_over(state, start, output, card, config.loss.preset, keep_start, reason)
+    made = hand_over(state, start, output, card, config.loss.preset, keep_start, reason)
     report(
-        Finished(
-            result.steps,
-            result.minutes,
-            result.scores,
-            result.start_scores,
-            result.better,
-            result.reason,
-        )
+        Finished(made.steps, made.minutes, made.scores, made.start_scores, made.better, made.reason)
     )
-    return result
-
-
-def _judge_start(
-    state: TrainingState, validation: Validation, report: Report, check: Callable[[], None]
-) -> None:
-    facts = state.facts
-    facts.baselines = validation.baselines(report, check)
-    facts.start_scores = validation.score(state.average, check)
+    return made
 
 
 def _recall(facts: Facts, report: Report) -> None:

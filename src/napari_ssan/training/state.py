@@ -148,8 +148,8 @@ class TrainingState:
         """Take the state of a checkpoint of the same network."""
         self.rewind(checkpoint)
         self.facts = checkpoint.facts.model_copy(deep=True)
-        best = {k: v for k, v in checkpoint.tensors.items() if k.startswith("best.")}
-        self.best = {key.removeprefix("best."): value for key, value in best.items()}
+        tensors = checkpoint.tensors.items()
+        self.best = {k.removeprefix("best."): v for k, v in tensors if k.startswith("best.")}
         torch.set_rng_state(checkpoint.tensors["random.cpu"])
         if self.device.type == "cuda" and "random.cuda" in checkpoint.tensors:
             torch.cuda.set_rng_state(checkpoint.tensors["random.cuda"], self.device)

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -158,9 +159,7 @@ class Validation:
         self._match = match
         self.held_out: list[HeldOut] = []
         for number, source in enumerate(sources):
-            chosen = _choose(source, _field(source, multiple), sections, closely, check)
-            for held_out in chosen:
-                self.held_out.append(HeldOut(number, *held_out))
+            self.held_out += _choose(number, source, multiple, sections, closely, check)
             report(Preparing("reading held-out sections", number + 1, len(sources)))
 
     def score(self, network: nn.Module, check: Check = lambda: None) -> dict[str, float]:
@@ -172,28 +171,22 @@ class Validation:
             Means over the held-out sections: ``psnr`` (dB), ``ssim``, ``ie``,
             ``psnr_lowpass`` (dB), ``hf_ratio``.
         """
-        return self._mean(lambda held_out: _synthesize(network, held_out), check)
+        return self._mean(partial(_synthesize, network), check)
 
     def baselines(
         self, report: Report = lambda event: None, check: Check = lambda: None
     ) -> dict[str, dict[str, float]]:
         """Score the average and TV-L1 flow on the same sections."""
-        total = len(BASELINES) * len(self.held_out)
-        scores = {}
-        for number, name in enumerate(BASELINES):
-            method = Classical(name)
-            done = itertools.count(number * len(self.held_out))
+        done = itertools.count()
 
-            def between(
-                held_out: HeldOut, method: Classical = method, done: Iterator[int] = done
-            ) -> Float:
-                report(Preparing("comparing with average and TV-L1", next(done), total))
-                both = held_out.previous[None], held_out.following[None]
-                unit: Float = method.synthesize(*both, 0.5)[0]
-                return unit
+        def between(method: Classical, held_out: HeldOut) -> Float:
+            total = len(BASELINES) * len(self.held_out)
+            report(Preparing("comparing with average and TV-L1", next(done), total))
+            both = held_out.previous[None], held_out.following[None]
+            unit: Float = method.synthesize(*both, 0.5)[0]
+            return unit
 
-            scores[name] = self._mean(between, check)
-        return scores
+        return {name: self._mean(partial(between, Classical(name)), check) for name in BASELINES}
 
     def preview(self, network: nn.Module) -> tuple[HeldOut, Float]:
         """Return one held-out section, and it synthesized by the network: grey values, float32."""
@@ -240,10 +233,10 @@ def _field(source: Source, multiple: int) -> Window:
 
 
 def _choose(
-    source: Source, field: Window, count: int, closely: bool, check: Check
-) -> Iterator[tuple[int, Array, Float, Float, Intensity]]:
-    """Yield the fields of :class:`HeldOut` of good sections with good neighbours, evenly spread."""
-    stack = source.stack
+    number: int, source: Source, multiple: int, count: int, closely: bool, check: Check
+) -> Iterator[HeldOut]:
+    """Yield good sections with good neighbours, evenly spread over a source."""
+    stack, field = source.stack, _field(source, multiple)
     selection = select(source, lambda done, total: check(), closely=closely)
     good = [t for t in selection.triplets if not is_marked(source, t, field)]
     if not good:
@@ -262,5 +255,5 @@ def _choose(
             intensity.normalize(read_shifted(stack, z, field, (share * rows, share * columns)))
             for z, intensity, share in zip(outer, known, (-0.5, 0.5), strict=True)
         ]
-        real = stack.read(triplet.target, field)
-        yield triplet.target, real, views[0], views[1], known[0].blend(known[1], 0.5)
+        real, wanted = stack.read(triplet.target, field), known[0].blend(known[1], 0.5)
+        yield HeldOut(number, triplet.target, real, views[0], views[1], wanted)
