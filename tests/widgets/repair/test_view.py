@@ -35,7 +35,6 @@ READY = DockState(
     info="shape",
     section=60,
     can_mark=True,
-    can_draw=True,
     can_insert=True,
     rows=ROWS,
     pending=2,
@@ -169,16 +168,16 @@ def test_rows_can_be_clicked(view, qtbot):
         place = table.visualItemRect(table.item(row, column)).center()
         qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
 
-    for row, column, signal in (
-        (0, 1, table.chosen),
-        (0, 3, table.chosen),
-        (0, 4, table.unmark),
-        (1, 3, table.revert),
-        (2, 3, table.again),
+    for row, column, asked in (
+        (0, 1, "go"),
+        (0, 3, "go"),
+        (0, 4, "unmark"),
+        (1, 3, "revert"),
+        (2, 3, "redo"),
     ):
-        with qtbot.waitSignal(signal) as caught:
+        with qtbot.waitSignal(table.asked) as caught:
             click(row, column)
-        assert caught.args == [row]
+        assert caught.args == [asked, row]
 
 
 def test_models(view, qtbot):

@@ -86,7 +86,7 @@ class MarkPanel(Column):
         )
         self.missing.setText("Missing slices…" if z is None else f"Missing after {z}…")
         enable(self.mark, state.can_mark)
-        enable(self.lasso, state.can_draw or state.drawing)
+        enable(self.lasso, state.can_mark or state.drawing)
         enable(self.missing, state.can_insert)
         enable(self.blank, state.question is None)
         self.lasso.setChecked(state.drawing)
