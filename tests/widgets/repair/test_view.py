@@ -144,7 +144,7 @@ def test_while_busy(view, qtbot):
     assert repairing.progress.busy.text() == "slice 60, 12 s left"
     assert (repairing.progress.bar.value(), repairing.progress.bar.maximum()) == (3, 9)
     assert repairing.repair.text() == "Queue 1 mark"
-    with qtbot.waitSignal(repairing.cancel_pressed):
+    with qtbot.waitSignal(repairing.progress.cancel_pressed):
         repairing.progress.cancel.click()
     view.render_state(replace(READY, busy="loading", pending=0))
     assert not repairing.repair.isVisible()

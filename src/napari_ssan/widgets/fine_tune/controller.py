@@ -37,15 +37,7 @@ PAUSE, REDRAW = 400, 250
 
 
 class FineTuneController:
-    """Follows the viewer and the view, and updates each when the other changes.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        Has the stack.
-    trainer : Trainer
-        Trains; it continues when this controller is closed.
-    """
+    """Follows the viewer and the view, and updates each when the other changes."""
 
     def __init__(self, viewer: ViewerModel, trainer: Trainer) -> None:
         self.viewer, self.trainer = viewer, trainer
@@ -243,7 +235,7 @@ class FineTuneController:
         )
         view.changed.connect(self._on_change)
         view.data.wanted.connect(lambda: self.look(anyway=True))
-        view.data.cancel_pressed.connect(self.data.cancel)
+        view.data.progress.cancel_pressed.connect(self.data.cancel)
         view.data.chosen.connect(self.choice.go_to)
         view.run.train_pressed.connect(self.train)
         view.run.stop_pressed.connect(self.trainer.stop)

@@ -35,13 +35,7 @@ if TYPE_CHECKING:
 
 
 class RepairController:
-    """Follows the viewer and the view, and keeps each informed of the other.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-        What is worked in.
-    """
+    """Follows the viewer and the view, and keeps each informed of the other."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
@@ -267,7 +261,9 @@ class RepairController:
         marking.blank_pressed.connect(lambda: self._with_current(StackController.find_blank))
         repairing = view.repairing
         repairing.repair_pressed.connect(self.repair)
-        repairing.cancel_pressed.connect(lambda: self._with_current(StackController.cancel))
+        repairing.progress.cancel_pressed.connect(
+            lambda: self._with_current(StackController.cancel)
+        )
         repairing.model_chosen.connect(self.models.choose)
         repairing.device_chosen.connect(self.refresh)
         repairing.model_file_wanted.connect(self.choose_model_file)

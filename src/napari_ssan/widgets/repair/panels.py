@@ -98,7 +98,6 @@ class RepairPanel(Column):
     """The model, the button, and the progress."""
 
     repair_pressed = Signal()
-    cancel_pressed = Signal()
     model_chosen = Signal(int)
     model_file_wanted = Signal()
     device_chosen = Signal()
@@ -119,7 +118,6 @@ class RepairPanel(Column):
             self.repair_pressed.emit,
         )
         self.progress = ProgressRow("Stop at the next tile; finished slices stay")
-        self.progress.cancel_pressed.connect(self.cancel_pressed)
         self.add(row(QLabel("Model"), self.model), self.where)
         self.add(self.device, self.terms, self.repair, self.progress, self.notes)
         self.show_models(models, 0)
