@@ -30,29 +30,15 @@ DAMAGED = (EOFError, FileNotFoundError, MemoryError, SyntaxError, TokenError, st
 
 @dataclass(frozen=True)
 class Saved:
-    """State of a repair.
-
-    Attributes
-    ----------
-    marks : Marks
-        The marks.
-    states : mapping of (int, int) to str
-        State of each mark.
-    patches : tuple of Patch
-        Synthesized pixels.
-    when : datetime or None
-        When it was saved.
-    lost : int
-        Patches whose files are missing or damaged; their marks are to be repaired again.
-    damage : str
-        Why part of it could not be read; empty if all could.
-    """
+    """State of a repair, and when it was saved."""
 
     marks: Marks
     states: Mapping[Mark, str]
     patches: tuple[Patch, ...] = ()
     when: datetime | None = None
+    #: Patches whose files are missing or damaged; their marks are to be repaired again.
     lost: int = 0
+    #: Why part of it could not be read; empty if all could.
     damage: str = ""
 
     def __str__(self) -> str:

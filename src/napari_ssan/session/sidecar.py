@@ -35,12 +35,8 @@ class Sidecar:
     """A folder that holds the state of a repair.
 
     Pixels that are not needed any more are deleted when it is loaded or released,
-    not before: until then, an export may still read them.
-
-    Parameters
-    ----------
-    folder : Path
-        Where; made when something is saved.
+    not before: until then, an export may still read them. The folder is made when something
+    is saved.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,13 +53,8 @@ class Sidecar:
     def of(cls, stack: SliceStack, source: Path | None) -> Sidecar:
         """Find the sidecar of a stack; reads a few windows of it.
 
-        Parameters
-        ----------
-        stack : SliceStack
-            The stack.
-        source : Path or None
-            Its file or folder, if it comes from one. Where it is a link, what it leads to counts,
-            unless something was saved beside the link.
+        The source is the stack's file or folder, if it comes from one. Where that is a link,
+        what it leads to counts, unless something was saved beside the link.
         """
         key = fingerprint(stack)
         if source is not None and source.exists():
