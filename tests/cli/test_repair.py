@@ -14,7 +14,7 @@ import tifffile
 import zarr
 
 from napari_ssan.files import open_stack, read_provenance
-from napari_ssan.network.model_file import SUFFIX
+from napari_ssan.network.model_file import SUFFIX, load_model, save_model
 
 AVERAGE = ("--method", "average")
 
@@ -396,3 +396,37 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path):
     assert b"Traceback" not in err
     assert err.rstrip().endswith(b"Stopped.")
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.ome.zarr"])
+def test_a_synthesis_that_is_not_finite_writes_nothing(run, stack, tmp_path, tiny_model, name):
+    model = load_model(tiny_model)
+    for parameter in model.network.parameters():
+        parameter.data.mul_(1e30)
+    huge = tmp_path / "huge.safetensors"
+    save_model(huge, model.network, {"tile": 64})
+    outcome = run("repair", stack, tmp_path / name, "--defects", "3", "--model", huge)
+    assert "synthesis of slice 3 is infinite or NaN" in outcome.sentence
+    assert leftovers(tmp_path, "huge.safetensors") == []
+
+
+def test_metadata_hold_no_nan(run, tmp_path, volume):
+    path = tmp_path / "in.ome.zarr"
+    axes = [{"name": name, "type": "space"} for name in "zyx"]
+    steps = [{"type": "scale", "scale": [1.0, 1.0, 1.0]}]
+    image = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+    record = {"section": 2, "kind": "whole", "share": 1, "neighbours": [1, 3], "position": 0.5}
+    error = dict.fromkeys(("mean", "highest", "contrast"), float("nan")) | {"y": 0, "x": 0}
+    provenance = {"sections": [record | {"method": "average", "error": error}]}
+    window = {"start": 0, "end": 255, "min": 0, "max": float("nan")}
+    ome = {"version": "0.5", "multiscales": [image]}
+    ome["omero"] = {"channels": [{"color": "FFFFFF", "window": window}]}
+    group = zarr.create_group(path, attributes={"ome": ome, "napari_ssan": provenance})
+    group.create_array("0", data=volume)
+    for name in ("out.ome.zarr", "out.tif"):
+        arguments = ("--defects", "5", "--insert-after", "5", *AVERAGE)
+        assert run("repair", path, tmp_path / name, *arguments).code == 0
+        assert [r.section for r in read_provenance(tmp_path / name).sections] == [2, 5, 6]
+    text = (tmp_path / "out.ome.zarr" / "zarr.json").read_text()
+    json.loads(text, parse_constant=pytest.fail)
+    assert b"NaN" not in (tmp_path / "out.tif").read_bytes()

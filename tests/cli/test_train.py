@@ -364,3 +364,28 @@ def test_training_that_broke_off_says_why(run, blobs, base, tmp_path, monkeypatc
     assert outcome.code == 2
     assert "lower the learning rate" in outcome.err.splitlines()[-1]
     assert outcome.err.count("half the learning rate") == 3
+
+
+@pytest.mark.parametrize(
+    ("rate", "reason"),
+    [("inf", "finite number"), ("nan", "finite number"), ("1e30", "less than or equal to 1")],
+)
+def test_an_impossible_learning_rate_is_refused(run, blobs, base, config, tmp_path, rate, reason):
+    output = tmp_path / "new.safetensors"
+    arguments = (blobs, "--output", output, "--base", base, "--steps", "4", "--device", "cpu")
+    outcome = run("train", *arguments, *config(f"learning_rate = {rate}\n"))
+    assert reason in outcome.sentence
+    assert not output.exists()
+
+
+def test_a_run_whose_network_breaks_writes_no_model(
+    run, blobs, base, config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("napari_ssan.training.config.TrainingConfig.rate", lambda *_: 1e30)
+    output = tmp_path / "new.safetensors"
+    arguments = (blobs, "--output", output, "--base", base, "--steps", "4", "--device", "cpu")
+    outcome = run("train", *arguments, *config())
+    assert outcome.code == 2
+    assert "infinite or NaN" in outcome.err.splitlines()[-1]
+    assert "Traceback" not in outcome.err
+    assert not output.exists()

@@ -7,7 +7,6 @@ standard output holds results only, so that it can be piped; notes go to standar
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +33,7 @@ from napari_ssan.evaluation.result import NETWORK, Result, to_result
 from napari_ssan.evaluation.summary import summarize
 from napari_ssan.files import open_image, open_stack
 from napari_ssan.files.output import replacing
+from napari_ssan.json_text import dump_json
 from napari_ssan.losses.vgg_weights import find_weights
 from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo, read_info
 from napari_ssan.segmenter.crops import membranes_of
@@ -168,7 +168,7 @@ def evaluate(
                 show.engine(item)
     result = to_result(evaluation, settings, seed)
     if json_path is not None:
-        _write(json_path, json.dumps(result, indent=1, allow_nan=False), overwrite)
+        _write(json_path, dump_json(result, indent=1), overwrite)
     if html_path is not None:
         _write(html_path, to_html(result, evaluation.crops), overwrite)
     _print(result)

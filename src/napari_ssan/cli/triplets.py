@@ -6,7 +6,6 @@ only if it holds ``triplets.json``, so that no other folder is ever deleted.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from napari_ssan.cli.progress import bars, console
 from napari_ssan.cli.sources import parse_source, source_path
 from napari_ssan.errors import BadInput
 from napari_ssan.files.output import replacing
+from napari_ssan.json_text import dump_json
 from napari_ssan.stack.selection import select
 from napari_ssan.stack.triplets import Match
 from napari_ssan.training.triplet_images import Tiles, split_parts, write
@@ -77,7 +77,7 @@ def triplets(
                 lambda n, all_: show.show("writing", n, all_),
             )  # fmt: skip
             facts |= {"format": FORMAT, "version": __version__, "stack": path.name}
-            (temporary / LIST).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+            (temporary / LIST).write_text(dump_json(facts, indent=1), encoding="utf-8")
     console.print(f"{selection}".capitalize(), markup=False)
     for part, said in facts["parts"].items():
         console.print(f"{part}: {said['triplets']} triplets, {said['tiles']} tiles", markup=False)

@@ -16,6 +16,7 @@ from napari_ssan.engine.stored import store
 from napari_ssan.events import Notice
 from napari_ssan.finetune.events import FineTuneEvent, Judging, MemoryUsed
 from napari_ssan.finetune.verdict import Verdict
+from napari_ssan.json_text import dump_json
 from napari_ssan.training.events import (
     Checkpointed,
     Compared,
@@ -81,7 +82,7 @@ def to_line(said: FineTuneEvent | End, folder: Path) -> str:
         content = {"step": said.step, "path": str(said.path)}
     else:
         content = {field.name: getattr(said, field.name) for field in fields(said)}
-    return json.dumps({"kind": type(said).__name__} | content)
+    return dump_json({"kind": type(said).__name__} | content)
 
 
 def from_line(line: str) -> FineTuneEvent | End:

@@ -21,6 +21,7 @@ from safetensors.numpy import save as serialize
 
 from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput
+from napari_ssan.json_text import dump_json
 
 if TYPE_CHECKING:
     from napari_ssan.network.ssan import SSAN
@@ -190,7 +191,7 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
         raise _refuse(info.path, f"it is not a complete safetensors file: {error}") from None
     if _digest(info.config, info.card, weights) != info.sha256:
         raise _refuse(info.path, "its content does not match its checksum; it was altered")
-    if not all(np.isfinite(value).all() for value in weights.values()):
+    if not _finite(weights):
         raise _refuse(info.path, "its weights are not finite; its training failed, do it anew")
     try:
         config = SSANConfig.model_validate(info.config)
@@ -222,6 +223,8 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
 
     Raises
     ------
+    BadInput
+        If its weights are not finite.
     OSError
         If it cannot be written, for example because the disk is full.
     """
@@ -230,17 +233,26 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
         key: value.detach().cpu().contiguous().numpy()
         for key, value in network.state_dict().items()
     }
+    if not _finite(weights):
+        raise BadInput(
+            f"The model {path.name} is not written, as its weights are not finite; lower the "
+            "learning rate and train it anew."
+        )
     config = json.loads(network.config.model_dump_json())
-    card = json.loads(json.dumps(card))
+    card = json.loads(dump_json(card))
     sha256 = _digest(config, card, weights)
     metadata = {
         "format": str(FORMAT),
-        "config": json.dumps(config),
-        "card": json.dumps(card),
+        "config": dump_json(config),
+        "card": dump_json(card),
         "sha256": sha256,
     }
     write_atomically(path, serialize(weights, metadata))
     return ModelInfo(normalize("NFC", path.stem), path, config, card, sha256)
+
+
+def _finite(weights: dict[str, np.ndarray[Any, Any]]) -> bool:
+    return all(bool(np.isfinite(value).all()) for value in weights.values())
 
 
 def _digest(
