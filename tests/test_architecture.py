@@ -27,10 +27,11 @@ def room(name: str, *knows: str) -> None:
     KNOWS[name] = set(knows)
 
 
-room("atomic")
 room("errors")
 room("events")
 room("json_text")
+room("swap", "json_text")
+room("atomic", "swap")
 room("version")
 room("paths", "errors")
 room("network", "atomic", "errors", "json_text")
@@ -40,7 +41,7 @@ room("inspection", "errors", "events", "stack")
 room("metrics", "stack")
 room("segmenter", "errors", "json_text", "network", "stack")
 room("engine", "atomic", "errors", "paths", "events", "version", "network", "stack")
-room("files", "atomic", "errors", "json_text", "paths", "stack", "engine")
+room("files", "atomic", "swap", "errors", "json_text", "paths", "stack", "engine")
 room("session", "atomic", "errors", "json_text", "paths", "events", "stack", "engine")
 room(
     "evaluation",

@@ -17,7 +17,7 @@ from rich.table import Table
 from typer import Option
 
 from napari_ssan.cli.options import Device, Marked, Overwrite, StackPath
-from napari_ssan.cli.progress import Bars, bars, console
+from napari_ssan.cli.progress import Bars, bars, console, tidy_beside
 from napari_ssan.cli.sources import marks_file, parse_marks
 from napari_ssan.engine.device import device_in_words
 from napari_ssan.engine.methods import METHODS, make_method
@@ -106,6 +106,7 @@ def evaluate(
         from napari_ssan.network.device import choose_device
 
         choose_device(device)
+    tidy_beside(json_path, html_path)
     file = open_stack(path)
     read = [labels, marks_file(defects), vgg, *(info.path for info in rows.values() if info)]
     for target, endings in ((json_path, (".json",)), (html_path, (".html", ".htm"))):

@@ -12,7 +12,7 @@ from typing import Annotated
 from typer import Argument, Option
 
 from napari_ssan.cli.options import SYNTAX, Marked, Overwrite
-from napari_ssan.cli.progress import bars, console
+from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.cli.sources import parse_source, source_path
 from napari_ssan.errors import BadInput
 from napari_ssan.files.output import replacing
@@ -54,6 +54,7 @@ def triplets(
     00012_00000_00512_1.png, _2.png and _3.png show slice 11, 12 and 13 at row 0 and column 512.
     triplets.json lists what was aligned, and what was left out and why.
     """
+    tidy_beside(folder)
     path = source_path(stack)
     _check_folder(folder, [path, *([Path(defects)] if defects else [])], overwrite)
     source = parse_source(stack, defects)
