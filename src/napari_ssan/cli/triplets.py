@@ -1,7 +1,7 @@
 """``napari-ssan triplets``: a stack in, a folder of training triplets as PNG out.
 
 :mod:`napari_ssan.training.triplet_images` writes the images. Easy to get wrong: DIR is replaced
-only if it holds ``triplets.json``, so that no other folder is ever deleted.
+only if it holds ``triplets.json`` and nothing but triplets, so that no other folder is deleted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from napari_ssan.cli.options import SYNTAX, Marked, Overwrite
 from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.cli.sources import parse_source, source_path
 from napari_ssan.errors import BadInput
+from napari_ssan.files.belongings import check_folder
 from napari_ssan.files.output import replacing
 from napari_ssan.json_text import dump_json
 from napari_ssan.stack.selection import select
@@ -25,6 +26,8 @@ from napari_ssan.version import __version__
 #: Written beside the images. A folder without it is not one of triplets.
 LIST = "triplets.json"
 FORMAT = 1
+#: All that is in a folder of triplets.
+OURS = r"triplets\.json|(?:train|val|test)/\d+_\d+_\d+_[123]\.png"
 #: Pixel types that PNG can store.
 DTYPES = ("uint8", "uint16")
 
@@ -98,3 +101,5 @@ def _check_folder(folder: Path, inputs: list[Path], overwrite: bool) -> None:
             f"{folder} exists already; choose another name"
             + ("." if overwrite else ", or add --overwrite if it holds triplets.")
         )
+    if folder.exists():
+        check_folder(folder, "its triplets", OURS)

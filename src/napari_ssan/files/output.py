@@ -1,7 +1,7 @@
 """Decides what may be written where, and has it appear whole or not at all.
 
 Check with `check_output` before long work, and write within `replacing` at its end. The input
-is never overwritten, and no folder is replaced unless it is a zarr store.
+is never overwritten, and no folder is replaced unless it is a zarr store with nothing else in it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from napari_ssan.atomic import reason, together
 from napari_ssan.errors import BadInput
+from napari_ssan.files.belongings import check_store
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.swap import recover
 
@@ -154,6 +155,8 @@ def _check_replaceable(path: Path) -> None:
             f"The output {path} exists and is not a zarr store, so it is not replaced; "
             "choose another name."
         )
+    if kind(path) == "zarr" and path.exists():
+        check_store(path)
 
 
 @contextlib.contextmanager
