@@ -27,8 +27,9 @@ import torch  # noqa: F401 - so that the forks need not
 
 from napari_ssan import cli
 from napari_ssan.engine import error_network  # noqa: F401
-from napari_ssan.files import mask_path, open_image, output
+from napari_ssan.files import mask_path, open_image, output, save
 from napari_ssan.stack.phantom import phantom
+from napari_ssan.training import triplet_images
 
 OUTPUTS = ("out.tif", "out.ome.tif", "out.ome.zarr", "plain.zarr", "triplets")
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
@@ -37,6 +38,8 @@ STACK = "stack.tif"
 WHILE_WRITING = 0.8
 #: One of so many runs is killed between renames.
 FORCED = 5
+#: Seconds that are added to the writing of each section or tile, so that signals meet it.
+PAUSE = 0.005
 #: Seconds after which a run hangs.
 LONGEST = 120.0
 
@@ -310,6 +313,8 @@ def _work(folder: Path, command: list[str], rename: int | None, log: Path, pipe:
                 os.write(pipe, b"end\n")
 
     output.together, cli.handled = telling_together, telling_handled
+    save._Counter.check = _slowly(save._Counter.check)  # type: ignore[method-assign]
+    triplet_images._write_tile = _slowly(triplet_images._write_tile)
     sys.argv = ["napari-ssan", *command]
     code = 1
     try:
@@ -319,6 +324,14 @@ def _work(folder: Path, command: list[str], rename: int | None, log: Path, pipe:
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def _slowly(do: Any) -> Any:
+    def one(*arguments: Any) -> None:
+        time.sleep(PAUSE)
+        do(*arguments)
+
+    return one
 
 
 def _die_at(number: int) -> None:

@@ -42,7 +42,7 @@ room("metrics", "stack")
 room("segmenter", "errors", "json_text", "network", "stack")
 room("engine", "atomic", "errors", "paths", "events", "version", "network", "stack")
 room("files", "atomic", "swap", "errors", "json_text", "paths", "stack", "engine")
-room("session", "atomic", "errors", "json_text", "paths", "events", "stack", "engine")
+room("session", "atomic", "swap", "errors", "json_text", "paths", "events", "stack", "engine")
 room(
     "evaluation",
     *("errors", "events", "network", "losses", "stack", "metrics", "segmenter", "engine"),
@@ -62,7 +62,7 @@ room(
     ),
     *("metrics", "segmenter", "engine"),
 )
-room("finetune", *KNOWS["training"], "evaluation", "training")
+room("finetune", *KNOWS["training"], "swap", "evaluation", "training")
 room("export", "errors", "network", "stack", "engine")
 room("plugin", "errors", "stack", "engine", "files")
 room("workers", "errors")

@@ -294,3 +294,61 @@ def test_a_folder_is_on_the_disk_before_the_old_one_goes(tmp_path, monkeypatch):
     assert time.monotonic() - begin < 5
     assert content(path) == "new"
     assert synced
+
+
+def test_two_runs_that_replace_the_same_at_once_leave_one_whole(tmp_path, monkeypatch):
+    path = tmp_path / "a"
+    fill(path, "old", folder=True)
+    rename, others = Path.rename, []
+
+    def overtaken(this, target):
+        done = rename(this, target)
+        if this == path and not others:  # ours is aside: the other run comes first
+            others.append(this)
+            with together([path]) as (temporary,):
+                fill(temporary, "other", folder=True)
+        return done
+
+    def write():
+        with together([path]) as (temporary,):
+            fill(temporary, "new", folder=True)
+
+    monkeypatch.setattr(Path, "rename", overtaken)
+    with pytest.raises(OSError, match="not empty"):
+        write()
+    assert content(path) == "other"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interrupt_does_not_break_into_the_cleaning_up(tmp_path, monkeypatch):
+    rmtree, interrupted = swap.shutil.rmtree, []
+
+    def pressed(path, **options):
+        if not interrupted:
+            interrupted.append(path)
+            raise KeyboardInterrupt
+        rmtree(path, **options)
+
+    def work():
+        with scratch(tmp_path / "a") as path:
+            path.mkdir()
+
+    monkeypatch.setattr(swap.shutil, "rmtree", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert interrupted
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_killed_while_it_cleans_up_leaves_the_lock(tmp_path, monkeypatch):
+    def die(path, **options):
+        raise Killed
+
+    part = Part(tmp_path / "a")
+    (part.folder / "a").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(swap.shutil, "rmtree", die)
+        with pytest.raises(Killed):
+            part.remove()
+    part._lock.release()
+    assert recover(tmp_path) == ([], [part.folder])

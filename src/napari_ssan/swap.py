@@ -66,7 +66,17 @@ class Part:
             return
 
     def remove(self) -> None:
-        """Remove it with all that is in it, unless a swap that failed needs it."""
+        """Remove it with all that is in it, unless a swap that failed needs it.
+
+        An interrupt comes when that is done.
+        """
+        try:
+            self._remove()
+        except KeyboardInterrupt:
+            self._remove()
+            raise
+
+    def _remove(self) -> None:
         _remove(self.folder)
         self._lock.release()
         for seconds in _PATIENCE:
@@ -111,10 +121,10 @@ class _Move:
         self.new.rename(self.target)
 
     def back(self) -> None:
-        """Undo it, or what was done of it."""
+        """Undo it, or what was done of it; what another run has put there meanwhile stays."""
         if not os.path.lexists(self.new):
             self.target.rename(self.new)
-        if os.path.lexists(self.old):
+        if os.path.lexists(self.old) and not os.path.lexists(self.target):
             self.old.rename(self.target)
 
 
@@ -264,8 +274,16 @@ def _forget(parts: Iterable[Path]) -> None:
 
 
 def _remove(part: Path) -> None:
-    if not (part / JOURNAL).exists():
-        shutil.rmtree(part, ignore_errors=True)
+    """Remove a part without a journal; its lock goes last, as it says that it is a leftover."""
+    if (part / JOURNAL).exists():
+        return
+    with contextlib.suppress(OSError):
+        for path in part.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != LOCK:
+                path.unlink()
+    shutil.rmtree(part, ignore_errors=True)
 
 
 def _real(path: Path) -> Path:

@@ -307,3 +307,12 @@ def test_no_mask_without_its_output(tmp_path, repair, volume, monkeypatch, exist
 def test_pixels_that_are_not_written(tmp_path):
     with pytest.raises(BadInput, match="bool"):
         save_stack(tmp_path / "a.tif", np.zeros((3, 8, 8), bool), Calibration.of("zyx", z_axis=0))
+
+
+def test_what_a_killed_run_left_is_removed_with_a_warning(tmp_path, volume):
+    part = tmp_path / ".out.tif.0123456789abcdef.part"
+    part.mkdir()
+    (part / ".lock").touch()
+    with pytest.warns(UserWarning, match="that a killed run had left was removed"):
+        save_stack(tmp_path / "out.tif", volume(), Calibration.of("zyx", z_axis=0))
+    assert list(tmp_path.iterdir()) == [tmp_path / "out.tif"]
