@@ -238,15 +238,45 @@ def test_where_there_are_no_locks_nothing_is_a_leftover(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_journal_that_cannot_be_read_is_kept(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "5",
+        "[5]",
+        '[["a", 5, 5]]',
+        '[[".", 5, 5]]',
+        '[["../../x", "a", null]]',
+        "[" * 100_000,
+    ],
+)
+def test_a_part_whose_journal_is_damaged_is_kept(tmp_path, monkeypatch, text):
     path = tmp_path / "a"
     fill(path, "old", folder=True)
     killed([path], True, 1, monkeypatch)
     [part] = tmp_path.iterdir()
-    (part / JOURNAL).write_text("{")
-    with pytest.raises(json.JSONDecodeError):
-        recover(tmp_path)
-    assert part.exists()
+    (part / JOURNAL).write_text(text)
+    assert recover(tmp_path) == ([], [])
+    assert interrupted(path) is None
+    assert content(part / "a") == "new"
+    assert content(part / ".old") == "old"
+
+
+@pytest.mark.parametrize("name", ["thesis.tif", "../thesis.tif", "/thesis.tif", ".."])
+def test_a_forged_journal_replaces_nothing(tmp_path, name):
+    """Such a folder may come out of an archive."""
+    for folder in (tmp_path, tmp_path / "here"):
+        folder.mkdir(exist_ok=True)
+        (folder / "thesis.tif").write_text("work of years")
+    part = tmp_path / "here" / ".a.0123456789abcdef.part"
+    part.mkdir()
+    (part / LOCK).touch()
+    (part / "thesis.tif").write_text("forged")
+    (part / JOURNAL).write_text(json.dumps([[".", name, 1]]))
+    recover(tmp_path / "here")
+    for folder in (tmp_path, tmp_path / "here"):
+        assert content(folder / "thesis.tif") == "work of years"
 
 
 def test_threads_that_still_write_do_not_keep_a_part(tmp_path, monkeypatch):

@@ -92,19 +92,26 @@ class _Move:
 
     Attributes
     ----------
-    new, target : Path
-        From where to where; `new` lies in a part.
-    existed : bool
-        Whether there was something at `target`.
+    part : Path
+        Holds what is new; its place is beside the part.
+    name : str
+        Of both.
+    replaced : int or None
+        Which file or folder is replaced, by its number on the disk. Nothing else ever is: neither
+        what somebody has put there since, nor what a forged journal is after.
     """
 
-    new: Path
-    target: Path
-    existed: bool
+    part: Path
+    name: str
+    replaced: int | None
 
     @property
-    def part(self) -> Path:
-        return self.new.parent
+    def new(self) -> Path:
+        return self.part / self.name
+
+    @property
+    def target(self) -> Path:
+        return self.part.parent / self.name
 
     @property
     def old(self) -> Path:
@@ -115,7 +122,7 @@ class _Move:
         if not os.path.lexists(self.new):
             return
         if os.path.lexists(self.target):
-            if not self.existed or os.path.lexists(self.old):
+            if _number(self.target) != self.replaced or os.path.lexists(self.old):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.target))
             self.target.rename(self.old)
         self.new.rename(self.target)
@@ -148,9 +155,10 @@ def swap(pairs: Sequence[tuple[Path, Path]]) -> None:
         os.replace(new, target)
         _sync_folder(target.parent)
         return
-    # Links are followed up to the target, which may itself be a link that is replaced.
-    real = [(Path(os.path.realpath(new)), _real(target)) for new, target in pairs]
-    moves = [_Move(new, target, os.path.lexists(target)) for new, target in real]
+    moves = [
+        _Move(Path(os.path.realpath(new.parent)), new.name, _number(target))
+        for new, target in pairs
+    ]
     parts = [move.part for move in moves]
     try:
         for move in reversed(moves):  # with that of the first, the swap is decided
@@ -188,7 +196,10 @@ def recover(folder: Path) -> tuple[list[Path], list[Path]]:
         with contextlib.ExitStack() as locks:
             if not locks.enter_context(_held(part)):
                 continue
-            moves = _read_journal(part)
+            try:
+                moves = _read_journal(part)
+            except ValueError:  # not ours, or damaged: it may hold the only copy of something
+                continue
             first = moves[0].part if moves else part
             if first != part:
                 if not first.parent.is_dir():  # on a disk that is not there now
@@ -213,9 +224,11 @@ def recover(folder: Path) -> tuple[list[Path], list[Path]]:
 def interrupted(path: Path) -> Path | None:
     """The part in which a killed swap has left what belongs at a path; None if there is none."""
     for part in _parts(path.parent):
-        for move in _read_journal(part):
-            if move.target == _real(path) and any(map(os.path.lexists, (move.old, move.new))):
-                return move.part
+        with contextlib.suppress(ValueError):
+            for move in _read_journal(part):
+                ours = move.part == part and move.name == path.name
+                if ours and any(map(os.path.lexists, (move.old, move.new))):
+                    return part
     return None
 
 
@@ -247,7 +260,7 @@ def _parts(folder: Path) -> list[Path]:
 
 def _write_journal(part: Path, moves: Sequence[_Move]) -> None:
     """Write down a swap, with paths from the part on: a disk may be mounted elsewhere next time."""
-    text = dump_json([[_from(part, m.new), _from(part, m.target), m.existed] for m in moves])
+    text = dump_json([[_from(part, move.part), move.name, move.replaced] for move in moves])
     draft = part / f"{JOURNAL}.draft"
     draft.write_text(text, encoding="utf-8")
     _sync_file(draft)
@@ -257,14 +270,21 @@ def _write_journal(part: Path, moves: Sequence[_Move]) -> None:
 
 
 def _read_journal(part: Path) -> list[_Move]:
+    """What a part's journal says; nothing if there is none; ValueError if it is none of ours."""
     try:
         text = (part / JOURNAL).read_text(encoding="utf-8")
     except OSError:
         return []
-    return [
-        _Move(Path(os.path.normpath(part / new)), Path(os.path.normpath(part / target)), existed)
-        for new, target, existed in json.loads(text)
-    ]
+    moves = []
+    try:
+        for where, name, replaced in json.loads(text):
+            other = Path(os.path.normpath(part / where))
+            if not _NAME.fullmatch(other.name) or Path(name).name != name:
+                raise ValueError(name)
+            moves.append(_Move(other, name, replaced))
+    except (TypeError, RecursionError) as error:
+        raise ValueError(text) from error
+    return moves
 
 
 def _forget(parts: Iterable[Path]) -> None:
@@ -286,8 +306,9 @@ def _remove(part: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
 
 
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path.parent)) / path.name
+def _number(path: Path) -> int | None:
+    """Number of a file, a folder or a link on its disk; None if there is nothing."""
+    return os.lstat(path).st_ino if os.path.lexists(path) else None
 
 
 def _from(part: Path, path: Path) -> str:
