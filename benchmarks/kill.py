@@ -66,8 +66,7 @@ def repair(
         arena = Arena(work)
         for number in range(times):
             rows.append({"number": number} | arena.attack(draw(number, seed)))
-            if rows[-1]["findings"]:
-                print(rows[-1], file=sys.stderr)
+            print(json.dumps(rows[-1]), file=sys.stderr)
     bad = [row for row in rows if row["findings"]]
     seconds = round(time.monotonic() - begin)
     if as_json:
