@@ -16,7 +16,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from napari_ssan.swap import Part, swap
+from napari_ssan.swap import LOCK, Part, swap
 
 #: Why nothing can be written, in a user's words.
 REASONS = {
@@ -85,6 +85,10 @@ def together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     with contextlib.ExitStack() as parts:
         temporaries = [parts.enter_context(scratch(path)) for path in paths]
         yield temporaries
+        for folder in (temporary.parent for temporary in temporaries):
+            if not (folder / LOCK).exists():  # zarr makes anew what is removed while it writes
+                said = "its folder was removed meanwhile"
+                raise FileNotFoundError(errno.ENOENT, said, str(folder.parent))
         swap(list(zip(temporaries, paths, strict=True)))
 
 

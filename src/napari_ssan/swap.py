@@ -62,7 +62,8 @@ class Part:
             except Timeout:  # another run took it for a leftover, and removes it
                 continue
             except (OSError, NotImplementedError):
-                pass  # where there are no locks, nobody can take it for a leftover either
+                with contextlib.suppress(OSError):  # nobody can take it for a leftover there
+                    (self.folder / LOCK).touch()
             return
 
     def remove(self) -> None:
@@ -190,8 +191,7 @@ def recover(folder: Path) -> tuple[list[Path], list[Path]]:
     OSError
         If a swap cannot be finished now.
     """
-    finished: list[Path] = []
-    removed: list[Path] = []
+    finished, removed = list[Path](), list[Path]()
     for part in _parts(folder):
         with contextlib.ExitStack() as locks:
             if not locks.enter_context(_held(part)):

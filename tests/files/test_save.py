@@ -1,4 +1,5 @@
 import errno
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -316,3 +317,18 @@ def test_what_a_killed_run_left_is_removed_with_a_warning(tmp_path, volume):
     with pytest.warns(UserWarning, match="that a killed run had left was removed"):
         save_stack(tmp_path / "out.tif", volume(), Calibration.of("zyx", z_axis=0))
     assert list(tmp_path.iterdir()) == [tmp_path / "out.tif"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_folder_that_is_removed_while_it_is_written_to_is_noticed(tmp_path, volume, ending):
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+
+    def remove(done, total):
+        if done == 3:
+            shutil.rmtree(folder)
+
+    source = Calibration.of("zyx", z_axis=0)
+    with pytest.raises(BadInput, match="could not be written"):
+        save_stack(folder / f"out{ending}", volume(), source, progress=remove)
+    assert not list(folder.glob("*"))
