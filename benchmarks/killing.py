@@ -152,7 +152,7 @@ class Arena:
             "overwrite": case.overwrite,
             "mask": case.mask,
             "forced": case.rename,
-            "phase": run.phase,
+            "phase": run.reached(stopped=run.code == 128 + case.signal),
             "code": run.code,
             "was_missing": missing,
             "finished": "that is finished now" in after.said,
@@ -256,6 +256,12 @@ class Run:
     def seconds(self, phase: str) -> float:
         """From the beginning of a phase to the end."""
         return self._when["end"] - self._when[phase]
+
+    def reached(self, *, stopped: bool) -> str:
+        """The phase that it came to; one that was stopped ends, too."""
+        if self.phase == "end" and not stopped:
+            return "end"
+        return "writing" if "writing" in self._when else "begin"
 
     def expect(self, phase: str) -> None:
         """Wait for the beginning of a phase, or for the end."""
