@@ -75,3 +75,14 @@ def test_crops_are_not_binned_to_nothing():
     assert TrainingConfig(steps=1, crop=64, loss=coarse).loss.scales == (1, 4)
     with pytest.raises(ValidationError, match="crops of 32 pixels are too small to be binned by 4"):
         TrainingConfig(steps=1, crop=32, loss=coarse)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+@pytest.mark.parametrize("key", ["learning_rate", "clip", "minutes", "epochs", "preview_every"])
+def test_settings_are_finite(key, value):
+    budget = {} if key in ("minutes", "epochs") else {"steps": 1}
+    if (key, value) != ("minutes", "inf"):  # until it is stopped
+        with pytest.raises(ValidationError):
+            TrainingConfig.model_validate({key: float(value)} | budget)
+    with pytest.raises(ValidationError, match="finite number"):
+        LossConfig(structure=float(value))

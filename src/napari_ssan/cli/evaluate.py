@@ -7,7 +7,6 @@ standard output holds results only, so that it can be piped; notes go to standar
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +17,7 @@ from rich.table import Table
 from typer import Option
 
 from napari_ssan.cli.options import Device, Marked, Overwrite, StackPath
-from napari_ssan.cli.progress import Bars, bars, console
+from napari_ssan.cli.progress import Bars, bars, console, tidy_beside
 from napari_ssan.cli.sources import marks_file, parse_marks
 from napari_ssan.engine.device import device_in_words
 from napari_ssan.engine.methods import METHODS, make_method
@@ -34,6 +33,7 @@ from napari_ssan.evaluation.result import NETWORK, Result, to_result
 from napari_ssan.evaluation.summary import summarize
 from napari_ssan.files import open_image, open_stack
 from napari_ssan.files.output import replacing
+from napari_ssan.json_text import dump_json
 from napari_ssan.losses.vgg_weights import find_weights
 from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo, read_info
 from napari_ssan.segmenter.crops import membranes_of
@@ -106,6 +106,7 @@ def evaluate(
         from napari_ssan.network.device import choose_device
 
         choose_device(device)
+    tidy_beside(json_path, html_path)
     file = open_stack(path)
     read = [labels, marks_file(defects), vgg, *(info.path for info in rows.values() if info)]
     for target, endings in ((json_path, (".json",)), (html_path, (".html", ".htm"))):
@@ -168,7 +169,7 @@ def evaluate(
                 show.engine(item)
     result = to_result(evaluation, settings, seed)
     if json_path is not None:
-        _write(json_path, json.dumps(result, indent=1, allow_nan=False), overwrite)
+        _write(json_path, dump_json(result, indent=1), overwrite)
     if html_path is not None:
         _write(html_path, to_html(result, evaluation.crops), overwrite)
     _print(result)

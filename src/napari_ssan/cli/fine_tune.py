@@ -27,9 +27,10 @@ from napari_ssan.cli.options import (
     Threads,
     Vgg,
 )
-from napari_ssan.cli.progress import Bars, bars, console
+from napari_ssan.cli.progress import Bars, bars, console, tidy_beside
+from napari_ssan.cli.signals import interruptible
 from napari_ssan.cli.sources import parse_marks
-from napari_ssan.cli.training import find_vgg, interruptible, tell, validate
+from napari_ssan.cli.training import find_vgg, tell, validate
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files import StackFile, open_stack
 from napari_ssan.finetune.config import PREFERRED, FineTuneConfig, cores
@@ -125,6 +126,7 @@ def fine_tune(
     if name:
         safe_name(name)
     folder = output.with_suffix(RUN)
+    tidy_beside(output, folder / RECORD)
     _check_output(output, folder, resume, overwrite)
     file = open_stack(stack)
     source = _source(file, z_range, defects)

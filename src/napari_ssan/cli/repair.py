@@ -7,15 +7,18 @@ check comes before the repair, since a refusal after an hour of work is too late
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from typer import Argument, Option
 
+from napari_ssan.atomic import scratch
 from napari_ssan.cli.options import Device, MethodName, Model, Overwrite, StackPath
-from napari_ssan.cli.progress import bars, console
+from napari_ssan.cli.progress import bars, console, tidy_beside
+from napari_ssan.cli.signals import interruptible
 from napari_ssan.engine.repair import repair as repair_stack
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
@@ -99,6 +102,7 @@ def repair(
     if confidence is not None:
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")
         expected_error = expected_error or confidence
+    tidy_beside(output, expected_error)
     check_output(output, path, overwrite)
     file = open_stack(path)
     stack = file.stack()
@@ -113,7 +117,7 @@ def repair(
         check_distinct([output, expected_error, *([mask_path(output)] if mask else [])])
     marks = gather(stack, defects, defects_file, region, insert_after)
     marks.check(stack.shape)
-    with _scratch(output) as scratch, bars() as show:
+    with _scratch(output) as pixels, bars() as show:
         for note in file.notes:
             show.say(f"Note: {note}")
         repaired = repair_stack(
@@ -125,22 +129,24 @@ def repair(
             method=method,
             match=match,
             views=views,
-            scratch=Path(scratch),
+            scratch=pixels,
         )
         for z in _borrowed(repaired, file):
             show.say(
                 f"Note: slice {z} was used as a neighbour, but it is synthetic itself; mark it, "
                 "too, to use real slices instead."
             )
-        save_stack(
-            output,
-            repaired,
-            file,
-            overwrite=overwrite,
-            mask=mask,
-            error=expected_error or False,
-            progress=lambda done, total: show.show("writing", done, total),
-        )
+        with interruptible() as cancel:  # zarr's threads must not write to what is being removed
+            save_stack(
+                output,
+                repaired,
+                file,
+                overwrite=overwrite,
+                mask=mask,
+                error=expected_error or False,
+                progress=lambda done, total: show.show("writing", done, total),
+                cancel=cancel,
+            )
 
 
 def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
@@ -212,11 +218,15 @@ def _regions(path: Path, stack: SliceStack, named: list[int]) -> tuple[bool, dic
     return flat, regions
 
 
-def _scratch(output: Path) -> tempfile.TemporaryDirectory[str]:
+@contextmanager
+def _scratch(output: Path) -> Iterator[Path]:
     """Make a folder for synthesized pixels, on the disk of the output."""
-    try:
-        return tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent)
-    except OSError as error:
-        raise BadInput(
-            f"The folder {output.parent} cannot be written to: {error.strerror}."
-        ) from None
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch(output))
+            folder.mkdir()
+        except OSError as error:
+            raise BadInput(
+                f"The folder {output.parent} cannot be written to: {error.strerror}."
+            ) from None
+        yield folder

@@ -9,7 +9,6 @@ as a comment, and a budget given as an option replaces the budget of the file in
 
 from __future__ import annotations
 
-import json
 import textwrap
 import tomllib
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic import BaseModel, model_validator
 
 from napari_ssan.cli.training import validate
 from napari_ssan.errors import BadInput
+from napari_ssan.json_text import dump_json
 from napari_ssan.training.config import TrainingConfig
 
 #: Budget in minutes if none is given.
@@ -131,4 +131,4 @@ def _value(value: Any) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, float):
         return repr(value)  # JSON has no infinity
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return dump_json(value, ensure_ascii=False).replace("\x7f", "\\u007f")

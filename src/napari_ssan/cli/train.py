@@ -25,10 +25,11 @@ from napari_ssan.cli.options import (
     Threads,
     Vgg,
 )
-from napari_ssan.cli.progress import bars, console
+from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.cli.run_config import MINUTES, MOVED, load_config, to_toml
+from napari_ssan.cli.signals import interruptible
 from napari_ssan.cli.sources import parse_source
-from napari_ssan.cli.training import find_vgg, interruptible, tell
+from napari_ssan.cli.training import find_vgg, tell
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.network.model_file import SUFFIX
 
@@ -121,6 +122,7 @@ def train(
         raise BadInput("Name the stacks to train on, and the model file to write with --output.")
     if defects and len(stacks) > 1:
         raise BadInput("--defects marks slices of one stack: name one STACK, or leave it out.")
+    tidy_beside(output)
     sources = [parse_source(text, defects) for text in stacks]
     card = {
         "trained_on": stacks,

@@ -22,6 +22,7 @@ from napari_ssan.files.open_zarr import is_zarr, open_zarr
 from napari_ssan.files.tiff_integrity import MAGIC
 from napari_ssan.paths import check_input
 from napari_ssan.stack.sections import ArrayLike, SliceStack
+from napari_ssan.swap import interrupted
 
 #: What can be opened, in words.
 FORMATS = "a TIFF, a zarr array, an OME-Zarr image, an HDF5 file, or a folder of TIFFs or PNGs"
@@ -174,6 +175,11 @@ def read_provenance(path: str | Path) -> Provenance | None:
 def _open(path: Path) -> StackFile:
     check_input(path)
     if not path.exists():
+        if part := interrupted(path):
+            raise BadInput(
+                f"{path} was being replaced when a run was killed, and lies in {part}: repeat that "
+                "run with --overwrite, which first puts it in its place."
+            )
         raise BadInput(f"{path} does not exist; check the path.")
     try:
         if path.is_dir():

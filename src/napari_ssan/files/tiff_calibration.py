@@ -17,6 +17,7 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.files.calibration import Calibration, Flavour, TiffTraits, sane
 from napari_ssan.files.provenance_io import KEY, from_plain
 from napari_ssan.files.units import in_unit, unit_name
+from napari_ssan.json_text import dump_json
 
 #: Lossless compressions that are kept: LZW, deflate, PackBits, LZMA, zstd.
 KEPT_COMPRESSIONS = (5, 8, 32773, 34925, 50000)
@@ -227,4 +228,4 @@ def plain_metadata(calibration: Calibration) -> dict[str, Any]:
         "units": calibration.units,
         "translate": calibration.translate,
     }
-    return cast(dict[str, Any], json.loads(json.dumps(kept, default=str)))
+    return cast(dict[str, Any], json.loads(dump_json(kept, default=str)))

@@ -23,6 +23,7 @@ from napari_ssan.finetune.events import FineTuneReport, MemoryUsed
 from napari_ssan.finetune.run_folder import CANDIDATE, JUDGED, VERDICT
 from napari_ssan.finetune.runs import Run
 from napari_ssan.finetune.verdict import Known, Verdict, decide, judge
+from napari_ssan.json_text import dump_json
 from napari_ssan.network.device import choose_device
 from napari_ssan.network.model_file import Model, load_model, save_model
 from napari_ssan.segmenter.segmenter import bundled_segmenter
@@ -116,7 +117,7 @@ def _judged(run: Run) -> Known:
 
 def _keep_judged(run: Run, known: Known) -> None:
     with suppress(OSError):  # it would only be done again
-        write_atomically(run.folder / JUDGED, json.dumps(known))
+        write_atomically(run.folder / JUDGED, dump_json(known))
 
 
 def _write(run: Run, base: Model, candidate: Model, verdict: Verdict) -> None:

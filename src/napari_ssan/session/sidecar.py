@@ -26,6 +26,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.session.journal import NAME, OLDER, Journal, NewerFormat
 from napari_ssan.session.saved import Saved
 from napari_ssan.stack.sections import SliceStack
+from napari_ssan.swap import recover
 
 #: A stack is known by the middles of this many sections, each so many pixels wide.
 SAMPLED_SECTIONS, SAMPLED_WIDTH = 5, 512
@@ -70,6 +71,7 @@ class Sidecar:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
+            recover(self.folder)  # what a killed program left
         except Timeout:
             return False
         except (OSError, NotImplementedError):  # nothing can be locked here: better without

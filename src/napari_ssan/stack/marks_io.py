@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from napari_ssan.errors import BadInput
+from napari_ssan.json_text import dump_json
 from napari_ssan.paths import check_input
 from napari_ssan.stack.region import Region, integer, region_from_entry, region_to_entry
 
@@ -41,7 +42,7 @@ Parts = tuple[set[int], dict[int, list[Region]], dict[int, int]]
 
 def to_json(whole: set[int], regions: dict[int, list[Region]], missing: dict[int, int]) -> str:
     """Marks as JSON; :func:`from_json` reads it back."""
-    return json.dumps(
+    return dump_json(
         {
             "format": FORMAT,
             "slices": sorted(whole),

@@ -20,6 +20,7 @@ from torch import Tensor
 from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
+from napari_ssan.json_text import dump_json
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import Checkpointed, Report
 from napari_ssan.training.state import Checkpoint, Facts
@@ -163,12 +164,12 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    text = dump_json(value)
     return text if len(text) < 60 else f"{text[:57]}..."
 
 
 def _dump(content: dict[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True)
+    return dump_json(content, sort_keys=True)
 
 
 def digest(text: dict[str, str], tensors: dict[str, Tensor]) -> str:

@@ -28,9 +28,11 @@ FLOOR = 0.01
 class TrainingConfig(BaseModel):
     """Settings of a training run. The dock, the command line and the checkpoint share them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
-    minutes: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0, allow_inf_nan=True)
     """Budget in minutes of training and validation, over all parts of an interrupted run.
     Set exactly one of minutes, epochs and steps."""
     epochs: float | None = Field(None, gt=0)
@@ -43,7 +45,7 @@ class TrainingConfig(BaseModel):
     size."""
     batch: int = Field(4, ge=1)
     """Crops in each step."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, le=1)
     """Highest learning rate: the first one, or with the "warm" schedule that after the warm-up."""
     schedule: Literal["cosine", "paper", "warm"] = "cosine"
     """How the learning rate falls. "cosine": to a hundredth along a half cosine. "paper": to a

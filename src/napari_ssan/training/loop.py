@@ -41,7 +41,7 @@ class _Stopped(Exception):
 
 
 class _NotFinite(Exception):
-    """A loss or a gradient is infinite or NaN."""
+    """A loss, a gradient or a weight is infinite or NaN."""
 
 
 @dataclass
@@ -112,6 +112,8 @@ class Training:
 
         Raises
         ------
+        BadInput
+            If the results of the network are not finite.
         Cancelled
             If `cancel` was set. The last good state was given to `keep`.
         """
@@ -187,6 +189,8 @@ class Training:
         if not torch.isfinite(norm):
             raise _NotFinite("The gradient of the loss")
         state.optimizer.step()
+        if not torch.stack([p.isfinite().all() for p in state.network.parameters()]).all():
+            raise _NotFinite("A weight")
         state.follow()
         state.facts.seconds = time.monotonic() - self._begin
         self._tell(terms | {"total": total.item()}, rate)
