@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from typer import Option
 
-from napari_ssan.cli.options import Device, Marked, Overwrite, StackPath
+from napari_ssan.cli.options import Device, FollowLinks, Marked, Overwrite, StackPath
 from napari_ssan.cli.progress import Bars, bars, console
 from napari_ssan.cli.sources import marks_file, parse_marks
 from napari_ssan.engine.device import device_in_words
@@ -96,6 +96,7 @@ def evaluate(
         int | None, Option(help="Axis along which the slices lie.", show_default="as the file says")
     ] = None,
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap intervals.")] = 0,
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure how well a stack is repaired: hide good slices, synthesize them, and compare."""
@@ -106,7 +107,7 @@ def evaluate(
         from napari_ssan.network.device import choose_device
 
         choose_device(device)
-    file = open_stack(path)
+    file = open_stack(path, follow_links=follow_links)
     read = [labels, marks_file(defects), vgg, *(info.path for info in rows.values() if info)]
     for target, endings in ((json_path, (".json",)), (html_path, (".html", ".htm"))):
         if target is not None:
@@ -117,7 +118,7 @@ def evaluate(
     marks = parse_marks(defects, stack, file.provenance if z_axis is None else None)
     chooser = Chooser(stack, gap, marks)
     weights = find_weights(vgg)
-    truth = read_labels(labels, stack) if labels else None
+    truth = read_labels(labels, stack, follow_links) if labels else None
     with bars() as show:
 
         def look(done: int, total: int) -> None:
@@ -193,7 +194,7 @@ def _rows(methods: str, models: list[str]) -> dict[str, ModelInfo | None]:
     return rows
 
 
-def read_labels(path: Path, stack: SliceStack) -> Array:
+def read_labels(path: Path, stack: SliceStack, follow_links: bool = False) -> Array:
     """Read the labels of all sections as (sections, height, width).
 
     Raises
@@ -201,7 +202,7 @@ def read_labels(path: Path, stack: SliceStack) -> Array:
     BadInput
         If they do not have the shape of the stack.
     """
-    labels = np.asarray(open_image(path).data[...]).squeeze()
+    labels = np.asarray(open_image(path, follow_links=follow_links).data[...]).squeeze()
     # Apart from axes of length 1, they have the axes of the stack in their order.
     own = [axis for axis, length in enumerate(stack.source_shape) if length > 1]
     if labels.shape != tuple(stack.source_shape[axis] for axis in own):

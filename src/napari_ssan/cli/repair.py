@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from typer import Argument, Option
 
-from napari_ssan.cli.options import Device, MethodName, Model, Overwrite, StackPath
+from napari_ssan.cli.options import Device, FollowLinks, MethodName, Model, Overwrite, StackPath
 from napari_ssan.cli.progress import bars, console
 from napari_ssan.engine.repair import repair as repair_stack
 from napari_ssan.engine.repaired import RepairedStack
@@ -93,6 +93,7 @@ def repair(
         ),
     ] = None,
     confidence: Annotated[Path | None, Option(hidden=True)] = None,
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Repair a stack: synthesize its broken slices or regions from their neighbours."""
@@ -100,7 +101,7 @@ def repair(
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")
         expected_error = expected_error or confidence
     check_output(output, path, overwrite)
-    file = open_stack(path)
+    file = open_stack(path, follow_links=follow_links)
     stack = file.stack()
     # Nothing that the repair reads may be overwritten.
     given = [each for each in (defects_file, region, Path(model)) if each and each.is_file()]
@@ -111,7 +112,7 @@ def repair(
         check_output(expected_error, [*file.files, *given], overwrite)
         check_axes(expected_error, file)
         check_distinct([output, expected_error, *([mask_path(output)] if mask else [])])
-    marks = gather(stack, defects, defects_file, region, insert_after)
+    marks = gather(stack, defects, defects_file, region, insert_after, follow_links)
     marks.check(stack.shape)
     with _scratch(output) as scratch, bars() as show:
         for note in file.notes:
@@ -153,7 +154,12 @@ def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
 
 
 def gather(
-    stack: SliceStack, slices: str, file: Path | None, region: Path | None, insert_after: str
+    stack: SliceStack,
+    slices: str,
+    file: Path | None,
+    region: Path | None,
+    insert_after: str,
+    follow_links: bool = False,
 ) -> Marks:
     """Collect the marks that the options name.
 
@@ -168,7 +174,7 @@ def gather(
     if region is None:
         marks.whole.update(named)
     else:
-        flat, regions = _regions(region, stack, named)
+        flat, regions = _regions(region, stack, named, follow_links)
         for z, found in regions.items():
             marks.add_region(z, found)
         if not flat:
@@ -182,9 +188,11 @@ def gather(
     return marks
 
 
-def _regions(path: Path, stack: SliceStack, named: list[int]) -> tuple[bool, dict[int, Region]]:
+def _regions(
+    path: Path, stack: SliceStack, named: list[int], follow_links: bool
+) -> tuple[bool, dict[int, Region]]:
     """Return whether a mask image is 2-D, and its non-zero pixels of each section."""
-    mask = open_image(path).data
+    mask = open_image(path, follow_links=follow_links).data
     long = [axis for axis, length in enumerate(mask.shape) if length > 1]
     shape = tuple(mask.shape[axis] for axis in long)
     flat = shape == stack.shape[1:]

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from napari_ssan.cli.options import SYNTAX, Marked, Overwrite
+from napari_ssan.cli.options import SYNTAX, FollowLinks, Marked, Overwrite
 from napari_ssan.cli.progress import bars, console
 from napari_ssan.cli.sources import parse_source, source_path
 from napari_ssan.errors import BadInput
@@ -46,6 +46,7 @@ def triplets(
             "or by mean and contrast (mean)."
         ),
     ] = "histogram",
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Cut a stack into aligned triplets for training, as PNG.
@@ -56,7 +57,7 @@ def triplets(
     """
     path = source_path(stack)
     _check_folder(folder, [path, *([Path(defects)] if defects else [])], overwrite)
-    source = parse_source(stack, defects)
+    source = parse_source(stack, defects, follow_links=follow_links)
     if source.stack.dtype.name not in DTYPES:
         raise BadInput(
             f"The pixels are {source.stack.dtype.name}, which PNG cannot store; "

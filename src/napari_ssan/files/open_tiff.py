@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,8 +27,11 @@ from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.lazy import LazyArray, reader
 from napari_ssan.files.tiff_calibration import read_calibration
 from napari_ssan.files.tiff_integrity import check_pages, check_pixels, truncated
+from napari_ssan.paths import check_input
 from napari_ssan.stack.sections import ArrayLike
 
+#: Names of the files of a set in OME-XML.
+FILE_NAME = re.compile(r"""FileName\s*=\s*["']([^"']*)""")
 #: Photometric interpretations of one grey value a pixel: white is zero, black is zero, palette.
 GREY = (0, 1, 3)
 
@@ -52,13 +57,15 @@ class TiffImage(NamedTuple):
 
 
 @reader
-def open_tiff(path: Path) -> TiffImage:
+def open_tiff(path: Path, home: Path | None) -> TiffImage:
     """Open a TIFF.
 
     Parameters
     ----------
     path : Path
         If it holds several images (series), the first is opened.
+    home : Path or None
+        Where other files of its set must lie; see :mod:`~napari_ssan.files.border`.
 
     Returns
     -------
@@ -71,12 +78,13 @@ def open_tiff(path: Path) -> TiffImage:
     """
     check_pages(path)
     with _quiet():
-        try:
+        with _readable(path):
             tif = tifffile.TiffFile(path)
-            series = tif.series[0]
-        except (tifffile.TiffFileError, IndexError, ValueError, KeyError, TypeError) as error:
-            raise BadInput(f"{path.name} is a damaged TIFF: it holds no readable image.") from error
         try:
+            for name in FILE_NAME.findall(tif.ome_metadata or ""):
+                check_input(path.parent / unescape(name))  # before tifffile opens it
+            with _readable(path):
+                series = tif.series[0]
             _check_grey(path, series)
             page = series.keyframe
             stored = max(page.databytecounts, default=0)
@@ -86,7 +94,7 @@ def open_tiff(path: Path) -> TiffImage:
                 raise truncated(path)
             check_pixels(path, series)
             calibration = read_calibration(tif, series)
-            companions = _companions(path, series)
+            companions = _companions(path, home, series)
             source = _source(path, tif, series, alone=not companions)
             images = len(tif.series)
         except BaseException:
@@ -109,14 +117,14 @@ def _check_grey(path: Path, series: tifffile.TiffPageSeries) -> None:
         )
 
 
-def _companions(path: Path, series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
+def _companions(path: Path, home: Path | None, series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
     """The files other than `path` that hold pages of the image."""
     if series.kind != "ome":
         return ()
     files = dict.fromkeys(page.parent.filehandle.path for page in series if page is not None)
     others = tuple(Path(file) for file in files if not path.samefile(file))
     for other in others:
-        check_within(path, other)
+        check_within(home, path.name, other)
     return others
 
 
@@ -131,6 +139,15 @@ def _source(
         dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
         return np.memmap(path, dtype, mode="r", offset=series.dataoffset, shape=series.shape)
     return zarr.open_array(series.aszarr(level=0), mode="r")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what tifffile raises where there is no image into a sentence."""
+    try:
+        yield
+    except (tifffile.TiffFileError, IndexError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path.name} is a damaged TIFF: it holds no readable image.") from error
 
 
 @contextmanager
