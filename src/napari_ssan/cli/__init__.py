@@ -7,6 +7,7 @@ get wrong: a command imports torch within its function, since ``--help`` must no
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import typer
@@ -20,7 +21,7 @@ from napari_ssan.cli.models import models
 from napari_ssan.cli.repair import repair
 from napari_ssan.cli.train import TrainCommand, train
 from napari_ssan.cli.triplets import triplets
-from napari_ssan.errors import BadInput
+from napari_ssan.errors import BadInput, memory_in_words
 from napari_ssan.paths import printable
 
 app = typer.Typer(
@@ -43,8 +44,11 @@ app.add_typer(models, name="models")
 
 def main() -> None:
     """Run the command line: exit code 0, 2 for bad input, 130 on Ctrl-C."""
+    # zarr reads chunks at once: of several that are damaged, the first is told of by its error
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
-        code = app(standalone_mode=False) or 0
+        with memory_in_words():
+            code = app(standalone_mode=False) or 0
         if code == INTERRUPTED:
             raise KeyboardInterrupt
         sys.exit(code)
@@ -58,8 +62,6 @@ def main() -> None:
     except OSError as error:  # a full disk, a missing file: the system's own words are clear
         where = f" ({error.filename})" if error.filename else ""
         _refuse(f"{error.strerror or error}{where}.")
-    except MemoryError:
-        _refuse("There is not enough memory for this; end other programs, or use another machine.")
     except (KeyboardInterrupt, typer.Abort):
         Console(stderr=True).print("Stopped.")
         sys.exit(INTERRUPTED)

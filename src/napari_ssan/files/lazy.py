@@ -54,7 +54,6 @@ class LazyArray(LazyPixels):
     def part(self, spans: tuple[slice, ...]) -> Array:
         """See :meth:`~napari_ssan.stack.lazy.LazyPixels.part`."""
         with reading(self._name, _place(spans, self.shape)):
-            # a copy: a view of a mapped file would be read-only and keep the file open
             return np.array(self._source[spans], dtype=self.dtype)
 
     def lacking(self, axis: int) -> frozenset[int]:
@@ -71,7 +70,7 @@ def reader(
     """Let a function that opens a file refuse it in a sentence, whatever goes wrong within."""
 
     @functools.wraps(function)
-    def opened(path: Path, *args: P.args, **kwargs: P.kwargs) -> T:
+    def opened(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with reading(path.name, "as an image", (OSError,)):
             return function(path, *args, **kwargs)
 

@@ -172,9 +172,10 @@ class _Files:
             if (file, name) not in known:
                 known[file, name] = self._source(path, file, name)
             shape, pixels = known[file, name], space.get_select_npoints()
-            short = shape is None or math.prod(shape) < pixels
+            if shape is None or math.prod(shape) < pixels:
+                continue
             whole = part.get_select_type() == h5s.SEL_ALL
-            if short or (not whole and any(np.greater_equal(part.get_select_bounds()[1], shape))):
+            if not whole and np.greater_equal(part.get_select_bounds()[1], shape).any():
                 continue
             (first, *_), (last, *_) = space.get_select_bounds()
             filled[first : last + 1] += pixels / (last + 1 - first)

@@ -15,7 +15,7 @@ from threading import Event as Flag
 from threading import Thread
 from typing import TextIO
 
-from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.errors import BadInput, Cancelled, memory_in_words
 from napari_ssan.events import Notice
 from napari_ssan.finetune.config import spare_threads
 from napari_ssan.finetune.events import FineTuneEvent
@@ -51,7 +51,8 @@ def _work(folder: Path, line: _Line, stop: Flag, cancel: Flag) -> End:
 
     torch.set_num_threads(spare_threads())
     try:
-        return fine_tune(open_run(folder), line.tell, stop, cancel)
+        with memory_in_words():
+            return fine_tune(open_run(folder), line.tell, stop, cancel)
     except Cancelled:
         return Left()
     except BadInput as error:
