@@ -72,7 +72,7 @@ def test_full_memory_is_one_sentence(run, stack, tmp_path, monkeypatch, error):
     def full(*_, **__):
         raise error
 
-    monkeypatch.setattr("napari_ssan.cli.repair.open_stack", full)
+    monkeypatch.setattr(sys.modules["napari_ssan.cli.repair"], "open_stack", full)
     told = run("repair", stack, tmp_path / "out.tif", "--defects", "2")
     assert "not enough memory" in told.sentence
 

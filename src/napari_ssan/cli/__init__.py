@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 
 import typer
 from rich.console import Console
@@ -46,6 +47,7 @@ def main() -> None:
     """Run the command line: exit code 0, 2 for bad input, 130 on Ctrl-C."""
     # zarr reads chunks at once: of several that are damaged, the first is told of by its error
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     try:
         with memory_in_words():
             code = app(standalone_mode=False) or 0
