@@ -126,6 +126,7 @@ def interrupted(kind: str, made: str) -> Write:
                 main()
             except SystemExit as end:
                 assert end.code == 130
+        (folder / made).with_suffix(".training.csv").unlink(missing_ok=True)
         return folder / made
 
     return write
@@ -184,4 +185,3 @@ LEARNING: dict[str, Write] = {
     "checkpoint": interrupted("checkpoint", "in.checkpoint"),
     "run": interrupted("run", "in.run"),
 }
-

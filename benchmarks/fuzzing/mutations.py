@@ -671,7 +671,8 @@ def any_run(path: Path, random: Random) -> str:
         return edit_json(file, random)
     if file.suffix == ".npy":
         return draw(random, reword, truncate, flip, splice)(file, random)
-    return draw(random, edit_tensors, truncate, flip, splice)(file, random)
+    known = file.suffix in (".safetensors", ".checkpoint")
+    return draw(random, edit_tensors if known else reword, truncate, flip, splice)(file, random)
 
 
 def any_npy(path: Path, random: Random) -> str:

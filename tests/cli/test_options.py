@@ -86,3 +86,12 @@ def test_missing_chunks_are_told_by_every_command(run, tmp_path, volume):
     (path / "c/3/0/0").unlink()
     told = run("triplets", f"{path}~1", tmp_path / "triplets", "--size", "32")
     assert "lacks 1 of its 28 chunks" in told.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_link_to_itself_is_no_input(run, tmp_path, volume, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    tifffile.imwrite("other.tif", volume)
+    (tmp_path / "in.zarr").symlink_to("in.zarr")
+    words = ["in.zarr" if word == "{}" else word for word in COMMANDS[command]]
+    assert "does not exist" in run(*words).sentence

@@ -36,6 +36,7 @@ from napari_ssan.files import open_image, open_stack
 from napari_ssan.files.output import replacing
 from napari_ssan.losses.vgg_weights import find_weights
 from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo, read_info
+from napari_ssan.paths import real
 from napari_ssan.segmenter.crops import membranes_of
 from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.segmenter.training import two_fold
@@ -245,7 +246,7 @@ def _check_target(path: Path, endings: tuple[str, ...], read: list[Path], overwr
         raise BadInput(f"The folder of the output {path} does not exist; make it first.")
     if path.is_dir():
         raise BadInput(f"The output {path} is a folder; choose another name.")
-    if any(path.resolve().is_relative_to(each.resolve()) for each in read):
+    if any(real(path).is_relative_to(real(each)) for each in read):
         raise BadInput(f"The output {path} is an input, or lies in one; choose another name.")
     if (path.exists() or path.is_symlink()) and not overwrite:
         raise BadInput(f"The output {path} exists already; add --overwrite to replace it.")

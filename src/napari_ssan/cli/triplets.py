@@ -17,6 +17,7 @@ from napari_ssan.cli.progress import bars, console
 from napari_ssan.cli.sources import parse_source, source_path
 from napari_ssan.errors import BadInput
 from napari_ssan.files.output import replacing
+from napari_ssan.paths import real
 from napari_ssan.stack.selection import select
 from napari_ssan.stack.triplets import Match
 from napari_ssan.training.triplet_images import Tiles, split_parts, write
@@ -90,7 +91,7 @@ def _check_folder(folder: Path, inputs: list[Path], overwrite: bool) -> None:
     if not folder.absolute().parent.is_dir():
         raise BadInput(f"The folder for {folder} does not exist; make it first.")
     for path in inputs:
-        target, origin = folder.resolve(), path.resolve()
+        target, origin = real(folder), real(path)
         if origin.is_relative_to(target) or target.is_relative_to(origin):
             raise BadInput(f"{folder} must lie apart from {path}, which is an input.")
     if folder.exists() and not (overwrite and (folder / LIST).is_file()):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from napari_ssan.errors import BadInput
+from napari_ssan.paths import real
 
 #: Codecs of zarr, without "numcodecs.", that only compress or rearrange bytes and numbers.
 CODECS = {
@@ -75,8 +76,8 @@ class LeadsOut(BadInput):
 
 def home_of(path: Path) -> Path:
     """Folder of an input, wherever links to the input lie; a folder is its own."""
-    real = Path(os.path.realpath(path))
-    return real if real.is_dir() else real.parent
+    there = real(path)
+    return there if there.is_dir() else there.parent
 
 
 def check_within(home: Path | None, name: str, other: Path) -> None:
@@ -96,7 +97,7 @@ def check_within(home: Path | None, name: str, other: Path) -> None:
     LeadsOut
         If it lies elsewhere: who made the input could have any file copied into an output.
     """
-    if home is not None and not Path(os.path.realpath(other)).is_relative_to(home):
+    if home is not None and not real(other).is_relative_to(home):
         raise LeadsOut(
             f"{name} takes pixels from {other}, outside its folder; copy them into it, or allow "
             "it (--follow-links, or follow_links=True in Python)."

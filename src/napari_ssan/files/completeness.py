@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ssan.errors import BadInput
+from napari_ssan.paths import real
 
 Place = tuple[int, ...]
 
@@ -72,7 +73,7 @@ def files_in(path: Path) -> Iterator[tuple[str, int]]:
     if not path.is_dir():
         yield "", path.stat().st_size
         return
-    path = Path(os.path.realpath(path))
+    path = real(path)
     for folder, folders, names in os.walk(path, followlinks=True):
         links = {name for name in folders if Path(folder, name).is_symlink()}
         if links and os.path.realpath(folder) != folder:
