@@ -47,7 +47,7 @@ room(
 )
 room(
     "training",
-    *("atomic", "errors", "events", "version", "network", "losses", "stack", "metrics"),
+    *("atomic", "errors", "paths", "events", "version", "network", "losses", "stack", "metrics"),
     *("segmenter", "engine"),
 )
 room("finetune", *KNOWS["training"], "evaluation", "training")

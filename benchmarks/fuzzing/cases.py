@@ -164,7 +164,7 @@ def attempt(case: Case) -> Outcome:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()) as told:
-            code = _load_sidecar(case) if not case.arguments else _command(case.arguments)
+            code = _load_sidecar(case) if not case.arguments else _command(case)
     except MemoryError as error:
         return Outcome("memory", f"MemoryError: {error}", _where(error))
     except Exception as error:  # noqa: BLE001 - any that comes here is a finding
@@ -197,10 +197,11 @@ def attempt(case: Case) -> Outcome:
     return Outcome("done", sentence)
 
 
-def _command(arguments: list[str]) -> int:
+def _command(case: Case) -> int:
     from napari_ssan.cli import main
 
-    with patch.object(sys, "argv", ["napari-ssan", *arguments]):
+    argv = ["napari-ssan", *case.arguments]
+    with patch.object(sys, "argv", argv), contextlib.chdir(case.folder):
         try:
             main()
         except SystemExit as end:

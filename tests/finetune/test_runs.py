@@ -171,6 +171,15 @@ def test_a_damaged_record_is_refused_in_a_sentence(begin, text):
         open_run(run.folder)
 
 
+@pytest.mark.parametrize("name", ["run.json", "verdict.json", "sections.npy"])
+def test_a_pipe_in_a_run_is_not_read(begin, name):
+    folder = begin().folder
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(BadInput, match="is a pipe"):
+        open_run(folder)
+
+
 def test_a_discarded_run_cannot_be_gone_on_with(begin):
     run = begin()
     run.discard()

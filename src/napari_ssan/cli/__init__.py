@@ -7,6 +7,7 @@ get wrong: a command imports torch within its function, since ``--help`` must no
 
 from __future__ import annotations
 
+import atexit
 import logging
 import sys
 import warnings
@@ -45,9 +46,6 @@ app.add_typer(models, name="models")
 
 def main() -> None:
     """Run the command line: exit code 0, 2 for bad input, 130 on Ctrl-C."""
-    # zarr reads chunks at once: of several that are damaged, the first is told of by its error
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     try:
         with memory_in_words():
             code = app(standalone_mode=False) or 0
@@ -71,6 +69,14 @@ def main() -> None:
 
 def _refuse(sentence: str) -> None:
     """One line on standard error, and exit code 2."""
+    atexit.register(_say_no_more)
     sentence = printable(" ".join(sentence.split()))
     print(f"napari-ssan: {sentence}", file=sys.stderr)  # noqa: T201
     sys.exit(2)
+
+
+def _say_no_more() -> None:
+    """Silence what ends with the program: zarr reads chunks at once, and may still be at some."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore", RuntimeWarning)
+    sys.unraisablehook = lambda _: None

@@ -35,6 +35,7 @@ from napari_ssan.finetune.section_copy import SectionCopy
 from napari_ssan.finetune.verdict import Verdict
 from napari_ssan.network.model_file import ModelInfo
 from napari_ssan.network.model_library import import_model
+from napari_ssan.paths import check_input
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
@@ -284,6 +285,8 @@ def open_run(folder: Path) -> Run:
         If there is no run, or it cannot be read.
     """
     try:
+        for file in folder.iterdir():
+            check_input(file)
         text = (folder / RECORD).read_text(encoding="utf-8")
         if json.loads(text)["format"] > FORMAT:
             raise BadInput(f"The run in {folder} was begun by a newer version; update napari-ssan.")
