@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 
 from napari_ssan.errors import BadInput
@@ -165,7 +165,7 @@ class Run:
             return Verdict.model_validate_json((self.folder / VERDICT).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError):
+        except (OSError, ValueError):
             raise BadInput(
                 f"The verdict in {self.folder} cannot be read: update napari-ssan if a newer "
                 "version wrote it, or delete this folder."
@@ -293,7 +293,7 @@ def open_run(folder: Path) -> Run:
         return Run(folder, Record.model_validate_json(text))
     except OSError as error:
         raise BadInput(f"There is no run in {folder} ({error.strerror or error}).") from None
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(

@@ -94,7 +94,7 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
         raise _refuse(path, f"its record cannot be read ({error.errors()[0]['msg']})") from None
     except BadInput:
         raise
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise _refuse(path, f"its record cannot be read ({error})") from None
     return Checkpoint(tensors, facts)
 
