@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import textwrap
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,4 +110,4 @@ def _nothing() -> None:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return textwrap.shorten(lines[0], 200).rstrip(".") if lines else type(error).__name__
+    return lines[0][:200].rstrip(".") if lines else type(error).__name__
