@@ -49,18 +49,8 @@ room(
 )
 room(
     "training",
-    *(
-        "atomic",
-        "errors",
-        "events",
-        "json_text",
-        "version",
-        "network",
-        "losses",
-        "stack",
-        "metrics",
-    ),
-    *("metrics", "segmenter", "engine"),
+    *("atomic", "errors", "events", "json_text", "paths", "version"),
+    *("network", "losses", "stack", "metrics", "segmenter", "engine"),
 )
 room("finetune", *KNOWS["training"], "swap", "evaluation", "training")
 room("export", "errors", "network", "stack", "engine")

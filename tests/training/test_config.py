@@ -35,6 +35,12 @@ def test_exactly_one_budget(wrong):
         TrainingConfig(**wrong)
 
 
+@pytest.mark.parametrize("batch", [0, 1025, 2**32])
+def test_a_batch_that_no_memory_holds(batch):
+    with pytest.raises(ValidationError):
+        TrainingConfig(steps=1, batch=batch)
+
+
 def test_a_checkpoint_loses_less_than_two_minutes_by_default():
     assert TrainingConfig(steps=1).checkpoint_every <= 60
 

@@ -7,7 +7,10 @@ get wrong: a command imports torch within its function, since ``--help`` must no
 
 from __future__ import annotations
 
+import atexit
+import logging
 import sys
+import warnings
 from contextlib import suppress
 
 import typer
@@ -21,7 +24,7 @@ from napari_ssan.cli.repair import repair
 from napari_ssan.cli.signals import Received, handled
 from napari_ssan.cli.train import TrainCommand, train
 from napari_ssan.cli.triplets import triplets
-from napari_ssan.errors import BadInput
+from napari_ssan.errors import BadInput, memory_in_words
 from napari_ssan.paths import printable
 
 app = typer.Typer(
@@ -46,7 +49,8 @@ def main() -> None:
     """Run the command line: exit code 0, 2 for bad input, 128 and its number after a signal."""
     with handled() as received:
         try:
-            code = app(standalone_mode=False) or 0
+            with memory_in_words():
+                code = app(standalone_mode=False) or 0
             if code == INTERRUPTED:
                 raise KeyboardInterrupt
             sys.exit(code)
@@ -62,10 +66,6 @@ def main() -> None:
                 _stop(received)
             where = f" ({error.filename})" if error.filename else ""
             _refuse(f"{error.strerror or error}{where}.")
-        except MemoryError:
-            _refuse(
-                "There is not enough memory for this; end other programs, or use another machine."
-            )
         except (KeyboardInterrupt, typer.Abort):
             _stop(received)
 
@@ -79,6 +79,14 @@ def _stop(received: Received) -> None:
 
 def _refuse(sentence: str) -> None:
     """One line on standard error, and exit code 2."""
+    atexit.register(_say_no_more)
     sentence = printable(" ".join(sentence.split()))
     print(f"napari-ssan: {sentence}", file=sys.stderr)  # noqa: T201
     sys.exit(2)
+
+
+def _say_no_more() -> None:
+    """Silence what ends with the program: zarr reads chunks at once, and may still be at some."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore", RuntimeWarning)
+    sys.unraisablehook = lambda _: None

@@ -19,6 +19,7 @@ from typer import Option
 from napari_ssan.cli.options import (
     LOSS,
     Device,
+    FollowLinks,
     LossName,
     Marked,
     Overwrite,
@@ -100,6 +101,7 @@ def fine_tune(
         str, Option(help="If the model is better, also add it to your own models under this name.")
     ] = "",
     resume: Resume = False,
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Fine-tune a model on one stack, and compare it with the original on held-out slices.
@@ -128,7 +130,7 @@ def fine_tune(
     folder = output.with_suffix(RUN)
     tidy_beside(output, folder / RECORD)
     _check_output(output, folder, resume, overwrite)
-    file = open_stack(stack)
+    file = open_stack(stack, follow_links=follow_links)
     source = _source(file, z_range, defects)
 
     import torch

@@ -16,7 +16,7 @@ import numpy as np
 from typer import Argument, Option
 
 from napari_ssan.atomic import scratch
-from napari_ssan.cli.options import Device, MethodName, Model, Overwrite, StackPath
+from napari_ssan.cli.options import Device, FollowLinks, MethodName, Model, Overwrite, StackPath
 from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.cli.signals import interruptible
 from napari_ssan.engine.repair import repair as repair_stack
@@ -96,6 +96,7 @@ def repair(
         ),
     ] = None,
     confidence: Annotated[Path | None, Option(hidden=True)] = None,
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Repair a stack: synthesize its broken slices or regions from their neighbours."""
@@ -104,7 +105,7 @@ def repair(
         expected_error = expected_error or confidence
     tidy_beside(output, expected_error)
     check_output(output, path, overwrite)
-    file = open_stack(path)
+    file = open_stack(path, follow_links=follow_links)
     stack = file.stack()
     # Nothing that the repair reads may be overwritten.
     given = [each for each in (defects_file, region, Path(model)) if each and each.is_file()]
@@ -115,7 +116,7 @@ def repair(
         check_output(expected_error, [*file.files, *given], overwrite)
         check_axes(expected_error, file)
         check_distinct([output, expected_error, *([mask_path(output)] if mask else [])])
-    marks = gather(stack, defects, defects_file, region, insert_after)
+    marks = gather(stack, defects, defects_file, region, insert_after, follow_links)
     marks.check(stack.shape)
     with _scratch(output) as pixels, bars() as show:
         for note in file.notes:
@@ -159,7 +160,12 @@ def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
 
 
 def gather(
-    stack: SliceStack, slices: str, file: Path | None, region: Path | None, insert_after: str
+    stack: SliceStack,
+    slices: str,
+    file: Path | None,
+    region: Path | None,
+    insert_after: str,
+    follow_links: bool = False,
 ) -> Marks:
     """Collect the marks that the options name.
 
@@ -174,7 +180,7 @@ def gather(
     if region is None:
         marks.whole.update(named)
     else:
-        flat, regions = _regions(region, stack, named)
+        flat, regions = _regions(region, stack, named, follow_links)
         for z, found in regions.items():
             marks.add_region(z, found)
         if not flat:
@@ -188,9 +194,11 @@ def gather(
     return marks
 
 
-def _regions(path: Path, stack: SliceStack, named: list[int]) -> tuple[bool, dict[int, Region]]:
+def _regions(
+    path: Path, stack: SliceStack, named: list[int], follow_links: bool
+) -> tuple[bool, dict[int, Region]]:
     """Return whether a mask image is 2-D, and its non-zero pixels of each section."""
-    mask = open_image(path).data
+    mask = open_image(path, follow_links=follow_links).data
     long = [axis for axis, length in enumerate(mask.shape) if length > 1]
     shape = tuple(mask.shape[axis] for axis in long)
     flat = shape == stack.shape[1:]

@@ -19,6 +19,7 @@ from pydantic import BaseModel, model_validator
 from napari_ssan.cli.training import validate
 from napari_ssan.errors import BadInput
 from napari_ssan.json_text import dump_json
+from napari_ssan.paths import check_input
 from napari_ssan.training.config import TrainingConfig
 
 #: Budget in minutes if none is given.
@@ -91,9 +92,11 @@ def load_config(path: Path | None, **options: Any) -> RunConfig:
     BadInput
         If the file is not valid TOML, or a key or a value is wrong.
     """
+    if path:
+        check_input(path)
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not valid TOML: {error}.") from None
 
     def place(*loc: str) -> str:

@@ -18,6 +18,7 @@ from napari_ssan.cli.options import (
     LOSS,
     SYNTAX,
     Device,
+    FollowLinks,
     LossName,
     Marked,
     Overwrite,
@@ -105,6 +106,7 @@ def train(
     ] = None,
     device: Device = "auto",
     threads: Threads = 0,
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on stacks, and keep the version that is best on held-out slices.
@@ -123,7 +125,7 @@ def train(
     if defects and len(stacks) > 1:
         raise BadInput("--defects marks slices of one stack: name one STACK, or leave it out.")
     tidy_beside(output)
-    sources = [parse_source(text, defects) for text in stacks]
+    sources = [parse_source(text, defects, follow_links=follow_links) for text in stacks]
     card = {
         "trained_on": stacks,
         "validated_on": val or [],
@@ -157,7 +159,7 @@ def train(
             run(
                 settings.training,
                 sources,
-                [parse_source(text) for text in val or []],
+                [parse_source(text, follow_links=follow_links) for text in val or []],
                 start,
                 output,
                 card,

@@ -11,13 +11,14 @@ from typing import Annotated
 
 from typer import Argument, Option
 
-from napari_ssan.cli.options import SYNTAX, Marked, Overwrite
+from napari_ssan.cli.options import SYNTAX, FollowLinks, Marked, Overwrite
 from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.cli.sources import parse_source, source_path
 from napari_ssan.errors import BadInput
 from napari_ssan.files.belongings import check_folder
 from napari_ssan.files.output import replacing
 from napari_ssan.json_text import dump_json
+from napari_ssan.paths import real
 from napari_ssan.stack.selection import select
 from napari_ssan.stack.triplets import Match
 from napari_ssan.training.triplet_images import Tiles, split_parts, write
@@ -49,6 +50,7 @@ def triplets(
             "or by mean and contrast (mean)."
         ),
     ] = "histogram",
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Cut a stack into aligned triplets for training, as PNG.
@@ -60,7 +62,7 @@ def triplets(
     tidy_beside(folder)
     path = source_path(stack)
     _check_folder(folder, [path, *([Path(defects)] if defects else [])], overwrite)
-    source = parse_source(stack, defects)
+    source = parse_source(stack, defects, follow_links=follow_links)
     if source.stack.dtype.name not in DTYPES:
         raise BadInput(
             f"The pixels are {source.stack.dtype.name}, which PNG cannot store; "
@@ -93,7 +95,7 @@ def _check_folder(folder: Path, inputs: list[Path], overwrite: bool) -> None:
     if not folder.absolute().parent.is_dir():
         raise BadInput(f"The folder for {folder} does not exist; make it first.")
     for path in inputs:
-        target, origin = folder.resolve(), path.resolve()
+        target, origin = real(folder), real(path)
         if origin.is_relative_to(target) or target.is_relative_to(origin):
             raise BadInput(f"{folder} must lie apart from {path}, which is an input.")
     if folder.exists() and not (overwrite and (folder / LIST).is_file()):

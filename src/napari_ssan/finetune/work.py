@@ -5,7 +5,6 @@ Every part can be interrupted and repeated: what is already on disk is not done 
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 
 import psutil
 import torch
+from pydantic import TypeAdapter
 
 from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput
@@ -109,10 +109,9 @@ def _judge(run: Run, reason: str, report: FineTuneReport, cancel: Flag | None) -
 def _judged(run: Run) -> Known:
     """Read what was judged before an interruption."""
     try:
-        known: Known = json.loads((run.folder / JUDGED).read_text(encoding="utf-8"))
+        return TypeAdapter(Known).validate_json((run.folder / JUDGED).read_bytes())
     except (OSError, ValueError):
         return {}
-    return known
 
 
 def _keep_judged(run: Run, known: Known) -> None:

@@ -200,7 +200,7 @@ def _outline(
     """Section and outline of a shape from the rows that napari saved of it."""
     kind = vertices[0].get("shape-type") or "polygon"
     if kind not in ("polygon", "rectangle", "ellipse"):
-        raise BadInput(f"A {kind} encloses nothing; only closed shapes mark a region.")
+        raise BadInput(f"A {kind[:20]} encloses nothing; only closed shapes mark a region.")
     points = np.array([[float(row[f"axis-{axis}"]) for axis in axes] for row in vertices])
     if np.ptp(points[:, 0]) >= 1:
         raise BadInput("A shape spans several slices; draw one on each.")

@@ -43,7 +43,7 @@ class TrainingConfig(BaseModel):
     crop: int = Field(128, ge=32)
     """Height and width of the training crops, in pixels. The model later works in tiles of this
     size."""
-    batch: int = Field(4, ge=1)
+    batch: int = Field(4, ge=1, le=1024)
     """Crops in each step."""
     learning_rate: float = Field(1e-3, gt=0, le=1)
     """Highest learning rate: the first one, or with the "warm" schedule that after the warm-up."""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_ssan.errors import Cancelled
+from napari_ssan.errors import Cancelled, is_out_of_memory
 from napari_ssan.events import Notice
 from napari_ssan.losses.total import TotalLoss
 from napari_ssan.network.device import autocast, device_name
@@ -24,7 +24,6 @@ from napari_ssan.stack.intensity import Float
 from napari_ssan.stack.triplets import Triplet, TripletSampler
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import Preview, Report, RolledBack, StepDone, Validated
-from napari_ssan.training.memory import is_out_of_memory
 from napari_ssan.training.state import Checkpoint, TrainingState
 from napari_ssan.training.validation import Check, Validation, merit
 
