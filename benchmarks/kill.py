@@ -1,11 +1,16 @@
-"""What SIGKILL at random moments does to a fine-tuning: nothing may be corrupt, all must go on.
+"""What signals at random moments do: nothing may be corrupt, and all must go on.
 
-``python benchmarks/kill.py --json`` does a run on a generated stack without a break, and
+``python benchmarks/kill.py fine-tune --json`` does a run on a generated stack without a break, and
 then others, whose process is killed ten times, each at a random moment: at one of the
 events that the first run told, and up to two seconds later. After each kill every model
 and checkpoint in the run's folder is read and compared with its checksum, and the next
 process must go on from it; in the end both runs must have come to the same model, to the
 last bit.
+
+``python benchmarks/kill.py repair --times 200`` has repairs of a generated stack, and triplets,
+written in all formats, over older ones or not, with a mask or not. They get SIGKILL, SIGTERM,
+SIGHUP or SIGINT, mostly while they write, or are killed between two renames. Then the input must be
+as it was, and after the next run, the old output or the new one is whole and nothing is left over.
 """
 
 from __future__ import annotations
@@ -16,11 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from threading import Timer
 from typing import Annotated, Any
 
 import typer
+from killing import OUTPUTS, Arena, draw
 from rich.console import Console
 from rich.table import Table
 from safetensors import safe_open
@@ -39,11 +46,60 @@ from napari_ssan.stack.source import Source
 from napari_ssan.training.checkpoint import digest
 from napari_ssan.training.events import Checkpointed, StepDone
 
+app = typer.Typer(help=__doc__, add_completion=False)
 #: A kill comes up to so many seconds after an event.
 LATER = 2.0
 
 
-def main(
+@app.command()
+def repair(
+    times: Annotated[int, typer.Option(help="How often.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Kill runs that write, in all formats; exit code 1 if that had consequences."""
+    begin = time.monotonic()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder) / "work"
+        work.mkdir()
+        arena = Arena(work)
+        for number in range(times):
+            rows.append({"number": number} | arena.attack(draw(number, seed)))
+            print(json.dumps(rows[-1]), file=sys.stderr)
+    bad = [row for row in rows if row["findings"]]
+    seconds = round(time.monotonic() - begin)
+    if as_json:
+        print(json.dumps({"times": times, "seconds": seconds, "findings": bad, "rows": rows}))
+    else:
+        show(rows, f"{times} runs that were killed or terminated, in {seconds} s")
+    raise typer.Exit(bool(bad))
+
+
+def show(rows: list[dict[str, Any]], title: str) -> None:
+    """Print a table of each output and signal."""
+    columns = ("output", "signal", "runs", "before", "writing", "too late", "output gone")
+    table = Table(*columns, "finished", "then old", "then new", "findings", title=title)
+    groups = sorted(
+        {(OUTPUTS.index(r["output"]), r["forced"] is not None, r["signal"]) for r in rows}
+    )
+    for at, forced, name in groups:
+        group = [
+            r
+            for r in rows
+            if (r["output"], r["forced"] is not None, r["signal"]) == (OUTPUTS[at], forced, name)
+        ]
+        phases = Counter(row["phase"] for row in group)
+        then = Counter(row["then"] for row in group)
+        cells = [len(group), phases["begin"], phases["writing"], phases["end"]]
+        cells += [sum(row[key] for row in group) for key in ("was_missing", "finished")]
+        cells += [then["old"], then["new"], sum(bool(row["findings"]) for row in group)]
+        table.add_row(OUTPUTS[at], f"{name}{' at a rename' * forced}", *map(str, cells))
+    Console(width=130).print(table)
+
+
+@app.command()
+def fine_tune(
     kills: Annotated[int, typer.Option(help="How often.")] = 10,
     steps: Annotated[int, typer.Option(help="Of training in all.")] = 60,
     seed: Annotated[int, typer.Option(help="Of the moments.")] = 0,
@@ -184,4 +240,4 @@ def corrupt(run: Run) -> list[str]:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

@@ -27,30 +27,32 @@ def room(name: str, *knows: str) -> None:
     KNOWS[name] = set(knows)
 
 
-room("atomic")
 room("errors")
 room("events")
+room("json_text")
+room("swap", "json_text")
+room("atomic", "swap")
 room("version")
 room("paths", "errors")
-room("network", "atomic", "errors")
+room("network", "atomic", "errors", "json_text")
 room("losses", "atomic", "errors", "network")
-room("stack", "errors", "paths")
+room("stack", "errors", "json_text", "paths")
 room("inspection", "errors", "events", "stack")
 room("metrics", "stack")
-room("segmenter", "errors", "network", "stack")
+room("segmenter", "errors", "json_text", "network", "stack")
 room("engine", "atomic", "errors", "paths", "events", "version", "network", "stack")
-room("files", "atomic", "errors", "paths", "stack", "engine")
-room("session", "atomic", "errors", "paths", "events", "stack", "engine")
+room("files", "atomic", "swap", "errors", "json_text", "paths", "stack", "engine")
+room("session", "atomic", "swap", "errors", "json_text", "paths", "events", "stack", "engine")
 room(
     "evaluation",
     *("errors", "events", "network", "losses", "stack", "metrics", "segmenter", "engine"),
 )
 room(
     "training",
-    *("atomic", "errors", "events", "version", "network", "losses", "stack", "metrics"),
-    *("segmenter", "engine"),
+    *("atomic", "errors", "events", "json_text", "paths", "version"),
+    *("network", "losses", "stack", "metrics", "segmenter", "engine"),
 )
-room("finetune", *KNOWS["training"], "evaluation", "training")
+room("finetune", *KNOWS["training"], "swap", "evaluation", "training")
 room("export", "errors", "network", "stack", "engine")
 room("plugin", "errors", "stack", "engine", "files")
 room("workers", "errors")

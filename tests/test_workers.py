@@ -7,6 +7,8 @@ import pytest
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.workers import TaskQueue
 
+NO_MEMORY = "There is not enough memory for this; end other programs, or use another machine."
+
 
 @pytest.fixture
 def queue(qapp):
@@ -50,6 +52,8 @@ def test_work_leaves_the_gui_thread_and_comes_back(queue, qtbot):
         (BadInput("no"), ("failed", "no")),
         (ValueError("oh"), ("failed", "oh")),
         (Cancelled(), ("cancelled",)),
+        (MemoryError("4 GiB"), ("failed", NO_MEMORY)),
+        (RuntimeError("can't allocate memory: 4 GiB"), ("failed", NO_MEMORY)),
     ],
 )
 def test_errors_come_back(queue, error, said_last):

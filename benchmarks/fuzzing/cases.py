@@ -17,6 +17,7 @@ from unittest.mock import patch
 import numpy as np
 
 from fuzzing import mutations as m
+from fuzzing.learning import LEARNING, arguments, check
 from fuzzing.templates import MARKS, MASKS, SECTION, SHAPE, STACKS, pixels
 
 #: How a stack of each kind is damaged, by the beginning of the kind's name.
@@ -37,6 +38,14 @@ HOW: dict[str, m.Mutation] = {
     "model-zip": lambda path, random: m.draw(random, m.truncate, m.flip, m.splice)(path, random),
     "models": m.any_model,
     "sidecar": m.any_sidecar,
+    "train": m.any_tiff,
+    "fine-tune": m.any_zarr,
+    "evaluate": m.any_hdf5,
+    "triplets": m.any_zarr,
+    "config": m.any_config,
+    "vgg": m.any_weights,
+    "checkpoint": m.any_checkpoint,
+    "run": m.any_run,
 }
 OUTPUTS = ("out.tif", "out.ome.tif", "out.ome.zarr")
 #: Of a hundred files so many are no file any more, but a fifo, a link or the like.
@@ -117,28 +126,31 @@ def make_case(kind: str, random: Random, templates: dict[str, Path], folder: Pat
     path = folder / original.name
     odd = kind != "models" and random.randrange(100) < ODD
     damage = (m.odd_file if odd else HOW.get(kind) or HOW[_family(kind)])(path, random)
+    if kind in LEARNING:
+        command, made = arguments(kind, path, random)
+        return Case(kind, folder, path, damage, command, made)
     output = folder / random.choice(OUTPUTS)
     stack = str(templates["tiff"])
     common = ["--method", "average"]
     if kind in STACKS:
-        arguments = ["repair", str(path), str(output), "--defects", str(SECTION), *common]
+        command = ["repair", str(path), str(output), "--defects", str(SECTION), *common]
     elif kind in MASKS:
-        arguments = ["repair", stack, str(output), "--region", str(path), *common]
-        arguments += [] if kind in ("mask-zarr", "mask-hdf") else ["--defects", str(SECTION)]
+        command = ["repair", stack, str(output), "--region", str(path), *common]
+        command += [] if kind in ("mask-zarr", "mask-hdf") else ["--defects", str(SECTION)]
     elif kind in MARKS:
-        arguments = ["repair", stack, str(output), "--defects-file", str(path), *common]
+        command = ["repair", stack, str(output), "--defects-file", str(path), *common]
     elif kind == "model":
         show = random.random() < 0.5
         used = ["repair", stack, str(output), "--defects", str(SECTION), "--model", str(path)]
-        arguments = ["models", "show", str(path)] if show else used
+        command = ["models", "show", str(path)] if show else used
     elif kind == "model-zip":
-        arguments = ["models", "import", str(path), "--name", "imported"]
+        command = ["models", "import", str(path), "--name", "imported"]
     elif kind == "models":
-        arguments = ["models", "list"]
+        command = ["models", "list"]
     else:
-        arguments = []
-    made = output if arguments[:1] == ["repair"] else None
-    return Case(kind, folder, path, damage, arguments, made)
+        command = []
+    made = output if command[:1] == ["repair"] else None
+    return Case(kind, folder, path, damage, command, made)
 
 
 def _family(kind: str) -> str:
@@ -152,7 +164,7 @@ def attempt(case: Case) -> Outcome:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()) as told:
-            code = _load_sidecar(case) if not case.arguments else _command(case.arguments)
+            code = _load_sidecar(case) if not case.arguments else _command(case)
     except MemoryError as error:
         return Outcome("memory", f"MemoryError: {error}", _where(error))
     except Exception as error:  # noqa: BLE001 - any that comes here is a finding
@@ -165,9 +177,12 @@ def attempt(case: Case) -> Outcome:
     left = [path for path in case.folder.rglob("*") if path not in before]
     made = case.output if code == 0 else None
     left = [path for path in left if made is None or made not in (path, *path.parents)]
+    if made and case.kind in LEARNING:
+        left = [path for path in left if path != made.with_suffix(".training.csv")]
     if left:
         return Outcome("leftovers", ", ".join(path.name for path in left[:3]), case.kind)
-    if digest and case.arguments and m.digest(case.path) != digest:
+    used = code == 0 and case.kind in ("checkpoint", "run")  # these are gone when all is done
+    if digest and case.arguments and not used and m.digest(case.path) != digest:
         return Outcome("changed", case.path.name, case.kind)
     if bad := CONTROL.search(sentence + told.getvalue()):
         return Outcome("wording", f"control character {bad[0]!r} in: {sentence!r}", case.kind)
@@ -182,10 +197,11 @@ def attempt(case: Case) -> Outcome:
     return Outcome("done", sentence)
 
 
-def _command(arguments: list[str]) -> int:
+def _command(case: Case) -> int:
     from napari_ssan.cli import main
 
-    with patch.object(sys, "argv", ["napari-ssan", *arguments]):
+    argv = ["napari-ssan", *case.arguments]
+    with patch.object(sys, "argv", argv), contextlib.chdir(case.folder):
         try:
             main()
         except SystemExit as end:
@@ -221,6 +237,12 @@ def _judge(case: Case, sentence: str) -> Outcome:
     from napari_ssan.files import open_stack
 
     assert case.output is not None
+    if case.kind in LEARNING:
+        try:
+            check(case.output)
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody can use it
+            return Outcome("unreadable", f"{type(error).__name__}: {error}", _where(error))
+        return Outcome("done", sentence)
     try:
         made = np.asarray(open_stack(case.output).data)
     except Exception as error:  # noqa: BLE001 - whatever it is, nobody can use it

@@ -576,6 +576,108 @@ def any_model(path: Path, random: Random) -> str:
     return draw(random, edit_model, edit_model, edit_model, truncate, flip, splice)(file, random)
 
 
+# --- what training reads and leaves
+
+
+def edit_config(path: Path, random: Random) -> str:
+    """Give a key of a configuration file another value, or the file another key."""
+    lines = path.read_text().splitlines()
+    at = random.randrange(len(lines))
+    value = random.choice(
+        (
+            *(*map(str, NUMBERS), "-1", "nan", "inf", "1e308", "1e-300", "0.5", "true"),
+            *('""', '"x"', '"\\u001b[31m"', "[]", "[1, 2]", "[" * 10**4, "{}", "{a = 1}"),
+            *("9" * 5000, "1979-05-27"),
+        )
+    )
+    keys = ("minutes", "epochs", "steps", "crop", "batch", "seed", "nonsense", "validate_every")
+    keys += ("checkpoint_every", "preview_every", "clip", "match", "select", "segmenter", "views")
+    if random.random() < 0.5 and "=" in lines[at]:
+        lines[at] = f"{lines[at].partition('=')[0]}= {value}"
+    else:
+        lines.insert(0, f"{random.choice(keys)} = {value}")
+    path.write_text("\n".join(lines) + "\n")
+    return f"{value[:20]!r} in {path.name}"
+
+
+def any_config(path: Path, random: Random) -> str:
+    """One of the mutations of a configuration file."""
+    return draw(random, edit_config, edit_config, edit_config, reword, splice, flip)(path, random)
+
+
+def edit_tensors(path: Path, random: Random) -> str:
+    """Change a tensor of a safetensors file, or its metadata, all of it well written."""
+    from safetensors import safe_open
+    from safetensors.numpy import load, save
+
+    data = path.read_bytes()
+    with safe_open(path, framework="np") as file:
+        kept = file.metadata()
+    tensors = load(data)
+    key = random.choice(sorted(tensors))
+    kind = random.choice(("value", "shape", "type", "drop", "large", "metadata", "text"))
+    if kind == "value":
+        tensors[key] = np.full_like(tensors[key], random.choice((np.nan, np.inf, 1e30, 0)))
+    elif kind == "shape":
+        tensors[key] = tensors[key].reshape(-1)[:1]
+    elif kind == "type":
+        tensors[key] = tensors[key].astype(random.choice(("f8", "i8", "u1", "?", "f2")))
+    elif kind == "drop":
+        del tensors[key]
+    elif kind == "large":
+        tensors[key] = np.zeros((2**20, *tensors[key].shape[1:]), tensors[key].dtype)[: 2**18]
+    elif kept:
+        name = random.choice(sorted(kept))
+        if kind == "text":
+            kept[name] = random.choice(("", "x", "[" * 10**5, "NaN", "null", "9" * 5000))
+        else:
+            with contextlib.suppress(ValueError):
+                content, _ = change(json.loads(kept[name]), random)
+                kept[name] = json.dumps(content)
+        kind = f"{kind} {name}"
+        if {"facts", "identity"} <= kept.keys() and random.random() < 0.7:
+            kept["sha256"] = _checksum(kept, tensors)
+    path.write_bytes(save(tensors, kept))
+    return f"{kind} of {key} in {path.name}"
+
+
+def _checksum(kept: dict[str, str], tensors: dict[str, Any]) -> str:
+    """Checksum that a checkpoint should have."""
+    import torch
+
+    from napari_ssan.training.checkpoint import digest as checkpoint_digest
+
+    text = {name: kept[name] for name in ("facts", "identity")}
+    return checkpoint_digest(text, {n: torch.from_numpy(t) for n, t in tensors.items()})
+
+
+def any_weights(path: Path, random: Random) -> str:
+    """One of the mutations of a file of tensors."""
+    return draw(random, edit_tensors, edit_tensors, edit_tensors, truncate, flip, splice)(
+        path, random
+    )
+
+
+any_checkpoint = any_weights
+
+
+def any_run(path: Path, random: Random) -> str:
+    """Damage one of the files of a run's folder, lose it, or put something odd in its place."""
+    files = sorted(p for p in path.iterdir() if p.is_file() and p.name != "lock")
+    file = random.choice(files)
+    if random.random() < 0.2:
+        file.unlink()
+        return f"{file.name} is missing"
+    if random.random() < 0.1:
+        return odd_file(file, random)
+    if file.suffix == ".json":
+        return edit_json(file, random)
+    if file.suffix == ".npy":
+        return draw(random, reword, truncate, flip, splice)(file, random)
+    known = file.suffix in (".safetensors", ".checkpoint")
+    return draw(random, edit_tensors if known else reword, truncate, flip, splice)(file, random)
+
+
 def any_npy(path: Path, random: Random) -> str:
     """Change the header of an array, or its bytes."""
     return draw(random, reword, truncate, flip, splice, odd_file)(path, random)

@@ -17,6 +17,8 @@ import tifffile
 import zarr
 from numcodecs import Delta, Zlib
 
+from fuzzing.learning import LEARNING
+
 #: Sections, height and width of every stack.
 SHAPE = (5, 48, 40)
 SECTION = 2
@@ -310,7 +312,7 @@ MARKS: dict[str, Write] = {
     "marks-shapes": text("in.csv", *SHAPES_CSV),
 }
 MODELS: dict[str, Write] = {"model": model, "model-zip": packed_model, "models": own_models}
-TEMPLATES: dict[str, Write] = {**STACKS, **MASKS, **MARKS, **MODELS, "sidecar": sidecar}
+TEMPLATES: dict[str, Write] = {**STACKS, **MASKS, **MARKS, **MODELS, **LEARNING, "sidecar": sidecar}
 
 
 def write_all(folder: Path, kinds: Sequence[str] = ()) -> dict[str, Path]:

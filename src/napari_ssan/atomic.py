@@ -1,7 +1,8 @@
 """The one way to write: a file or a folder appears whole at its place, or not at all.
 
-It knows nothing of what is written, and leaves words for the user to its callers. It is done
-by hand: atomicwrites, the library for it, is no longer maintained and knows no folders.
+It knows nothing of what is written, and leaves words for the user to its callers, and the change
+from old to new to :mod:`napari_ssan.swap`. It is done by hand: atomicwrites, the library for it, is
+no longer maintained and knows no folders.
 
 Until it is complete, everything lies in a new folder ``.NAME.XXXX.part`` beside its place, on
 the same file system: so the writer finds the name that it asked for, files get the usual
@@ -12,11 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from secrets import token_hex
+
+from napari_ssan.swap import LOCK, Part, swap
 
 #: Why nothing can be written, in a user's words.
 REASONS = {
@@ -57,41 +57,46 @@ def scratch(path: Path) -> Iterator[Path]:
     OSError
         If its folder does not exist or cannot be written to.
     """
-    # Not tempfile's: it makes folders that, on Windows, only their owner can ever read from.
-    folder = path.with_name(f".{path.name[:40]}.{token_hex(8)}.part")
+    part = Part(path)
     try:
-        folder.mkdir()
-        yield folder / path.name
+        yield part.folder / path.name
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        part.remove()
 
 
 @contextlib.contextmanager
-def atomically(path: Path) -> Iterator[Path]:
-    """Path to write a file or a folder to, which takes the place of `path` at the end.
+def together(paths: Sequence[Path]) -> Iterator[list[Path]]:
+    """Paths to write files or folders to, which take the places of `paths` at the end.
 
-    If the work within fails or is interrupted, `path` is as it was. A file is on the disk
-    when it appears, and so survives a power cut; of a folder, that is not waited for.
+    If the work within fails or is interrupted, all are as they were. If the program is killed
+    while they change, the rest is done by the next :func:`napari_ssan.swap.recover`. What
+    appears is on the disk, and so survives a power cut.
 
     Parameters
     ----------
-    path : Path
-        Where; what is there is replaced.
+    paths : sequence of Path
+        Where, each with a name of its own; what is there is replaced.
 
     Raises
     ------
     OSError
-        If it cannot be written, as when the disk is full.
+        If one cannot be written, as when the disk is full.
     """
-    with scratch(path) as temporary:
+    with contextlib.ExitStack() as parts:
+        temporaries = [parts.enter_context(scratch(path)) for path in paths]
+        yield temporaries
+        for folder in (temporary.parent for temporary in temporaries):
+            if not (folder / LOCK).exists():  # zarr makes anew what is removed while it writes
+                said = "its folder was removed meanwhile"
+                raise FileNotFoundError(errno.ENOENT, said, str(folder.parent))
+        swap(list(zip(temporaries, paths, strict=True)))
+
+
+@contextlib.contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+    """As :func:`together`, for one path."""
+    with together([path]) as (temporary,):
         yield temporary
-        if temporary.is_dir():
-            _replace_folder(temporary, path)
-            return
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -104,28 +109,3 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """
     with atomically(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def _replace_folder(temporary: Path, path: Path) -> None:
-    if not path.exists():
-        temporary.rename(path)
-        return
-    # A folder cannot replace another in one step: the old one steps aside, and back on failure.
-    aside = temporary.parent.with_suffix(".old")
-    path.rename(aside)
-    try:
-        temporary.rename(path)
-    except BaseException:
-        aside.rename(path)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name last through a power cut, where the system can."""
-    with contextlib.suppress(OSError):  # Windows opens no folders; the file itself is synced
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

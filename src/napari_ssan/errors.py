@@ -1,4 +1,16 @@
-"""The two ways in which work ends early, apart from a defect of the program."""
+"""The ways in which work ends early, apart from a defect of the program.
+
+Full memory is one of them. Libraries word it differently, and not all raise a ``MemoryError``, so
+whoever starts work does it within `memory_in_words`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: Words in the errors of systems that have no memory left.
+FULL = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class BadInput(ValueError):
@@ -10,5 +22,28 @@ class BadInput(ValueError):
     """
 
 
+class OutOfMemory(BadInput, MemoryError):
+    """There is not enough memory for what the user wants."""
+
+
 class Cancelled(Exception):
     """The user asked to stop. What was finished before is kept."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory is full; CUDA, Metal and CPUs word it differently."""
+    worded = isinstance(error, RuntimeError) and any(w in str(error).lower() for w in FULL)
+    return worded or isinstance(error, MemoryError)
+
+
+@contextmanager
+def memory_in_words() -> Iterator[None]:
+    """Turn an error that means that memory is full into a `OutOfMemory` with a sentence."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, BadInput) or not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            "There is not enough memory for this; end other programs, or use another machine."
+        ) from error

@@ -7,6 +7,7 @@ so what is printed goes through `printable`.
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -34,6 +35,11 @@ def check_input(path: Path) -> None:
         return
     if odd := _ODD.get(stat.S_IFMT(mode)):
         raise BadInput(f"{path} is {odd}; give the path of a file or folder.")
+
+
+def real(path: Path) -> Path:
+    """Where a path leads; unlike `Path.resolve`, it does not raise where links go in a circle."""
+    return Path(os.path.realpath(path))
 
 
 def printable(text: str) -> str:

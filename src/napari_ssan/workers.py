@@ -14,7 +14,7 @@ from threading import Thread
 from qtpy.compat import isalive
 from qtpy.QtCore import QCoreApplication, QObject, Signal, Slot
 
-from napari_ssan.errors import Cancelled
+from napari_ssan.errors import Cancelled, memory_in_words
 
 #: What work reports with: events of any kind.
 Report = Callable[[object], None]
@@ -142,7 +142,8 @@ class TaskQueue(QObject):
         try:
             if task.flag.is_set():  # before it began
                 raise Cancelled
-            result = task.work(report, task.flag)
+            with memory_in_words():
+                result = task.work(report, task.flag)
         except Cancelled:
             self._post(task, "cancelled", None)
         except Exception as error:  # noqa: BLE001 - the task reports it as failed

@@ -65,3 +65,33 @@ def test_names_do_not_steer_the_terminal(run, tmp_path, name):
     assert outcome.sentence.isprintable()
     assert "\\" in outcome.sentence
     assert outcome.out.isprintable()
+
+
+@pytest.mark.parametrize("error", [MemoryError("4 GiB"), RuntimeError("can't allocate memory")])
+def test_full_memory_is_one_sentence(run, stack, tmp_path, monkeypatch, error):
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr(sys.modules["napari_ssan.cli.repair"], "open_stack", full)
+    told = run("repair", stack, tmp_path / "out.tif", "--defects", "2")
+    assert "not enough memory" in told.sentence
+
+
+def test_several_damaged_strips_are_one_sentence(tmp_path):
+    """zarr, which reads them at once, would tell of each at the end of the program."""
+    path = tmp_path / "in.tif"
+    data = np.random.default_rng(0).integers(1, 255, (5, 300, 200)).astype(np.uint8)
+    options = {"compression": "zlib", "rowsperstrip": 8, "metadata": None}
+    tifffile.imwrite(path, data, photometric="minisblack", **options)
+    with tifffile.TiffFile(path) as tif:
+        places = [offset for page in list(tif.pages)[3:] for offset in page.dataoffsets]
+    with path.open("r+b") as file:
+        for place in places:
+            file.seek(place)
+            file.write(b"\xff" * 20)
+    words = ["repair", str(path), str(tmp_path / "o.tif"), "--defects", "2", "--method", "average"]
+    program = [sys.executable, "-c", "from napari_ssan.cli import main; main()"]
+    done = subprocess.run([*program, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("napari-ssan: in.tif cannot be read at slice 3")
+    assert len(done.stderr.splitlines()) == 1

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import tifffile
 import zarr
 
 from napari_ssan.files import open_stack, read_provenance
-from napari_ssan.network.model_file import SUFFIX
+from napari_ssan.network.model_file import SUFFIX, load_model, save_model
 
 AVERAGE = ("--method", "average")
 
@@ -374,25 +375,137 @@ def test_a_slice_that_cannot_be_read_is_repaired(run, volume, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_ctrl_c_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "output", "phase", "last"),
+    [
+        (signal.SIGINT, "out.tif", "synthesis", b"Stopped."),
+        (signal.SIGINT, "out.ome.zarr", "writing", b"Stopped."),
+        (signal.SIGTERM, "out.ome.zarr", "writing", b"Stopped by SIGTERM."),
+        (signal.SIGHUP, "out.tif", "synthesis", b"Stopped by SIGHUP."),
+    ],
+)
+def test_signals_leave_nothing_behind(tmp_path, number, output, phase, last):
     volume = np.random.default_rng(0).integers(0, 255, (40, 512, 512)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "stack.tif", volume, photometric="minisblack")
-    command = [sys.executable, "-c", "from napari_ssan.cli import main; main()", "repair"]
-    arguments = ["stack.tif", "out.tif", "--defects", "1-38", "--method", "tvl1"]
+    # zarr's threads write slowly, so that they are still at it when the signal comes
+    script = """
+        import time
+        from napari_ssan.cli import main
+        from zarr.storage import LocalStore
+        put = LocalStore.set
+        async def slow(self, key, value):
+            time.sleep(0.05)
+            await put(self, key, value)
+        LocalStore.set = slow
+        main()
+    """
+    how = ("1", "--method", "average") if phase == "writing" else ("1-38", "--method", "tvl1")
+    arguments = ["repair", "stack.tif", output, "--defects", *how]
     process = subprocess.Popen(
-        [*command, *arguments],
+        [sys.executable, "-c", textwrap.dedent(script), *arguments],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         # Where the tests run in the background, interrupts are ignored, by children too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
+    wanted = f".*.part/{output}/0" if phase == "writing" else f".*.part/{output}"
     deadline = time.monotonic() + 60
-    while not leftovers(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    time.sleep(1)
-    process.send_signal(signal.SIGINT)
+    while not list(tmp_path.glob(wanted)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(number)
+    process.send_signal(number)  # as a terminal and a shell do
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert b"Traceback" not in err
-    assert err.rstrip().endswith(b"Stopped.")
+    assert err.rstrip().endswith(last)
     assert leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_what_a_killed_run_left_is_removed_by_the_next(run, stack, tmp_path):
+    script = """
+        import os, signal
+        from napari_ssan.cli import main
+        from napari_ssan.files import save
+        save.write_tiff = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
+        main()
+    """
+    arguments = ["repair", "stack.tif", "out.tif", "--defects", "3", "--mask", *AVERAGE]
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *arguments], cwd=tmp_path, check=False
+    )
+    assert len(leftovers(tmp_path)) == 3
+    outcome = run("repair", stack, tmp_path / "other.tif", "--defects", "3", *AVERAGE)
+    assert outcome.code == 0
+    assert outcome.err.count("Note: 3 hidden folders that a killed run had left were removed") == 1
+    assert leftovers(tmp_path, "other.tif") == []
+
+
+def test_a_swap_that_was_killed_is_finished_by_the_next_run(run, stack, tmp_path):
+    output, mask = tmp_path / "out.ome.zarr", tmp_path / "out.synthetic.ome.zarr"
+    arguments = ("repair", stack, output, "--mask", "--overwrite", *AVERAGE)
+    assert run(*arguments, "--defects", "3").code == 0
+    script = """
+        import os, signal
+        from pathlib import Path
+        from napari_ssan.cli import main
+        rename = Path.rename
+        def kill(this, target):
+            if target.name == "out.ome.zarr" and this.parent.suffix == ".part":
+                os._exit(9)
+            return rename(this, target)
+        Path.rename = kill
+        main()
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
+    done = subprocess.run([*command, "--defects", "4"], check=False, capture_output=True)
+    assert done.returncode == 9, done.stderr
+    assert not output.exists()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    missing = run("repair", output, elsewhere / "new.tif", "--defects", "5", *AVERAGE).sentence
+    assert "was being replaced when a run was killed, and lies in" in missing
+    assert ".out.ome.zarr." in missing
+    outcome = run(*arguments[:3], "--defects", "5", *AVERAGE)
+    assert outcome.code == 2
+    assert "killed while it replaced out.ome.zarr and out.synthetic.ome.zarr" in outcome.err
+    assert "exists already" in outcome.err
+    assert [r.section for r in read_provenance(output).sections] == [4]
+    flat = np.asarray(open_stack(mask).data[...]).any((1, 2))
+    np.testing.assert_array_equal(np.flatnonzero(flat), [4])
+    assert leftovers(tmp_path, output.name, mask.name, "elsewhere") == []
+
+
+@pytest.mark.parametrize("name", ["out.tif", "out.ome.zarr"])
+def test_a_synthesis_that_is_not_finite_writes_nothing(run, stack, tmp_path, tiny_model, name):
+    model = load_model(tiny_model)
+    for parameter in model.network.parameters():
+        parameter.data.mul_(1e30)
+    huge = tmp_path / "huge.safetensors"
+    save_model(huge, model.network, {"tile": 64})
+    outcome = run("repair", stack, tmp_path / name, "--defects", "3", "--model", huge)
+    assert "synthesis of slice 3 is infinite or NaN" in outcome.sentence
+    assert leftovers(tmp_path, "huge.safetensors") == []
+
+
+def test_metadata_hold_no_nan(run, tmp_path, volume):
+    path = tmp_path / "in.ome.zarr"
+    axes = [{"name": name, "type": "space"} for name in "zyx"]
+    steps = [{"type": "scale", "scale": [1.0, 1.0, 1.0]}]
+    image = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+    record = {"section": 2, "kind": "whole", "share": 1, "neighbours": [1, 3], "position": 0.5}
+    error = dict.fromkeys(("mean", "highest", "contrast"), float("nan")) | {"y": 0, "x": 0}
+    provenance = {"sections": [record | {"method": "average", "error": error}]}
+    window = {"start": 0, "end": 255, "min": 0, "max": float("nan")}
+    ome = {"version": "0.5", "multiscales": [image]}
+    ome["omero"] = {"channels": [{"color": "FFFFFF", "window": window}]}
+    group = zarr.create_group(path, attributes={"ome": ome, "napari_ssan": provenance})
+    group.create_array("0", data=volume)
+    for name in ("out.ome.zarr", "out.tif"):
+        arguments = ("--defects", "5", "--insert-after", "5", *AVERAGE)
+        assert run("repair", path, tmp_path / name, *arguments).code == 0
+        assert [r.section for r in read_provenance(tmp_path / name).sections] == [2, 5, 6]
+    text = (tmp_path / "out.ome.zarr" / "zarr.json").read_text()
+    json.loads(text, parse_constant=pytest.fail)
+    assert b"NaN" not in (tmp_path / "out.tif").read_bytes()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -84,3 +85,13 @@ def test_the_recipes_of_the_bundled_models_are_what_their_files_record(model, st
 def test_the_recipes_of_the_benchmarks_are_read():
     recipes = sorted((ROOT / "benchmarks" / "unseen").glob("*.toml"))
     assert [load_config(path).steps for path in recipes] == [3000, 650, 1500]
+
+
+def test_a_configuration_that_cannot_be_read(run, tmp_path):
+    path = tmp_path / "run.toml"
+    for text in ("a = " + "[" * 10_000, "a = " + "9" * 5000, "a", "a = 1\xff"):
+        path.write_bytes(text.encode("latin-1"))
+        assert "run.toml is not valid TOML" in run("train", "--config", path).sentence
+    path.unlink()
+    os.mkfifo(path)
+    assert "is a pipe" in run("train", "--config", path).sentence

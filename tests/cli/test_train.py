@@ -324,7 +324,8 @@ def test_outputs_that_must_not_be_are_refused(run, stack, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_ctrl_c_keeps_a_checkpoint_that_is_gone_on_from(run, blobs, base, tmp_path, config):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_keeps_a_checkpoint_that_is_gone_on_from(number, run, blobs, base, tmp_path, config):
     output = tmp_path / "mine.safetensors"
     arguments = [
         "train", str(blobs), "--output", str(output), "--base", str(base),
@@ -334,17 +335,17 @@ def test_ctrl_c_keeps_a_checkpoint_that_is_gone_on_from(run, blobs, base, tmp_pa
         [sys.executable, "-c", "from napari_ssan.cli import main; main()", *arguments],
         stderr=subprocess.PIPE,
         # Where the tests run in the background, interrupts are ignored, by children too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     table, deadline = tmp_path / "mine.training.csv", time.monotonic() + 60
     while not (table.exists() and "\n10," in table.read_text()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert b"Traceback" not in err
     assert b"--resume" in err
-    assert err.rstrip().endswith(b"Stopped.")
+    assert err.rstrip().endswith(b"Stopped." if number == signal.SIGINT else b"by SIGTERM.")
     assert not output.exists()
     assert "--resume" in run(*arguments).sentence
     outcome = run(*arguments, "--resume")
@@ -364,3 +365,28 @@ def test_training_that_broke_off_says_why(run, blobs, base, tmp_path, monkeypatc
     assert outcome.code == 2
     assert "lower the learning rate" in outcome.err.splitlines()[-1]
     assert outcome.err.count("half the learning rate") == 3
+
+
+@pytest.mark.parametrize(
+    ("rate", "reason"),
+    [("inf", "finite number"), ("nan", "finite number"), ("1e30", "less than or equal to 1")],
+)
+def test_an_impossible_learning_rate_is_refused(run, blobs, base, config, tmp_path, rate, reason):
+    output = tmp_path / "new.safetensors"
+    arguments = (blobs, "--output", output, "--base", base, "--steps", "4", "--device", "cpu")
+    outcome = run("train", *arguments, *config(f"learning_rate = {rate}\n"))
+    assert reason in outcome.sentence
+    assert not output.exists()
+
+
+def test_a_run_whose_network_breaks_writes_no_model(
+    run, blobs, base, config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("napari_ssan.training.config.TrainingConfig.rate", lambda *_: 1e30)
+    output = tmp_path / "new.safetensors"
+    arguments = (blobs, "--output", output, "--base", base, "--steps", "4", "--device", "cpu")
+    outcome = run("train", *arguments, *config())
+    assert outcome.code == 2
+    assert "infinite or NaN" in outcome.err.splitlines()[-1]
+    assert "Traceback" not in outcome.err
+    assert not output.exists()

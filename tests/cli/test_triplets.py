@@ -218,3 +218,13 @@ def test_synthetic_sections_of_a_source_are_marked(run, path, tmp_path):
     assert parse_source(f"{repaired}[2:9]").marks.whole == {4}
     assert parse_source(str(repaired), "7").marks.whole == {4, 7}
     assert parse_source(f"{repaired}@2").marks is None
+
+
+def test_a_folder_of_triplets_with_other_files_is_kept(run, path, tmp_path):
+    folder = tmp_path / "triplets"
+    arguments = ("triplets", path, folder, *SMALL)
+    assert run(*arguments).code == 0
+    assert run(*arguments, "--overwrite").code == 0
+    (folder / "train" / "notes.md").write_text("work of years")
+    assert "(train/notes.md)" in run(*arguments, "--overwrite").sentence
+    assert (folder / "train" / "notes.md").exists()

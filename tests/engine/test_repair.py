@@ -8,6 +8,7 @@ import tracemalloc
 import dask.array as da
 import numpy as np
 import pytest
+import torch
 import zarr
 from scipy.ndimage import gaussian_filter, rotate
 
@@ -17,6 +18,7 @@ from napari_ssan.engine.methods import Classical, Network
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.events import Notice, Progress
+from napari_ssan.network.model_file import load_model, save_model
 from napari_ssan.stack.sections import SliceStack
 
 DTYPES = ["uint8", "uint16", "int16", "float32", "float64"]
@@ -357,3 +359,21 @@ def test_what_cannot_be_repaired_is_refused(volume, change, reason):
     data, defects = change(volume)
     with pytest.raises(BadInput, match=reason):
         napari_ssan.repair(data, defects, method="average")
+
+
+def huge(path, tiny_model):
+    """A model whose weights are finite, but not what it makes of sections."""
+    model = load_model(tiny_model)
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.mul_(1e30)
+    save_model(path, model.network, {"tile": 64})
+    return str(path)
+
+
+@pytest.mark.parametrize("with_error", [True, False])
+def test_tiles_that_are_not_finite_are_refused(volume, tmp_path, tiny_model, with_error):
+    method = Network.load(huge(tmp_path / "huge.safetensors", tiny_model), "cpu")
+    items = patches(SliceStack(volume), Marks({4}), method, with_error=with_error)
+    with pytest.raises(BadInput, match="synthesis of slice 4 is infinite or NaN"):
+        list(items)

@@ -102,6 +102,15 @@ def test_named_sections_that_tell_nothing_are_left_out_with_the_reason(clean):
     }
 
 
+def test_incomplete_sections_are_left_out(clean):
+    stack = SliceStack(clean)
+    stack.incomplete = frozenset({30})
+    found = Chooser(stack, 1, Marks()).named(range(28, 33)).left_out
+    assert {z: reason.rpartition("which ")[2] for z, reason in found.items()} == dict.fromkeys(
+        (29, 30, 31), "lacks pixels in its file"
+    )
+
+
 def test_a_missing_section_makes_a_gap_wider_than_it_seems(clean):
     choice = chooser(clean, 1, Marks(missing={10: 1})).named([9, 10, 11, 12])
     assert choice.sections == [9, 12]

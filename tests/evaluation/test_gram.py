@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from scipy.ndimage import gaussian_filter
 
 from napari_ssan.errors import BadInput
@@ -81,6 +81,13 @@ def test_the_grey_scale_does_not_matter(vgg, dtype, factor, offset):
 def test_sections_without_texture_are_refused(vgg, value):
     with pytest.raises(BadInput, match="constant or not finite"):
         gram_distance(np.full((32, 32), value, np.float32), section(1, (32, 32)), vgg)
+
+
+def test_weights_that_overflow_are_refused(vgg):
+    weights = load_file(vgg)
+    save_file({name: weight * 1e30 for name, weight in weights.items()}, vgg)
+    with pytest.raises(BadInput, match=r"vgg\.safetensors gives distances that are not finite"):
+        gram_distance(section(0), section(1), vgg)
 
 
 def test_real_sections(data_folder):

@@ -18,7 +18,7 @@ import zarr
 
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_image, open_stack
-from napari_ssan.files.border import VARIABLE, check_codecs, check_piece
+from napari_ssan.files.border import VARIABLE, LeadsOut, check_codecs, check_piece
 
 
 def _refusal(path, opened=open_stack):
@@ -239,3 +239,139 @@ def test_ome_companions_outside_the_folder(ome_set, tmp_path):
         said = xml.replace('"1.ome.tif"', f'"{name}"')
         tifffile.imwrite(path, data, description=said, metadata=None, photometric="minisblack")
         assert "outside its folder" in _refusal(path)
+
+
+def _leads_out(path, opened=open_stack):
+    """Check that a file is refused, and opened where it may lead out; returns its stack."""
+    with pytest.raises(LeadsOut) as caught:
+        opened(path)
+    assert "--follow-links" in str(caught.value)
+    assert str(caught.value).count(". ") == 0
+    return opened(path, follow_links=True)
+
+
+def test_links_of_a_store_that_lead_out_are_followed_on_demand(make, tmp_path, volume):
+    path = make("ome-zarr-0.5")
+    (path / "full").rename(tmp_path / "elsewhere")
+    (path / "full").symlink_to(tmp_path / "elsewhere")
+    file = _leads_out(path)
+    np.testing.assert_array_equal(file.stack().read(3), volume()[3])
+    assert file.chunks.missing == 0
+    with pytest.raises(LeadsOut):
+        open_image(path)
+
+
+def test_metadata_of_a_store_may_not_lie_elsewhere(make, tmp_path):
+    path = make("ome-zarr-0.5")
+    (path / "zarr.json").rename(tmp_path / "zarr.json")
+    (path / "zarr.json").symlink_to(tmp_path / "zarr.json")
+    assert len(_leads_out(path).stack()) == 6
+
+
+def test_links_of_a_store_that_lead_in_a_circle_end(make):
+    path = make("zarr")
+    for name in ("a", "b"):
+        (path / "c" / name).symlink_to("..")
+    assert len(open_stack(path).stack()) == 6
+    assert open_stack(path, follow_links=True).chunks.missing == 0
+
+
+def test_images_of_a_folder_that_lie_elsewhere(make, tmp_path, volume):
+    path = make("folder")
+    (path / "s7.tif").rename(tmp_path / "outside.tif")
+    (path / "s7.tif").symlink_to(tmp_path / "outside.tif")
+    file = _leads_out(path)
+    np.testing.assert_array_equal(file.stack().read(2), volume()[2])
+
+
+@pytest.mark.parametrize("flavour", ["tiff", "zarr", "folder", "ome-zarr-0.4"])
+def test_an_input_may_be_a_link_itself(make, tmp_path, volume, flavour):
+    path = make(flavour)
+    (tmp_path / "links").mkdir()
+    link = tmp_path / "links" / path.name
+    link.symlink_to(path)
+    np.testing.assert_array_equal(open_stack(link).stack().read(3), volume()[3])
+
+
+def test_a_companion_that_lies_elsewhere_is_read_on_demand(ome_set, tmp_path, volume):
+    first, second = ome_set(0, 1)
+    (tmp_path / "out").mkdir()
+    second.rename(tmp_path / "out/1.ome.tif")
+    second.symlink_to(tmp_path / "out/1.ome.tif")
+    (tmp_path / "in").mkdir()
+    for path in (first, second):
+        path.rename(tmp_path / "in" / path.name)
+    file = _leads_out(tmp_path / "in" / first.name)
+    np.testing.assert_array_equal(file.stack().read(5), volume()[5])
+
+
+def test_a_companion_that_may_never_end_is_not_opened(ome_set):
+    first, second = ome_set(0, 1)
+    second.unlink()
+    os.mkfifo(second)
+    assert "is a pipe" in _refusal(first)
+
+
+@pytest.mark.parametrize("opened", [open_stack, open_image])
+def test_an_external_link_of_an_hdf5_file(tmp_path, volume, opened):
+    inner = tmp_path / "in"
+    inner.mkdir()
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["a/raw"] = volume()
+        file["soft"] = h5py.SoftLink("/a/raw")
+    for name in ("/a/raw", "/soft"):
+        with h5py.File(inner / "in.h5", "w") as file:
+            file["volumes/raw"] = h5py.ExternalLink("../other.h5", name)
+            file["volumes/labels"] = np.zeros((2, 3, 4), np.uint8)
+        file = _leads_out(inner / "in.h5", opened)
+        np.testing.assert_array_equal(file.data[2], volume()[2])
+        assert len(file.files) == 2
+        file.data.close()
+    with h5py.File(inner / "in.h5", "w") as file:
+        file["volumes/raw"] = h5py.ExternalLink("nowhere.h5", "/raw")
+    assert "'nowhere.h5', which is missing" in _refusal(inner / "in.h5", opened)
+
+
+def test_external_storage_is_looked_for_beside_the_file(tmp_path, monkeypatch, volume):
+    """HDF5 itself would take what lies where the program was started."""
+    inner = tmp_path / "in"
+    inner.mkdir()
+    with h5py.File(inner / "in.h5", "w") as file:
+        file.create_dataset("raw", volume().shape, "u1", external=[("raw.bin", 0, 21_000)])
+    (inner / "raw.bin").write_bytes(volume().tobytes())
+    (tmp_path / "raw.bin").write_bytes(bytes(21_000))
+    monkeypatch.chdir(tmp_path)
+    np.testing.assert_array_equal(open_stack("in/in.h5").stack().read(2), volume()[2])
+    (inner / "raw.bin").write_bytes(bytes(100))
+    assert "too short" in _refusal(inner / "in.h5")
+
+
+def test_external_storage_that_lies_elsewhere(tmp_path, volume):
+    inner = tmp_path / "in"
+    inner.mkdir()
+    (tmp_path / "raw.bin").write_bytes(volume().tobytes())
+    with h5py.File(inner / "in.h5", "w") as file:
+        file.create_dataset("raw", volume().shape, "u1", external=[("../raw.bin", 0, 21_000)])
+    np.testing.assert_array_equal(_leads_out(inner / "in.h5").stack().read(2), volume()[2])
+
+
+def test_a_source_whose_own_pixels_lie_elsewhere(tmp_path, volume):
+    inner = tmp_path / "in"
+    inner.mkdir()
+    with h5py.File(tmp_path / "far.h5", "w") as file:
+        file["raw"] = volume()
+    with h5py.File(inner / "part.h5", "w") as file:
+        file["link"] = h5py.ExternalLink("../far.h5", "/raw")
+        file.create_dataset("stored", volume().shape, "u1", external=[("/etc/passwd", 0, 21_000)])
+        file["whole"] = volume()
+    for name in ("link", "stored", "whole"):
+        layout = h5py.VirtualLayout(volume().shape, "u1")
+        layout[:] = h5py.VirtualSource("part.h5", name, volume().shape)
+        with h5py.File(inner / "in.h5", "w") as file:
+            file.create_virtual_dataset("raw", layout)
+        if name == "link":
+            np.testing.assert_array_equal(_leads_out(inner / "in.h5").data[2], volume()[2])
+        elif name == "stored":
+            assert "in other files" in _refusal(inner / "in.h5")
+        else:
+            np.testing.assert_array_equal(open_stack(inner / "in.h5").data[2], volume()[2])

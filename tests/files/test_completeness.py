@@ -139,6 +139,62 @@ def test_sources_of_a_virtual_dataset(tmp_path, volume):
         open_stack(path)
 
 
+def test_a_virtual_dataset_that_lacks_parts(tmp_path, volume):
+    shape = volume().shape
+    for z in range(6):
+        with h5py.File(tmp_path / f"{z}.h5", "w") as file:
+            file.create_dataset("raw", shape[1:], "u1", chunks=(35, 25))[:] = volume()[z]
+
+    def write(gap: str) -> None:
+        layout = h5py.VirtualLayout(shape, "u1")
+        for z in range(6):
+            source = h5py.VirtualSource(f"{z}.h5", "raw", shape[1:])
+            if gap == "half of section 3" and z == 3:
+                layout[z, :35] = source[:35]
+            elif gap != "section 3" or z != 3:
+                layout[z] = source
+        with h5py.File(tmp_path / "in.h5", "w") as file:
+            file.create_virtual_dataset("raw", layout)
+
+    def lacking() -> tuple[set[int], str]:
+        file = open_stack(tmp_path / "in.h5")
+        file.data.close()
+        return set(file.stack().incomplete), " ".join(file.notes)
+
+    write("none")
+    assert lacking() == (set(), "")
+    for gap in ("section 3", "half of section 3"):
+        write(gap)
+        which, note = lacking()
+        assert which == {3}
+        assert "lacks 1 of its 6 chunks" in note
+    write("none")
+    with h5py.File(tmp_path / "4.h5", "w") as file:
+        file.create_dataset("raw", shape[1:], "u1", chunks=(35, 25))[:35] = volume()[4, :35]
+    assert lacking()[0] == {4}
+    with h5py.File(tmp_path / "4.h5", "w") as file:
+        file["raw"] = volume()[4, :35]  # shorter than the source that is named
+    assert lacking()[0] == {4}
+    with h5py.File(tmp_path / "4.h5", "w") as file:
+        file["other"] = volume()[4]
+    with pytest.raises(BadInput, match=r"4\.h5 holds no dataset 'raw'"):
+        open_stack(tmp_path / "in.h5")
+
+
+def test_sources_that_vanish_meanwhile(tmp_path, volume):
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["raw"] = volume()
+    layout = h5py.VirtualLayout(volume().shape, "u1")
+    layout[:] = h5py.VirtualSource("part.h5", "raw", volume().shape)
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        file.create_virtual_dataset("raw", layout)
+    file = open_stack(tmp_path / "in.h5")
+    assert [path.name for path in file.files] == ["in.h5", "part.h5"]
+    (tmp_path / "part.h5").unlink()
+    with pytest.raises(BadInput, match="has lost data"):
+        save_stack(tmp_path / "out.tif", RepairedStack(file.stack()), file)
+
+
 def test_pixels_outside_the_folder_of_an_hdf5_file(tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(range(250)) * 40)

@@ -2,12 +2,16 @@
 napari_ssan.files.tiff_integrity
 """
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tifffile
 
+from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
-from napari_ssan.files import open_image, open_stack
+from napari_ssan.files import open_image, open_stack, save_stack
 
 
 @pytest.mark.parametrize("flavour", ["imagej", "ome-tiff", "tiff"])
@@ -322,3 +326,62 @@ def test_numbers_of_imagej_that_make_no_sense(tmp_path, volume, number):
         assert all(np.isfinite(open_stack(path).calibration.scale))
     except BadInput as error:
         assert "in.tif" in str(error)  # noqa: PT017 - either is right
+
+
+@pytest.mark.parametrize("options", [{}, {"bigtiff": True}, {"byteorder": ">"}])
+def test_pixels_in_a_row_are_read_and_not_mapped(make, volume, options):
+    path = make("tiff", "uint16", metadata={"axes": "ZYX"}, description=None, **options)
+    data = open_stack(path).data
+    whole = volume("uint16")
+    maps = Path("/proc/self/maps")
+    assert not maps.exists() or "in.tif" not in maps.read_text()
+    for index in (
+        np.s_[3],
+        np.s_[:],
+        np.s_[1:4, 5:20, :],
+        np.s_[::2, 60:3:-7, 4:40:3],
+        np.s_[2, 69, 49],
+        np.s_[2, 5:9, 20:23],
+        np.s_[-1, :, 3],
+    ):
+        np.testing.assert_array_equal(data[index], whole[index])
+    assert data[3].flags.writeable
+
+
+def test_a_few_pixels_of_wide_sections_are_read_without_the_rest(tmp_path, monkeypatch):
+    path = tmp_path / "in.tif"
+    tifffile.imwrite(path, np.ones((2, 300, 20_000), np.uint8), photometric="minisblack")
+    data = open_stack(path).data
+    read: list[int] = []
+    plain = tifffile.FileHandle.read
+    monkeypatch.setattr(
+        tifffile.FileHandle, "read", lambda self, n=-1: read.append(n) or plain(self, n)
+    )
+    assert data[1, 50:60, 100:400].all()
+    assert sum(read) == 10 * 300
+
+
+@pytest.mark.parametrize("options", [{}, {"rowsperstrip": 16}, {"compression": "zlib"}])
+def test_a_tiff_that_is_cut_off_while_it_is_read(make, volume, options):
+    path = make("tiff", **options)
+    stack = open_stack(path).stack()
+    os.truncate(path, path.stat().st_size // 2)
+    np.testing.assert_array_equal(stack.read(1), volume()[1])
+    with pytest.raises(BadInput, match=r"in\.tif cannot be read at slice 5"):
+        stack.read(5)
+
+
+@pytest.mark.parametrize("flavour", ["tiff", "ome-tiff"])
+@pytest.mark.parametrize("unit", [7, 65535])
+def test_a_unit_that_there_is_not_is_left_out_with_a_word(make, tmp_path, flavour, unit):
+    path = make(flavour)
+    with tifffile.TiffFile(path, mode="r+b") as tif:
+        tif.pages[0].tags[296].overwrite(unit)
+    file = open_stack(path)
+    assert file.notes == (f"The resolution of {path.name} has an unknown unit, which is left out.",)
+    save_stack(tmp_path / f"out{''.join(path.suffixes)}", RepairedStack(file.stack()), file)
+
+
+def test_known_units_need_no_word(make):
+    for unit in ("NONE", "INCH", "CENTIMETER"):
+        assert not open_stack(make("tiff", resolutionunit=unit)).notes

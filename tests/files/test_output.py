@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import zarr
 
+from napari_ssan.atomic import scratch
 from napari_ssan.errors import BadInput
 from napari_ssan.files import check_distinct, check_output, error_path, mask_path
-from napari_ssan.files.output import replacing
+from napari_ssan.files.output import replacing, tidy
 
 
 def _refusal(*args, **kwargs):
@@ -142,7 +143,7 @@ def test_old_store_comes_back_if_the_new_one_cannot_take_its_place(tmp_path, mon
     rename = Path.rename
 
     def fail(this, target):
-        if this.parent.suffix == ".part":
+        if this.parent.suffix == ".part" and this.name == path.name:
             raise PermissionError(errno.EACCES, "denied")
         return rename(this, target)
 
@@ -198,3 +199,32 @@ def test_outputs_of_a_run_are_apart(tmp_path):
     for other in ("a.tif", "link.tif", "a.tif/b.tif"):
         with pytest.raises(BadInput, match="a place of its own"):
             check_distinct([tmp_path / "a.tif", tmp_path / other])
+
+
+def test_what_killed_runs_left_is_said_in_one_sentence(tmp_path, monkeypatch):
+    assert tidy(tmp_path, tmp_path / "absent") == []
+    part = tmp_path / ".a.0123456789abcdef.part"
+    others = [tmp_path / f".b.{number:016x}.part" for number in range(3)]
+    for each in (part, *others):
+        each.mkdir()
+        (each / ".lock").touch()
+        (each / "a.tif").write_text("incomplete")
+    with scratch(tmp_path / "living.tif") as path:
+        path.write_text("at work")
+        [note] = tidy(tmp_path, tmp_path)
+        assert path.exists()
+    where = f"({tmp_path})"
+    assert note == f"4 hidden folders that a killed run had left were removed {where}."
+    assert list(tmp_path.iterdir()) == []
+    part.mkdir()
+    (part / ".lock").touch()
+    assert tidy(tmp_path) == [f"A hidden folder that a killed run had left was removed ({part})."]
+
+
+def test_a_swap_that_cannot_be_finished_is_said(tmp_path, monkeypatch):
+    def fail(folder):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("napari_ssan.files.output.recover", fail)
+    with pytest.raises(BadInput, match="cannot be finished now: the disk is read-only"):
+        tidy(tmp_path)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
@@ -53,3 +55,12 @@ def test_a_section_that_is_replaced_as_a_whole_stands_there_once(repair):
 def test_nothing_earlier(repair):
     repaired = repair(SliceStack(np.zeros((6, 70, 50), np.uint8)))
     assert merged(repaired, None) == repaired.provenance
+
+
+def test_an_error_that_is_no_number_is_unknown_and_the_rest_is_read():
+    plain = to_plain(Provenance(sections=(_record(3),)))
+    plain["sections"][0]["error"] = {"mean": 1, "highest": 2, "y": 0, "x": 0, "contrast": 9}
+    assert from_plain(plain).sections[0].error.mean == 1
+    plain["sections"][0]["error"]["mean"] = float("nan")
+    for damaged in (plain, json.dumps(plain)):
+        assert from_plain(damaged).sections == (_record(3),)

@@ -1,7 +1,8 @@
 import errno
-import os
+import shutil
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -286,16 +287,19 @@ def test_no_mask_without_its_output(tmp_path, repair, volume, monkeypatch, exist
     paths = [path, mask_path(path)] if existing else []
     for one in paths:
         one.write_text("old")
-    replace = os.replace
+    rename = Path.rename
 
     def fail(this, target):
-        if target == path:
+        if target == path and this.name == path.name:
             raise PermissionError(errno.EACCES, "denied")
-        return replace(this, target)
+        return rename(this, target)
 
-    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(Path, "rename", fail)
     arguments = (path, repair(SliceStack(volume())), Calibration.of("zyx", z_axis=0))
-    with pytest.raises(BadInput, match=r"out\.tif could not be written: permission is denied"):
+    with pytest.raises(
+        BadInput,
+        match=r"out\.tif and .*out\.synthetic\.tif could not be written: permission is denied",
+    ):
         save_stack(*arguments, overwrite=True, mask=True)
     assert set(tmp_path.iterdir()) == set(paths)
     assert all(one.read_text() == "old" for one in paths)
@@ -304,3 +308,27 @@ def test_no_mask_without_its_output(tmp_path, repair, volume, monkeypatch, exist
 def test_pixels_that_are_not_written(tmp_path):
     with pytest.raises(BadInput, match="bool"):
         save_stack(tmp_path / "a.tif", np.zeros((3, 8, 8), bool), Calibration.of("zyx", z_axis=0))
+
+
+def test_what_a_killed_run_left_is_removed_with_a_warning(tmp_path, volume):
+    part = tmp_path / ".out.tif.0123456789abcdef.part"
+    part.mkdir()
+    (part / ".lock").touch()
+    with pytest.warns(UserWarning, match="that a killed run had left was removed"):
+        save_stack(tmp_path / "out.tif", volume(), Calibration.of("zyx", z_axis=0))
+    assert list(tmp_path.iterdir()) == [tmp_path / "out.tif"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_folder_that_is_removed_while_it_is_written_to_is_noticed(tmp_path, volume, ending):
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+
+    def remove(done, total):
+        if done == 3:
+            shutil.rmtree(folder)
+
+    source = Calibration.of("zyx", z_axis=0)
+    with pytest.raises(BadInput, match="could not be written"):
+        save_stack(folder / f"out{ending}", volume(), source, progress=remove)
+    assert not list(folder.glob("*"))

@@ -14,6 +14,7 @@ from napari_ssan.finetune import child
 from napari_ssan.finetune.wire import Left, Refused, from_line
 from napari_ssan.training.events import Preview
 
+NO_MEMORY = "There is not enough memory for this; end other programs, or use another machine."
 PREVIEW = Preview(3, *(np.full((4, 5), value, np.float32) for value in (1, 2, 3)))
 
 
@@ -54,7 +55,12 @@ def test_a_preview_that_cannot_be_written_is_a_notice(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "end"), [(Cancelled(), Left()), (BadInput("No room."), Refused("No room."))]
+    ("error", "end"),
+    [
+        (Cancelled(), Left()),
+        (BadInput("No room."), Refused("No room.")),
+        (MemoryError(), Refused(NO_MEMORY)),
+    ],
 )
 def test_how_the_work_ended_is_passed_on(tmp_path, monkeypatch, error, end):
     def fail(*arguments):

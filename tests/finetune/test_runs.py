@@ -101,10 +101,10 @@ def test_runs_are_listed_newest_first_until_they_are_discarded(begin):
     older.discard()  # it is gone already
 
 
-@pytest.mark.parametrize("text", ["{", '{"better": true, "from": "a newer version"}'])
+@pytest.mark.parametrize("text", ["{", '{"better": true, "from": "a newer version"}', "\xff"])
 def test_a_result_that_cannot_be_read_hides_no_other_run(begin, text):
     broken, other = (begin(folder=None, seed=seed) for seed in (1, 2))
-    (broken.folder / VERDICT).write_text(text)
+    (broken.folder / VERDICT).write_bytes(text.encode("latin-1"))
     assert runs() == [other]
     with pytest.raises(BadInput, match="cannot be read"):
         _ = broken.verdict
@@ -163,12 +163,31 @@ def test_other_files_and_newer_runs_are_left_alone(begin):
     assert (runs_folder() / "note.txt").exists()
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 1}', '{"format": "x"}'])
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 1}', '{"format": "x"}', "[" * 10**5])
 def test_a_damaged_record_is_refused_in_a_sentence(begin, text):
     run = begin()
     (run.folder / RECORD).write_text(text)
     with pytest.raises(BadInput, match="cannot be read: delete this folder"):
         open_run(run.folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello", b"\x93NUMPY\x7f\x00", b"\x93NUMPY\x01\x00\x05\x00(((((("]
+)
+def test_damaged_sections_are_refused(begin, content):
+    run = begin()
+    (run.folder / "sections.npy").write_bytes(content)
+    with pytest.raises(BadInput, match=r"sections\.npy is damaged"):
+        run.source()
+
+
+@pytest.mark.parametrize("name", ["run.json", "verdict.json", "sections.npy"])
+def test_a_pipe_in_a_run_is_not_read(begin, name):
+    folder = begin().folder
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    with pytest.raises(BadInput, match="is a pipe"):
+        open_run(folder)
 
 
 def test_a_discarded_run_cannot_be_gone_on_with(begin):

@@ -16,7 +16,7 @@ settings.register_profile(
     database=None,
     deadline=None,
     derandomize=not any(a.startswith("--hypothesis-seed") for a in sys.argv),
-    max_examples=3,
+    max_examples=2,
     phases=(Phase.explicit, Phase.generate),
     print_blob=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

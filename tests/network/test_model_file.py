@@ -306,11 +306,16 @@ def test_a_configuration_that_asks_for_all_memory(tmp_path, network, config):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_weights_that_are_not_finite(tmp_path, network, value):
+def test_weights_that_are_not_finite(tmp_path, network, value, monkeypatch):
     with torch.no_grad():
         next(network.parameters()).view(-1)[3] = float(value)
     path = tmp_path / "odd.safetensors"
-    save_model(path, network, CARD)
+    with pytest.raises(BadInput, match="is not written, as its weights are not finite"):
+        save_model(path, network, CARD)
+    assert not list(tmp_path.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(model_file, "_finite", lambda weights: True)
+        save_model(path, network, CARD)
     with pytest.raises(BadInput, match="not finite"):
         load_model(path)
 
@@ -323,3 +328,15 @@ def test_numbers_that_numpy_has_not(saved):
     save_torch(weights, saved, metadata_of(saved))
     with pytest.raises(BadInput, match="cannot be used as a model"):
         load_model(saved)
+
+
+def test_a_card_holds_no_nan_and_one_that_does_is_still_read(tmp_path, network):
+    path = tmp_path / "mine.safetensors"
+    info = save_model(path, network, CARD | {"metrics": {"psnr": float("nan")}})
+    assert info.card["metrics"] == {"psnr": None}
+    assert "NaN" not in metadata_of(path)["card"]
+    assert load_model(path).info == info
+    card = CARD | {"metrics": {"psnr": float("nan")}}  # as older versions wrote it
+    digest = model_file._digest(info.config, card, load_file(path))
+    rewrite(path, card=json.dumps(card), sha256=digest)
+    assert np.isnan(load_model(path).info.card["metrics"]["psnr"])

@@ -205,3 +205,32 @@ def test_a_layer_is_saved_as_its_file_was_stored(tmp_path):
     path.unlink()
     write(str(tmp_path / "later.tif"), *Image(stack, **meta).as_layer_data_tuple()[:2])
     np.testing.assert_allclose(open_stack(tmp_path / "later.tif").calibration.scale, meta["scale"])
+
+
+def test_what_takes_pixels_from_elsewhere_is_left_to_nobody(tmp_path):
+    path = tmp_path / "in.zarr"
+    write(str(path), np.ones((5, 40, 30), np.uint8), {})
+    (tmp_path / "link").mkdir()
+    (path / "link").symlink_to(tmp_path / "link")
+    with pytest.raises(BadInput, match="outside its folder"):
+        _read(path)
+
+
+def test_missing_chunks_are_told_when_a_stack_is_opened(tmp_path):
+    zarr = pytest.importorskip("zarr")
+    notifications = pytest.importorskip("napari.utils.notifications")
+    from napari_ssan.widgets.shared.layers import Image, stack_of
+
+    data = np.random.default_rng(0).integers(1, 99, (1, 5, 40, 30)).astype(np.uint8)
+    write(str(tmp_path / "a.ome.zarr"), data, {"axis_labels": "tzyx"})
+    zarr.create_array(tmp_path / "b.zarr", data=data[0], chunks=(1, 40, 30))
+    for name in ("a.ome.zarr", "b.zarr"):
+        levels = sorted((tmp_path / name).rglob("c")) or [tmp_path / name / "c"]
+        whole = sorted(p for p in levels[0].rglob("*") if p.is_file())
+        whole[3].unlink()
+        said = []
+        notifications.notification_manager.notification_ready.connect(said.append)
+        layer_data, meta, _ = _read(tmp_path / name)
+        notifications.notification_manager.notification_ready.disconnect(said.append)
+        assert any("lacks 1 of its" in str(note.message) for note in said)
+        assert stack_of(Image(layer_data, **meta)).incomplete

@@ -104,6 +104,12 @@ def test_damaged_sections_are_left_out(tissue, damage):
     assert selection.counts == {"damaged": 3}
 
 
+def test_incomplete_sections_are_left_out(tissue):
+    stack = SliceStack(tissue())
+    stack.incomplete = frozenset({5})
+    assert left_out(select(Source(stack), size=32), "damaged") == [4, 5, 6]
+
+
 def test_brightness_that_always_jumps_is_no_damage(tissue):
     jumps = np.random.default_rng(1).uniform(-40, 40, (12, 1, 1))
     assert str(chosen(tissue() + jumps)) == "10 triplets, none left out"

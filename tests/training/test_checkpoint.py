@@ -15,6 +15,7 @@ from napari_ssan.training import checkpoint as module
 from napari_ssan.training.checkpoint import (
     CheckpointWriter,
     checkpoint_path,
+    digest,
     load_checkpoint,
     save_checkpoint,
 )
@@ -100,6 +101,40 @@ def test_rewinding_keeps_the_count_and_the_best(state, checkpoint):
     assert state.facts.best_scores == {"psnr": 5.0}
 
 
+def test_a_format_that_is_no_number(tmp_path, checkpoint):
+    path = tmp_path / "a.checkpoint"
+    save_checkpoint(path, checkpoint, IDENTITY)
+    content = path.read_bytes()
+    for number in (b'"x"', b'"9"'):
+        assert b'"format":"1"' in content
+        path.write_bytes(content.replace(b'"format":"1"', b'"format":' + number))
+        with pytest.raises(BadInput, match=r"not a number|newer version"):
+            load_checkpoint(path, IDENTITY)
+
+
+@pytest.mark.parametrize("text", ["[", "[" * 10_000, "5", '{"settings": 1}', "9" * 5000, "{}"])
+@pytest.mark.parametrize("part", ["facts", "identity"])
+def test_whole_files_whose_records_make_no_sense(tmp_path, checkpoint, part, text):
+    path = tmp_path / "a.checkpoint"
+    kept = {"facts": checkpoint.facts.model_dump_json(), "identity": json.dumps(IDENTITY)}
+    kept[part] = text
+    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+    checksum = digest(kept, tensors)
+    kept |= {"kind": module.KIND, "format": "1", "sha256": checksum}
+    save_file(tensors, path, kept)
+    with pytest.raises(BadInput, match=r"cannot be resumed|other"):
+        load_checkpoint(path, IDENTITY)
+
+
+@pytest.mark.parametrize("error", [TypeError("a"), KeyError("a"), RuntimeError("a")])
+def test_what_a_run_cannot_take_up_is_refused(tmp_path, error):
+    with (
+        pytest.raises(BadInput, match=r"a\.checkpoint cannot be resumed.*does not fit"),
+        module.restoring(tmp_path / "a.checkpoint"),
+    ):
+        raise error
+
+
 @pytest.mark.parametrize("damage", ["truncated", "empty", "altered", "text", "record", "tensors"])
 def test_damaged_files_are_refused(tmp_path, checkpoint, damage):
     path = tmp_path / "a.checkpoint"
@@ -116,6 +151,12 @@ def test_damaged_files_are_refused(tmp_path, checkpoint, damage):
         save_file({"network.a": torch.zeros(3)}, path)
     with pytest.raises(BadInput, match="cannot be resumed"):
         load_checkpoint(path, IDENTITY)
+
+
+def test_a_pipe_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "run.checkpoint")
+    with pytest.raises(BadInput, match="is a pipe"):
+        load_checkpoint(tmp_path / "run.checkpoint", {})
 
 
 def test_models_and_newer_checkpoints_are_refused(tmp_path, checkpoint, tiny_model, monkeypatch):

@@ -35,6 +35,12 @@ def test_exactly_one_budget(wrong):
         TrainingConfig(**wrong)
 
 
+@pytest.mark.parametrize("batch", [0, 1025, 2**32])
+def test_a_batch_that_no_memory_holds(batch):
+    with pytest.raises(ValidationError):
+        TrainingConfig(steps=1, batch=batch)
+
+
 def test_a_checkpoint_loses_less_than_two_minutes_by_default():
     assert TrainingConfig(steps=1).checkpoint_every <= 60
 
@@ -75,3 +81,14 @@ def test_crops_are_not_binned_to_nothing():
     assert TrainingConfig(steps=1, crop=64, loss=coarse).loss.scales == (1, 4)
     with pytest.raises(ValidationError, match="crops of 32 pixels are too small to be binned by 4"):
         TrainingConfig(steps=1, crop=32, loss=coarse)
+
+
+@pytest.mark.parametrize("value", ["inf", "nan"])
+@pytest.mark.parametrize("key", ["learning_rate", "clip", "minutes", "epochs", "preview_every"])
+def test_settings_are_finite(key, value):
+    budget = {} if key in ("minutes", "epochs") else {"steps": 1}
+    if (key, value) != ("minutes", "inf"):  # until it is stopped
+        with pytest.raises(ValidationError):
+            TrainingConfig.model_validate({key: float(value)} | budget)
+    with pytest.raises(ValidationError, match="finite number"):
+        LossConfig(structure=float(value))

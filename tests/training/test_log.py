@@ -64,6 +64,18 @@ def test_a_table_goes_on_after_the_step_of_the_checkpoint(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["a.csv"]
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"\0", b"x" * 200_000])
+def test_of_a_damaged_table_the_beginning_is_kept(tmp_path, damage):
+    path = tmp_path / "a.csv"
+    table = Table(path, 0, 0)
+    table.write(10, {"learning_rate": 0.5})
+    table.close()
+    path.write_bytes(path.read_bytes() + damage)
+    Table(path, 0, 20).close()
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    assert rows[0]["step"] == "10"
+
+
 def test_a_log_that_fails_is_told_and_left(tmp_path, monkeypatch):
     table = Table(tmp_path / "a.csv", 0, 0)
     heard: list[object] = []

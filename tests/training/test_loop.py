@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from napari_ssan.errors import Cancelled
+from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.events import Notice
 from napari_ssan.losses.total import TotalLoss
 from napari_ssan.stack.triplets import TripletSampler
 from napari_ssan.training import loop
+from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import Event, Preview, RolledBack, StepDone, Validated
 from napari_ssan.training.loop import ROLLBACKS, Training
 from napari_ssan.training.state import Checkpoint, TrainingState
@@ -322,3 +323,21 @@ def test_shares_that_are_crossed():
     assert hits == [3, 6, 9, 12, 15, 18, 20]
     assert not loop._crosses(0.5, 0.5, 0.5)
     assert not loop._crosses(1.0, 1.0, 0.3)
+
+
+def test_weights_that_become_infinite_end_training_without_a_best(begin, events):
+    training = begin(steps=16)
+    weight = next(training.state.network.parameters())
+    training.state.optimizer.step = lambda: weight.data.fill_(torch.inf)
+    assert "A weight became infinite or NaN again" in training.run()
+    assert len(of(events, RolledBack)) == ROLLBACKS
+    assert not training.state.best
+    assert all(p.isfinite().all() for p in training.state.average.parameters())
+
+
+def test_results_that_become_infinite_end_training_in_a_sentence(begin, monkeypatch):
+    training = begin(steps=16)
+    monkeypatch.setattr(TrainingConfig, "rate", lambda config, done: 1e30)
+    with pytest.raises(BadInput, match="results became infinite or NaN, so no model is written"):
+        training.run()
+    assert not training.state.best

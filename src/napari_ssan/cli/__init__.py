@@ -7,10 +7,13 @@ get wrong: a command imports torch within its function, since ``--help`` must no
 
 from __future__ import annotations
 
+import atexit
+import logging
 import sys
+import warnings
+from contextlib import suppress
 
 import typer
-from rich.console import Console
 
 from napari_ssan.cli.demo import demo
 from napari_ssan.cli.evaluate import evaluate
@@ -18,9 +21,10 @@ from napari_ssan.cli.fine_tune import fine_tune
 from napari_ssan.cli.info import info
 from napari_ssan.cli.models import models
 from napari_ssan.cli.repair import repair
+from napari_ssan.cli.signals import Received, handled
 from napari_ssan.cli.train import TrainCommand, train
 from napari_ssan.cli.triplets import triplets
-from napari_ssan.errors import BadInput
+from napari_ssan.errors import BadInput, memory_in_words
 from napari_ssan.paths import printable
 
 app = typer.Typer(
@@ -33,7 +37,7 @@ app = typer.Typer(
 #: What typer raises for a wrong option or argument. Recent versions have their own copy of click.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
-#: Exit code after Ctrl-C. Recent versions of typer return it instead of raising.
+#: Exit code after a signal. Recent versions of typer return it instead of raising.
 INTERRUPTED = 130
 
 for command in (repair, evaluate, demo, train, fine_tune, triplets, info):
@@ -42,31 +46,47 @@ app.add_typer(models, name="models")
 
 
 def main() -> None:
-    """Run the command line: exit code 0, 2 for bad input, 130 on Ctrl-C."""
-    try:
-        code = app(standalone_mode=False) or 0
-        if code == INTERRUPTED:
-            raise KeyboardInterrupt
-        sys.exit(code)
-    except BadInput as error:
-        _refuse(str(error))
-    except UsageError as error:
-        # Without a command, typer has shown the help and gives no message.
-        if message := getattr(error, "format_message", error.__str__)():
-            _refuse(message.replace("Value error, ", ""))
-        sys.exit(2)
-    except OSError as error:  # a full disk, a missing file: the system's own words are clear
-        where = f" ({error.filename})" if error.filename else ""
-        _refuse(f"{error.strerror or error}{where}.")
-    except MemoryError:
-        _refuse("There is not enough memory for this; end other programs, or use another machine.")
-    except (KeyboardInterrupt, typer.Abort):
-        Console(stderr=True).print("Stopped.")
-        sys.exit(INTERRUPTED)
+    """Run the command line: exit code 0, 2 for bad input, 128 and its number after a signal."""
+    with handled() as received:
+        try:
+            with memory_in_words():
+                code = app(standalone_mode=False) or 0
+            if code == INTERRUPTED:
+                raise KeyboardInterrupt
+            sys.exit(code)
+        except BadInput as error:
+            _refuse(str(error))
+        except UsageError as error:
+            # Without a command, typer has shown the help and gives no message.
+            if message := getattr(error, "format_message", error.__str__)():
+                _refuse(message.replace("Value error, ", ""))
+            sys.exit(2)
+        except OSError as error:  # a full disk, a missing file: the system's own words are clear
+            if received.number:  # after SIGHUP, there is no terminal to write to
+                _stop(received)
+            where = f" ({error.filename})" if error.filename else ""
+            _refuse(f"{error.strerror or error}{where}.")
+        except (KeyboardInterrupt, typer.Abort):
+            _stop(received)
+
+
+def _stop(received: Received) -> None:
+    """One line on standard error, if somebody reads it, and the exit code of a signal."""
+    with suppress(OSError):
+        print(received, file=sys.stderr, flush=True)  # noqa: T201
+    sys.exit(received.code)
 
 
 def _refuse(sentence: str) -> None:
     """One line on standard error, and exit code 2."""
+    atexit.register(_say_no_more)
     sentence = printable(" ".join(sentence.split()))
     print(f"napari-ssan: {sentence}", file=sys.stderr)  # noqa: T201
     sys.exit(2)
+
+
+def _say_no_more() -> None:
+    """Silence what ends with the program: zarr reads chunks at once, and may still be at some."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore", RuntimeWarning)
+    sys.unraisablehook = lambda _: None

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 from typer import Argument
 
 from napari_ssan.cli.options import Device, Model
-from napari_ssan.cli.progress import bars, console
+from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.engine.repair import repair
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
@@ -46,6 +46,7 @@ def demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    tidy_beside(folder / "broken.ome.tif")
     sample = phantom()
     calibration = Calibration.of("zyx", sample.scale, "nm")
     with bars() as show:

@@ -7,7 +7,6 @@ standard output holds results only, so that it can be piped; notes go to standar
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from typer import Option
 
-from napari_ssan.cli.options import Device, Marked, Overwrite, StackPath
-from napari_ssan.cli.progress import Bars, bars, console
+from napari_ssan.cli.options import Device, FollowLinks, Marked, Overwrite, StackPath
+from napari_ssan.cli.progress import Bars, bars, console, tidy_beside
 from napari_ssan.cli.sources import marks_file, parse_marks
 from napari_ssan.engine.device import device_in_words
 from napari_ssan.engine.methods import METHODS, make_method
@@ -34,8 +33,10 @@ from napari_ssan.evaluation.result import NETWORK, Result, to_result
 from napari_ssan.evaluation.summary import summarize
 from napari_ssan.files import open_image, open_stack
 from napari_ssan.files.output import replacing
+from napari_ssan.json_text import dump_json
 from napari_ssan.losses.vgg_weights import find_weights
 from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo, read_info
+from napari_ssan.paths import real
 from napari_ssan.segmenter.crops import membranes_of
 from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.segmenter.training import two_fold
@@ -96,6 +97,7 @@ def evaluate(
         int | None, Option(help="Axis along which the slices lie.", show_default="as the file says")
     ] = None,
     seed: Annotated[int, Option(min=0, help="Seed of the bootstrap intervals.")] = 0,
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Measure how well a stack is repaired: hide good slices, synthesize them, and compare."""
@@ -106,7 +108,8 @@ def evaluate(
         from napari_ssan.network.device import choose_device
 
         choose_device(device)
-    file = open_stack(path)
+    tidy_beside(json_path, html_path)
+    file = open_stack(path, follow_links=follow_links)
     read = [labels, marks_file(defects), vgg, *(info.path for info in rows.values() if info)]
     for target, endings in ((json_path, (".json",)), (html_path, (".html", ".htm"))):
         if target is not None:
@@ -117,7 +120,7 @@ def evaluate(
     marks = parse_marks(defects, stack, file.provenance if z_axis is None else None)
     chooser = Chooser(stack, gap, marks)
     weights = find_weights(vgg)
-    truth = read_labels(labels, stack) if labels else None
+    truth = read_labels(labels, stack, follow_links) if labels else None
     with bars() as show:
 
         def look(done: int, total: int) -> None:
@@ -168,7 +171,7 @@ def evaluate(
                 show.engine(item)
     result = to_result(evaluation, settings, seed)
     if json_path is not None:
-        _write(json_path, json.dumps(result, indent=1, allow_nan=False), overwrite)
+        _write(json_path, dump_json(result, indent=1), overwrite)
     if html_path is not None:
         _write(html_path, to_html(result, evaluation.crops), overwrite)
     _print(result)
@@ -193,7 +196,7 @@ def _rows(methods: str, models: list[str]) -> dict[str, ModelInfo | None]:
     return rows
 
 
-def read_labels(path: Path, stack: SliceStack) -> Array:
+def read_labels(path: Path, stack: SliceStack, follow_links: bool = False) -> Array:
     """Read the labels of all sections as (sections, height, width).
 
     Raises
@@ -201,7 +204,7 @@ def read_labels(path: Path, stack: SliceStack) -> Array:
     BadInput
         If they do not have the shape of the stack.
     """
-    labels = np.asarray(open_image(path).data[...]).squeeze()
+    labels = np.asarray(open_image(path, follow_links=follow_links).data[...]).squeeze()
     # Apart from axes of length 1, they have the axes of the stack in their order.
     own = [axis for axis, length in enumerate(stack.source_shape) if length > 1]
     if labels.shape != tuple(stack.source_shape[axis] for axis in own):
@@ -245,7 +248,7 @@ def _check_target(path: Path, endings: tuple[str, ...], read: list[Path], overwr
         raise BadInput(f"The folder of the output {path} does not exist; make it first.")
     if path.is_dir():
         raise BadInput(f"The output {path} is a folder; choose another name.")
-    if any(path.resolve().is_relative_to(each.resolve()) for each in read):
+    if any(real(path).is_relative_to(real(each)) for each in read):
         raise BadInput(f"The output {path} is an input, or lies in one; choose another name.")
     if (path.exists() or path.is_symlink()) and not overwrite:
         raise BadInput(f"The output {path} exists already; add --overwrite to replace it.")

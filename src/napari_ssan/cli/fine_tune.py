@@ -19,6 +19,7 @@ from typer import Option
 from napari_ssan.cli.options import (
     LOSS,
     Device,
+    FollowLinks,
     LossName,
     Marked,
     Overwrite,
@@ -27,9 +28,10 @@ from napari_ssan.cli.options import (
     Threads,
     Vgg,
 )
-from napari_ssan.cli.progress import Bars, bars, console
+from napari_ssan.cli.progress import Bars, bars, console, tidy_beside
+from napari_ssan.cli.signals import interruptible
 from napari_ssan.cli.sources import parse_marks
-from napari_ssan.cli.training import find_vgg, interruptible, tell, validate
+from napari_ssan.cli.training import find_vgg, tell, validate
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files import StackFile, open_stack
 from napari_ssan.finetune.config import PREFERRED, FineTuneConfig, cores
@@ -99,6 +101,7 @@ def fine_tune(
         str, Option(help="If the model is better, also add it to your own models under this name.")
     ] = "",
     resume: Resume = False,
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Fine-tune a model on one stack, and compare it with the original on held-out slices.
@@ -125,8 +128,9 @@ def fine_tune(
     if name:
         safe_name(name)
     folder = output.with_suffix(RUN)
+    tidy_beside(output, folder / RECORD)
     _check_output(output, folder, resume, overwrite)
-    file = open_stack(stack)
+    file = open_stack(stack, follow_links=follow_links)
     source = _source(file, z_range, defects)
 
     import torch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from napari_ssan.cli.models import known
 from napari_ssan.cli.options import Json
+from napari_ssan.json_text import dump_json
 from napari_ssan.version import __version__
 
 PACKAGES = ("torch", "numpy", "scikit-image", "tifffile", "zarr", "napari")
@@ -23,7 +23,7 @@ def info(as_json: Json = False) -> None:
     """Show installed versions, devices and models."""
     facts = gather()
     if as_json:
-        typer.echo(json.dumps(facts))
+        typer.echo(dump_json(facts))
         return
     table = Table(show_header=False, box=None)
     table.add_row("napari-ssan", facts["version"])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from typer import Argument, Option
 from napari_ssan.cli.options import Json, Overwrite
 from napari_ssan.cli.progress import console
 from napari_ssan.errors import BadInput
+from napari_ssan.json_text import dump_json
 from napari_ssan.network import model_library as library
 from napari_ssan.network.model_card import card_text
 from napari_ssan.network.model_file import SUFFIX, ModelInfo, read_info
@@ -58,7 +58,7 @@ def list_(as_json: Json = False) -> None:
     """List the bundled models, the default first, and then your own."""
     entries = known()
     if as_json:
-        typer.echo(json.dumps(entries))
+        typer.echo(dump_json(entries))
         return
     table = Table("model", "", "summary", "terms", box=None)
     for entry in entries:

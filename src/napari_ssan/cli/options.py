@@ -17,6 +17,8 @@ from napari_ssan.network.model_file import SUFFIX
 #: Names of the methods, as in :data:`napari_ssan.engine.methods.METHODS`.
 MethodName = Literal["ssan", "copy", "average", "registered", "ilk", "tvl1"]
 LossName = Literal["L_1", "L_f", "L_s"]
+#: torch takes more, but the system does not.
+MOST_THREADS = 1024
 #: How a part of a stack is named.
 SYNTAX = (
     "PATH[0:80] takes slices 0 to 79. PATH[::4] treats slices four apart as adjacent. "
@@ -29,6 +31,10 @@ StackPath = Annotated[
         metavar="STACK",
         help="The stack: TIFF, zarr, OME-Zarr, HDF5, or a folder of single-slice images.",
     ),
+]
+FollowLinks = Annotated[
+    bool,
+    Option("--follow-links", help="Also read what an input takes from outside its folder."),
 ]
 Marked = Annotated[
     str,
@@ -53,7 +59,7 @@ Vgg = Annotated[
     ),
 ]
 Device = Annotated[str, Option(help="Where to compute: auto, cpu, cuda:0, cuda:1 or mps.")]
-Threads = Annotated[int, Option(min=0, help="Number of CPU threads; 0 uses all.")]
+Threads = Annotated[int, Option(min=0, max=MOST_THREADS, help="Number of CPU threads; 0 uses all.")]
 Resume = Annotated[bool, Option("--resume", help="Continue the interrupted run of this command.")]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an output that exists already.")]
 Json = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.events import Event, Notice
 from napari_ssan.events import Progress as Tile
+from napari_ssan.files.output import tidy
 from napari_ssan.paths import printable
 
 console = Console(stderr=True, highlight=False)
@@ -42,6 +44,12 @@ class Bars:
     def say(self, text: str) -> None:
         """A line above the bars."""
         self._progress.console.print(printable(text), markup=False)
+
+
+def tidy_beside(*outputs: Path | None) -> None:
+    """Finish or remove what killed runs left beside outputs, and say it in one line."""
+    for note in tidy(*(output.parent for output in outputs if output)):
+        console.print(f"Note: {printable(note)}", markup=False, soft_wrap=True)
 
 
 @contextmanager

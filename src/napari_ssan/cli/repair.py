@@ -7,15 +7,18 @@ check comes before the repair, since a refusal after an hour of work is too late
 
 from __future__ import annotations
 
-import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from typer import Argument, Option
 
-from napari_ssan.cli.options import Device, MethodName, Model, Overwrite, StackPath
-from napari_ssan.cli.progress import bars, console
+from napari_ssan.atomic import scratch
+from napari_ssan.cli.options import Device, FollowLinks, MethodName, Model, Overwrite, StackPath
+from napari_ssan.cli.progress import bars, console, tidy_beside
+from napari_ssan.cli.signals import interruptible
 from napari_ssan.engine.repair import repair as repair_stack
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
@@ -93,14 +96,16 @@ def repair(
         ),
     ] = None,
     confidence: Annotated[Path | None, Option(hidden=True)] = None,
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Repair a stack: synthesize its broken slices or regions from their neighbours."""
     if confidence is not None:
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")
         expected_error = expected_error or confidence
+    tidy_beside(output, expected_error)
     check_output(output, path, overwrite)
-    file = open_stack(path)
+    file = open_stack(path, follow_links=follow_links)
     stack = file.stack()
     # Nothing that the repair reads may be overwritten.
     given = [each for each in (defects_file, region, Path(model)) if each and each.is_file()]
@@ -111,9 +116,9 @@ def repair(
         check_output(expected_error, [*file.files, *given], overwrite)
         check_axes(expected_error, file)
         check_distinct([output, expected_error, *([mask_path(output)] if mask else [])])
-    marks = gather(stack, defects, defects_file, region, insert_after)
+    marks = gather(stack, defects, defects_file, region, insert_after, follow_links)
     marks.check(stack.shape)
-    with _scratch(output) as scratch, bars() as show:
+    with _scratch(output) as pixels, bars() as show:
         for note in file.notes:
             show.say(f"Note: {note}")
         repaired = repair_stack(
@@ -125,22 +130,24 @@ def repair(
             method=method,
             match=match,
             views=views,
-            scratch=Path(scratch),
+            scratch=pixels,
         )
         for z in _borrowed(repaired, file):
             show.say(
                 f"Note: slice {z} was used as a neighbour, but it is synthetic itself; mark it, "
                 "too, to use real slices instead."
             )
-        save_stack(
-            output,
-            repaired,
-            file,
-            overwrite=overwrite,
-            mask=mask,
-            error=expected_error or False,
-            progress=lambda done, total: show.show("writing", done, total),
-        )
+        with interruptible() as cancel:  # zarr's threads must not write to what is being removed
+            save_stack(
+                output,
+                repaired,
+                file,
+                overwrite=overwrite,
+                mask=mask,
+                error=expected_error or False,
+                progress=lambda done, total: show.show("writing", done, total),
+                cancel=cancel,
+            )
 
 
 def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
@@ -153,7 +160,12 @@ def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
 
 
 def gather(
-    stack: SliceStack, slices: str, file: Path | None, region: Path | None, insert_after: str
+    stack: SliceStack,
+    slices: str,
+    file: Path | None,
+    region: Path | None,
+    insert_after: str,
+    follow_links: bool = False,
 ) -> Marks:
     """Collect the marks that the options name.
 
@@ -168,7 +180,7 @@ def gather(
     if region is None:
         marks.whole.update(named)
     else:
-        flat, regions = _regions(region, stack, named)
+        flat, regions = _regions(region, stack, named, follow_links)
         for z, found in regions.items():
             marks.add_region(z, found)
         if not flat:
@@ -182,9 +194,11 @@ def gather(
     return marks
 
 
-def _regions(path: Path, stack: SliceStack, named: list[int]) -> tuple[bool, dict[int, Region]]:
+def _regions(
+    path: Path, stack: SliceStack, named: list[int], follow_links: bool
+) -> tuple[bool, dict[int, Region]]:
     """Return whether a mask image is 2-D, and its non-zero pixels of each section."""
-    mask = open_image(path).data
+    mask = open_image(path, follow_links=follow_links).data
     long = [axis for axis, length in enumerate(mask.shape) if length > 1]
     shape = tuple(mask.shape[axis] for axis in long)
     flat = shape == stack.shape[1:]
@@ -212,11 +226,15 @@ def _regions(path: Path, stack: SliceStack, named: list[int]) -> tuple[bool, dic
     return flat, regions
 
 
-def _scratch(output: Path) -> tempfile.TemporaryDirectory[str]:
+@contextmanager
+def _scratch(output: Path) -> Iterator[Path]:
     """Make a folder for synthesized pixels, on the disk of the output."""
-    try:
-        return tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent)
-    except OSError as error:
-        raise BadInput(
-            f"The folder {output.parent} cannot be written to: {error.strerror}."
-        ) from None
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch(output))
+            folder.mkdir()
+        except OSError as error:
+            raise BadInput(
+                f"The folder {output.parent} cannot be written to: {error.strerror}."
+            ) from None
+        yield folder

@@ -9,7 +9,6 @@ as a comment, and a budget given as an option replaces the budget of the file in
 
 from __future__ import annotations
 
-import json
 import textwrap
 import tomllib
 from pathlib import Path
@@ -19,6 +18,8 @@ from pydantic import BaseModel, model_validator
 
 from napari_ssan.cli.training import validate
 from napari_ssan.errors import BadInput
+from napari_ssan.json_text import dump_json
+from napari_ssan.paths import check_input
 from napari_ssan.training.config import TrainingConfig
 
 #: Budget in minutes if none is given.
@@ -91,9 +92,11 @@ def load_config(path: Path | None, **options: Any) -> RunConfig:
     BadInput
         If the file is not valid TOML, or a key or a value is wrong.
     """
+    if path:
+        check_input(path)
     try:
         settings = tomllib.loads(path.read_text(encoding="utf-8")) if path else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is not valid TOML: {error}.") from None
 
     def place(*loc: str) -> str:
@@ -131,4 +134,4 @@ def _value(value: Any) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, float):
         return repr(value)  # JSON has no infinity
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return dump_json(value, ensure_ascii=False).replace("\x7f", "\\u007f")

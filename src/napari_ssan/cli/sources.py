@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from napari_ssan.cli.progress import console
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
+from napari_ssan.paths import printable
 from napari_ssan.stack.binned import Binned
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import parse_slices
@@ -21,7 +23,7 @@ from napari_ssan.stack.source import Source
 _SOURCE = re.compile(r"(.*?)(?:\[(\d*):(\d*)(?::(\d+))?\])?(?:@(\d))?(?:~(\d+))?")
 
 
-def parse_source(text: str, defects: str = "") -> Source:
+def parse_source(text: str, defects: str = "", *, follow_links: bool = False) -> Source:
     """Open the part of a stack that text such as ``stack.tif[0:80]`` names.
 
     Parameters
@@ -30,6 +32,8 @@ def parse_source(text: str, defects: str = "") -> Source:
         As :data:`~napari_ssan.cli.options.SYNTAX` describes it.
     defects : str
         Marks, for :func:`parse_marks`.
+    follow_links : bool
+        As for :func:`~napari_ssan.files.open.open_stack`.
 
     Raises
     ------
@@ -38,7 +42,9 @@ def parse_source(text: str, defects: str = "") -> Source:
     """
     match = _SOURCE.fullmatch(text)
     assert match is not None  # every part is optional
-    file = open_stack(match[1])
+    file = open_stack(match[1], follow_links=follow_links)
+    for note in file.notes:
+        console.print(f"Note: {printable(note)}", markup=False)
     stack = file.stack() if match[5] is None else SliceStack(file.data, int(match[5]))
     if match[6]:
         stack = SliceStack(Binned(stack, int(match[6])))

@@ -18,6 +18,7 @@ from napari_ssan.cli.options import (
     LOSS,
     SYNTAX,
     Device,
+    FollowLinks,
     LossName,
     Marked,
     Overwrite,
@@ -25,10 +26,11 @@ from napari_ssan.cli.options import (
     Threads,
     Vgg,
 )
-from napari_ssan.cli.progress import bars, console
+from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.cli.run_config import MINUTES, MOVED, load_config, to_toml
+from napari_ssan.cli.signals import interruptible
 from napari_ssan.cli.sources import parse_source
-from napari_ssan.cli.training import find_vgg, interruptible, tell
+from napari_ssan.cli.training import find_vgg, tell
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.network.model_file import SUFFIX
 
@@ -104,6 +106,7 @@ def train(
     ] = None,
     device: Device = "auto",
     threads: Threads = 0,
+    follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Train a model on stacks, and keep the version that is best on held-out slices.
@@ -121,7 +124,8 @@ def train(
         raise BadInput("Name the stacks to train on, and the model file to write with --output.")
     if defects and len(stacks) > 1:
         raise BadInput("--defects marks slices of one stack: name one STACK, or leave it out.")
-    sources = [parse_source(text, defects) for text in stacks]
+    tidy_beside(output)
+    sources = [parse_source(text, defects, follow_links=follow_links) for text in stacks]
     card = {
         "trained_on": stacks,
         "validated_on": val or [],
@@ -155,7 +159,7 @@ def train(
             run(
                 settings.training,
                 sources,
-                [parse_source(text) for text in val or []],
+                [parse_source(text, follow_links=follow_links) for text in val or []],
                 start,
                 output,
                 card,

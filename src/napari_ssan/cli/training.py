@@ -1,14 +1,12 @@
-"""What ``train`` and ``fine-tune`` share: settings, VGG16's weights, Ctrl-C, what is printed.
+"""What ``train`` and ``fine-tune`` share: settings, VGG16's weights, what is printed.
 
-Easy to get wrong: Ctrl-C only sets a flag, so that a run can write its checkpoint; a second
-Ctrl-C ends the program at once.
+Easy to get wrong: a setting's error is said in the words of the option or key that set it, not in
+pydantic's.
 """
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any, TypeVar
@@ -16,7 +14,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from napari_ssan.cli.progress import Bars
-from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
 from napari_ssan.training.events import (
     Compared,
@@ -74,32 +72,6 @@ def find_vgg(loss: str, option: str, show: Bars, cancel: Flag) -> Path | None:
 
         return find_weights() or download(progress, cancel)
     return find_weights(Path(option) if option else None)
-
-
-@contextmanager
-def interruptible() -> Iterator[Flag]:
-    """Yield a flag that the first Ctrl-C sets; a second one ends the program.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        At the end of the block, if it raised Cancelled.
-    """
-    flag = Flag()
-    before = signal.getsignal(signal.SIGINT)
-
-    def stop(number: int, frame: object) -> None:
-        flag.set()
-        signal.signal(signal.SIGINT, before)
-
-    if before is not signal.SIG_IGN:  # a shell may have a background job ignore Ctrl-C
-        signal.signal(signal.SIGINT, stop)
-    try:
-        yield flag
-    except Cancelled:
-        raise KeyboardInterrupt from None
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def tell(event: Event, show: Bars) -> None:

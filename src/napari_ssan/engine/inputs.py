@@ -110,5 +110,5 @@ def _placements(survey: Survey, job: Job, window: Window) -> tuple[Placement, ..
             return tuple(find_placement(stack, own, z, unmarked, window) for z in job.neighbours)
     elif len(job.neighbours) == 2:
         before, after = job.neighbours
-        return halfway(find_placement(stack, before, after, unmarked), job.position)
+        return halfway(survey.placement(before, after), job.position)
     return (HERE,) * len(job.neighbours)

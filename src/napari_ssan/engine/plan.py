@@ -13,6 +13,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.stack.intensity import Intensity, measure
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
+from napari_ssan.stack.registration import Placement, find_placement
 from napari_ssan.stack.sections import SliceStack, Window, touch
 
 #: Sections smaller than this along an axis are refused.
@@ -63,7 +64,7 @@ class Job:
 
 
 class Survey:
-    """The sections that a repair looks at: intensity of each, measured once, and its usability.
+    """The sections that a repair looks at: each is measured once, and each pair registered once.
 
     Parameters
     ----------
@@ -81,12 +82,20 @@ class Survey:
         self.marks = marks
         self.clearance = clearance
         self._intensity: dict[int, Intensity] = {}
+        self._placements: dict[tuple[int, int], Placement] = {}
 
     def intensity(self, z: int) -> Intensity:
         """Distribution of grey values over the unmarked pixels of a section."""
         if z not in self._intensity:
             self._intensity[z] = measure(self.stack, z, self.marks)
         return self._intensity[z]
+
+    def placement(self, before: int, after: int) -> Placement:
+        """Where one section lies in another; a pair is registered once, for all of its gap."""
+        if (before, after) not in self._placements:
+            found = find_placement(self.stack, before, after, self.unmarked)
+            self._placements[before, after] = found
+        return self._placements[before, after]
 
     def unmarked(self, z: int, window: Window) -> npt.NDArray[np.bool_]:
         """Pixels of a section that are not marked, (height, width) of `window`."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from napari_ssan.version import __version__
 
@@ -24,13 +31,21 @@ class ErrorSummary(BaseModel):
         Standard deviation of a section here, to compare with.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     mean: float
     highest: float
     y: int
     x: int
     contrast: float
+
+
+def _none_if_wrong(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """No summary in place of one that is damaged, so that the rest of a record is still read."""
+    try:
+        return validate(value)
+    except ValidationError:
+        return None
 
 
 class SyntheticSection(BaseModel):
@@ -73,7 +88,7 @@ class SyntheticSection(BaseModel):
     model_sha256: str | None = None
     match: str | None = None
     views: int | None = None
-    error: ErrorSummary | None = None
+    error: Annotated[ErrorSummary | None, WrapValidator(_none_if_wrong)] = None
 
     def __str__(self) -> str:
         what = {"whole": "synthetic", "inserted": "inserted, synthetic"}.get(self.kind)

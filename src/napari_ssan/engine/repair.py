@@ -20,13 +20,14 @@ from napari_ssan.engine.methods import LessMemory, Method, make_method
 from napari_ssan.engine.plan import Survey, plan
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.synthesis import TileDone, synthesize
-from napari_ssan.errors import Cancelled
+from napari_ssan.errors import Cancelled, memory_in_words
 from napari_ssan.events import Event, Notice, Progress
 from napari_ssan.stack.alignment import LONGEST_SHIFT, SPLINE
 from napari_ssan.stack.marks import Marks, as_marks
 from napari_ssan.stack.sections import SliceStack
 
 
+@memory_in_words()
 def repair(
     stack: SliceStack | Any,
     defects: Marks | Iterable[int] | Mapping[int, npt.NDArray[Any]],
@@ -85,7 +86,7 @@ def repair(
     Raises
     ------
     BadInput
-        If the stack cannot be repaired as asked; the message says why.
+        If the stack cannot be repaired as asked, or memory is full; the message says why.
     Cancelled
         If `cancel` was set.
     """

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 import tempfile
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
 
 from napari_ssan.atomic import atomically, worded
+from napari_ssan.errors import BadInput
 from napari_ssan.paths import check_input
 from napari_ssan.stack.sections import Array
 
 #: Larger buffers go to a file, in bytes.
 LARGEST_BUFFER = 2**28
+
+
+#: What numpy raises for an array whose file is damaged.
+DAMAGED = (EOFError, MemoryError, RecursionError, SyntaxError, TokenError, ValueError, struct.error)
 
 
 class StoredArray:
@@ -25,6 +32,11 @@ class StoredArray:
     ----------
     path : Path
         The file.
+
+    Raises
+    ------
+    BadInput
+        If it is damaged; also when it is read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +47,10 @@ class StoredArray:
 
     def _open(self) -> Array:
         check_input(self.path)
-        opened: Array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        try:
+            opened: Array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        except DAMAGED as error:
+            raise BadInput(f"{self.path.name} is damaged: its array cannot be read.") from error
         return opened
 
     def __getitem__(self, index: Any) -> Array:

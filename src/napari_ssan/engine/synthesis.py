@@ -24,6 +24,7 @@ from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray, buffer, store
 from napari_ssan.engine.tiles import BandBlender
+from napari_ssan.errors import BadInput
 from napari_ssan.stack.intensity import QUANTILES, SAMPLE, SPAN, Float, Intensity, specify, to_dtype
 from napari_ssan.stack.region import packed
 from napari_ssan.stack.sections import Array, Window
@@ -51,6 +52,11 @@ def synthesize(
     ------
     TileDone, LessMemory or Patch
         After every tile; where the method could not go on, with the one that does; at the end.
+
+    Raises
+    ------
+    BadInput
+        If a tile is not finite.
     """
     job, window = inputs.job, inputs.grid.window
     layers = 1 + (with_error and len(inputs.neighbours) == 2)
@@ -95,6 +101,11 @@ def _tiles(inputs: Inputs, method: Method, layers: list[Float]) -> Iterator[Tile
                 yield LessMemory(_going_on(method, smaller), smaller)
                 method = smaller
                 continue
+            if not all(np.isfinite(values).all() for values in made):
+                raise BadInput(
+                    f"The synthesis of slice {inputs.job.slot[0]} is infinite or NaN in part; "
+                    "take another model or method, or mark slices with extreme values."
+                )
             for place, left in enumerate(batch):
                 for blender, values in zip(blenders, made, strict=True):
                     blender.add(left, values[place])

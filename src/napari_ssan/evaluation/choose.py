@@ -197,6 +197,8 @@ class Chooser:
     def _flaw(self, z: int) -> str | None:
         if z in self.marks.whole or z in self.marks.regions:
             return "is marked as broken or synthetic"
+        if z in self.stack.incomplete:
+            return "lacks pixels in its file"
         intensity, _ = self._seen(z)
         if not intensity.finite:
             return "has pixels that are not finite (NaN or infinite)"

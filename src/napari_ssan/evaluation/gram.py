@@ -37,7 +37,7 @@ def gram_distance(real: Array, synthesized: Array, vgg_path: Path) -> float:
     Raises
     ------
     BadInput
-        If the real section is constant or not finite, or the file holds no VGG16 weights.
+        If the real section is constant or not finite, or the file holds no usable weights.
     """
     from napari_ssan.losses.perceptual import style_distance
     from napari_ssan.losses.vgg import VGG16
@@ -49,7 +49,10 @@ def gram_distance(real: Array, synthesized: Array, vgg_path: Path) -> float:
         )
     vgg = VGG16(vgg_path)
     grams = [_grams(vgg, intensity.normalize(section)) for section in (real, synthesized)]
-    return float(style_distance(*grams))
+    distance = float(style_distance(*grams))
+    if not np.isfinite(distance):
+        raise BadInput(f"{vgg_path.name} gives distances that are not finite; use other weights.")
+    return distance
 
 
 def _grams(vgg: VGG16, unit: Float) -> list[Tensor]:

@@ -1,9 +1,10 @@
-"""What is asked of an image before its first pixel is read: kind of pixels, codecs, sizes.
+"""What is asked of an image before its first pixel is read: kind of pixels, codecs, sizes, links.
 
 Some kinds of pixels and codecs of zarr run code from the file when they are decoded, so only
 known ones pass. A few bytes may also stand for very many: what must be decoded at once is
-compared with what the file holds, before memory is taken. Each reader calls what fits its
-format; kinds of pixels are checked for all of them, in `LazyArray`.
+compared with what the file holds, before memory is taken. An input may also name other files:
+these must lie in its *home*, its folder, where None stands for anywhere. Each reader calls what
+fits its format; kinds of pixels are checked for all of them, in `LazyArray`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from napari_ssan.errors import BadInput
+from napari_ssan.paths import real
 
 #: Codecs of zarr, without "numcodecs.", that only compress or rearrange bytes and numbers.
 CODECS = {
@@ -68,25 +70,37 @@ def _codecs(metadata: dict[str, Any]) -> Iterator[str]:
             yield from _codecs(codec.get("configuration") or {})
 
 
-def check_within(path: Path, other: Path) -> None:
+class LeadsOut(BadInput):
+    """An input takes pixels from outside its folder."""
+
+
+def home_of(path: Path) -> Path:
+    """Folder of an input, wherever links to the input lie; a folder is its own."""
+    there = real(path)
+    return there if there.is_dir() else there.parent
+
+
+def check_within(home: Path | None, name: str, other: Path) -> None:
     """Check that a file from which pixels of an input are read lies in the input's folder.
 
     Parameters
     ----------
-    path : Path
-        The input; a folder is its own.
+    home : Path or None
+        See `home_of`; None if the file may lie anywhere.
+    name : str
+        Of the input.
     other : Path
         May be a link.
 
     Raises
     ------
-    BadInput
+    LeadsOut
         If it lies elsewhere: who made the input could have any file copied into an output.
     """
-    folder = Path(os.path.realpath(path if path.is_dir() else path.parent))
-    if not Path(os.path.realpath(other)).is_relative_to(folder):
-        raise BadInput(
-            f"{path.name} takes pixels from {other}, outside its folder; copy them into it."
+    if home is not None and not real(other).is_relative_to(home):
+        raise LeadsOut(
+            f"{name} takes pixels from {other}, outside its folder; copy them into it, or allow "
+            "it (--follow-links, or follow_links=True in Python)."
         )
 
 

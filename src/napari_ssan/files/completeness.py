@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ssan.errors import BadInput
+from napari_ssan.paths import real
 
 Place = tuple[int, ...]
 
@@ -51,6 +52,8 @@ class Chunks:
 
     def lacking(self, axis: int) -> frozenset[int]:
         """Sections along an axis that lack a chunk which the one beside them has."""
+        if not self.missing:
+            return frozenset()
         rows: dict[int, set[Place]] = {}
         for place in self.there:
             rows.setdefault(place[axis], set()).add((*place[:axis], *place[axis + 1 :]))
@@ -63,11 +66,18 @@ class Chunks:
 
 
 def files_in(path: Path) -> Iterator[tuple[str, int]]:
-    """Files of a folder, or a file, with their sizes; names are relative, with slashes."""
+    """Files of a folder, or a file, with their sizes; names are relative, with slashes.
+
+    Links to folders are followed, but not those in a folder that a link has led to.
+    """
     if not path.is_dir():
         yield "", path.stat().st_size
         return
-    for folder, _, names in os.walk(path):
+    path = real(path)
+    for folder, folders, names in os.walk(path, followlinks=True):
+        links = {name for name in folders if Path(folder, name).is_symlink()}
+        if links and os.path.realpath(folder) != folder:
+            folders[:] = [name for name in folders if name not in links]
         for name in names:
             file = Path(folder, name)
             if file.is_file():

@@ -7,17 +7,19 @@ import functools
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.errors import BadInput
 from napari_ssan.files.border import check_kind
+from napari_ssan.files.completeness import Chunks
 from napari_ssan.stack.lazy import LazyPixels
 from napari_ssan.stack.sections import Array, ArrayLike
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class LazyArray(LazyPixels):
@@ -31,34 +33,46 @@ class LazyArray(LazyPixels):
         Name of the file, for the message.
     close : callable, optional
         Closes the file; called at the latest when nobody holds the array any more.
+    chunks : Chunks, optional
+        Which of its chunks are there.
     """
 
     def __init__(
-        self, source: ArrayLike, name: str, close: Callable[[], object] | None = None
+        self,
+        source: ArrayLike,
+        name: str,
+        close: Callable[[], object] | None = None,
+        chunks: Chunks | None = None,
     ) -> None:
         check_kind(name, np.dtype(source.dtype))
         super().__init__(tuple(map(int, source.shape)), np.dtype(source.dtype).newbyteorder("="))
         self._source = source
         self._name = name
+        self._chunks = chunks
         self.close = weakref.finalize(self, close or _nothing)
 
     def part(self, spans: tuple[slice, ...]) -> Array:
         """See :meth:`~napari_ssan.stack.lazy.LazyPixels.part`."""
         with reading(self._name, _place(spans, self.shape)):
-            # a copy: a view of a mapped file would be read-only and keep the file open
             return np.array(self._source[spans], dtype=self.dtype)
+
+    def lacking(self, axis: int) -> frozenset[int]:
+        """See :meth:`~napari_ssan.stack.lazy.LazyPixels.lacking`."""
+        return self._chunks.lacking(axis) if self._chunks else frozenset()
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.asarray(self[...], dtype)  # of any size: whoever opens a file knows it
 
 
-def reader(function: Callable[[Path], T]) -> Callable[[Path], T]:
+def reader(
+    function: Callable[Concatenate[Path, P], T],
+) -> Callable[Concatenate[Path, P], T]:
     """Let a function that opens a file refuse it in a sentence, whatever goes wrong within."""
 
     @functools.wraps(function)
-    def opened(path: Path) -> T:
+    def opened(path: Path, /, *args: P.args, **kwargs: P.kwargs) -> T:
         with reading(path.name, "as an image", (OSError,)):
-            return function(path)
+            return function(path, *args, **kwargs)
 
     return opened
 
@@ -96,4 +110,4 @@ def _nothing() -> None:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return lines[0][:200].rstrip(".") if lines else type(error).__name__

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
+from napari_ssan.files.border import home_of
 from napari_ssan.files.calibration import Calibration, Flavour
 from napari_ssan.files.completeness import Chunks, Witness, check_some
 from napari_ssan.files.lazy import LazyArray
@@ -22,6 +23,7 @@ from napari_ssan.files.open_zarr import is_zarr, open_zarr
 from napari_ssan.files.tiff_integrity import MAGIC
 from napari_ssan.paths import check_input
 from napari_ssan.stack.sections import ArrayLike, SliceStack
+from napari_ssan.swap import interrupted
 
 #: What can be opened, in words.
 FORMATS = "a TIFF, a zarr array, an OME-Zarr image, an HDF5 file, or a folder of TIFFs or PNGs"
@@ -41,7 +43,7 @@ class StackFile:
     levels : tuple of array-like
         The pyramid, full resolution first; `data` alone if there is none.
     companions : tuple of Path
-        Files beside `path` that the pixels are read from: others of the set of an OME-TIFF.
+        Other files that the pixels are read from: those of a set, of links or of sources.
     notes : tuple of str
         What the file holds that is not used, or lacks, one sentence each.
     chunks : Chunks or None
@@ -91,13 +93,10 @@ class StackFile:
         BadInput
             If there are several channels or time points, or the pixels are not grey values.
         """
-        stack = SliceStack(self.data, self.calibration.z_axis)
-        if self.chunks is not None:
-            stack.incomplete = self.chunks.lacking(stack.z_axis)
-        return stack
+        return SliceStack(self.data, self.calibration.z_axis)
 
 
-def open_stack(path: str | Path) -> StackFile:
+def open_stack(path: str | Path, *, follow_links: bool = False) -> StackFile:
     """Open a stack of sections without reading it.
 
     Parameters
@@ -105,6 +104,8 @@ def open_stack(path: str | Path) -> StackFile:
     path : str or Path
         TIFF (OME, ImageJ, plain, BigTIFF), zarr array (v2, v3), OME-Zarr
         (0.4, 0.5), HDF5 (CREMI), or a folder of single-section TIFFs or PNGs.
+    follow_links : bool
+        Whether it may take pixels from outside its folder. `path` itself may always be a link.
 
     Returns
     -------
@@ -116,7 +117,7 @@ def open_stack(path: str | Path) -> StackFile:
     BadInput
         If it is not a stack of grey sections.
     """
-    file = _open(Path(path))
+    file = _open(Path(path), follow_links)
     z_axis = _find_z(file)
     file = replace(file, calibration=replace(file.calibration, z_axis=z_axis))
     lacking = sorted(file.stack().incomplete)
@@ -133,13 +134,15 @@ def open_stack(path: str | Path) -> StackFile:
     return file
 
 
-def open_image(path: str | Path) -> StackFile:
+def open_image(path: str | Path, *, follow_links: bool = False) -> StackFile:
     """Open an image that may be a single section, such as a mask, without reading it.
 
     Parameters
     ----------
     path : str or Path
         What `open_stack` opens, or a single section as TIFF or PNG.
+    follow_links : bool
+        As for `open_stack`.
 
     Returns
     -------
@@ -154,10 +157,10 @@ def open_image(path: str | Path) -> StackFile:
     path = Path(path)
     check_input(path)
     if path.suffix.lower() == ".png" and path.is_file():
-        look(path)
-        data = LazyArray(read_image(path), path.name)
+        look(path, None)
+        data = LazyArray(read_image(path, None), path.name)
         return StackFile(path, data, Calibration.of("yx", name=path.stem), (data,))
-    return _open(path)
+    return _open(path, follow_links)
 
 
 def read_provenance(path: str | Path) -> Provenance | None:
@@ -171,26 +174,32 @@ def read_provenance(path: str | Path) -> Provenance | None:
     return _open(Path(path)).provenance
 
 
-def _open(path: Path) -> StackFile:
+def _open(path: Path, follow_links: bool = False) -> StackFile:
     check_input(path)
     if not path.exists():
+        if part := interrupted(path):
+            raise BadInput(
+                f"{path} was being replaced when a run was killed, and lies in {part}: repeat that "
+                "run with --overwrite, which first puts it in its place."
+            )
         raise BadInput(f"{path} does not exist; check the path.")
+    home = None if follow_links else home_of(path)
     try:
         if path.is_dir():
             if is_zarr(path) or path.suffix.lower() == ".zarr":
-                levels, calibration, chunks = open_zarr(path)
-                data = LazyArray(levels[0], path.name)
-                return StackFile(path, data, calibration, tuple(levels), chunks=chunks)
-            data, calibration = open_folder(path)
+                levels, calibration, chunks = open_zarr(path, home)
+                data = LazyArray(levels[0], path.name, chunks=chunks)
+                return StackFile(path, data, calibration, (data, *levels[1:]), chunks=chunks)
+            data, calibration = open_folder(path, home)
             return StackFile(path, data, calibration, (data,))
         with path.open("rb") as file:
             start = file.read(4)
         if is_hdf5(path, start):
-            data, calibration, stored = open_hdf5(path)
-            return StackFile(path, data, calibration, (data,), chunks=stored)
+            data, calibration, stored, others = open_hdf5(path, home)
+            return StackFile(path, data, calibration, (data,), others, chunks=stored)
         if start not in MAGIC and path.suffix.lower() not in (".tif", ".tiff"):
             raise BadInput(f"{path.name} cannot be opened; give {FORMATS}.")
-        image = open_tiff(path)
+        image = open_tiff(path, home)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
     return StackFile(

@@ -17,7 +17,7 @@ import imagecodecs
 import numpy as np
 
 from napari_ssan.errors import BadInput
-from napari_ssan.files.border import check_piece
+from napari_ssan.files.border import check_piece, check_within
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.lazy import LazyArray, reader, reading
 from napari_ssan.files.open_tiff import open_tiff
@@ -40,7 +40,7 @@ def natural_key(name: str) -> list[tuple[int, int | str]]:
 
 
 @reader
-def open_folder(path: Path) -> tuple[LazyArray, Calibration]:
+def open_folder(path: Path, home: Path | None) -> tuple[LazyArray, Calibration]:
     """Open a folder of sections, in the natural order of their names.
 
     Parameters
@@ -48,6 +48,8 @@ def open_folder(path: Path) -> tuple[LazyArray, Calibration]:
     path : Path
         Holds TIFFs or PNGs of the same size and pixel type. Other files, and
         those whose names begin with a dot, are ignored.
+    home : Path or None
+        Where all images must lie; see :mod:`~napari_ssan.files.border`.
 
     Returns
     -------
@@ -75,9 +77,11 @@ def open_folder(path: Path) -> tuple[LazyArray, Calibration]:
             f"The folder {path.name} holds no TIFF or PNG images and is not a zarr store; "
             "give a folder with one image per slice."
         )
-    first = look(files[0])
+    for file in files:
+        check_within(home, path.name, file)
+    first = look(files[0], home)
     for file in files[1:]:
-        shape, dtype = look(file)
+        shape, dtype = look(file, home)
         if (shape, dtype) != first:
             raise BadInput(
                 f"The images in {path.name} differ: {files[0].name} is {_words(*first)}, "
@@ -85,28 +89,28 @@ def open_folder(path: Path) -> tuple[LazyArray, Calibration]:
             )
     calibration = Calibration.of("zyx", flavour="folder", name=path.name)
     if files[0].suffix.lower() in TIFFS:
-        calibration = _like(files[0], calibration)
-    return LazyArray(_Files(files, *first), path.name), calibration
+        calibration = _like(files[0], home, calibration)
+    return LazyArray(_Files(files, home, *first), path.name), calibration
 
 
 @reader
-def look(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
+def look(file: Path, home: Path | None) -> tuple[tuple[int, int], np.dtype[Any]]:
     """Height, width and type of the pixels of a single-section image, without reading them."""
     if file.suffix.lower() == ".png":
         return _look_png(file)
-    data = open_tiff(file).data
+    data = open_tiff(file, home).data
     data.close()
     if any(n != 1 for n in data.shape[:-2]):
         raise BadInput(f"{file.name} holds several images; a folder needs one image per slice.")
     return (data.shape[-2], data.shape[-1]), data.dtype
 
 
-def read_image(file: Path) -> Array:
+def read_image(file: Path, home: Path | None) -> Array:
     """Pixels of a single-section image, (height, width)."""
     with reading(file.name):
         if file.suffix.lower() == ".png":
             return np.asarray(imagecodecs.png_decode(file.read_bytes()))
-        data = open_tiff(file).data
+        data = open_tiff(file, home).data
         pixels = data[(0,) * (data.ndim - 2)]
         data.close()
         return pixels
@@ -115,10 +119,12 @@ def read_image(file: Path) -> Array:
 class _Files(LazyVolume):
     """Files as one volume, (z, y, x); the last section that was read is kept."""
 
-    def __init__(self, files: list[Path], shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, files: list[Path], home: Path | None, shape: tuple[int, int], dtype: np.dtype[Any]
+    ) -> None:
         super().__init__((len(files), *shape), dtype)
         # windows of a section are asked for one after the other: decode it once
-        self._image = lru_cache(maxsize=1)(lambda z: read_image(files[z]))
+        self._image = lru_cache(maxsize=1)(lambda z: read_image(files[z], home))
 
     def _read(self, sections: range, window: Window) -> Array:
         return np.stack([self._image(z)[window] for z in sections])
@@ -140,9 +146,9 @@ def _look_png(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
     return (height, width), np.dtype(np.uint16 if bits == 16 else np.uint8)
 
 
-def _like(file: Path, calibration: Calibration) -> Calibration:
+def _like(file: Path, home: Path | None, calibration: Calibration) -> Calibration:
     """With the pixel size of a single TIFF, which does not tell the distance of sections."""
-    data, single, *_ = open_tiff(file)
+    data, single, *_ = open_tiff(file, home)
     data.close()
     (y, y_unit), (x, x_unit) = single.along("y"), single.along("x")
     tiff = single.tiff

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -23,10 +26,14 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.border import check_piece, check_within
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.lazy import LazyArray, reader
-from napari_ssan.files.tiff_calibration import read_calibration
+from napari_ssan.files.tiff_calibration import UNITS, read_calibration
 from napari_ssan.files.tiff_integrity import check_pages, check_pixels, truncated
-from napari_ssan.stack.sections import ArrayLike
+from napari_ssan.paths import check_input
+from napari_ssan.stack.lazy import LazyPixels
+from napari_ssan.stack.sections import Array, ArrayLike
 
+#: Names of the files of a set in OME-XML.
+FILE_NAME = re.compile(r"""FileName\s*=\s*["']([^"']*)""")
 #: Photometric interpretations of one grey value a pixel: white is zero, black is zero, palette.
 GREY = (0, 1, 3)
 
@@ -52,13 +59,15 @@ class TiffImage(NamedTuple):
 
 
 @reader
-def open_tiff(path: Path) -> TiffImage:
+def open_tiff(path: Path, home: Path | None) -> TiffImage:
     """Open a TIFF.
 
     Parameters
     ----------
     path : Path
         If it holds several images (series), the first is opened.
+    home : Path or None
+        Where other files of its set must lie; see :mod:`~napari_ssan.files.border`.
 
     Returns
     -------
@@ -71,12 +80,13 @@ def open_tiff(path: Path) -> TiffImage:
     """
     check_pages(path)
     with _quiet():
-        try:
+        with _readable(path):
             tif = tifffile.TiffFile(path)
-            series = tif.series[0]
-        except (tifffile.TiffFileError, IndexError, ValueError, KeyError, TypeError) as error:
-            raise BadInput(f"{path.name} is a damaged TIFF: it holds no readable image.") from error
         try:
+            for name in FILE_NAME.findall(tif.ome_metadata or ""):
+                check_input(path.parent / unescape(name))  # before tifffile opens it
+            with _readable(path):
+                series = tif.series[0]
             _check_grey(path, series)
             page = series.keyframe
             stored = max(page.databytecounts, default=0)
@@ -86,16 +96,18 @@ def open_tiff(path: Path) -> TiffImage:
                 raise truncated(path)
             check_pixels(path, series)
             calibration = read_calibration(tif, series)
-            companions = _companions(path, series)
-            source = _source(path, tif, series, alone=not companions)
+            companions = _companions(path, home, series)
+            source = _source(tif, series, alone=not companions)
             images = len(tif.series)
         except BaseException:
             tif.close()
             raise
     name = calibration.name or path.name.split(".")[0]
-    notes = (f"{path.name} holds {images} images; the first is used.",) if images > 1 else ()
+    notes = [f"{path.name} holds {images} images; the first is used."] if images > 1 else []
+    if page.resolutionunit not in UNITS:
+        notes.append(f"The resolution of {path.name} has an unknown unit, which is left out.")
     data = LazyArray(source, path.name, tif.close)
-    return TiffImage(data, replace(calibration, name=name), companions, notes)
+    return TiffImage(data, replace(calibration, name=name), companions, tuple(notes))
 
 
 def _check_grey(path: Path, series: tifffile.TiffPageSeries) -> None:
@@ -109,28 +121,74 @@ def _check_grey(path: Path, series: tifffile.TiffPageSeries) -> None:
         )
 
 
-def _companions(path: Path, series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
+def _companions(path: Path, home: Path | None, series: tifffile.TiffPageSeries) -> tuple[Path, ...]:
     """The files other than `path` that hold pages of the image."""
     if series.kind != "ome":
         return ()
     files = dict.fromkeys(page.parent.filehandle.path for page in series if page is not None)
     others = tuple(Path(file) for file in files if not path.samefile(file))
     for other in others:
-        check_within(path, other)
+        check_within(home, path.name, other)
     return others
 
 
-def _source(
-    path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, alone: bool
-) -> ArrayLike:
-    """Map contiguous pixels into memory; read others strip by strip or tile by tile.
-
-    Of a mapped section, a window is read without the rest of its strip.
-    """
+def _source(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, alone: bool) -> ArrayLike:
+    """Pixels of an image: in a row, or strip by strip or tile by tile."""
     if alone and series.dataoffset is not None:
-        dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
-        return np.memmap(path, dtype, mode="r", offset=series.dataoffset, shape=series.shape)
+        return _InARow(tif, series)
     return zarr.open_array(series.aszarr(level=0), mode="r")
+
+
+class _InARow(LazyPixels):
+    """Pixels that lie in the file one after the other; a window is read without the rest.
+
+    They are not mapped into memory: where a mapped file is cut off, the system ends the program.
+    """
+
+    #: A window is read with the rest of its rows if these are at most so many times as wide.
+    WIDER = 4
+
+    def __init__(self, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+        super().__init__(series.shape, np.dtype(series.dtype).newbyteorder(tif.byteorder))
+        self._file, self._start, self._lock = tif.filehandle, series.dataoffset or 0, Lock()
+
+    def part(self, spans: tuple[slice, ...]) -> Array:
+        """See :meth:`~napari_ssan.stack.lazy.LazyPixels.part`."""
+        places = [range(n)[span] for n, span in zip(self.shape, spans, strict=True)]
+        pixels = np.empty([len(along) for along in places], self.dtype)
+        *outer, rows, columns = places
+        plain = rows.step == 1 and self.shape[-1] <= self.WIDER * len(columns)
+        for at in np.ndindex(pixels.shape[:-2]):
+            page = 0
+            for along, n, index in zip(outer, self.shape, at, strict=False):
+                page = page * n + along[index]
+            first = page * self.shape[-2]
+            if plain:
+                lines = self._read((first + rows[0]) * self.shape[-1], len(rows) * self.shape[-1])
+                pixels[at] = lines.reshape(len(rows), -1)[:, spans[-1]]
+                continue
+            for line, row in zip(pixels[at], rows, strict=True):
+                start = (first + row) * self.shape[-1] + columns[0]
+                line[:] = self._read(start, columns[-1] - columns[0] + 1)[:: columns.step]
+        return pixels
+
+    def _read(self, first: int, number: int) -> Array:
+        size = number * self.dtype.itemsize
+        with self._lock:
+            self._file.seek(self._start + first * self.dtype.itemsize)
+            data = self._file.read(size)
+        if len(data) < size:
+            raise EOFError("it has been cut off meanwhile")
+        return np.frombuffer(data, self.dtype)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn what tifffile raises where there is no image into a sentence."""
+    try:
+        yield
+    except (tifffile.TiffFileError, IndexError, ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path.name} is a damaged TIFF: it holds no readable image.") from error
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def is_zarr(path: Path) -> bool:
 
 
 @reader
-def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration, Chunks]:
+def open_zarr(path: Path, home: Path | None) -> tuple[list[ArrayLike], Calibration, Chunks]:
     """Open the image in a zarr store.
 
     Parameters
@@ -41,6 +41,8 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration, Chunks]:
     path : Path
         The store, or a group or array in it. Of a collection (bioformats2raw),
         the first image is opened.
+    home : Path or None
+        Where all links in it must lead to; see :mod:`~napari_ssan.files.border`.
 
     Returns
     -------
@@ -56,6 +58,9 @@ def open_zarr(path: Path) -> tuple[list[ArrayLike], Calibration, Chunks]:
     BadInput
         If there is no image, or its metadata make no sense.
     """
+    for folder, folders, names in os.walk(path):
+        for link in filter(os.path.islink, (Path(folder, name) for name in folders + names)):
+            check_within(home, path.name, link)
     try:
         node = zarr.open(str(path), mode="r")
     except Exception as error:
@@ -116,9 +121,6 @@ def _admit(path: Path, array: zarr.Array[Any]) -> None:
     """Refuse an array that must not be read: before its first pixel is."""
     check_kind(path.name, np.dtype(array.dtype))
     check_codecs(path.name, array.metadata.to_dict())
-    for folder, folders, names in os.walk(path / array.path):
-        for link in filter(os.path.islink, (Path(folder, name) for name in folders + names)):
-            check_within(path, link)
     stored = sum(size for _, size in files_in(path / array.path))
     check_piece(path.name, math.prod(array.chunks) * array.dtype.itemsize, stored)
 

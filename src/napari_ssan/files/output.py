@@ -1,23 +1,25 @@
 """Decides what may be written where, and has it appear whole or not at all.
 
 Check with `check_output` before long work, and write within `replacing` at its end. The input
-is never overwritten, and no folder is replaced unless it is a zarr store.
+is never overwritten, and no folder is replaced unless it is a zarr store with nothing else in it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.atomic import atomically, reason
+from napari_ssan.atomic import reason, together
 from napari_ssan.errors import BadInput
+from napari_ssan.files.belongings import check_store
 from napari_ssan.files.open_zarr import is_zarr
+from napari_ssan.swap import recover
 
 #: What an output's name may end in, the longest first.
 ENDINGS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr")
@@ -153,36 +155,83 @@ def _check_replaceable(path: Path) -> None:
             f"The output {path} exists and is not a zarr store, so it is not replaced; "
             "choose another name."
         )
+    if kind(path) == "zarr" and path.exists():
+        check_store(path)
 
 
 @contextlib.contextmanager
-def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
-    """Path to write to; what is written there takes the place of `path` at the end.
+def replacing_all(paths: Sequence[Path], overwrite: bool) -> Iterator[list[Path]]:
+    """Paths to write to; what is written there takes the places of `paths` at the end, together.
 
     If the work within fails, is cancelled or interrupted, nothing is left of
-    it, and `path` is as it was.
+    it, and all are as they were.
 
     Parameters
     ----------
-    path : Path
-        The output, a file or folder.
+    paths : sequence of Path
+        The outputs, files or folders.
     overwrite : bool
-        Whether one that exists is replaced.
+        Whether those that exist are replaced.
 
     Raises
     ------
     BadInput
-        If it cannot be written, or it was created in the meantime.
+        If one cannot be written, or it was created in the meantime.
     """
     try:
-        with atomically(path) as temporary:
-            yield temporary
-            if not overwrite and (path.exists() or path.is_symlink()):
-                raise BadInput(
-                    f"The output {path} was created meanwhile by another program; "
-                    "choose another name."
-                )
+        with together(paths) as temporaries:
+            yield temporaries
+            for path in paths:
+                if not overwrite and os.path.lexists(path):
+                    raise BadInput(
+                        f"The output {path} was created meanwhile by another program; "
+                        "choose another name."
+                    )
     except OSError as error:
+        named = " and ".join(map(str, paths))
         raise BadInput(
-            f"The output {path} could not be written: {reason(error)}; nothing was left behind."
+            f"The output {named} could not be written: {reason(error)}; nothing was left behind."
         ) from error
+
+
+@contextlib.contextmanager
+def replacing(path: Path, overwrite: bool) -> Iterator[Path]:
+    """As :func:`replacing_all`, for one path."""
+    with replacing_all([path], overwrite) as (temporary,):
+        yield temporary
+
+
+def tidy(*folders: Path) -> list[str]:
+    """Finish or remove what killed runs left in folders.
+
+    Returns
+    -------
+    list of str
+        A sentence that says what was done; empty if there was nothing.
+
+    Raises
+    ------
+    BadInput
+        If an output cannot be put in its place now.
+    """
+    finished, removed = [], []
+    for folder in dict.fromkeys(folders):
+        try:
+            done, gone = recover(folder)
+        except OSError as error:
+            raise BadInput(
+                f"A run was killed while it replaced outputs in {folder.absolute()}, and that "
+                f"cannot be finished now: {reason(error)}."
+            ) from error
+        finished += done
+        removed += gone
+    said = []
+    if finished:
+        named = " and ".join(path.name for path in finished)
+        said.append(f"an earlier run was killed while it replaced {named}; that is finished now")
+    if removed:
+        one = len(removed) == 1
+        what = "a hidden folder" if one else f"{len(removed)} hidden folders"
+        verb, where = ("was", removed[0]) if one else ("were", removed[0].parent)
+        said.append(f"{what} that a killed run had left {verb} removed ({where})")
+    return [f"{text[0].upper()}{text[1:]}." for text in ["; ".join(said)] if text]

@@ -6,13 +6,13 @@ inserted before it: `merged` turns old numbers into new ones.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from pydantic import ValidationError
 
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
 from napari_ssan.engine.repaired import RepairedStack
+from napari_ssan.json_text import dump_json
 
 #: Name under which a file keeps the provenance.
 KEY = "napari_ssan"
@@ -20,7 +20,7 @@ KEY = "napari_ssan"
 
 def to_text(provenance: Provenance) -> str:
     """Provenance as one line of ASCII JSON, which every flavour of TIFF can hold."""
-    return json.dumps(to_plain(provenance), ensure_ascii=True)
+    return dump_json(to_plain(provenance), ensure_ascii=True)
 
 
 def to_plain(provenance: Provenance) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """Saves a repaired stack section by section, with its provenance, mask and expected errors.
 
-All outputs appear at the end, or none. How a format is written is up to `write_tiff` and
+All outputs appear at the end, together, or none. How a format is written is up to `write_tiff` and
 `write_zarr`; where it may be written, to `output`.
 """
 
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -26,7 +26,8 @@ from napari_ssan.files.output import (
     error_path,
     kind,
     mask_path,
-    replacing,
+    replacing_all,
+    tidy,
 )
 from napari_ssan.files.provenance_io import merged
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
@@ -124,6 +125,9 @@ def save_stack(
         )
     calibration = source.calibration if isinstance(source, StackFile) else source
     origins = source.files if isinstance(source, StackFile) else ()
+    given = [Path(other) for other in (mask, error) if not isinstance(other, bool)]
+    for note in tidy(*(each.parent for each in (path, *given))):
+        warnings.warn(note, stacklevel=2)
     check_output(path, origins, overwrite, dtype=stack.dtype)
     provenance = calibration.provenance
     if isinstance(stack, RepairedStack):
@@ -143,10 +147,8 @@ def save_stack(
                 outputs.append((target, pixels, _companion_calibration(calibration, title), None))
     check_distinct(target for target, *_ in outputs)
     counter = _Counter(sum(prod(data.shape[:-2]) for _, data, *_ in outputs), progress, cancel)
-    with ExitStack() as temporaries:
-        # what is entered last appears first: there is never a mask without its output
-        for target, data, its, said in reversed(outputs):
-            temporary = temporaries.enter_context(replacing(target, overwrite))
+    with replacing_all([target for target, *_ in outputs], overwrite) as temporaries:
+        for temporary, (target, data, its, said) in zip(temporaries, outputs, strict=True):
             counter.check()
             if kind(target) == "zarr":
                 write_zarr(temporary, data, its, said, counter)

@@ -17,12 +17,16 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.files.calibration import Calibration, Flavour, TiffTraits, sane
 from napari_ssan.files.provenance_io import KEY, from_plain
 from napari_ssan.files.units import in_unit, unit_name
+from napari_ssan.json_text import dump_json
 
 #: Lossless compressions that are kept: LZW, deflate, PackBits, LZMA, zstd.
 KEPT_COMPRESSIONS = (5, 8, 32773, 34925, 50000)
 
 #: A pixel larger than this (in metres) comes from a printing resolution, not from a microscope.
 LARGEST_PIXEL = 10e-6
+
+#: Units of a resolution: none, inch, centimetre.
+UNITS = (1, 2, 3)
 
 #: Where our provenance stands among the annotations of an OME-XML.
 NAMESPACE = "napari-ssan/provenance"
@@ -63,7 +67,7 @@ def _traits(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, **rest: Any
         predictor=int(page.predictor) if kept and int(page.predictor) in (1, 2, 3) else 1,
         bigtiff=bool(tif.is_bigtiff),
         resolution=_resolution(page),
-        resolution_unit=int(page.resolutionunit or 1),
+        resolution_unit=unit if (unit := page.resolutionunit) in UNITS else 1,
         **rest,
     )
 
@@ -227,4 +231,4 @@ def plain_metadata(calibration: Calibration) -> dict[str, Any]:
         "units": calibration.units,
         "translate": calibration.translate,
     }
-    return cast(dict[str, Any], json.loads(json.dumps(kept, default=str)))
+    return cast(dict[str, Any], json.loads(dump_json(kept, default=str)))

@@ -19,6 +19,7 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.provenance_io import KEY, to_plain
+from napari_ssan.json_text import finite
 from napari_ssan.stack.sections import BAND_PIXELS, Array, ArrayLike
 
 #: Height and width of a chunk, which has one section.
@@ -68,7 +69,7 @@ def write_zarr(
     order = _order(calibration.axes)
     y, x = calibration.axes.index("y"), calibration.axes.index("x")
     shapes = _level_shapes(shape, y, x)
-    attributes = {KEY: to_plain(provenance)} if provenance is not None else None
+    attributes = {KEY: finite(to_plain(provenance))} if provenance is not None else None
     image = _image(calibration, order, len(shapes))
     _, arrays = prepare_image(
         path,
@@ -217,7 +218,7 @@ def _image(calibration: Calibration, order: list[int], levels: int) -> v05.Image
     content: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
     if calibration.omero is not None:
         try:
-            return v05.Image.model_validate({**content, "omero": calibration.omero})
+            return v05.Image.model_validate({**content, "omero": finite(calibration.omero)})
         except ValidationError:
             pass  # display settings that are invalid are left out
     return v05.Image.model_validate(content)

@@ -16,7 +16,7 @@ from threading import Event as Flag
 from threading import Thread
 from typing import TextIO
 
-from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.errors import BadInput, Cancelled, memory_in_words
 from napari_ssan.events import Notice
 from napari_ssan.finetune.config import spare_threads
 from napari_ssan.finetune.events import FineTuneEvent, FineTuneReport
@@ -52,7 +52,8 @@ def _work(folder: Path, tell: FineTuneReport, stop: Flag, cancel: Flag) -> End:
 
     torch.set_num_threads(spare_threads())
     try:
-        return fine_tune(open_run(folder), tell, stop, cancel)
+        with memory_in_words():
+            return fine_tune(open_run(folder), tell, stop, cancel)
     except Cancelled:
         return Left()
     except BadInput as error:

@@ -72,7 +72,7 @@ class FineTuneConfig(BaseModel):
         Budget in steps, instead of `minutes`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     base: str = DEFAULT_MODEL
     loss: Literal["L_1", "L_f", "L_s"] = "L_1"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from platformdirs import user_data_path
 
 from napari_ssan.errors import BadInput
+from napari_ssan.swap import recover
 
 #: What a run is, what came of it, and who works on it.
 RECORD, VERDICT, JUDGED, LOCK = "run.json", "verdict.json", "judged.json", "lock"
@@ -55,6 +56,8 @@ def held(folder: Path, what: str) -> Iterator[None]:
                 "make that folder writable, or make room on the disk."
             ) from None
     try:
+        with suppress(OSError):
+            recover(folder)  # what a killed run left; the folder is ours now
         yield
     finally:
         lock.release()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from safetensors import SafetensorError, safe_open
 
 from napari_ssan.errors import BadInput
@@ -35,6 +35,7 @@ from napari_ssan.finetune.section_copy import SectionCopy
 from napari_ssan.finetune.verdict import Verdict
 from napari_ssan.network.model_file import ModelInfo
 from napari_ssan.network.model_library import import_model
+from napari_ssan.paths import check_input
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
@@ -149,7 +150,7 @@ class Run:
             return Verdict.model_validate_json((self.folder / VERDICT).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValidationError):
+        except (OSError, ValueError):
             raise BadInput(
                 f"The verdict in {self.folder} cannot be read: update napari-ssan if a newer "
                 "version wrote it, or delete this folder."
@@ -269,13 +270,15 @@ def open_run(folder: Path) -> Run:
         If there is no run, or it cannot be read.
     """
     try:
+        for file in folder.iterdir():
+            check_input(file)
         text = (folder / RECORD).read_text(encoding="utf-8")
         if json.loads(text)["format"] > FORMAT:
             raise BadInput(f"The run in {folder} was begun by a newer version; update napari-ssan.")
         return Run(folder, Record.model_validate_json(text))
     except OSError as error:
         raise BadInput(f"There is no run in {folder} ({error.strerror or error}).") from None
-    except (ValidationError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, BadInput):
             raise
         raise BadInput(

@@ -17,6 +17,7 @@ from napari_ssan.engine.stored import store
 from napari_ssan.events import Notice
 from napari_ssan.finetune.events import FineTuneEvent, Judging, MemoryUsed
 from napari_ssan.finetune.verdict import Verdict
+from napari_ssan.json_text import dump_json
 from napari_ssan.training.events import (
     Checkpointed,
     Compared,
@@ -78,7 +79,7 @@ def to_line(said: FineTuneEvent | End, folder: Path) -> str:
             content[name] = str(store(folder / f"preview-{name}.npy", getattr(said, name)).path)
     else:
         content = PLAIN[kind].dump_python(said, mode="json")
-    return json.dumps({"kind": kind} | content)
+    return dump_json({"kind": kind} | content)
 
 
 def from_line(line: str) -> FineTuneEvent | End:

@@ -5,7 +5,6 @@ Every part can be interrupted and repeated: what is already on disk is not done 
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 
 import psutil
 import torch
+from pydantic import TypeAdapter
 
 from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput
@@ -23,6 +23,7 @@ from napari_ssan.finetune.events import FineTuneReport, MemoryUsed
 from napari_ssan.finetune.run_folder import CANDIDATE, JUDGED, VERDICT
 from napari_ssan.finetune.runs import Run
 from napari_ssan.finetune.verdict import Known, Verdict, decide, judge
+from napari_ssan.json_text import dump_json
 from napari_ssan.network.device import choose_device
 from napari_ssan.network.model_file import Model, load_model, save_model
 from napari_ssan.segmenter.segmenter import bundled_segmenter
@@ -108,15 +109,14 @@ def _judge(run: Run, reason: str, report: FineTuneReport, cancel: Flag | None) -
 def _judged(run: Run) -> Known:
     """Read what was judged before an interruption."""
     try:
-        known: Known = json.loads((run.folder / JUDGED).read_text(encoding="utf-8"))
+        return TypeAdapter(Known).validate_json((run.folder / JUDGED).read_bytes())
     except (OSError, ValueError):
         return {}
-    return known
 
 
 def _keep_judged(run: Run, known: Known) -> None:
     with suppress(OSError):  # it would only be done again
-        write_atomically(run.folder / JUDGED, json.dumps(known))
+        write_atomically(run.folder / JUDGED, dump_json(known))
 
 
 def _write(run: Run, base: Model, candidate: Model, verdict: Verdict) -> None:

@@ -26,7 +26,9 @@ BETAS = (0.1, 1.0, 0.1)
 class LossConfig(BaseModel):
     """Which terms the loss has, and their weights (eq. 12)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     preset: Literal["L_1", "L_f", "L_s"] = "L_1"
     """The terms of the loss. "L_1": pixels. "L_f": pixels and VGG16 features. "L_s": pixels,

@@ -21,6 +21,7 @@ from safetensors.numpy import save as serialize
 
 from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput
+from napari_ssan.json_text import dump_json
 
 if TYPE_CHECKING:
     from napari_ssan.network.ssan import SSAN
@@ -189,7 +190,7 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
         raise _refuse(info.path, f"it is not a complete safetensors file: {error}") from None
     if digest(_text(info.config, info.card), weights) != info.sha256:
         raise _refuse(info.path, "its content does not match its checksum; it was altered")
-    if not all(np.isfinite(value).all() for value in weights.values()):
+    if not _finite(weights):
         raise _refuse(info.path, "its weights are not finite; its training failed, do it anew")
     try:
         config = SSANConfig.model_validate(info.config)
@@ -220,6 +221,8 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
 
     Raises
     ------
+    BadInput
+        If its weights are not finite.
     OSError
         If it cannot be written, for example because the disk is full.
     """
@@ -228,13 +231,22 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
         key: value.detach().cpu().contiguous().numpy()
         for key, value in network.state_dict().items()
     }
+    if not _finite(weights):
+        raise BadInput(
+            f"The model {path.name} is not written, as its weights are not finite; lower the "
+            "learning rate and train it anew."
+        )
     config = json.loads(network.config.model_dump_json())
-    card = json.loads(json.dumps(card))
+    card = json.loads(dump_json(card))
     sha256 = digest(_text(config, card), weights)
-    text = {"config": json.dumps(config), "card": json.dumps(card)}
+    text = {"config": dump_json(config), "card": dump_json(card)}
     metadata = {"format": str(FORMAT), **text, "sha256": sha256}
     write_atomically(path, serialize(weights, metadata))
     return ModelInfo(normalize("NFC", path.stem), path, config, card, sha256)
+
+
+def _finite(weights: dict[str, np.ndarray[Any, Any]]) -> bool:
+    return all(bool(np.isfinite(value).all()) for value in weights.values())
 
 
 def digest(text: str, weights: dict[str, np.ndarray[Any, Any]]) -> str:

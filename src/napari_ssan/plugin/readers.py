@@ -7,6 +7,7 @@ For a file that it does not know, a reader returns None and must not raise.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,11 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
     Returns
     -------
     callable or None
-        None for all other files; napari then tries its other readers.
+        None for all other files; napari then tries its other readers. For a stack that takes
+        pixels from outside its folder, a function that refuses it.
     """
     from napari_ssan.files import open_stack
+    from napari_ssan.files.border import LeadsOut
 
     if not isinstance(path, str):
         if len(path) != 1:
@@ -47,9 +50,24 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
         return None
     try:
         file = open_stack(path)
+    except LeadsOut as error:
+        return partial(_refuse, str(error))
     except BadInput:
         return None
-    return lambda _path: [layer_data(file)]
+    return lambda _path: _layers(file)
+
+
+def _refuse(sentence: str, _path: str) -> list[LayerData]:
+    """Refuse a file that no other reader should be tried on."""
+    raise BadInput(sentence)
+
+
+def _layers(file: StackFile) -> list[LayerData]:
+    from napari.utils.notifications import show_warning
+
+    for note in file.notes:
+        show_warning(note)
+    return [layer_data(file)]
 
 
 def layer_data(file: StackFile) -> LayerData:

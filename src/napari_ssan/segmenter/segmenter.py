@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialize
 
 from napari_ssan.errors import BadInput
+from napari_ssan.json_text import dump_json
 from napari_ssan.network.model_file import SUFFIX, digest
 from napari_ssan.network.writing import new_file
 from napari_ssan.stack.intensity import SAMPLE, Float
@@ -153,7 +154,7 @@ def save_segmenter(path: str | Path, segmenter: Segmenter) -> None:
     network = segmenter.network
     weights = {key: value.contiguous().numpy() for key, value in network.state_dict().items()}
     about = {"channels": list(network.channels), "card": segmenter.card}
-    text = json.dumps(about, sort_keys=True)
+    text = dump_json(about, sort_keys=True)
     metadata = {"segmenter": text, "sha256": digest(text, weights)}
     with new_file(path, SUFFIX, overwrite=True) as temporary:
         temporary.write_bytes(serialize(weights, metadata))

@@ -22,26 +22,16 @@ Tell = Callable[[Event | Patch], object]
 
 @dataclass(frozen=True, eq=False)
 class RepairJob:
-    """What is to be repaired, as it stood when it was asked for.
-
-    Attributes
-    ----------
-    stack : SliceStack
-        The stack.
-    marks : Marks
-        All marks, also those whose repair is not asked for.
-    only : frozenset of (int, int)
-        Sections to synthesize.
-    revisions : mapping of (int, int) to int
-        By mark: the state of the marks that this job knows.
-    begun : set of (int, int)
-        Sections of which patches have been taken.
-    """
+    """What is to be repaired, as it stood when it was asked for."""
 
     stack: SliceStack
+    #: All marks, also those whose repair is not asked for.
     marks: Marks
+    #: Sections to synthesize.
     only: frozenset[Slot]
+    #: By mark: the state of the marks that this job knows.
     revisions: Mapping[Slot, int]
+    #: Sections of which patches have been taken.
     begun: set[Slot] = field(default_factory=set)
 
     def run(

@@ -22,6 +22,7 @@ from napari_ssan.atomic import write_atomically
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput
+from napari_ssan.json_text import dump_json
 from napari_ssan.paths import check_input
 from napari_ssan.session.saved import Saved, patch_to_json, read_patch
 from napari_ssan.stack.marks import Mark, Marks
@@ -165,7 +166,7 @@ def _parse(
     marks = Marks()
     for entry in found["marks"].values():
         try:
-            part = Marks.from_json(json.dumps(entry), stack.shape[1:])
+            part = Marks.from_json(dump_json(entry), stack.shape[1:])
             part.check(stack.shape)
         except BadInput as error:
             damage = damage or str(error)
@@ -225,7 +226,7 @@ def _stored(saved: Saved) -> dict[str, Patch]:
 
 
 def _line(content: Mapping[str, Any]) -> bytes:
-    return json.dumps(content).encode() + b"\n"
+    return dump_json(content).encode() + b"\n"
 
 
 def _now() -> str:

@@ -21,26 +21,16 @@ State = Literal["marked", "synthesized", "accepted", "reverted"]
 
 @dataclass(frozen=True)
 class Row:
-    """A line in the table of marks.
+    """A line in the table of marks."""
 
-    Attributes
-    ----------
-    marks : tuple of (int, int)
-        The marks that it stands for: one, or adjacent whole sections.
-    kind : {"whole", "region", "missing"}
-        What is marked.
-    count : int
-        Marked sections, regions or missing sections.
-    share : float
-        Share of a section that is marked, 0 to 1.
-    state : {"marked", "synthesized", "accepted", "reverted"}
-        What became of it. Marked: a repair is still to come.
-    """
-
+    #: The marks that it stands for: one, or adjacent whole sections.
     marks: tuple[Mark, ...]
     kind: Literal["whole", "region", "missing"]
+    #: Marked sections, regions or missing sections.
     count: int
+    #: Share of a section that is marked, 0 to 1.
     share: float
+    #: What became of it. Marked: a repair is still to come.
     state: State
 
 

@@ -6,12 +6,10 @@ stack's make it a lost one, never a wrong one.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -24,35 +22,21 @@ from napari_ssan.stack.marks_io import MALFORMED
 from napari_ssan.stack.region import Mask, Region, region_from_entry, region_to_entry
 from napari_ssan.stack.sections import SliceStack
 
-#: What numpy raises for an array whose file is missing or damaged, beside `MALFORMED`.
-DAMAGED = (EOFError, FileNotFoundError, MemoryError, SyntaxError, TokenError, struct.error)
+#: What is raised for an array whose file is missing, or for a malformed entry.
+UNREADABLE = (FileNotFoundError, *MALFORMED)
 
 
 @dataclass(frozen=True)
 class Saved:
-    """State of a repair.
-
-    Attributes
-    ----------
-    marks : Marks
-        The marks.
-    states : mapping of (int, int) to str
-        State of each mark.
-    patches : tuple of Patch
-        Synthesized pixels.
-    when : datetime or None
-        When it was saved.
-    lost : int
-        Patches whose files are missing or damaged; their marks are to be repaired again.
-    damage : str
-        Why part of it could not be read; empty if all could.
-    """
+    """State of a repair, and when it was saved."""
 
     marks: Marks
     states: Mapping[Mark, str]
     patches: tuple[Patch, ...] = ()
     when: datetime | None = None
+    #: Patches whose files are missing or damaged; their marks are to be repaired again.
     lost: int = 0
+    #: Why part of it could not be read; empty if all could.
     damage: str = ""
 
     def __str__(self) -> str:
@@ -83,7 +67,7 @@ def read_patch(folder: Path, name: str, entry: dict[str, Any], stack: SliceStack
         record = SyntheticSection.model_validate(entry["record"])
         pixels = StoredArray(folder / Path(name).name)
         mask = None if entry["mask"] is None else _mask_from_json(entry["mask"], stack)
-    except (*DAMAGED, *MALFORMED):
+    except UNREADABLE:
         return None
     ends = np.add((top, left), pixels.shape)
     fits = len(pixels.shape) == 2 and (ends <= stack.shape[1:]).all() and min(top, left) >= 0
@@ -95,7 +79,7 @@ def read_patch(folder: Path, name: str, entry: dict[str, Any], stack: SliceStack
         found = StoredArray(folder / Path(entry["error"]).name)
         same = found.shape == pixels.shape and found.dtype == np.float32
         error = found if same else None
-    except (*DAMAGED, *MALFORMED):
+    except UNREADABLE:
         error = None
     return Patch((z, number), top, left, pixels, mask, record, error)
 

@@ -216,19 +216,15 @@ class RepairSession:
     def snapshot(self) -> RepairedStack:
         """Copy the repaired stack as it is now; later changes do not reach it."""
         copy = RepairedStack(self.stack)
-        for slot in self.repaired.slots:
-            for patch in self.repaired.patches(slot):
-                copy.add(patch)
+        for patch in self._patches(self.repaired.slots):
+            copy.add(patch)
         return copy
 
     # ---- what is kept
 
     def saved(self) -> Saved:
         """Return the state, as a sidecar keeps it."""
-        patches = tuple(
-            patch for slot in self.repaired.slots for patch in self.repaired.patches(slot)
-        )
-        return Saved(self.marks, dict(self._states), patches)
+        return Saved(self.marks, dict(self._states), self._patches(self.repaired.slots))
 
     def restore(self, saved: Saved) -> None:
         """Take up a state that was saved, in place of the present one."""
@@ -280,9 +276,7 @@ class RepairSession:
         for mark, state in self._states.items():
             if state not in ("synthesized", "accepted") or mark in marks:
                 continue
-            patches = [
-                p for slot in slots_of(self.marks, mark) for p in self.repaired.patches(slot)
-            ]
+            patches = self._patches(slots_of(self.marks, mark))
             if any(_depends(patch, altered) for patch in patches for altered in marks):
                 self._states[mark] = "marked"
                 self._revisions[mark] += 1
@@ -308,6 +302,9 @@ class RepairSession:
             return any(patch.mask is None for patch in patches)
         done = sum(int(patch.mask.sum()) for patch in patches if patch.mask is not None)
         return done == pixels(self.marks, mark[0])
+
+    def _patches(self, slots: Iterable[Slot]) -> tuple[Patch, ...]:
+        return tuple(patch for slot in slots for patch in self.repaired.patches(slot))
 
     def _drop_patches(self, mark: Slot) -> set[Slot]:
         belonging = [slot for slot in self.repaired.slots if mark_of(slot) == mark]

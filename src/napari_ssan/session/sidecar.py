@@ -26,6 +26,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.session.journal import NAME, OLDER, Journal, NewerFormat
 from napari_ssan.session.saved import Saved
 from napari_ssan.stack.sections import SliceStack
+from napari_ssan.swap import recover
 
 #: A stack is known by the middles of this many sections, each so many pixels wide.
 SAMPLED_SECTIONS, SAMPLED_WIDTH = 5, 512
@@ -35,12 +36,8 @@ class Sidecar:
     """A folder that holds the state of a repair.
 
     Pixels that are not needed any more are deleted when it is loaded or released,
-    not before: until then, an export may still read them.
-
-    Parameters
-    ----------
-    folder : Path
-        Where; made when something is saved.
+    not before: until then, an export may still read them. The folder is made when something
+    is saved.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,13 +54,8 @@ class Sidecar:
     def of(cls, stack: SliceStack, source: Path | None) -> Sidecar:
         """Find the sidecar of a stack; reads a few windows of it.
 
-        Parameters
-        ----------
-        stack : SliceStack
-            The stack.
-        source : Path or None
-            Its file or folder, if it comes from one. Where it is a link, what it leads to counts,
-            unless something was saved beside the link.
+        The source is the stack's file or folder, if it comes from one. Where that is a link,
+        what it leads to counts, unless something was saved beside the link.
         """
         key = fingerprint(stack)
         if source is not None and source.exists():
@@ -79,6 +71,7 @@ class Sidecar:
         try:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(blocking=False)
+            recover(self.folder)  # what a killed program left
         except Timeout:
             return False
         except (OSError, NotImplementedError):  # nothing can be locked here: better without

@@ -20,7 +20,9 @@ COARSEST = 1.5
 class Augmentation(BaseModel):
     """How triplets are varied. Every value is drawn anew for each triplet."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     flip: bool = True
     """Mirror rows and columns, each in half of the triplets."""
@@ -34,12 +36,12 @@ class Augmentation(BaseModel):
     intensity: float = Field(0.05, ge=0)
     """How much the contrast of the outer sections varies: the standard deviation of its relative
     change. Their brightness varies by 0.6 times that, in standard deviations of the section."""
-    noise: float = Field(0.0, ge=0, allow_inf_nan=False)
+    noise: float = Field(0.0, ge=0)
     """Noise is added to the outer sections, up to this share of their contrast. The model learns
     to see through it."""
-    blur: float = Field(0.0, ge=0, allow_inf_nan=False)
+    blur: float = Field(0.0, ge=0)
     """The outer sections are blurred by a Gaussian of up to so many pixels."""
-    grain: float = Field(0.0, ge=0, allow_inf_nan=False)
+    grain: float = Field(0.0, ge=0)
     """The same kind of grain is added to all three sections, up to this share of their contrast.
     The model learns to keep it as texture."""
 

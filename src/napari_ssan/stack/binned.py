@@ -36,6 +36,10 @@ class Binned(LazyVolume):
         super().__init__((sections, height // factor, width // factor), stack.dtype)
         self.stack, self.factor = stack, factor
 
+    def lacking(self, axis: int) -> frozenset[int]:
+        """See :meth:`~napari_ssan.stack.lazy.LazyPixels.lacking`."""
+        return self.stack.incomplete if axis == 0 else frozenset()
+
     def _read(self, sections: range, window: Window) -> Array:
         (rows, columns), steps = contiguous(window)
         n = self.factor

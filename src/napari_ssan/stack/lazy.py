@@ -43,6 +43,10 @@ class LazyPixels(ABC):
     def part(self, spans: tuple[slice, ...]) -> Array:
         """Pixels of a box: a slice per axis, with start, stop and a positive step; none empty."""
 
+    def lacking(self, axis: int) -> frozenset[int]:
+        """Sections along an axis whose pixels are not all there."""
+        return frozenset()
+
     @property
     def ndim(self) -> int:
         """Number of axes."""

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from napari_ssan.errors import BadInput
+from napari_ssan.json_text import dump_json
 from napari_ssan.paths import check_input
 from napari_ssan.stack.region import Region, integer, region_from_entry, region_to_entry
 
@@ -41,7 +42,7 @@ Parts = tuple[set[int], dict[int, list[Region]], dict[int, int]]
 
 def to_json(whole: set[int], regions: dict[int, list[Region]], missing: dict[int, int]) -> str:
     """Marks as JSON; :func:`from_json` reads it back."""
-    return json.dumps(
+    return dump_json(
         {
             "format": FORMAT,
             "slices": sorted(whole),
@@ -199,7 +200,7 @@ def _outline(
     """Section and outline of a shape from the rows that napari saved of it."""
     kind = vertices[0].get("shape-type") or "polygon"
     if kind not in ("polygon", "rectangle", "ellipse"):
-        raise BadInput(f"A {kind} encloses nothing; only closed shapes mark a region.")
+        raise BadInput(f"A {kind[:20]} encloses nothing; only closed shapes mark a region.")
     points = np.array([[float(row[f"axis-{axis}"]) for axis in axes] for row in vertices])
     if np.ptp(points[:, 0]) >= 1:
         raise BadInput("A shape spans several slices; draw one on each.")

@@ -69,8 +69,9 @@ class SliceStack:
                 f"The stack has {len(shape)} axes of lengths {shape}; "
                 "pick one channel and time point, so that a single grey volume remains."
             )
-        #: Sections whose pixels are not all there; they are no neighbours.
-        self.incomplete: frozenset[int] = frozenset()
+        lacking = getattr(self.data, "lacking", None)
+        #: Sections whose pixels are not all in their file, as a lazy volume tells.
+        self.incomplete: frozenset[int] = lacking(self.z_axis) if lacking else frozenset()
         self.source_shape = shape
         self.dtype = np.dtype(self.data.dtype)
 

@@ -130,7 +130,7 @@ def select(
     source's area. Sections marked as a whole are not read. A triplet is left out if
 
     - a section is marked, or a section between them is missing;
-    - a section is blank, not finite, or far from usual in brightness or contrast;
+    - a section is blank, incomplete, not finite, or far from usual in brightness or contrast;
     - aligned neighbours resemble each other far less than usual (a discontinuity);
     - its sections differ in blur.
 
@@ -198,6 +198,7 @@ class _Judge:
     ) -> None:
         self.source, self.measured, self.pairs, self.size = source, measured, pairs, size
         self.damaged = {z for z, seen in measured.items() if not seen.intensity.usable}
+        self.damaged |= source.stack.incomplete
         good = {z: seen.intensity for z, seen in measured.items() if z not in self.damaged}
         if closely and len(good) >= ENOUGH:
             self.damaged |= outliers(good)

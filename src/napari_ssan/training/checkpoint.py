@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,8 @@ from torch import Tensor
 from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
+from napari_ssan.json_text import dump_json
+from napari_ssan.paths import check_input
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import Checkpointed, Report
 from napari_ssan.training.state import Checkpoint, Facts
@@ -65,6 +70,7 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
     BadInput
         If the file is truncated, altered, no checkpoint, or belongs to another run.
     """
+    check_input(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -73,6 +79,8 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
         raise _refuse(path, f"it is not a complete file ({error})") from None
     if metadata.get("kind") != KIND:
         raise _refuse(path, "it is not a checkpoint of napari-ssan")
+    if not re.fullmatch("[0-9]{1,9}", metadata.get("format", str(FORMAT))):
+        raise _refuse(path, "its format is not a number")
     if int(metadata.get("format", FORMAT)) > FORMAT:
         raise BadInput(f"{path.name} was written by a newer version; update napari-ssan.")
     text = {name: metadata.get(name, "") for name in ("facts", "identity")}
@@ -80,10 +88,23 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
         raise _refuse(path, "its content does not match its checksum")
     try:
         facts = Facts.model_validate(json.loads(text["facts"]))
+        _compare(path, json.loads(text["identity"]), json.loads(_dump(identity)))
     except ValidationError as error:
         raise _refuse(path, f"its record cannot be read ({error.errors()[0]['msg']})") from None
-    _compare(path, json.loads(text["identity"]), json.loads(_dump(identity)))
+    except BadInput:
+        raise
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise _refuse(path, f"its record cannot be read ({error})") from None
     return Checkpoint(tensors, facts)
+
+
+@contextmanager
+def restoring(path: Path) -> Iterator[None]:
+    """Refuse a checkpoint, whole as it is, whose content a run cannot take up."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
+        raise _refuse(path, f"its content does not fit ({error})") from None
 
 
 class CheckpointWriter:
@@ -163,12 +184,12 @@ def _completed(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    text = dump_json(value)
     return text if len(text) < 60 else f"{text[:57]}..."
 
 
 def _dump(content: dict[str, Any]) -> str:
-    return json.dumps(content, sort_keys=True)
+    return dump_json(content, sort_keys=True)
 
 
 def digest(text: dict[str, str], tensors: dict[str, Tensor]) -> str:

@@ -28,9 +28,11 @@ FLOOR = 0.01
 class TrainingConfig(BaseModel):
     """Settings of a training run. The dock, the command line and the checkpoint share them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
-    minutes: float | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0, allow_inf_nan=True)
     """Budget in minutes of training and validation, over all parts of an interrupted run.
     Set exactly one of minutes, epochs and steps."""
     epochs: float | None = Field(None, gt=0)
@@ -41,9 +43,9 @@ class TrainingConfig(BaseModel):
     crop: int = Field(128, ge=32)
     """Height and width of the training crops, in pixels. The model later works in tiles of this
     size."""
-    batch: int = Field(4, ge=1)
+    batch: int = Field(4, ge=1, le=1024)
     """Crops in each step."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, le=1)
     """Highest learning rate: the first one, or with the "warm" schedule that after the warm-up."""
     schedule: Literal["cosine", "paper", "warm"] = "cosine"
     """How the learning rate falls. "cosine": to a hundredth along a half cosine. "paper": to a

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -129,8 +130,12 @@ class Table:
         names = ["step", "learning_rate", *LOSSES, *(f"gamma_{n}" for n in range(gammas)), *SCORES]
         rows: list[dict[str, str]] = []
         if step and path.is_file():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if 0 <= _step_of(row) <= step]
+            # of a damaged table, which is written anew here, what comes before the damage is kept
+            with (
+                path.open(newline="", encoding="utf-8", errors="replace") as file,
+                suppress(csv.Error),
+            ):
+                rows.extend(row for row in csv.DictReader(file) if 0 <= _step_of(row) <= step)
         with (
             atomically(path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,

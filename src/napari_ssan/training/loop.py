@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_ssan.errors import Cancelled
+from napari_ssan.errors import Cancelled, is_out_of_memory
 from napari_ssan.events import Notice
 from napari_ssan.losses.total import TotalLoss
 from napari_ssan.network.device import autocast, device_name
@@ -24,7 +24,6 @@ from napari_ssan.stack.intensity import Float
 from napari_ssan.stack.triplets import Triplet, TripletSampler
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import Preview, Report, RolledBack, StepDone, Validated
-from napari_ssan.training.memory import is_out_of_memory
 from napari_ssan.training.state import Checkpoint, TrainingState
 from napari_ssan.training.validation import Check, Validation, merit
 
@@ -41,7 +40,7 @@ class _Stopped(Exception):
 
 
 class _NotFinite(Exception):
-    """A loss or a gradient is infinite or NaN."""
+    """A loss, a gradient or a weight is infinite or NaN."""
 
 
 @dataclass
@@ -112,6 +111,8 @@ class Training:
 
         Raises
         ------
+        BadInput
+            If the results of the network are not finite.
         Cancelled
             If `cancel` was set. The last good state was given to `keep`.
         """
@@ -187,6 +188,8 @@ class Training:
         if not torch.isfinite(norm):
             raise _NotFinite("The gradient of the loss")
         state.optimizer.step()
+        if not torch.stack([p.isfinite().all() for p in state.network.parameters()]).all():
+            raise _NotFinite("A weight")
         state.follow()
         state.facts.seconds = time.monotonic() - self._begin
         self._tell(terms | {"total": total.item()}, rate)

@@ -1,4 +1,4 @@
-"""Recognizes that memory is full, and frees the GPU's memory after a run."""
+"""Frees the GPU's memory after a run, and says what to do if memory is full."""
 
 from __future__ import annotations
 
@@ -9,18 +9,10 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-from napari_ssan.errors import BadInput
-
-#: Words in the errors of systems that have no memory left.
-FULL = ("out of memory", "can't allocate memory", "not enough memory")
+from napari_ssan.errors import BadInput, OutOfMemory, is_out_of_memory
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error means that memory is full; CUDA, Metal and CPUs word it differently."""
-    return any(words in str(error).lower() for words in FULL)
 
 
 def gives_memory_back(function: Callable[P, R]) -> Callable[P, R]:
@@ -28,7 +20,7 @@ def gives_memory_back(function: Callable[P, R]) -> Callable[P, R]:
 
     Raises
     ------
-    BadInput
+    OutOfMemory
         Instead of an error that means that memory is full.
     """
 
@@ -38,8 +30,8 @@ def gives_memory_back(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
         except BaseException as error:
             _let_go(error)
-            if isinstance(error, RuntimeError) and is_out_of_memory(error):
-                raise BadInput(
+            if is_out_of_memory(error) and not isinstance(error, BadInput):
+                raise OutOfMemory(
                     "There is not enough memory: choose a smaller crop or batch or another "
                     "device, or close other programs that use this memory."
                 ) from None

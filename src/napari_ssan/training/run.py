@@ -22,7 +22,7 @@ from napari_ssan.network.ssan import SSAN
 from napari_ssan.segmenter.segmenter import Segmenter
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.triplets import TripletSampler
-from napari_ssan.training.checkpoint import CheckpointWriter, checkpoint_path
+from napari_ssan.training.checkpoint import CheckpointWriter, checkpoint_path, restoring
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.data import crops_of, split_sources
 from napari_ssan.training.events import Compared, Finished, Preparing, Report, Validated
@@ -161,8 +161,9 @@ def run(
         state.facts.baselines = validation.baselines(report, check)
         state.facts.start_scores = validation.score(state.average, check)
     else:
-        state.restore(checkpoint)
-        sampler.restore(checkpoint.facts.sampler)
+        with restoring(checkpoint_path(output)):
+            state.restore(checkpoint)
+            sampler.restore(checkpoint.facts.sampler)
     report(Compared(state.facts.baselines))
     check()
     step = state.facts.step

@@ -213,6 +213,11 @@ def _synthesize(network: nn.Module, held_out: HeldOut) -> Float:
     with autocast(device, True):
         image = network(previous, following).image
     unit: Float = image[0, 0].float().cpu().numpy()
+    if not np.isfinite(unit).all():
+        raise BadInput(
+            "The network's results became infinite or NaN, so no model is written: lower the "
+            "learning rate, or mark slices with extreme values."
+        )
     return unit
 
 

@@ -26,7 +26,6 @@ from napari_ssan.errors import BadInput
 from napari_ssan.training.events import Compared, Preview, StepDone, Validated
 from napari_ssan.widgets.fine_tune import models
 from napari_ssan.widgets.fine_tune.history import History
-from napari_ssan.widgets.fine_tune.panels import read_settings
 from napari_ssan.widgets.fine_tune.state import (
     Base,
     FineTuneState,
@@ -220,15 +219,15 @@ def test_every_control_says_what_it_does(view, run):
 
 def test_the_base_follows_the_aim_until_one_is_picked(view):
     view.render_state(READY)
-    assert read_settings(view.subset, view.options).base == "ssan-realistic"
+    assert view.options.config().base == "ssan-realistic"
     view.options.faithful.click()
-    assert read_settings(view.subset, view.options).base == "ssan-fidelity"
+    assert view.options.config().base == "ssan-fidelity"
     view.options.base.setCurrentIndex(2)
     view.options.base.activated.emit(2)
     view.options.natural.click()
-    assert read_settings(view.subset, view.options).base == "mine"
+    assert view.options.config().base == "mine"
     view.render_state(replace(READY, bases=BASES[:2]))
-    assert read_settings(view.subset, view.options).base == "ssan-realistic"
+    assert view.options.config().base == "ssan-realistic"
 
 
 def test_what_is_set(view, qtbot):
@@ -241,30 +240,31 @@ def test_what_is_set(view, qtbot):
     view.options.separate.value = False
     view.subset.first.setValue(20)
     view.subset.region.setCurrentIndex(2)
-    found = read_settings(view.subset, view.options)
+    found = view.options.config()
     assert (found.minutes, found.share, found.style, found.feature) == (3, 0.25, 2e4, None)
-    assert (found.device, found.separate) == ("cpu", False)
-    assert (found.first, found.last, found.region) == (20, 97, 2)
+    assert (found.device, view.options.is_separate) == ("cpu", False)
+    assert (view.subset.first.value(), view.subset.last.value()) == (20, 97)
+    assert view.subset.region.currentIndex() == 2
     view.options.faithful.click()
-    assert read_settings(view.subset, view.options).style is None
+    assert view.options.config().style is None
 
 
 @pytest.mark.parametrize("text", ["1", "0.1, 1", "a, b, c", "0.1, -1, 0.1", "inf 1 1"])
 def test_a_style_balance_that_is_none_is_refused(view, text):
     view.render_state(READY)
-    assert read_settings(view.subset, view.options).balance == (0.1, 1, 0.1)
+    assert view.options.config().balance == (0.1, 1, 0.1)
     view.options.balance.value = "0.2 1, 0"
-    assert read_settings(view.subset, view.options).balance == (0.2, 1, 0)
+    assert view.options.config().balance == (0.2, 1, 0)
     view.options.balance.value = text
     with pytest.raises(BadInput, match="three numbers"):
-        read_settings(view.subset, view.options)
+        view.options.config()
 
 
 def test_a_weight_that_is_no_number_is_refused(view):
     view.render_state(READY)
     view.options.texture.value = "1e"
     with pytest.raises(BadInput, match="1e"):
-        read_settings(view.subset, view.options)
+        view.options.config()
 
 
 def test_the_range_stays_a_range(view):
@@ -281,7 +281,7 @@ def test_a_region_whose_layer_goes_is_all_again(view, qtbot):
     view.subset.region.setCurrentIndex(2)
     with qtbot.waitSignal(view.subset.changed):
         view.render_state(replace(READY, regions=("Shapes",)))
-    assert read_settings(view.subset, view.options).region == 0
+    assert view.subset.region.currentIndex() == 0
 
 
 def test_what_is_left_out_leads_to_its_slice(view, qtbot):

@@ -3,7 +3,7 @@
 Covers: napari_ssan.widgets.repair.keys, napari_ssan.widgets.repair.layer_work,
     napari_ssan.widgets.repair.model_list, napari_ssan.widgets.repair.presenter,
     napari_ssan.widgets.repair.result_layers, napari_ssan.widgets.repair.stack_controller,
-    napari_ssan.widgets.repair.open_stacks
+    napari_ssan.widgets.repair.open_stacks, napari_ssan.widgets.shared.stacks
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def test_a_drawn_region_enters_the_table_and_leaves_it(viewer, controller, circl
     layer.selected_data = {0}
     layer.remove_selected()
     assert list(states(controller)) == [((3, 0),)]
-    controller.view.marking.table.unmark.emit(0)
+    controller.view.marking.table.asked.emit("unmark", 0)
     assert not layer.data
     assert not states(controller)
     press(viewer, "G")
@@ -171,7 +171,7 @@ def test_an_outline_beside_the_image_is_refused(viewer, controller, circle, noti
 def test_a_click_goes_to_the_slice(viewer, controller):
     controller.current.session.mark([7])
     at(viewer, 1)
-    controller.view.marking.table.chosen.emit(0)
+    controller.view.marking.table.asked.emit("go", 0)
     assert viewer.dims.point[0] == 7 * 30
 
 
@@ -301,9 +301,9 @@ def test_accept_and_revert(viewer, controller, volume):
     assert (viewer.layers["em [repaired]"].data[2] == volume[2]).all()
     assert not looking.revert.isEnabled()
     table = controller.view.marking.table
-    table.revert.emit(1)
+    table.asked.emit("revert", 1)
     assert set(states(controller).values()) == {"reverted"}
-    table.again.emit(0)
+    table.asked.emit("redo", 0)
     assert controller.view.repairing.repair.text() == "Repair 1 mark"
     repair(controller)
     assert states(controller)[((2, 0),)] == "synthesized"

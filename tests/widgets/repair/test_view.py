@@ -35,7 +35,6 @@ READY = DockState(
     info="shape",
     section=60,
     can_mark=True,
-    can_draw=True,
     can_insert=True,
     rows=ROWS,
     pending=2,
@@ -145,7 +144,7 @@ def test_while_busy(view, qtbot):
     assert repairing.progress.busy.text() == "slice 60, 12 s left"
     assert (repairing.progress.bar.value(), repairing.progress.bar.maximum()) == (3, 9)
     assert repairing.repair.text() == "Queue 1 mark"
-    with qtbot.waitSignal(repairing.cancel_pressed):
+    with qtbot.waitSignal(repairing.progress.cancel_pressed):
         repairing.progress.cancel.click()
     view.render_state(replace(READY, busy="loading", pending=0))
     assert not repairing.repair.isVisible()
@@ -169,16 +168,16 @@ def test_rows_can_be_clicked(view, qtbot):
         place = table.visualItemRect(table.item(row, column)).center()
         qtbot.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
 
-    for row, column, signal in (
-        (0, 1, table.chosen),
-        (0, 3, table.chosen),
-        (0, 4, table.unmark),
-        (1, 3, table.revert),
-        (2, 3, table.again),
+    for row, column, asked in (
+        (0, 1, "go"),
+        (0, 3, "go"),
+        (0, 4, "unmark"),
+        (1, 3, "revert"),
+        (2, 3, "redo"),
     ):
-        with qtbot.waitSignal(signal) as caught:
+        with qtbot.waitSignal(table.asked) as caught:
             click(row, column)
-        assert caught.args == [row]
+        assert caught.args == [asked, row]
 
 
 def test_models(view, qtbot):

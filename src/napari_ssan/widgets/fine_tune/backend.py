@@ -1,6 +1,6 @@
 """What the dock asks of the rooms below it, which know no Qt: one method for each question.
 
-Its methods run in a worker and import what they need there, so that opening the dock
+Its methods run in a worker, and import there what is slow to import: opening the dock
 imports no torch. A test puts a fake in its place.
 """
 
@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING
 
+from napari_ssan.losses import vgg_weights
+from napari_ssan.network import model_library
 from napari_ssan.network.model_file import ModelInfo
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
@@ -29,39 +31,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TrainingRequest:
-    """What to learn, and from what, at the time of asking.
-
-    Attributes
-    ----------
-    config : FineTuneConfig
-        How to train.
-    stack : SliceStack
-        The stack.
-    title : str
-        Its name.
-    path : Path or None
-        Its file.
-    marks : Marks or None
-        Its marks; None if the repair dock is not open: then the saved ones are read.
-    synthetic : frozenset of int
-        Sections that were repaired before, by the stack's own record. They count as marked.
-    first, last : int
-        Sections to learn from, both included.
-    window : callable
-        Finds the region to learn from.
-    threads : int or None
-        CPU threads for training; None is the default of a separate process.
-    """
+    """What to learn, and from what, at the time of asking."""
 
     config: FineTuneConfig
     stack: SliceStack
+    #: Name of the stack, and its file.
     title: str
     path: Path | None
+    #: None if the repair dock is not open: then the saved marks are read.
     marks: Marks | None
+    #: Sections that were repaired before, by the stack's own record. They count as marked.
     synthetic: frozenset[int]
+    #: Sections to learn from, both included.
     first: int
     last: int
+    #: Finds the region to learn from.
     window: FindWindow
+    #: CPU threads for training; None is the default of a separate process.
     threads: int | None = None
 
     def source(self, cancel: Flag) -> Source:
@@ -83,20 +69,12 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class PendingRun:
-    """A run on disk that waits for the user, with its description, which is read from files.
-
-    Attributes
-    ----------
-    run : Run
-        The run.
-    text : str
-        Such as "cortex_A7, 10 min natural, 40 % done, yesterday".
-    finished : bool
-        Whether training is over, and the user has to decide on the result.
-    """
+    """A run on disk that waits for the user, with its description, which is read from files."""
 
     run: Run
+    #: Such as "cortex_A7, 10 min natural, 40 % done, yesterday".
     text: str
+    #: Whether training is over, and the user has to decide on the result.
     finished: bool
 
 
@@ -141,51 +119,37 @@ class Backend:
 
     def vgg(self) -> Path | None:
         """Path of the weights of VGG16; None if there are none."""
-        from napari_ssan.losses.vgg_weights import find_weights
-
-        return self._vgg or find_weights()
+        return self._vgg or vgg_weights.find_weights()
 
     def import_vgg(self, path: Path) -> None:
         """Use weights of VGG16 from a file until the viewer is closed."""
-        from napari_ssan.losses.vgg_weights import import_weights
-
-        self._vgg = import_weights(path)
+        self._vgg = vgg_weights.import_weights(path)
 
     def download_vgg(self, progress: Callable[[int, int], None], cancel: Flag) -> None:
         """Download the weights of VGG16."""
-        from napari_ssan.losses.vgg_weights import download
-
-        download(progress, cancel)
+        vgg_weights.download(progress, cancel)
 
     def models(self, notice: Callable[[str], object]) -> list[ModelInfo]:
         """List the bundled models, then the user's own."""
-        from napari_ssan.network.model_library import list_models
-
-        return list_models(notice)
+        return model_library.list_models(notice)
 
     def import_model(self, path: Path) -> ModelInfo:
         """Copy a model file to the user's own models."""
-        from napari_ssan.network.model_library import import_model
-
-        return import_model(path)
+        return model_library.import_model(path)
 
     def export_model(self, name: str, target: Path) -> None:
         """Write a model to a file, or to a package for bioimage.io if it ends in ``.zip``."""
         from napari_ssan.export.bioimageio import export_bioimageio
-        from napari_ssan.network.model_library import export_model
 
         # The dialog has asked whether to replace a file that exists.
-        write = export_bioimageio if target.suffix.lower() == ".zip" else export_model
+        is_package = target.suffix.lower() == ".zip"
+        write = export_bioimageio if is_package else model_library.export_model
         write(name, target, overwrite=True)
 
     def rename_model(self, name: str, new: str) -> ModelInfo:
         """Rename one of the user's models."""
-        from napari_ssan.network.model_library import rename
-
-        return rename(name, new)
+        return model_library.rename(name, new)
 
     def delete_model(self, name: str) -> None:
         """Delete one of the user's models."""
-        from napari_ssan.network.model_library import delete
-
-        delete(name)
+        model_library.delete(name)

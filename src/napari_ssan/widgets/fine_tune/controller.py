@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_ssan.errors import BadInput
-from napari_ssan.finetune.config import default_minutes
+from napari_ssan.finetune.config import cores, default_minutes
 from napari_ssan.widgets.fine_tune.backend import PendingRun, TrainingRequest
 from napari_ssan.widgets.fine_tune.choice import StackChoice
 from napari_ssan.widgets.fine_tune.models import ModelsController
-from napari_ssan.widgets.fine_tune.panels import read_settings
 from napari_ssan.widgets.fine_tune.state import Base, FineTuneState
 from napari_ssan.widgets.fine_tune.trainer import Trainer
 from napari_ssan.widgets.fine_tune.training_data import TrainingDataController
@@ -38,15 +37,7 @@ PAUSE, REDRAW = 400, 250
 
 
 class FineTuneController:
-    """Follows the viewer and the view, and updates each when the other changes.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        Has the stack.
-    trainer : Trainer
-        Trains; it continues when this controller is closed.
-    """
+    """Follows the viewer and the view, and updates each when the other changes."""
 
     def __init__(self, viewer: ViewerModel, trainer: Trainer) -> None:
         self.viewer, self.trainer = viewer, trainer
@@ -112,7 +103,7 @@ class FineTuneController:
         try:
             request, key = self._request()
             known = self.data.division if key == self.data.key else None
-            self.trainer.begin(request, known, bool(self.view.options.separate.value))
+            self.trainer.begin(request, known, self.view.options.is_separate)
         except BadInput as error:
             messages.report(error)
 
@@ -123,7 +114,7 @@ class FineTuneController:
         run = self._pending.pop(0).run
         if yes:
             try:
-                self.trainer.resume(run, bool(self.view.options.separate.value))
+                self.trainer.resume(run, self.view.options.is_separate)
             except BadInput as error:
                 messages.report(error)
         else:
@@ -244,7 +235,7 @@ class FineTuneController:
         )
         view.changed.connect(self._on_change)
         view.data.wanted.connect(lambda: self.look(anyway=True))
-        view.data.cancel_pressed.connect(self.data.cancel)
+        view.data.progress.cancel_pressed.connect(self.data.cancel)
         view.data.chosen.connect(self.choice.go_to)
         view.run.train_pressed.connect(self.train)
         view.run.stop_pressed.connect(self.trainer.stop)
@@ -253,7 +244,11 @@ class FineTuneController:
         view.verdict.keep_base_pressed.connect(self.trainer.keep_base)
 
     def _request(self) -> tuple[TrainingRequest, Hashable]:
-        return self.choice.request(read_settings(self.view.subset, self.view.options))
+        options, subset = self.view.options, self.view.subset
+        first, last = subset.first.value(), subset.last.value()
+        threads = None if options.is_separate else cores()
+        region = subset.region.currentIndex()
+        return self.choice.request(options.config(), first, last, region, threads)
 
     def _wants_vgg(self) -> bool:
         return self.view.options.aim == "natural" and not self.vgg.without and not self.vgg.there

@@ -22,22 +22,11 @@ HEIGHT = 86
 
 @dataclass(frozen=True)
 class Line:
-    """A curve of a plot.
-
-    Attributes
-    ----------
-    name : str
-        Of the value in the history.
-    label : str
-        In the legend.
-    colour : str
-        As ``#rrggbb``; empty is the colour of the text.
-    tooltip : str
-        What it means.
-    """
+    """A curve of a plot: name of its value in the history, label in the legend, what it means."""
 
     name: str
     label: str
+    #: As ``#rrggbb``; empty is the colour of the text.
     colour: str
     tooltip: str
 
@@ -68,13 +57,7 @@ GAMMAS = (
 
 
 class Plot(Column):
-    """A plot with its title and legend above it, in the colours of the dock.
-
-    Parameters
-    ----------
-    title, tooltip : str
-        What it shows.
-    """
+    """A plot with its title and legend above it, in the colours of the dock."""
 
     def __init__(self, title: str, tooltip: str) -> None:
         super().__init__(spacing=1)

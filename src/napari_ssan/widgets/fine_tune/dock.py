@@ -30,11 +30,6 @@ class FineTuneDock(Dock):
 
     Training continues when the dock is closed. When the viewer is closed it stops with a
     checkpoint, and the next dock offers to continue.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-        Its viewer.
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:

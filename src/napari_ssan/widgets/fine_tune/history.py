@@ -24,22 +24,13 @@ class History:
 
     A run may go back to an earlier step, after a loss that is not a number or from its
     checkpoint. The steps that it repeats are then forgotten.
-
-    Attributes
-    ----------
-    latest : StepDone or None
-        The last step.
-    baselines : mapping of str to mapping of str to float
-        Scores of ``average`` and ``tvl1``.
-    validations : list of Validated
-        In the order of their steps; the first is of the base model.
-    preview : Preview or None
-        The last one.
     """
 
     def __init__(self) -> None:
         self.latest: StepDone | None = None
+        #: Scores of ``average`` and ``tvl1``.
         self.baselines: Mapping[str, Scores] = {}
+        #: In the order of their steps; the first is of the base model.
         self.validations: list[Validated] = []
         self.preview: Preview | None = None
         self._steps: list[int] = []

@@ -128,17 +128,7 @@ class ModelsPanel(Fold):
 
 
 class ModelsController:
-    """Renames, exports, imports and deletes the user's models.
-
-    Parameters
-    ----------
-    backend : Backend
-        Does the work.
-    queue : TaskQueue
-        Runs it.
-    panel : ModelsPanel
-        Lists them.
-    """
+    """Renames, exports, imports and deletes the user's models."""
 
     #: The list has been read again.
     changed = psygnal.Signal()

@@ -22,9 +22,9 @@ from qtpy.QtWidgets import (
 
 from napari_ssan.errors import BadInput
 from napari_ssan.finetune.config import AIMS as LOSSES
-from napari_ssan.finetune.config import PREFERRED
+from napari_ssan.finetune.config import PREFERRED, FineTuneConfig
 from napari_ssan.losses.config import BETAS
-from napari_ssan.widgets.fine_tune.state import ADVICE, AIMS, Aim, FineTuneState, Settings
+from napari_ssan.widgets.fine_tune.state import ADVICE, AIMS, Aim, FineTuneState
 from napari_ssan.widgets.shared.parts import Column, Fold, fill, form, narrow_list, row, wrapped
 
 WHOLE = "whole slices"
@@ -114,6 +114,31 @@ class OptionsPanel(Column):
     def aim(self) -> Aim:
         """What matters to the user."""
         return "natural" if self.natural.isChecked() else "faithful"
+
+    @property
+    def is_separate(self) -> bool:
+        """Whether to train in a separate process."""
+        return bool(self.separate.value)
+
+    def config(self) -> FineTuneConfig:
+        """Return what the user has set.
+
+        Raises
+        ------
+        BadInput
+            If a weight is not a number, or the style balance is not three numbers.
+        """
+        natural = self.aim == "natural"
+        return FineTuneConfig(
+            base=str(self.base.currentData() or ""),
+            loss=LOSSES[self.aim],
+            minutes=self.minutes.value(),
+            share=self.share.value / 100,
+            device=str(self.device.value),
+            style=_weight(self.texture.value) if natural else None,
+            feature=_weight(self.feature.value) if natural else None,
+            balance=_balance(self.balance.value) if natural else BETAS,
+        )
 
     def render_state(self, state: FineTuneState) -> None:
         """Show a state."""
@@ -206,31 +231,6 @@ class OptionsPanel(Column):
         for edit in (self.texture, self.feature, self.balance):
             edit.enabled = self.aim == "natural"
         self.changed.emit()
-
-
-def read_settings(subset: SubsetPanel, options: OptionsPanel) -> Settings:
-    """Return what the user has set.
-
-    Raises
-    ------
-    BadInput
-        If a weight is not a number, or the style balance is not three numbers.
-    """
-    natural = options.aim == "natural"
-    return Settings(
-        base=str(options.base.currentData() or ""),
-        aim=options.aim,
-        minutes=float(options.minutes.value()),
-        share=options.share.value / 100,
-        style=_weight(options.texture.value) if natural else None,
-        feature=_weight(options.feature.value) if natural else None,
-        balance=_balance(options.balance.value) if natural else BETAS,
-        device=str(options.device.value),
-        separate=bool(options.separate.value),
-        first=subset.first.value(),
-        last=subset.last.value(),
-        region=max(subset.region.currentIndex(), 0),
-    )
 
 
 def _weights(text: str) -> list[float]:

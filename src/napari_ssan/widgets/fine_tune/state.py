@@ -1,6 +1,6 @@
 """What the dock "Fine-tune" shows, in words. Knows neither Qt nor napari.
 
-The view renders a `FineTuneState`; the controller makes it. `Settings` go the other way.
+The view renders a `FineTuneState`; the controller makes it.
 """
 
 from __future__ import annotations
@@ -27,61 +27,11 @@ WITHOUT = "Without VGG16, only pixels are compared: the result is smoother than 
 
 @dataclass(frozen=True)
 class Base:
-    """A model to start from.
-
-    Attributes
-    ----------
-    name : str
-        Of its file.
-    label, tooltip : str
-        Its name in plain words, and its description.
-    """
+    """A model to start from: name of its file, name in plain words, description."""
 
     name: str
     label: str
     tooltip: str
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the user has set.
-
-    Attributes
-    ----------
-    base : str
-        Name of the model to start from; empty if there is none.
-    aim : {"natural", "faithful"}
-        What matters to the user.
-    minutes : float
-        Training time.
-    share : float
-        Share of the sections that is held out for validation, 0 to 1.
-    style, feature : float or None
-        Weights of the losses; None is the calibrated default.
-    balance : (float, float, float)
-        Weights of the style of the previous, the wanted and the next section.
-    device : str
-        As for :func:`napari_ssan.repair`.
-    separate : bool
-        Whether to train in a separate process.
-    first, last : int
-        Sections to learn from, both included.
-    region : int
-        Index in the list of layers; 0 is the whole section.
-    """
-
-    base: str
-    aim: Aim
-    minutes: float
-    share: float
-    style: float | None
-    feature: float | None
-    balance: tuple[float, float, float]
-    device: str
-    separate: bool
-    first: int
-    last: int
-    region: int
 
 
 @dataclass(frozen=True)
@@ -94,70 +44,40 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a training would learn from, and its cost.
+    """What a training would learn from, and its cost."""
 
-    Attributes
-    ----------
-    text : str
-        What is used, or why nothing can be used.
-    cost : str
-        Time, steps and loss.
-    left_out : tuple of LeftOut
-        What is not used.
-    busy : str
-        What is being checked; empty if nothing is.
-    done, total : int
-        Progress; if the total is 0 the bar only moves.
-    offer : bool
-        Whether to offer the check, because it would take long.
-    ready : bool
-        Whether training can begin, as far as is known.
-    """
-
+    #: What is used, or why nothing can be used.
     text: str = ""
+    #: Time, steps and loss.
     cost: str = ""
     left_out: tuple[LeftOut, ...] = ()
+    #: What is being checked, and the progress; if `total` is 0 the bar only moves.
     busy: str = ""
     done: int = 0
     total: int = 0
+    #: Whether to offer the check, because it would take long.
     offer: bool = False
+    #: Whether training can begin, as far as is known.
     ready: bool = True
 
 
 @dataclass(frozen=True)
 class RunState:
-    """A training that runs or has ended.
+    """A training that runs or has ended."""
 
-    Attributes
-    ----------
-    phase : {"idle", "running", "judged"}
-        Judged: there is a result, and the user has to decide on it.
-    about : str
-        Stack, aim, base model and time.
-    busy : str
-        What is being done.
-    share : float or None
-        Progress, 0 to 1; if it is None the bar only moves.
-    can_stop, can_discard : bool
-        What can be pressed.
-    notes, details : str
-        Notices of the run while it trained, and before.
-    verdict : str
-        The result.
-    better : bool
-        Whether there is a model to keep.
-    name : str
-        Proposed for the model.
-    """
-
+    #: Judged: there is a result, and the user has to decide on it.
     phase: Phase = "idle"
+    #: Stack, aim, base model and time.
     about: str = ""
+    #: What is being done, and the share that is done, 0 to 1; if it is None the bar only moves.
     busy: str = ""
     share: float | None = None
     can_stop: bool = False
     can_discard: bool = False
+    #: Notices of the run while it trained, and before.
     notes: str = ""
     details: str = ""
+    #: The result, whether there is a model to keep, and the name that is proposed for it.
     verdict: str = ""
     better: bool = False
     name: str = ""
@@ -168,29 +88,15 @@ class FineTuneState(HeaderState):
     """All that the view shows. Rendering it twice changes nothing.
 
     The question of the header is whether to continue a run that was interrupted.
-
-    Attributes
-    ----------
-    regions : tuple of str
-        Layers whose shapes or labels may limit the region to learn from.
-    bases : tuple of Base
-        The models to start from.
-    where, where_why : str
-        Where training will run, in a word, and why.
-    without : bool
-        Whether the user has decided to train without VGG16.
-    wants_vgg : bool
-        Whether the user has to decide where to get VGG16 from.
-    data : TrainingData
-        What a training would learn from, and its cost.
-    run : RunState
-        The training.
     """
 
+    #: Layers whose shapes or labels may limit the region to learn from.
     regions: tuple[str, ...] = ()
     bases: tuple[Base, ...] = ()
+    #: Where training will run, in a word, and why.
     where: str = ""
     where_why: str = ""
+    #: Whether the user has decided to train without VGG16, or has yet to say where to get it.
     without: bool = False
     wants_vgg: bool = False
     data: TrainingData = TrainingData()

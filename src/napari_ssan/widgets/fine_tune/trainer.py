@@ -49,13 +49,7 @@ class RunStarted:
 
 
 class Trainer:
-    """Trains, and holds what docks show of the training.
-
-    Parameters
-    ----------
-    backend : Backend
-        Does the work.
-    """
+    """Trains, and holds what docks show of the training."""
 
     #: The phase or a text has changed.
     changed = Signal()
@@ -110,16 +104,7 @@ class Trainer:
         )
 
     def begin(self, request: TrainingRequest, division: Division | None, separate: bool) -> None:
-        """Start a run.
-
-        Parameters
-        ----------
-        request : TrainingRequest
-            What to learn, and from what.
-        division : Division or None
-            Result of the check of the slices; None to check first.
-        separate : bool
-            Whether to train in a separate process.
+        """Start a run, in a separate process or here; check the slices first if `division` is None.
 
         Raises
         ------
@@ -226,12 +211,10 @@ class Trainer:
             self.history.take(event)
             self._on_step(event)
         elif isinstance(event, Preparing):
-            self._say(share_text(event.text, event.done, event.total), _share(event))
+            self._say_share(event.text, event.done, event.total)
         elif isinstance(event, Judging):
             self._ending = True
-            self._say(
-                share_text("comparing with the base model", event.done, event.total), _share(event)
-            )
+            self._say_share("comparing with the base model", event.done, event.total)
         else:
             self.history.take(event)
             self.progressed.emit()
@@ -241,6 +224,9 @@ class Trainer:
         self._say(step_text(event.step, event.seconds_left, self._memory), event.share)
         if first:
             self.changed.emit()
+
+    def _say_share(self, text: str, done: int, total: int) -> None:
+        self._say(share_text(text, done, total), done / total if total else None)
 
     def _say(self, text: str, share: float | None) -> None:
         """Show the progress, unless the user has discarded the run."""
@@ -304,7 +290,3 @@ class Trainer:
             return self._title
         config = self.run.config
         return about_text(self.run.title, self.run.aim, config.base, config.minutes)
-
-
-def _share(event: Preparing | Judging) -> float | None:
-    return event.done / event.total if event.total else None

@@ -37,7 +37,6 @@ class TrainingDataPanel(Column):
     #: Number of a section that was clicked, to go there.
     chosen = Signal(int)
     wanted = Signal()
-    cancel_pressed = Signal()
 
     def __init__(self) -> None:
         super().__init__(spacing=4)
@@ -53,7 +52,6 @@ class TrainingDataPanel(Column):
             self.wanted.emit,
         )
         self.progress = ProgressRow("Stop the check. Train repeats it")
-        self.progress.cancel_pressed.connect(self.cancel_pressed)
         self.table = Table(
             ("slices", "left out because"), "Click a line to go to its slice", HEIGHT
         )
@@ -94,24 +92,7 @@ class TrainingDataPanel(Column):
 
 
 class TrainingDataController:
-    """Checks which slices can be used, and keeps the result as long as it is valid.
-
-    Parameters
-    ----------
-    backend : Backend
-        Does the check.
-    queue : TaskQueue
-        Runs it.
-
-    Attributes
-    ----------
-    data : TrainingData
-        The result in words.
-    division : Division or None
-        The result; None if there is none yet.
-    key : hashable
-        What it is valid for.
-    """
+    """Checks which slices can be used, and keeps the result as long as it is valid."""
 
     #: The result has changed.
     changed = psygnal.Signal()
@@ -119,20 +100,14 @@ class TrainingDataController:
     def __init__(self, backend: Backend, queue: TaskQueue) -> None:
         self._backend, self._queue = backend, queue
         self._task: Task | None = None
-        self.key: object = None
+        #: The result, in words as well; None if there is none yet.
         self.division: Division | None = None
         self.data = TrainingData()
+        #: What the result is valid for; can be hashed.
+        self.key: object = None
 
     def check(self, request: TrainingRequest, key: object) -> None:
-        """Check which slices a request can use.
-
-        Parameters
-        ----------
-        request : TrainingRequest
-            What is asked for.
-        key : hashable
-            If it is the same as before, only the cost is estimated again.
-        """
+        """Check which slices a request can use; with the same key, only estimate the cost again."""
         known = self.division if key == self.key else None
         self.forget()
         self.key = key

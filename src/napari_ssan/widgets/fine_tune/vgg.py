@@ -25,7 +25,6 @@ class VggPanel(Column):
     download_pressed = Signal()
     file_pressed = Signal()
     without_pressed = Signal()
-    cancel_pressed = Signal()
 
     def __init__(self) -> None:
         super().__init__(spacing=4)
@@ -47,7 +46,6 @@ class VggPanel(Column):
             self.without_pressed.emit,
         )
         self.progress = ProgressRow("Stop the download; nothing is kept")
-        self.progress.cancel_pressed.connect(self.cancel_pressed)
         self.answers = Column(pairs(self.download, self.file), self.without, spacing=4)
         self.add(self.text, self.answers, self.progress)
 
@@ -72,17 +70,7 @@ class VggPanel(Column):
 
 
 class VggController:
-    """Downloads VGG16 or takes it from a file, as the user decides.
-
-    Parameters
-    ----------
-    backend : Backend
-        Gets it.
-    queue : TaskQueue
-        Runs the download.
-    panel : VggPanel
-        Asks the user.
-    """
+    """Downloads VGG16 or takes it from a file, as the user decides."""
 
     #: VGG16 has been found, or the user has decided to train without it.
     changed = psygnal.Signal()
@@ -94,7 +82,7 @@ class VggController:
         panel.download_pressed.connect(self.download)
         panel.file_pressed.connect(self.choose_file)
         panel.without_pressed.connect(lambda: self.go_without())
-        panel.cancel_pressed.connect(self.cancel)
+        panel.progress.cancel_pressed.connect(self.cancel)
 
     @property
     def there(self) -> bool:

@@ -15,12 +15,7 @@ from napari_ssan.widgets.shared.parts import Column, heading
 class FineTuneView(DockView):
     """The header, options, training and its result, and the user's models.
 
-    Parameters
-    ----------
-    devices : list of (str, str)
-        Label and name of each device.
-    minutes : float
-        Training time that is proposed.
+    A device is a label and a name; `minutes` is the training time that is proposed.
     """
 
     #: The user has changed what to learn from, or how.

@@ -13,13 +13,7 @@ from napari_ssan.workers import TaskQueue
 
 
 class Autosave:
-    """Writes a session's state to its sidecar.
-
-    Parameters
-    ----------
-    queue : TaskQueue
-        Where it is written.
-    """
+    """Writes a session's state to its sidecar."""
 
     #: A sentence, the first time that it cannot be written.
     failed = Signal(str)

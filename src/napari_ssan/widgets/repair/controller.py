@@ -22,17 +22,11 @@ from napari_ssan.widgets.repair.outlook_controller import OutlookController
 from napari_ssan.widgets.repair.presenter import caption_text, state_of
 from napari_ssan.widgets.repair.result_layers import Overlay
 from napari_ssan.widgets.repair.stack_controller import StackController
-from napari_ssan.widgets.repair.state import (
-    DockState,
-    device_text,
-)
+from napari_ssan.widgets.repair.state import DockState, device_text
 from napari_ssan.widgets.repair.view import RepairView
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.caption import Caption
-from napari_ssan.widgets.shared.layers import (
-    earlier_repairs,
-    source_path,
-)
+from napari_ssan.widgets.shared.layers import earlier_repairs, source_path
 from napari_ssan.widgets.shared.state import device_choices
 from napari_ssan.workers import TaskQueue
 
@@ -41,13 +35,7 @@ if TYPE_CHECKING:
 
 
 class RepairController:
-    """Follows the viewer and the view, and keeps each informed of the other.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-        What is worked in.
-    """
+    """Follows the viewer and the view, and keeps each informed of the other."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
@@ -71,13 +59,10 @@ class RepairController:
             }
         )
         self._connect_view()
-        self._stacks.switched.connect(self._on_switched)
+        self._stacks.chosen.connect(self._on_chosen)
+        self._stacks.opened.connect(self._on_opened)
         self._stacks.changed.connect(self.refresh)
-        self._stacks.progressed.connect(self._on_progress)
-        self._stacks.noted.connect(self._on_noted)
-        self._stacks.timed.connect(self._on_timed)
-        self._on_switched()
-        self.refresh()
+        self._stacks.follow()
 
     @property
     def current(self) -> StackController | None:
@@ -101,7 +86,7 @@ class RepairController:
         """Take up the lasso, or put it down."""
         current, state = self.current, self._state()
         on = not state.drawing if on is None else on
-        if current is None or (on and not state.can_draw):
+        if current is None or (on and not state.can_mark):
             messages.warn(state.refusal or state.hint or "Answer the question in the dock first.")
             self.refresh()
             return
@@ -214,16 +199,22 @@ class RepairController:
             self._caption.say("")
         self.models.close()
         self._outlook.close()
-        self._stacks.close(gone)
+        self._stacks.close_all(gone)
         self.slow.close()
         self.quick.finish()
         self.quick.close()
 
     # ---- following the stacks
 
-    def _on_switched(self) -> None:
+    def _on_chosen(self) -> None:
         self.view.repairing.show_note("")
         self._outlook.forget()
+
+    def _on_opened(self, opened: StackController) -> None:
+        opened.changed.connect(self.refresh)
+        opened.work.progressed.connect(self._on_progress)
+        opened.noted.connect(self._on_noted)
+        opened.timed.connect(self._on_timed)
 
     def _on_progress(self) -> None:
         if self.current is not None and not self._closed:
@@ -247,22 +238,18 @@ class RepairController:
         self._caption.say(caption_text(self.viewer, self.current))
 
     def _state(self) -> DockState:
-        stacks = self._stacks
-        names = tuple(str(each.name) for each in stacks.layers)
-        chosen = stacks.layers.index(stacks.chosen) if stacks.chosen in stacks.layers else -1
         if self.current is None:
-            nothing = stacks.chosen is None
-            return DockState(names, chosen, refusal=stacks.refusal, offer_sample=nothing)
+            return state_of(self.viewer, self._stacks, "")
         choice, device = self.models.chosen, self.view.repairing.device_name()
         rate = self._rates.get((choice.model, device))
         text = device_text(choice, device, self.current.stack.shape[1:], rate)
-        return state_of(self.viewer, self.current, names, chosen, text)
+        return state_of(self.viewer, self._stacks, text)
 
     # ---- within
 
     def _connect_view(self) -> None:
         view = self.view
-        view.header.stack_chosen.connect(self._stacks.activate)
+        view.header.stack_chosen.connect(self._stacks.choose)
         view.header.answered.connect(
             lambda yes: self._with_current(lambda current: current.answer(yes))
         )
@@ -274,7 +261,9 @@ class RepairController:
         marking.blank_pressed.connect(lambda: self._with_current(StackController.find_blank))
         repairing = view.repairing
         repairing.repair_pressed.connect(self.repair)
-        repairing.cancel_pressed.connect(lambda: self._with_current(StackController.cancel))
+        repairing.progress.cancel_pressed.connect(
+            lambda: self._with_current(StackController.cancel)
+        )
         repairing.model_chosen.connect(self.models.choose)
         repairing.device_chosen.connect(self.refresh)
         repairing.model_file_wanted.connect(self.choose_model_file)
@@ -286,18 +275,14 @@ class RepairController:
         view.expected_error.map_toggled.connect(partial(self._show_overlay, "error"))
         view.outlook.asked.connect(self.ask_outlook)
         view.exporting.export_pressed.connect(self.export)
-        table = marking.table
-        table.chosen.connect(lambda row: self._on_row(row, "go"))
-        table.revert.connect(lambda row: self._on_row(row, "revert"))
-        table.again.connect(lambda row: self._on_row(row, "redo"))
-        table.unmark.connect(lambda row: self._on_row(row, "unmark"))
+        marking.table.asked.connect(self._on_row)
 
     def _show_overlay(self, what: Overlay, on: bool) -> None:
         if self.current is not None:
             self.current.results.show_overlay(what, on)
             self.refresh()
 
-    def _on_row(self, number: int, action: str) -> None:
+    def _on_row(self, action: str, number: int) -> None:
         current = self.current
         if current is None or number >= len(current.rows):
             return

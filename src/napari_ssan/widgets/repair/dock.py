@@ -13,11 +13,6 @@ class RepairDock(Dock):
     """Mark broken slices, repair them, compare, export.
 
     Closing the dock or the viewer stops a running repair and keeps its finished slices.
-
-    Parameters
-    ----------
-    napari_viewer : napari.viewer.Viewer
-        Its viewer.
     """
 
     def __init__(self, napari_viewer: "napari.viewer.Viewer") -> None:

@@ -19,13 +19,7 @@ CANDIDATES = {"mark": ("W", "K", "U"), "lasso": ("G", "J", "Q"), "before": ("H",
 
 
 class Keys:
-    """Binds actions to keys of the viewer that nothing else uses.
-
-    Parameters
-    ----------
-    viewer : ViewerModel
-        Its keys.
-    """
+    """Binds actions to keys of the viewer that nothing else uses."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer

@@ -18,18 +18,7 @@ STOPPING = "Stopping at the next tile…"
 
 
 class LayerWork:
-    """Queues work, follows it, and stops it; reports what fails.
-
-    Parameters
-    ----------
-    queue : TaskQueue
-        Where it runs, after the work that was queued before.
-
-    Attributes
-    ----------
-    done, total : int
-        Progress of what runs; 0 of 0 if it is not known.
-    """
+    """Queues work, follows it, and stops it; reports what fails."""
 
     #: Work began, ended, or is being stopped.
     changed = Signal()
@@ -40,6 +29,7 @@ class LayerWork:
         self._queue = queue
         self._tasks: list[Task] = []
         self._text = self._device = ""
+        #: Progress of what runs; 0 of 0 if it is not known.
         self.done = self.total = 0
 
     @property
@@ -97,18 +87,11 @@ class LayerWork:
 
 
 class Stopwatch:
-    """Measures how long a model takes.
-
-    Parameters
-    ----------
-    choice : ModelChoice
-        The model.
-    device : str
-        Where it was chosen to run.
-    """
+    """Measures how long a model takes on the device that was chosen."""
 
     def __init__(self, choice: ModelChoice, device: str) -> None:
         self.choice, self.device = choice, device
+        #: Seconds for a megapixel.
         self.rate: float | None = None
         self._first: tuple[int, float] | None = None
 

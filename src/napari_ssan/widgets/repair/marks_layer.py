@@ -31,14 +31,7 @@ EDGE = 1 / 800
 class MarksLayer:
     """Keeps the outlines on a Shapes layer and a set of regions alike.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-        Where the layer is made.
-    image : Image layer
-        What is marked; the layer takes over its place in the world.
-    stack : SliceStack
-        Its stack.
+    The layer takes over the place of the marked image in the world.
     """
 
     #: Outlines by key, (section, vertices), that were not there before.
@@ -108,7 +101,8 @@ class MarksLayer:
         self._known -= gone
         if self.layer is None or not gone:
             return
-        indices = [index for index, key in enumerate(self._keys()) if key in gone]
+        entries = enumerate(self._entries(set()))
+        indices = [n for n, entry in entries if entry and outline_key(*entry) in gone]
         self._quietly(lambda: self.layer.remove(indices))
 
     def forget_layer(self) -> None:
@@ -192,25 +186,17 @@ class MarksLayer:
             self._silent = False
 
     def _shapes(self) -> dict[str, tuple[int, Outline]]:
-        found: dict[str, tuple[int, Outline]] = {}
         complaints: set[str] = set()
-        for key, entry in zip(self._keys(complaints), self._entries(), strict=True):
-            if key is not None and entry is not None:
-                found[key] = entry
+        entries = self._entries(complaints)
         for sentence in sorted(complaints - self._refused):
             self.refused.emit(sentence)
         self._refused = complaints
-        return found
+        return {outline_key(*entry): entry for entry in entries if entry is not None}
 
-    def _entries(self, complaints: set[str] | None = None) -> list[tuple[int, Outline] | None]:
-        complaints = set() if complaints is None else complaints
+    def _entries(self, complaints: set[str]) -> list[tuple[int, Outline] | None]:
+        """Section and outline of each shape; None for those that do not count."""
         pairs = zip(self.layer.data, self.layer.shape_type, strict=True)
         return [self._entry(vertices, str(kind), complaints) for vertices, kind in pairs]
-
-    def _keys(self, complaints: set[str] | None = None) -> list[str | None]:
-        return [
-            None if entry is None else outline_key(*entry) for entry in self._entries(complaints)
-        ]
 
     def _entry(
         self, vertices: npt.NDArray[np.float64], kind: str, complaints: set[str]

@@ -28,14 +28,8 @@ GO, FORGET = "Click to go to this slice", "Remove the mark, and its repair if th
 class MarksTable(Table):
     """Slice, kind, state, revert or repair again, unmark."""
 
-    #: Number of the line that was clicked, to go to its slice.
-    chosen = Signal(int)
-    #: Number of the line whose repair is to be reverted.
-    revert = Signal(int)
-    #: Number of the line that is to be repaired again.
-    again = Signal(int)
-    #: Number of the line that is to be unmarked.
-    unmark = Signal(int)
+    #: What a click asks for, "go", "revert", "redo" or "unmark", and the number of its line.
+    asked = Signal(str, int)
 
     def __init__(self) -> None:
         super().__init__(
@@ -60,5 +54,5 @@ class MarksTable(Table):
 
     def _on_click(self, line: int, column: int) -> None:
         item = self.item(line, column)
-        signals = {REVERT: self.revert, AGAIN: self.again, UNMARK: self.unmark}
-        signals.get(item.text() if item else "", self.chosen).emit(line)
+        actions = {REVERT: "revert", AGAIN: "redo", UNMARK: "unmark"}
+        self.asked.emit(actions.get(item.text() if item else "", "go"), line)

@@ -19,15 +19,7 @@ from napari_ssan.widgets.shared.library import LIBRARY, model_label, model_toolt
 
 
 class ModelList:
-    """The entries of the list of models, and the chosen one.
-
-    Attributes
-    ----------
-    entries : list of ModelChoice
-        In their order on screen.
-    chosen : ModelChoice
-        One of them.
-    """
+    """The entries of the list of models, in their order on screen, and the chosen one."""
 
     #: The chosen model or the entries have changed.
     changed = Signal()
@@ -78,10 +70,7 @@ class ModelList:
 def model_choices(complain: Callable[[str], object]) -> list[ModelChoice]:
     """List the bundled models, the user's own, then the methods without a model.
 
-    Parameters
-    ----------
-    complain : callable
-        Called with a sentence for each model file that is damaged; such files are left out.
+    Damaged model files are left out; `complain` gets a sentence for each.
     """
     return [
         *[model_choice(info) for info in list_models(complain)],

@@ -1,7 +1,7 @@
-"""Which stacks the viewer holds, which of them are open for repair, and which one is chosen.
+"""Which stacks of the viewer are open for repair.
 
-Follows the viewer; knows no view. A stack stays open, and its work goes on, while another one is
-chosen: only deleting its layer closes it.
+Knows no view. A stack stays open, and its work goes on, while another one is chosen: only
+deleting its layer closes it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_ssan.errors import BadInput
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.shared import messages
-from napari_ssan.widgets.shared.layers import is_image, owner_of, stack_of
-from napari_ssan.widgets.shared.state import EMPTY
+from napari_ssan.widgets.shared.stacks import Stacks
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -23,110 +21,53 @@ if TYPE_CHECKING:
     from napari_ssan.workers import TaskQueue
 
 
-class OpenStacks:
+class OpenStacks(Stacks):
     """Makes a :class:`StackController` for each stack that is chosen, and keeps it.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-        Where the layers are.
-    quick, slow : TaskQueue
-        As for :class:`StackController`.
-
-    Attributes
-    ----------
-    layers : list of Image layers
-        What there is to choose from.
-    chosen : Image layer or None
-        Which one is.
-    current : StackController or None
-        Of the chosen layer; None if that is no stack.
-    refusal : str
-        Why it is none, and what to do; else empty.
+    `current` is that of the chosen layer; None if that is no stack.
     """
 
     #: The dock no longer shows what is so.
     changed = Signal()
-    #: Another stack is chosen.
-    switched = Signal()
-    #: The work on a stack has come further.
-    progressed = Signal()
-    #: What a repair had to say; all of it so far.
-    noted = Signal(str)
-    #: As :attr:`StackController.timed`.
-    timed = Signal(tuple, float)
+    #: A StackController was made.
+    opened = Signal(StackController)
 
     def __init__(self, viewer: ViewerModel, quick: TaskQueue, slow: TaskQueue) -> None:
-        self._viewer, self._quick, self._slow = viewer, quick, slow
-        self.layers: list[Image] = []
-        self.chosen: Image | None = None
+        super().__init__(viewer)
+        self._quick, self._slow = quick, slow
         self.current: StackController | None = None
-        self.refusal = EMPTY
         self._opened: dict[Image, StackController] = {}
-        layers, dims = viewer.layers, viewer.dims
-        self._events = [
-            (layers.events.inserted, self._on_layers),
-            (layers.events.removed, self._on_removed),
-            (layers.selection.events.active, self._on_active),
-            (dims.events.point, self._on_dims),
-            (dims.events.order, self._on_dims),
-            (dims.events.ndisplay, self._on_ndisplay),
+        dims = viewer.dims.events
+        self._events += [
+            (dims.point, self._on_dims),
+            (dims.order, self._on_dims),
+            (dims.ndisplay, self._on_ndisplay),
         ]
-        for event, callback in self._events:
-            event.connect(callback)
-        self._on_layers()
-        self._on_active()
 
-    def choose(self, layer: Image | None) -> None:
-        """Choose a layer, and open it if it is a stack."""
-        self.chosen, self.current, self.refusal = layer, None, ""
-        self.switched.emit()
-        if layer is None:
-            self.refusal = EMPTY
-        elif layer in self._opened:
-            self.current = self._opened[layer]
-        else:
-            try:
-                stack = stack_of(layer)
-            except BadInput as error:
-                self.refusal = str(error)
-            else:
-                self.current = self._opened[layer] = self._open(layer, stack)
-        self.changed.emit()
-
-    def activate(self, index: int) -> None:
-        """Choose a layer by its place in :attr:`layers`, and select it in the viewer."""
-        layer = self.layers[index]
-        self._viewer.layers.selection.active = layer
-        self.choose(layer)
-
-    def close(self, viewer_is_gone: bool) -> None:
+    def close_all(self, viewer_is_gone: bool) -> None:
         """Stop the work on all stacks, and let go of the viewer if it is still there."""
         if not viewer_is_gone:
-            for event, callback in self._events:
-                event.disconnect(callback)
+            self.close()
         for opened in self._opened.values():
             opened.close(viewer_is_gone)
 
-    def _open(self, layer: Image, stack: Any) -> StackController:
-        opened = StackController(self._viewer, layer, stack, self._quick, self._slow)
-        opened.changed.connect(lambda: self.changed.emit())
-        opened.work.progressed.connect(lambda: self.progressed.emit())
-        opened.noted.connect(lambda text: self.noted.emit(text))
-        opened.timed.connect(lambda what, rate: self.timed.emit(what, rate))
-        return opened
-
-    def _on_layers(self, event: object = None) -> None:
-        ids = {layer.unique_id for layer in self._viewer.layers}
-        self.layers = [
-            layer for layer in self._viewer.layers if is_image(layer) and owner_of(layer) not in ids
-        ]
-        if self.chosen not in self.layers:
-            self.choose(self.layers[-1] if self.layers else None)
+    def _choose(self, layer: Image | None) -> None:
+        self.current = None
+        super()._choose(layer)
+        if layer is not None and layer not in self._opened and self.stack is not None:
+            opened = StackController(self._viewer, layer, self.stack, self._quick, self._slow)
+            self._opened[layer] = opened
+            self.opened.emit(opened)
+        self.current = None if layer is None else self._opened.get(layer)
         self.changed.emit()
 
-    def _on_removed(self, event: Any) -> None:
-        removed: Layer = event.value
+    def _on_layers(self, event: Any = None) -> None:
+        if event is not None and event.type == "removed":
+            self._let_go(event.value)
+        super()._on_layers()
+        self.changed.emit()
+
+    def _let_go(self, removed: Layer) -> None:
         for image, opened in list(self._opened.items()):
             if removed == image:
                 opened.close()
@@ -135,12 +76,9 @@ class OpenStacks:
                 opened.marks.forget_layer()
             elif removed in opened.results.layers:
                 opened.results.forget(removed)
-        self._on_layers()
 
     def _on_active(self, event: object = None) -> None:
-        active = self._viewer.layers.selection.active
-        if active in self.layers and active != self.chosen:
-            self.choose(active)
+        super()._on_active()
         self.changed.emit()
 
     def _on_dims(self, event: object = None) -> None:

@@ -26,21 +26,13 @@ STEPS = 1000
 
 
 class OutlookController:
-    """Tests models on good slices, one test at a time, and shows the answers.
-
-    Parameters
-    ----------
-    panel : OutlookPanel
-        Shows them.
-    queue : TaskQueue
-        Runs the tests.
-    """
+    """Tests models on good slices, one test at a time, and shows the answers."""
 
     def __init__(self, panel: OutlookPanel, queue: TaskQueue) -> None:
         self._panel, self._queue = panel, queue
         self._task: Task | None = None
         self._device = ""
-        panel.cancel_pressed.connect(self.cancel)
+        panel.progress.cancel_pressed.connect(self.cancel)
 
     def ask(
         self, stack: SliceStack, marks: Marks, section: int | None, choice: ModelChoice, device: str

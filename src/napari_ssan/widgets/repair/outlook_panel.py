@@ -9,7 +9,6 @@ class OutlookPanel(Fold):
     """A button, its progress, and a sentence as the answer."""
 
     asked = Signal()
-    cancel_pressed = Signal()
 
     def __init__(self) -> None:
         super().__init__(
@@ -23,7 +22,6 @@ class OutlookPanel(Fold):
             self.asked.emit,
         )
         self.progress = ProgressRow("Stop at the next tile")
-        self.progress.cancel_pressed.connect(self.cancel_pressed)
         self.answer = wrapped()
         self.content.add(self.judge, self.progress, self.answer)
         self.show_answer("", "")

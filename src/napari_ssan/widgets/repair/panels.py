@@ -86,7 +86,7 @@ class MarkPanel(Column):
         )
         self.missing.setText("Missing slices…" if z is None else f"Missing after {z}…")
         enable(self.mark, state.can_mark)
-        enable(self.lasso, state.can_draw or state.drawing)
+        enable(self.lasso, state.can_mark or state.drawing)
         enable(self.missing, state.can_insert)
         enable(self.blank, state.question is None)
         self.lasso.setChecked(state.drawing)
@@ -98,7 +98,6 @@ class RepairPanel(Column):
     """The model, the button, and the progress."""
 
     repair_pressed = Signal()
-    cancel_pressed = Signal()
     model_chosen = Signal(int)
     model_file_wanted = Signal()
     device_chosen = Signal()
@@ -119,7 +118,6 @@ class RepairPanel(Column):
             self.repair_pressed.emit,
         )
         self.progress = ProgressRow("Stop at the next tile; finished slices stay")
-        self.progress.cancel_pressed.connect(self.cancel_pressed)
         self.add(row(QLabel("Model"), self.model), self.where)
         self.add(self.device, self.terms, self.repair, self.progress, self.notes)
         self.show_models(models, 0)

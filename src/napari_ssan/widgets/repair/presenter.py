@@ -1,4 +1,4 @@
-"""From viewer and current to what the dock shows."""
+"""From the viewer and its stacks to what the dock shows."""
 
 from __future__ import annotations
 
@@ -6,33 +6,26 @@ from typing import TYPE_CHECKING
 
 from napari_ssan.engine.expected_error import error_sentence
 from napari_ssan.engine.repaired import Slot
+from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.repair.state import DockState
-from napari_ssan.widgets.shared.layers import earlier_repairs, view_objection, voxel_text
+from napari_ssan.widgets.shared.layers import earlier_repairs, view_objection
 from napari_ssan.widgets.shared.state import Question
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-def state_of(
-    viewer: ViewerModel,
-    current: StackController,
-    layers: tuple[str, ...],
-    chosen: int,
-    device: str,
-) -> DockState:
-    """Gather what the dock shows for a stack.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-        What is looked at.
-    current : StackController
-        The chosen stack.
-    layers, chosen, device : tuple of str, int, str
-        As in :class:`DockState`.
-    """
+def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
+    """Gather what the dock shows; `device` as in :class:`DockState`."""
+    current = stacks.current
+    if current is None:
+        return DockState(
+            layers=stacks.names,
+            chosen=stacks.index,
+            refusal=stacks.refusal,
+            offer_sample=stacks.layer is None,
+        )
     session, results = current.session, current.results
     hint = view_objection(viewer, current.image, current.stack)
     slot = None if hint else results.slot_on_screen()
@@ -41,16 +34,14 @@ def state_of(
     free = current.offer is None and section is not None
     has_result = results.layer is not None
     return DockState(
-        layers=layers,
-        chosen=chosen,
-        info=f"shape {' × '.join(map(str, current.stack.source_shape))}\n"
-        f"voxel {voxel_text(current.image)}\n{current.stack.dtype}",
+        layers=stacks.names,
+        chosen=stacks.index,
+        info=stacks.info,
         question=_question(current),
         hint="This section was inserted." if slot and slot[1] else hint,
         section=section,
         whole=section in session.marks.whole,
         can_mark=free,
-        can_draw=free,
         can_insert=free and section is not None and section < len(current.stack) - 1,
         drawing=current.marks.drawing,
         rows=tuple(current.rows),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari.layers import Image
+from napari.utils import Colormap
 from psygnal import Signal
 
 from napari_ssan.engine.repaired import RepairedStack, Slot, SyntheticPixels
@@ -34,14 +35,7 @@ Overlay = Literal["synthetic", "error"]
 class ResultLayers:
     """Layer of the repaired stack, and overlays that tell about its pixels.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-        Where they are shown.
-    image : Image layer
-        The original, which is not touched.
-    session : RepairSession
-        The repair.
+    The layer of the original, `image`, is not touched.
     """
 
     #: What is shown has changed: a layer came or went, before or after.
@@ -214,37 +208,31 @@ class ResultLayers:
 
     def _tint(self) -> Image:
         """Overlay of what is synthetic."""
-        from napari.utils import Colormap
-
-        return Image(
-            self._guarded(SyntheticPixels(self.session.repaired)),
-            name=f"{self.image.name} [synthetic pixels]",
-            multiscale=False,
-            contrast_limits=(0, 1),
-            colormap=cast(Any, Colormap(TINT, name="synthetic")),
-            blending="translucent_no_depth",
-            interpolation2d="nearest",
-            opacity=0.35,
-            metadata=made_for(self.image),
-            **placement(self.image),
-        )
+        volume, colours = SyntheticPixels(self.session.repaired), Colormap(TINT, name="synthetic")
+        return self._overlay(volume, "synthetic pixels", colours, "translucent_no_depth", 0.35)
 
     def _glow(self) -> Image:
         """Overlay of the expected error: black, which adds nothing, where a pixel is real."""
-        layer = Image(
-            self._guarded(self.session.repaired.expected_error),
-            name=f"{self.image.name} [expected error]",
+        volume = self.session.repaired.expected_error
+        layer = self._overlay(volume, "expected error", "inferno", "additive", 0.7)
+        self._fit_glow(layer)
+        return layer
+
+    def _overlay(
+        self, volume: LazyVolume, name: str, colormap: Any, blending: str, opacity: float
+    ) -> Image:
+        return Image(
+            self._guarded(volume),
+            name=f"{self.image.name} [{name}]",
             multiscale=False,
             contrast_limits=(0, 1),
-            colormap="inferno",
-            blending="additive",
+            colormap=colormap,
+            blending=blending,
             interpolation2d="nearest",
-            opacity=0.7,
+            opacity=opacity,
             metadata=made_for(self.image),
             **placement(self.image),
         )
-        self._fit_glow(layer)
-        return layer
 
     def _fit_glow(self, layer: Any) -> None:
         """Have the highest expected error of all sections shown brightest."""

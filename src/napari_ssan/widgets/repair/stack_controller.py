@@ -37,16 +37,7 @@ if TYPE_CHECKING:
 class StackController:
     """Brings the session, the layers of the viewer and the workers together.
 
-    Parameters
-    ----------
-    viewer : napari viewer
-        Where the layers are.
-    image : Image layer
-        What is repaired.
-    stack : SliceStack
-        Its stack.
-    quick, slow : TaskQueue
-        Where small work is done (outlines, saving), and where long work is (repair, export).
+    Small work (outlines, saving) goes to the queue `quick`, long work (repair, export) to `slow`.
     """
 
     #: Something that the dock shows has changed.
@@ -195,12 +186,8 @@ class StackController:
     def close(self, viewer_gone: bool = False) -> None:
         """Stop the work, let go of the layers, save, and leave the sidecar to others.
 
-        The layers stay. Saving goes on in the workers after this returns. Can be called twice.
-
-        Parameters
-        ----------
-        viewer_gone : bool
-            Whether there are no layers any more to let go of.
+        The layers stay, unless they are gone with their viewer. Saving goes on in the workers
+        after this returns. Can be called twice.
         """
         if self.closed:
             return

@@ -17,89 +17,56 @@ SECONDS_PER_MEGAPIXEL = 5.0
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """An entry of the list of models.
-
-    Attributes
-    ----------
-    label, tooltip : str
-        Its name in plain words, and its description.
-    method, model : str
-        As for :func:`napari_ssan.repair`.
-    tile : int
-        Size of its tiles, in pixels; 0 for methods without weights.
-    terms : str
-        Licence of the weights.
-    views : int
-        How many mirrored and rotated views of each tile it averages.
-    """
+    """An entry of the list of models."""
 
     label: str
     tooltip: str
+    #: As for :func:`napari_ssan.repair`.
     method: str
     model: str = ""
+    #: Side of the tiles in pixels; 0 for methods without weights.
     tile: int = 0
+    #: Licence of the weights.
     terms: str = ""
+    #: How many mirrored and rotated views of each tile it averages.
     views: int = 1
 
 
 @dataclass(frozen=True)
 class DockState(HeaderState):
-    """All that the view shows. Rendering it twice changes nothing.
+    """All that the view shows. Rendering it twice changes nothing."""
 
-    Attributes
-    ----------
-    hint : str
-        Why slices cannot be marked in the present view.
-    section : int or None
-        Section of the original that is on screen.
-    whole : bool
-        Whether it is marked as a whole.
-    can_mark, can_draw, can_insert : bool
-        What can be pressed.
-    drawing : bool
-        Whether the lasso is in use.
-    rows : tuple of Row
-        The marks.
-    pending : int
-        How many of them Repair would repair.
-    busy : str
-        What is being done; empty if nothing is.
-    done, total : int
-        Progress; if the total is 0 the bar only moves.
-    has_result, showing_before : bool
-        Whether there is a repaired layer, and whether the original is on screen.
-    overlay, error_map : bool
-        Whether synthetic pixels are tinted, and whether the expected error is shown.
-    expected_error : str
-        Expected error of the slice on screen, in a sentence; empty if all of it is real.
-    accept, revert : bool
-        Whether the slice on screen can be accepted, or reverted.
-    can_export : bool
-        Whether there is a result, and no work is running.
-    device : str
-        Where the network runs, and about how long it takes.
-    """
-
+    #: Why slices cannot be marked in the present view.
     hint: str = ""
+    #: Section of the original that is on screen, and whether it is marked as a whole.
     section: int | None = None
     whole: bool = False
+    #: Whether slices and regions can be marked, and a gap after the section.
     can_mark: bool = False
-    can_draw: bool = False
     can_insert: bool = False
+    #: Whether the lasso is in use.
     drawing: bool = False
+    #: The marks, and how many of them Repair would repair.
     rows: tuple[Row, ...] = ()
     pending: int = 0
+    #: What is being done, and the progress; if `total` is 0 the bar only moves.
     busy: str = ""
     done: int = 0
     total: int = 0
+    #: Whether there is a repaired layer, and whether the original is on screen.
     has_result: bool = False
     showing_before: bool = False
+    #: Whether synthetic pixels are tinted, and whether the expected error is shown.
     overlay: bool = False
     error_map: bool = False
+    #: Expected error of the slice on screen, in a sentence; empty if all of it is real.
     expected_error: str = ""
+    #: Whether the slice on screen can be accepted, or reverted.
     accept: bool = False
     revert: bool = False
+    #: Whether there is a result, and no work is running.
     can_export: bool = False
+    #: Where the network runs, and about how long it takes.
     device: str = ""
 
 

@@ -17,12 +17,7 @@ from napari_ssan.widgets.shared.header import DockView
 class RepairView(DockView):
     """The header, and the four numbered parts below it.
 
-    Parameters
-    ----------
-    models : list of ModelChoice
-        Entries of the list of models.
-    devices : list of (str, str)
-        Label and name of each device. The list is hidden if there is only one.
+    A device is a label and a name; the list of devices is hidden if there is only one.
     """
 
     def __init__(self, models: list[ModelChoice], devices: list[tuple[str, str]]) -> None:

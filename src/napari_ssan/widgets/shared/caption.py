@@ -9,13 +9,7 @@ if TYPE_CHECKING:
 
 
 class Caption:
-    """Borrows the viewer's text overlay, and gives it back as it was.
-
-    Parameters
-    ----------
-    viewer : napari viewer
-        Whose overlay it is.
-    """
+    """Borrows a viewer's text overlay, and gives it back as it was."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         canvas = getattr(viewer, "canvas", None)

@@ -14,17 +14,7 @@ from napari_ssan.widgets.shared.parts import Column
 
 
 class Dock(Column):
-    """Shows a view, and lets go of the viewer however the dock is closed.
-
-    Parameters
-    ----------
-    title : str
-        Of the dock.
-    view : QWidget
-        Its content.
-    close : callable
-        Lets go of the viewer. Can be called more than once.
-    """
+    """Shows a view, and calls `close`, which lets go of the viewer, however it is closed."""
 
     def __init__(self, title: str, view: QWidget, close: Callable[[], object]) -> None:
         super().__init__()

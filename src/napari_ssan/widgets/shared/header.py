@@ -16,10 +16,7 @@ from napari_ssan.widgets.shared.state import Question
 class HeaderView(Column):
     """Stack, message, the offer of a sample, and a question with two answers.
 
-    Parameters
-    ----------
-    tooltip : str
-        What the stack is chosen for.
+    The `tooltip` says what the stack is chosen for.
     """
 
     stack_chosen = Signal(int)
@@ -63,13 +60,7 @@ class HeaderView(Column):
 
 
 class DockView(Column):
-    """Base of a dock's view: the header, and the margins of a dock.
-
-    Parameters
-    ----------
-    tooltip : str
-        What the stack is chosen for.
-    """
+    """Base of a dock's view: the header, and the margins of a dock."""
 
     def __init__(self, tooltip: str) -> None:
         super().__init__()

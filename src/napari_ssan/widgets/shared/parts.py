@@ -30,15 +30,7 @@ from qtpy.QtWidgets import (
 
 
 class Column(QWidget):
-    """Widgets and layouts below each other, without a margin.
-
-    Parameters
-    ----------
-    *contents : QWidget or QLayout
-        From top to bottom.
-    spacing : int
-        Pixels between them.
-    """
+    """Widgets and layouts below each other, `spacing` pixels apart, without a margin."""
 
     def __init__(self, *contents: QWidget | QLayout, spacing: int = 5) -> None:
         super().__init__()
@@ -57,17 +49,7 @@ class Column(QWidget):
 
 
 class Fold(Column):
-    """A line with an arrow that shows or hides its content.
-
-    Parameters
-    ----------
-    title, tooltip : str
-        Of the line.
-    *contents : QWidget or QLayout
-        What it shows and hides.
-    is_open : bool
-        Whether it is open at first.
-    """
+    """A line with an arrow that shows or hides its contents, which `is_open` shows at first."""
 
     toggled = Signal(bool)
 
@@ -107,14 +89,7 @@ class Fold(Column):
 class Table(QTableWidget):
     """Lines that can be clicked but not edited; the second column takes the free width.
 
-    Parameters
-    ----------
-    headings : sequence of str
-        Of the columns.
-    tooltip : str
-        What a click does.
-    line_height : int
-        Pixels.
+    The `tooltip` says what a click does; `line_height` is in pixels.
     """
 
     def __init__(self, headings: Sequence[str], tooltip: str, line_height: int) -> None:

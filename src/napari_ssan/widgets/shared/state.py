@@ -24,23 +24,13 @@ class Question:
 
 @dataclass(frozen=True)
 class HeaderState:
-    """What the header of a dock shows.
+    """What the header of a dock shows."""
 
-    Attributes
-    ----------
-    layers, chosen, info : tuple of str, int, str
-        Entries of the list of stacks, which one is chosen (-1: none), and its properties.
-    refusal : str
-        Why the dock cannot work with this stack, and what to do; empty if it can.
-    offer_sample : bool
-        Whether to offer the sample data.
-    question : Question or None
-        What the user is asked.
-    """
-
+    #: Entries of the list of stacks, which one is chosen (-1: none), and its properties.
     layers: tuple[str, ...] = ()
     chosen: int = -1
     info: str = ""
+    #: Why the dock cannot work with this stack, and what to do; empty if it can.
     refusal: str = ""
     offer_sample: bool = False
     question: Question | None = None
