@@ -6,7 +6,6 @@ They are as large as is quick, evenly spread, overlap, and are blended with Hann
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -101,6 +100,11 @@ class TileGrid:
         return len(self.tops) * len(self.lefts)
 
     @property
+    def pixels(self) -> int:
+        """Pixels of all tiles together."""
+        return len(self) * self.tile[0] * self.tile[1]
+
+    @property
     def columns(self) -> slice:
         """The columns of the section that the tiles cover."""
         return slice(self.lefts[0], min(self.lefts[-1] + self.tile[1], self.shape[1]))
@@ -151,7 +155,7 @@ class BandBlender:
         low, high = max(top, rows.start), max(min(following, rows.stop), rows.start)
         done = slice(low - top, high - top)
         across = slice(columns.start - grid.columns.start, columns.stop - grid.columns.start)
-        blended = self._sum[done, across] / self._weight[done, across]
+        blended = np.divide(self._sum[done, across], self._weight[done, across], dtype=np.float32)
         for kept in (self._sum, self._weight):
             rest = kept[following - top :].copy()
             kept[: len(rest)], kept[len(rest) :] = rest, 0

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_ssan.engine.methods import OVERLAP, views_of
+from napari_ssan.engine.methods import network_tiling
 from napari_ssan.errors import BadInput
 from napari_ssan.export.description import describe_package
 from napari_ssan.export.model_page import licence, page
@@ -160,17 +160,8 @@ def _write_files(model: Model, folder: Path, example: _Example) -> None:
     Image.fromarray(both).resize((2 * PANEL, PANEL)).save(folder / "cover.png", optimize=True)
     (folder / "weights.pt").write_bytes(to_torchscript(model.network))
     copyfile(model.info.path, folder / PACKED)
-    step = model.network.config.multiple
-    overlap = min(OVERLAP, model.tile // 2)  # same as in a repair
-    text = page(
-        model.info,
-        span=SPAN,
-        step=step,
-        tile=model.tile,
-        overlap=overlap,
-        views=views_of(model.info),
-    )
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    tiling = network_tiling(model.network.config.multiple, model.tile)  # same as in a repair
+    (folder / "README.md").write_text(page(model.info, SPAN, tiling), encoding="utf-8")
 
 
 def _licence(model: Model, folder: Path) -> str | dict[str, Any] | None:

@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_ssan.errors import BadInput
 from napari_ssan.widgets.repair.stack_controller import StackController
+from napari_ssan.widgets.repair.state import How
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.layers import is_image, owner_of, stack_of
 from napari_ssan.widgets.shared.state import EMPTY
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
+    from napari_ssan.session.kept_method import KeptMethod
     from napari_ssan.workers import TaskQueue
 
 
@@ -30,7 +32,7 @@ class OpenStacks:
     ----------
     viewer : napari viewer
         Where the layers are.
-    quick, slow : TaskQueue
+    quick, slow, kept : TaskQueue, TaskQueue, KeptMethod
         As for :class:`StackController`.
 
     Attributes
@@ -54,10 +56,12 @@ class OpenStacks:
     #: What a repair had to say; all of it so far.
     noted = Signal(str)
     #: As :attr:`StackController.timed`.
-    timed = Signal(tuple, float)
+    timed = Signal(How, float)
 
-    def __init__(self, viewer: ViewerModel, quick: TaskQueue, slow: TaskQueue) -> None:
-        self._viewer, self._quick, self._slow = viewer, quick, slow
+    def __init__(
+        self, viewer: ViewerModel, quick: TaskQueue, slow: TaskQueue, kept: KeptMethod
+    ) -> None:
+        self._viewer, self._work = viewer, (quick, slow, kept)
         self.layers: list[Image] = []
         self.chosen: Image | None = None
         self.current: StackController | None = None
@@ -109,11 +113,11 @@ class OpenStacks:
             opened.close(viewer_is_gone)
 
     def _open(self, layer: Image, stack: Any) -> StackController:
-        opened = StackController(self._viewer, layer, stack, self._quick, self._slow)
+        opened = StackController(self._viewer, layer, stack, *self._work)
         opened.changed.connect(lambda: self.changed.emit())
         opened.work.progressed.connect(lambda: self.progressed.emit())
         opened.noted.connect(lambda text: self.noted.emit(text))
-        opened.timed.connect(lambda what, rate: self.timed.emit(what, rate))
+        opened.timed.connect(lambda how, rate: self.timed.emit(how, rate))
         return opened
 
     def _on_layers(self, event: object = None) -> None:
