@@ -341,7 +341,8 @@ def test_memory_is_bounded_by_tiles(tmp_path, monkeypatch):
         tracemalloc.stop()
         return found
 
-    assert peak(12 * 1024) < 1.1 * peak(3 * 1024)
+    # Up to four megapixels a section's grey values are measured in every pixel.
+    assert peak(12 * 1024) < 1.1 * peak(4 * 1024)
 
 
 @pytest.mark.parametrize(
