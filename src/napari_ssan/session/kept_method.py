@@ -1,12 +1,11 @@
 """The method that was made last, which stays loaded for the next repair.
 
 Making a network brings in torch and reads weights, so it belongs in a worker. Easy to get wrong:
-a model file may be replaced while its method is kept; a repair must use the new one.
+a model file may be replaced while its method is kept; the next repair must use the new one.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,22 +20,14 @@ class KeptMethod:
 
     def make(self, method: str, model: str, device: str, views: int | None = None) -> Method:
         """As :func:`~napari_ssan.engine.methods.make_method`."""
-        return self._made(method, model, device, views, _stamp(model))
+        path = Path(model)
+        written = path.stat().st_mtime_ns if path.is_file() else None
+        return self._made(method, model, device, views, written)
 
     def forget(self) -> None:
         """Keep nothing."""
         self._made.cache_clear()
 
 
-def _make(
-    name: str, model: str, device: str, views: int | None, stamp: tuple[int, int] | None
-) -> Method:
-    return make_method(name, model, device, views=views)
-
-
-def _stamp(model: str) -> tuple[int, int] | None:
-    """What changes when a model file is replaced."""
-    with suppress(OSError):
-        found = Path(model).stat()
-        return found.st_mtime_ns, found.st_size
-    return None
+def _make(method: str, model: str, device: str, views: int | None, written: int | None) -> Method:
+    return make_method(method, model, device, views=views)
