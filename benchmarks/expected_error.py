@@ -17,6 +17,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,6 @@ from napari_ssan.engine.methods import METHODS, Classical, Method, Network, make
 from napari_ssan.engine.plan import Survey
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch
-from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
 from napari_ssan.network.ssan import Synthesis
@@ -116,10 +116,6 @@ class Sampler(Method):
         own = {each.name: getattr(method, each.name) for each in fields(Method)}
         return cls(**own, method=method, recorder=recorder, wanted=[])
 
-    def grid(self, shape: tuple[int, int]) -> TileGrid:
-        """The method's."""
-        return self.method.grid(shape)
-
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
         """The method's."""
         return self.method.synthesize(previous, following, position)
@@ -137,12 +133,8 @@ def samples(
     """Crops of some tiles of hidden sections, more of larger tiles."""
     sampler = Sampler.of(method)
     height, width = part.stack.shape[1:]
-    grid = sampler.grid((height, width))
-    places = [
-        (top, left)
-        for top in grid.origins(0, slice(0, height))
-        for left in grid.origins(1, slice(0, width))
-    ]
+    grid = sampler.tiling.grid((height, width), (slice(0, height), slice(0, width)))
+    places = list(product(grid.tops, grid.lefts))
     for first in part.slices[::every]:
         gap = int(random.choice(list(GAPS), p=list(GAPS.values())))
         hidden = set(range(first, first + gap))
@@ -168,9 +160,9 @@ def samples(
             for number in sorted(few):
                 top, left = places[number]
                 evidence, image = next(seen)
-                true = real[top : top + grid.tile, left : left + grid.tile]
+                true = real[top : top + grid.tile[0], left : left + grid.tile[1]]
                 error = (image[: true.shape[0], : true.shape[1]] - true).abs()
-                for _ in range(max(1, grid.tile // (2 * CROP))):
+                for _ in range(max(1, min(grid.tile) // (2 * CROP))):
                     crop = _crop(Sample(evidence, error), CROP, random)
                     yield Sample(crop.evidence.clone(), crop.error.clone())
 

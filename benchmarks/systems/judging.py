@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from napari_ssan.engine.methods import OVERLAP, Method
+from napari_ssan.engine.methods import TILING, Method
+from napari_ssan.engine.tiles import Tiling
 from napari_ssan.network.device import autocast
 from napari_ssan.stack.intensity import Float
 
@@ -35,8 +36,8 @@ class SystemMethod(Method):
         tile = int(card["tile"])
         return cls(
             str(card["system"]),
-            tile=tile,
-            overlap=min(OVERLAP, tile // 2),
+            # Tiles of the size that it was trained on, and no other.
+            tiling=Tiling(tile, min(TILING.overlap, tile // 2), multiple=tile),
             batch=8 if device.type != "cpu" else 1,
             match=str(card["match"]),
             network=network.to(device).eval(),

@@ -25,12 +25,15 @@ class Progress:
         section that it comes after).
     seconds_left : float or None
         Estimate; None until there is something to estimate from.
+    pixels : int
+        Those of the tiles that are done.
     """
 
     done: int
     total: int
     section: int
     seconds_left: float | None
+    pixels: int = 0
 
     def __str__(self) -> str:
         left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from gaps import Both, Halved, compare
 
+from napari_ssan.engine.tiles import Tiling
+
 
 class Blend:
     """Weighs both by the position, and counts how often it is asked."""
 
-    name, match, views, batch, model, tile, overlap = "ssan", "mean", 1, 1, None, 32, 16
+    name, match, views, batch, model, tiling = "ssan", "mean", 1, 1, None, Tiling(32, 16)
 
     def __init__(self):
         self.asked = []

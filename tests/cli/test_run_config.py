@@ -31,6 +31,12 @@ def test_an_option_that_became_a_key_says_so(run, option):
     RunConfig.model_validate(tomllib.loads(f"steps = 1\n{text}{more}"))
 
 
+def test_the_option_that_belongs_to_repair_says_so(run):
+    sentence = run("train", "a.tif", "--output", "m.safetensors", "--views", "8").sentence
+    assert "--views is an option of repair now" in sentence
+    assert sentence == run("train", "a.tif", "--views=8").sentence
+
+
 @pytest.mark.parametrize(
     "text",
     [

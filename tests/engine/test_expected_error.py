@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import napari_ssan
 from napari_ssan import BadInput, Marks, Region
 from napari_ssan.engine.expected_error import error_sentence, summarize
+from napari_ssan.engine.methods import TILING
 from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch, RepairedStack
 from napari_ssan.stack.sections import SliceStack
@@ -67,8 +69,10 @@ def test_what_the_network_expects_comes_with_its_pixels(volume, tiny_model):
     assert said.error.contrast == pytest.approx(volume[[3, 5]].std(axis=(1, 2)).mean(), rel=1e-6)
 
 
-def test_a_region_has_the_errors_of_its_section(volume, tiny_model):
+def test_a_region_has_the_errors_of_its_section(volume, tiny_model, monkeypatch):
     region = disk()
+    # The attention sees a whole tile: both have the same one if a region's reaches far enough.
+    monkeypatch.setattr("napari_ssan.engine.methods.TILING", replace(TILING, context=130))
     whole = napari_ssan.repair(volume, [4], tiny_model, "cpu").expected_error[4]
     part = napari_ssan.repair(volume, Marks(regions={4: [region]}), tiny_model, "cpu")
     found = part.expected_error[4][region.window]

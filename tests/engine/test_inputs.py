@@ -36,9 +36,10 @@ def turned(dtype: str) -> np.ndarray:
 
 
 def inputs_of(stack: SliceStack, marks: Marks, method):
-    survey = Survey(stack, marks, method.tile)
+    survey = Survey(stack, marks, method.tiling.reach)
     (job,), _ = plan(survey)
-    return gather(survey, job, method.grid(stack.shape[1:]))
+    shape = stack.shape[1:]
+    return gather(survey, job, method.tiling.grid(shape, job.rimmed(shape)))
 
 
 @pytest.mark.parametrize("mapped", [False, True])
@@ -76,8 +77,8 @@ def test_of_a_region_its_own_good_pixels_are_taken_along():
     volume[2, 39, 30] = np.nan
     method = make_method("average", "", "auto")
     inputs = inputs_of(SliceStack(volume), MARKS["region"], method)
-    assert inputs.window == (slice(39, 61), slice(29, 56))
-    np.testing.assert_array_equal(inputs.own, volume[2][inputs.window])
+    assert inputs.grid.window == (slice(39, 61), slice(29, 56))
+    np.testing.assert_array_equal(inputs.own, volume[2][inputs.grid.window])
     good = np.ones((22, 27), bool)
     good[1:-1, 1:-1] = good[0, 1] = False
     np.testing.assert_array_equal(inputs.good, good)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import tracemalloc
+from dataclasses import replace
 
 import dask.array as da
 import numpy as np
@@ -17,6 +18,7 @@ from napari_ssan import BadInput, Cancelled, Marks, Region
 from napari_ssan.engine.methods import Classical, Network
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch
+from napari_ssan.engine.tiles import Tiling
 from napari_ssan.events import Notice, Progress
 from napari_ssan.network.model_file import load_model, save_model
 from napari_ssan.stack.sections import SliceStack
@@ -216,19 +218,19 @@ def test_turned_neighbours_are_brought_into_register():
 def test_seams_cannot_be_measured(tiny_model):
     random = np.random.default_rng(0)
     volume = 128 + 300 * gaussian_filter(random.standard_normal((3, 520, 520)), (0, 3, 3))
-    out = napari_ssan.repair(volume, [1], tiny_model, "cpu")[1]
-    grid = napari_ssan_grid(tiny_model)
+    method = Network.load(tiny_model, "cpu")
+    method = replace(method, tiling=replace(method.tiling, largest=128))
+    (out,) = [
+        item.pixels
+        for item in patches(SliceStack(volume), Marks({1}), method)
+        if isinstance(item, Patch)
+    ]
+    grid = method.tiling.grid((520, 520), (slice(0, 520), slice(0, 520)))
     steps = np.abs(np.diff(out, axis=1)).mean(axis=0)
-    borders = [x for origin in grid for x in (origin - 1, origin + 63) if 0 < x < 519]
+    borders = [x for at in grid.lefts for x in (at - 1, at + grid.tile[1] - 1) if 0 < x < 519]
+    assert len(borders) >= 8
     elsewhere = np.delete(steps, borders).mean()
     assert abs(steps[borders].mean() / elsewhere - 1) < 0.05
-
-
-def napari_ssan_grid(model: str) -> range:
-    from napari_ssan.engine.tiles import TileGrid
-
-    method = Network.load(model, "cpu")
-    return TileGrid((520, 520), method.tile, method.overlap).origins(1, slice(0, 520))
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 95), (64, 40)])
@@ -285,7 +287,7 @@ def test_nothing_is_synthesized_that_is_not_asked_for(volume, tiny_model):
             worked.append(position)
             return super().synthesize(previous, following, position)
 
-    method = Counting("average", tile=64, overlap=16)
+    method = Counting("average", tiling=Tiling(64, 16))
     stream = patches(SliceStack(volume), Marks({2, 5}), method)
     assert not worked
     assert next(stream).done == 1
@@ -341,7 +343,8 @@ def test_memory_is_bounded_by_tiles(tmp_path, monkeypatch):
         tracemalloc.stop()
         return found
 
-    assert peak(12 * 1024) < 1.1 * peak(3 * 1024)
+    # Up to four megapixels a section's grey values are measured in every pixel.
+    assert peak(12 * 1024) < 1.1 * peak(4 * 1024)
 
 
 @pytest.mark.parametrize(

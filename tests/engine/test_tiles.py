@@ -3,61 +3,120 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_ssan.engine.tiles import BandBlender, TileGrid
+from napari_ssan.engine.methods import FLOW_TILING, TILING, network_tiling
+from napari_ssan.engine.tiles import BandBlender, TileGrid, Tiling
 
-SHAPES = [(40, 300), (256, 256), (257, 449), (1000, 700)]
+SHAPES = [(40, 300), (256, 256), (257, 449), (640, 641), (1000, 700), (2100, 1500)]
+TILINGS = [TILING, FLOW_TILING, Tiling(256, 64), Tiling(128, 48, multiple=64, context=32)]
 
 
-def blend(grid: TileGrid, window, tile_of) -> np.ndarray:
-    blender = BandBlender(grid, window)
-    tops, lefts = grid.origins(0, window[0]), grid.origins(1, window[1])
-    rows = []
-    for top in tops:
-        for left in lefts:
+def whole(shape) -> tuple[slice, slice]:
+    return slice(0, shape[0]), slice(0, shape[1])
+
+
+def windows(shape) -> list[tuple[slice, slice]]:
+    """All of a section, parts in its middle and its corners, and a single pixel."""
+    height, width = shape
+    return [
+        whole(shape),
+        (slice(17, 39), slice(201, 239)),
+        (slice(0, 5), slice(0, width)),
+        (slice(height - 9, height), slice(width - 80, width)),
+        (slice(height // 2, height // 2 + 1), slice(width // 2, width // 2 + 1)),
+    ]
+
+
+def blend(grid: TileGrid, tile_of) -> np.ndarray:
+    blender = BandBlender(grid)
+    made = np.full([part.stop - part.start for part in grid.window], np.nan, np.float32)
+    for number, top in enumerate(grid.tops):
+        for left in grid.lefts:
             blender.add(left, tile_of(top, left))
-        rows += [band for _, band in blender.finish_row(top, last=top == tops[-1])]
-    return np.vstack(rows)
+        rows, values = blender.finish_row(number)
+        made[rows.start - grid.window[0].start : rows.stop - grid.window[0].start] = values
+    return made
 
 
+@pytest.mark.parametrize("tiling", TILINGS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_tiles_cut_from_an_image_blend_to_that_image(shape):
-    grid = TileGrid(shape, 256, 64)
+def test_tiles_cut_from_an_image_blend_to_that_image(shape, tiling):
     image = np.random.default_rng(0).random(shape).astype(np.float32)
+    for window in windows(shape):
+        grid = tiling.grid(shape, window)
 
-    def cut(top: int, left: int) -> np.ndarray:
-        return grid.pad(image[top : top + 256, left : left + 256])
+        def cut(top: int, left: int, grid: TileGrid = grid) -> np.ndarray:
+            return grid.pad(image[top : top + grid.tile[0], left : left + grid.tile[1]])
 
-    for window in ((slice(0, shape[0]), slice(0, shape[1])), (slice(17, 39), slice(201, 239))):
-        made = blend(grid, window, cut)
-        np.testing.assert_allclose(made, image[window], atol=1e-5)
+        np.testing.assert_allclose(blend(grid, cut), image[window], atol=1e-5)
 
 
+@pytest.mark.parametrize("tiling", TILINGS)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_grid_is_fixed_to_the_section(shape):
-    grid = TileGrid(shape, 256, 64)
-    whole = slice(0, shape[0]), slice(0, shape[1])
-    everything = {(y, x) for y in grid.origins(0, whole[0]) for x in grid.origins(1, whole[1])}
-    window = slice(shape[0] // 2, shape[0] // 2 + 5), slice(30, 40)
-    some = {(y, x) for y in grid.origins(0, window[0]) for x in grid.origins(1, window[1])}
-    assert some <= everything
-    touching = {
-        (y, x) for y, x in everything
-        if y < window[0].stop and y + 256 > window[0].start and x < 40 and x + 256 > 30
-    }  # fmt: skip
-    assert some == touching
-    assert grid.count(whole) == len(everything) == len(grid)
-    assert all(y % 64 == 0 and x % 64 == 0 for y, x in everything)
+def test_tiles_cover_what_is_wanted_and_what_lies_around_it(shape, tiling):
+    for window in windows(shape):
+        grid = tiling.grid(shape, window)
+        assert len(grid) == len(grid.tops) * len(grid.lefts)
+        assert grid.pixels == len(grid) * grid.tile[0] * grid.tile[1]
+        for starts, tile, part, length in zip(
+            (grid.tops, grid.lefts), grid.tile, window, shape, strict=True
+        ):
+            assert tile % tiling.multiple == 0
+            assert tiling.smallest <= tile <= max(tiling.largest, tiling.smallest)
+            assert starts[0] <= max(part.start - tiling.context, 0)
+            assert starts[-1] + tile >= min(part.stop + tiling.context, length)
+            assert starts[0] >= max(part.start - tiling.reach, 0)
+            # Tiles lie in the section if that is large enough, and share what they should.
+            assert starts[0] >= 0
+            assert starts[-1] + tile <= max(length, tile)
+            steps = np.diff(starts)
+            assert all(tile - steps >= tiling.overlap)
+            assert np.ptp(steps) <= 1 if len(steps) else True
+
+
+def share_computed(height: int, width: int) -> float:
+    return TILING.grid((height, width), whole((height, width))).pixels / (height * width)
+
+
+def test_a_section_is_computed_little_more_than_once():
+    usual = [(1024, 1024), (1024, 2048), (2048, 2048), (4096, 4096), (8192, 8192), (4096, 6000)]
+    assert max(share_computed(*shape) for shape in usual) <= 1.3
+    # Sizes are rounded up: of any other shape it is a little more, or less.
+    shares = [share_computed(side, side) for side in range(1024, 8192, 7)]
+    assert np.mean(shares) <= 1.3
+    assert max(shares) <= 1.52
+
+
+def test_a_lasso_computes_little_more_than_itself():
+    shape = (4096, 4096)
+    grid = TILING.grid(shape, (slice(1900, 2200), slice(700, 1000)))
+    assert (len(grid), grid.tile) == (1, (384, 384))
+    # At the section's border, too.
+    assert TILING.grid(shape, (slice(0, 300), slice(3796, 4096))).tile == (384, 384)
+
+
+@pytest.mark.parametrize(
+    ("multiple", "trained", "largest", "overlap"),
+    [(64, 256, 640, 48), (64, 1024, 1024, 48), (32, 64, 512, 48), (2, 32, 32, 16), (4, 32, 64, 32)],
+)
+def test_no_tile_is_larger_than_attention_takes_or_training_took(
+    multiple, trained, largest, overlap
+):
+    tiling = network_tiling(multiple, trained)
+    assert (tiling.largest, tiling.overlap, tiling.multiple) == (largest, overlap, multiple)
+    grid = tiling.grid((1024, 1024), whole((1024, 1024)))
+    assert max(grid.tile) <= largest
 
 
 def test_overlapping_tiles_fade_into_each_other():
-    grid = TileGrid((256, 448), 256, 64)
-    window = slice(0, 256), slice(0, 448)
-    made = blend(grid, window, lambda top, left: np.full((256, 256), float(left > 0), np.float32))
+    grid = Tiling(256, 64).grid((256, 448), whole((256, 448)))
+    assert grid.lefts == (0, 192)
+    made = blend(grid, lambda top, left: np.full((256, 256), float(left > 0), np.float32))
     across = made[128, 192:256]
     assert (np.diff(across) > 0).all()
     assert np.abs(np.diff(across)).max() < 0.03
 
 
-def test_reach_is_what_the_tiles_cover():
-    grid = TileGrid((1000, 700), 256, 64)
-    assert grid.reach((slice(200, 210), slice(0, 10))) == (slice(0, 448), slice(0, 256))
+def test_columns_are_those_that_the_tiles_cover():
+    grid = Tiling(256, 64).grid((1000, 700), (slice(200, 210), slice(0, 10)))
+    assert grid.columns == slice(0, 10)
+    assert Tiling(256, 64).grid((50, 300), whole((50, 300))).columns == slice(0, 300)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from napari_ssan.engine.tiles import Tiling
 from napari_ssan.export.model_page import licence, page
 from napari_ssan.network.model_file import ModelInfo
 
@@ -33,15 +34,15 @@ def test_licences_are_told_from_prose(terms, identifier):
 
 def test_the_page_says_what_the_format_wants_and_what_a_user_needs():
     info = ModelInfo("mine", Path("x"), {}, {"tile": 96, "terms": "ask me"}, "abc")
-    text = page(info, 32)
+    tiling = Tiling(640, 48, multiple=32)
+    text = page(info, tiling)
     assert "## Validation" in text
     assert "divides by 6 " in text
-    assert "96 × 96" in text
-    assert "steps of 32" in text
+    assert "up to 640 × 640" in text
+    assert "overlap by 48" in text
+    assert "multiples of 32" in text
     assert text.endswith("ask me\n")
     assert "overlap by 48 pixels" in text
     bare = ModelInfo("mine", Path("x"), {}, {"tile": 96}, "abc")
-    averaging = ModelInfo("mine", Path("x"), {}, {"tile": 96, "views": 8}, "abc")
     assert "view" not in text.split("## Inputs")[1]
-    assert "averages over 8 views" in page(averaging, 32)
-    assert "stated no terms" in page(bare, 32)
+    assert "stated no terms" in page(bare, tiling)

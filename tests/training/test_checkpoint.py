@@ -184,11 +184,12 @@ def test_a_run_from_before_a_setting_was_there_goes_on(tmp_path, checkpoint):
     path = tmp_path / "a.checkpoint"
     now = IDENTITY | {"settings": make_config().model_dump(mode="json")}
     then = json.loads(json.dumps(now))
-    del then["settings"]["views"], then["settings"]["loss"]["scales"]
+    del then["settings"]["match"], then["settings"]["loss"]["scales"]
+    then["settings"]["views"] = 8  # a setting that is no more
     save_checkpoint(path, checkpoint, then)
     assert same(load_checkpoint(path, now), checkpoint)
-    with pytest.raises(BadInput, match=r"settings: views \(1 before, 8 now\)"):
-        load_checkpoint(path, now | {"settings": now["settings"] | {"views": 8}})
+    with pytest.raises(BadInput, match=r'settings: match \("mean" before, "histogram" now\)'):
+        load_checkpoint(path, now | {"settings": now["settings"] | {"match": "histogram"}})
 
 
 def test_a_failed_write_leaves_the_one_before(tmp_path, checkpoint, monkeypatch):

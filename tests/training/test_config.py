@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from pydantic import ValidationError
 
@@ -17,6 +19,14 @@ def test_round_trip():
         loss={"preset": "L_s", "style": 3e4},
     )
     assert TrainingConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_settings_of_older_versions_are_read():
+    config = TrainingConfig(steps=3)
+    assert TrainingConfig(steps=3, views=8) == config
+    text = json.dumps(config.model_dump(mode="json") | {"views": 8})
+    assert TrainingConfig.model_validate_json(text) == config
+    assert "views" not in config.model_dump()
 
 
 @pytest.mark.parametrize(

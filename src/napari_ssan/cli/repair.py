@@ -82,7 +82,7 @@ def repair(
         Option(
             help="Average over 1, 2, 4 or 8 mirrored and turned views. More views are closer to "
             "the real slice, smoother, and as many times slower.",
-            show_default="the model's own",
+            show_default="1",
         ),
     ] = None,
     mask: Annotated[

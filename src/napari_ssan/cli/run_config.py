@@ -32,7 +32,6 @@ MOVED = {
     "--learning-rate": ("", "learning_rate = 5e-4"),
     "--schedule": ("", 'schedule = "cosine"'),
     "--match": ("", 'match = "histogram"'),
-    "--views": ("", "views = 8"),
     "--select": ("", "select = true"),
     "--no-select": ("", "select = false"),
     "--segmenter": ("", 'segmenter = "lines.safetensors"'),

@@ -41,6 +41,8 @@ class TrainCommand(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse options that have become keys of the configuration file."""
         for option in (text.partition("=")[0] for text in args):
+            if option == "--views":
+                raise BadInput("--views is an option of repair now: leave it out here.")
             if option in MOVED:
                 table, line = MOVED[option]
                 under = f" under [{table}]" if table else ""

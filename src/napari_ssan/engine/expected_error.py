@@ -33,7 +33,7 @@ def summarize(
     contrast : float
         Standard deviation of the section.
     """
-    step = max(1, int(np.sqrt(error.size / SAMPLE)))
+    step = max(1, int(np.ceil(np.sqrt(error.size / SAMPLE))))
     seen = error[::step, ::step].astype(np.float64)
     weight = np.ones(seen.shape) if mask is None else mask[::step, ::step].astype(np.float64)
     if not weight.any():  # a mask so thin that the steps miss it

@@ -177,7 +177,7 @@ class Network(Method):
         loaded = load_model(model)
         return cls(
             "ssan",
-            tiling=_tiling(loaded.network.config.multiple, loaded.tile),
+            tiling=network_tiling(loaded.network.config.multiple, loaded.tile),
             # As much work at a time with many views as with one: a cancel waits for it.
             batch=max(1, 8 // views) if where.type != "cpu" else 1,
             match=str(loaded.info.card.get("match", "mean")) if match == "auto" else match,
@@ -271,12 +271,20 @@ def average(previous: Float, following: Float, position: float) -> Float:
     return (1 - position) * previous + position * following
 
 
-def _tiling(multiple: int, trained: int) -> Tiling:
-    """No tile larger than what the attention takes easily, or was trained on."""
+def network_tiling(multiple: int, trained: int) -> Tiling:
+    """Tiles of a network: none larger than what the attention takes easily, or was trained on.
+
+    Parameters
+    ----------
+    multiple : int
+        As in :class:`~napari_ssan.network.ssan.SSANConfig`.
+    trained : int
+        Height and width of the training crops.
+    """
     # Up to here, no more than 16 x 16 positions attend to each other.
-    return replace(
-        TILING, largest=max(min(TILING.largest, 16 * multiple), trained), multiple=multiple
-    )
+    largest = max(min(TILING.largest, 16 * multiple), trained)
+    overlap = min(TILING.overlap, largest // 2)
+    return replace(TILING, largest=largest, overlap=overlap, multiple=multiple)
 
 
 def _on_device(network: SSAN, device: torch.device, views: int) -> dict[str, Any]:

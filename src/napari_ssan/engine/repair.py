@@ -70,7 +70,7 @@ def repair(
         specification to their whole distribution; ``auto`` is the model's own way.
     views : {1, 2, 4, 8}, optional
         How many mirrored and turned views the network averages over: closer to the
-        real section, smoother, and as many times slower. Default is the model's own.
+        real section, smoother, and as many times slower. Default is 1.
     z_axis : int, optional
         Along which axis the sections lie; default the third from last.
     scratch : Path, optional
@@ -132,17 +132,17 @@ def patches(
     jobs = [job for job in jobs if only is None or job.slot in only]
     yield from map(Notice, warnings)
     grids = [method.tiling.grid(stack.shape[1:], job.rimmed(stack.shape[1:])) for job in jobs]
-    total = sum(map(len, grids))
-    begin, done = time.monotonic(), 0
+    total, all_pixels = sum(map(len, grids)), sum(grid.pixels for grid in grids)
+    begin, done, pixels = time.monotonic(), 0, 0
     for job, grid in zip(jobs, grids, strict=True):
         inputs = gather(survey, job, grid, scratch)
         steps = synthesize(inputs, method, with_error=with_error, scratch=scratch)
         del inputs  # two jobs' inputs at a time may be too large for a disk
         for item in steps:
             if isinstance(item, TileDone):
-                done += 1
-                left = (time.monotonic() - begin) / done * (total - done)
-                yield Progress(done, total, job.slot[0], left)
+                done, pixels = done + 1, pixels + grid.pixels // len(grid)
+                left = (time.monotonic() - begin) / pixels * (all_pixels - pixels)
+                yield Progress(done, total, job.slot[0], left, pixels)
                 continue
             if isinstance(item, LessMemory):
                 method = item.method

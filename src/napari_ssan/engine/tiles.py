@@ -100,6 +100,11 @@ class TileGrid:
         return len(self.tops) * len(self.lefts)
 
     @property
+    def pixels(self) -> int:
+        """Pixels of all tiles together."""
+        return len(self) * self.tile[0] * self.tile[1]
+
+    @property
     def columns(self) -> slice:
         """The columns of the section that the tiles cover."""
         return slice(self.lefts[0], min(self.lefts[-1] + self.tile[1], self.shape[1]))

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from napari_ssan.engine.methods import network_tiling
 from napari_ssan.errors import BadInput
 from napari_ssan.export.description import describe_package
 from napari_ssan.export.model_page import licence, page
@@ -155,8 +156,8 @@ def _write_files(model: Model, folder: Path, example: _Example) -> None:
     Image.fromarray(both).resize((2 * PANEL, PANEL)).save(folder / "cover.png", optimize=True)
     (folder / "weights.pt").write_bytes(to_torchscript(model.network))
     copyfile(model.info.path, folder / PACKED)
-    text = page(model.info, model.network.config.multiple)
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    tiling = network_tiling(model.network.config.multiple, model.tile)  # same as in a repair
+    (folder / "README.md").write_text(page(model.info, tiling), encoding="utf-8")
 
 
 def _licence(model: Model, folder: Path) -> str | dict[str, Any] | None:

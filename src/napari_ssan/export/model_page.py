@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from napari_ssan.engine.methods import OVERLAP, views_of
+from napari_ssan.engine.tiles import Tiling
 from napari_ssan.network.model_card import card_text
 from napari_ssan.network.model_file import ModelInfo
 from napari_ssan.stack.intensity import SPAN
@@ -44,10 +44,10 @@ in its output what is synthetic. To import the model from this package, run
   `section * s + m`, where `m` and `s` are the averages of the two neighbours' means and standard
   deviations.
 
-Use tiles of {tile} × {tile} pixels, as in training, that overlap by {overlap} pixels or more.
-The network accepts larger tiles, in steps of {step} pixels. It looks at a tile as a whole, so
-its result changes with the tile's size and place.
-{views}
+Use tiles of up to {tiling.largest} × {tiling.largest} pixels that overlap by {tiling.overlap}
+pixels or more. Their height and width are multiples of {tiling.multiple} pixels. The network looks
+at a tile as a whole, so its result changes a little with the tile's size and place.
+
 ## Validation
 
 Hide a good section, synthesize it from its two neighbours, and compare. In `napari-ssan`, mark
@@ -65,32 +65,21 @@ They do not show how good it is.
 """
 
 
-_VIEWS = """
-A repair with napari-ssan averages over {views} views: it mirrors and turns the tiles, and puts
-the results back. The network in this package synthesizes one view; to get the same result, do
-the averaging yourself.
-"""
-
-
-def page(info: ModelInfo, step: int) -> str:
+def page(info: ModelInfo, tiling: Tiling) -> str:
     """Write the documentation of a packaged model, in Markdown.
 
     Parameters
     ----------
     info : ModelInfo
-    step : int
-        Step between accepted input sizes, in pixels.
+    tiling : Tiling
+        Tiles that a repair uses.
     """
-    tile, views = int(info.card["tile"]), views_of(info)
     return _PAGE.format(
         name=info.name,
         card=card_text(info),
         repository=REPOSITORY,
         span=SPAN,
-        step=step,
-        tile=tile,
-        overlap=min(OVERLAP, tile // 2),  # same as in a repair
-        views=_VIEWS.format(views=views) if views > 1 else "",
+        tiling=tiling,
         terms=info.card.get("terms") or "Whoever trained the model stated no terms.",
     )
 

@@ -12,7 +12,6 @@ from threading import Event as Flag
 from uuid import uuid4
 
 from napari_ssan.atomic import write_atomically
-from napari_ssan.engine.methods import views_of
 from napari_ssan.errors import BadInput
 from napari_ssan.finetune.config import FineTuneConfig, spare_threads
 from napari_ssan.finetune.division import Division
@@ -75,8 +74,6 @@ def new_run(
         (threads or spare_threads()) if on_cpu else None,
     )
     training = without_vgg(training, vgg, report)
-    if training.loss.preset != "L_s":  # averaging views would destroy natural texture
-        training = training.model_copy(update={"views": views_of(base)})
     record = Record(
         title=title,
         started=datetime.now(UTC),

@@ -129,7 +129,7 @@ def judge(
     sections : sequence of int
         What to judge on.
     base, tuned : Path
-        The models, which are used with the base's tile. Without the latter it is the base.
+        The models, which are used with the base's tiles. Without the latter it is the base.
     device : str
         Where to synthesize.
     report : callable
@@ -150,10 +150,8 @@ def judge(
     Cancelled
         If `cancel` was set.
     """
-    # One view of each is as fair as many, and many times quicker.
-    methods = [make_method("ssan", str(path), device, views=1) for path in (base, tuned) if path]
-    tile, overlap = methods[0].tile, methods[0].overlap
-    methods = [replace(method, tile=tile, overlap=overlap) for method in methods]
+    methods = [make_method("ssan", str(path), device) for path in (base, tuned) if path]
+    methods = [replace(method, tiling=methods[0].tiling) for method in methods]
     rows: list[list[Figures]] = [[] for _ in methods]
     known = {} if known is None else known
     steps = len(sections) * len(methods)

@@ -21,7 +21,6 @@ _LABELS = {
     "base": "Started from",
     "loss": "Loss",
     "match": "Grey values fitted by",
-    "views": "Views averaged",
     "tile": "Tile (pixels)",
     "training": "Training",
     "curve": "Curve ends at",
@@ -45,6 +44,7 @@ def card_text(info: ModelInfo) -> str:
         Plain text that is also valid Markdown.
     """
     card = dict(info.card)
+    card.pop("views", None)  # of older versions; how many views to average is up to a repair
     lines = [info.name, ""]
     if summary := card.pop("summary", ""):
         lines += [str(summary), ""]

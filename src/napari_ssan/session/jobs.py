@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from threading import Event as Flag
 
 from napari_ssan.engine.device import device_in_words, free_gpu
-from napari_ssan.engine.methods import make_method
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch, Slot
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.events import Event, Notice, Progress, RunsOn, Stage
+from napari_ssan.session.kept_method import KeptMethod
 from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
@@ -41,7 +41,9 @@ class RepairJob:
         method: str = "ssan",
         model: str = "ssan-fidelity",
         device: str = "auto",
+        views: int | None = None,
         sidecar: Sidecar | None = None,
+        kept: KeptMethod | None = None,
     ) -> None:
         """Synthesize; a patch is reported once its pixels are kept in the sidecar.
 
@@ -52,10 +54,12 @@ class RepairJob:
             and :class:`RunsOn`.
         cancel : threading.Event
             Set it to stop; it is looked at after every tile.
-        method, model, device : str
+        method, model, device, views : str, str, str, int or None
             As for :func:`napari_ssan.repair`.
         sidecar : Sidecar, optional
             Where pixels are kept; without it they stay in memory.
+        kept : KeptMethod, optional
+            Has the method if it was loaded before, and keeps it.
 
         Raises
         ------
@@ -68,7 +72,7 @@ class RepairJob:
             if method == "ssan":
                 report(Stage("Loading the network…"))
                 report(RunsOn(device_in_words(device)))
-            how = make_method(method, model, device)
+            how = (kept or KeptMethod()).make(method, model, device, views)
             _stop_if(cancel)
             report(Stage("Looking at the neighbours…"))
             for item in patches(self.stack, self.marks, how, only=self.only, with_error=True):

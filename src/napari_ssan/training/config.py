@@ -10,7 +10,7 @@ settings, so a field that is renamed or removed makes older checkpoints unusable
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -41,8 +41,7 @@ class TrainingConfig(BaseModel):
     steps: int | None = Field(None, ge=1)
     """Budget in steps."""
     crop: int = Field(128, ge=32)
-    """Height and width of the training crops, in pixels. The model later works in tiles of this
-    size."""
+    """Height and width of the training crops, in pixels."""
     batch: int = Field(4, ge=1, le=1024)
     """Crops in each step."""
     learning_rate: float = Field(1e-3, gt=0, le=1)
@@ -61,9 +60,6 @@ class TrainingConfig(BaseModel):
     match: Literal["mean", "histogram"] = "mean"
     """How the grey values of neighbours, and later of the model's results, are matched: by mean
     and contrast ("mean") or by the whole histogram ("histogram")."""
-    views: Literal[1, 2, 4, 8] = 1
-    """Number of mirrored and turned views that the finished model averages over: 1, 2, 4 or 8.
-    More are closer to the real section, smoother and slower. Validation uses one."""
     select: bool = True
     """Align the sections of a triplet, and leave out triplets whose sections do not match or are
     blurred. false: leave out only marked and empty sections, and align nothing."""
@@ -82,6 +78,14 @@ class TrainingConfig(BaseModel):
     """Seconds between two checkpoints."""
     preview_every: float = Field(30.0, gt=0)
     """Seconds between two previews in the dock."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_views(cls, settings: Any) -> Any:
+        """Pass over a key of older versions: how many views to average is up to a repair now."""
+        if isinstance(settings, dict):
+            return {key: value for key, value in settings.items() if key != "views"}
+        return settings
 
     @model_validator(mode="after")
     def _one_budget(self) -> TrainingConfig:

@@ -74,7 +74,6 @@ def describe_run(
     return {
         "tile": config.crop,
         "match": config.match,
-        "views": config.views,
         "loss": config.loss.preset,
         "loss_weights": loss.weights,
         "vgg_taps": loss.vgg.taps if loss.vgg is not None else (),

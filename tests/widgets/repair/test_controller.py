@@ -3,7 +3,8 @@
 Covers: napari_ssan.widgets.repair.keys, napari_ssan.widgets.repair.layer_work,
     napari_ssan.widgets.repair.model_list, napari_ssan.widgets.repair.presenter,
     napari_ssan.widgets.repair.result_layers, napari_ssan.widgets.repair.stack_controller,
-    napari_ssan.widgets.repair.open_stacks, napari_ssan.widgets.shared.stacks
+    napari_ssan.widgets.repair.open_stacks, napari_ssan.widgets.shared.stacks,
+    napari_ssan.session.kept_method
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import builtins
 import io
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -27,7 +29,7 @@ from napari_ssan.engine.stored import StoredArray
 from napari_ssan.events import Progress
 from napari_ssan.files import open_stack, provenance_io
 from napari_ssan.network.model_library import delete, import_model
-from napari_ssan.session import jobs, journal, sidecar
+from napari_ssan.session import jobs, journal, kept_method, sidecar
 from napari_ssan.stack import lazy
 from napari_ssan.widgets.repair import result_layers, stack_controller
 from napari_ssan.widgets.shared.library import LIBRARY
@@ -408,6 +410,70 @@ def test_the_network_repairs_and_says_where_it_runs(
     assert (record["method"], record["model"]) == ("ssan", "own")
 
 
+@pytest.fixture
+def loaded(monkeypatch):
+    """What was loaded, by which thread."""
+    seen = []
+    plain = kept_method.make_method
+
+    def watched(method, model, device, **more):
+        seen.append((Path(model).stem, more["views"], threading.get_ident()))
+        return plain(method, model, device, **more)
+
+    monkeypatch.setattr(kept_method, "make_method", watched)
+    return seen
+
+
+def test_the_network_is_loaded_once_as_soon_as_something_is_marked(
+    viewer, controller, tiny_model, loaded
+):
+    controller.models.take(tiny_model)
+    controller.finish()
+    assert not loaded
+    controller.current.session.mark([2])
+    controller.current.session.mark([4])
+    controller.finish()
+    ((name, views, thread),) = loaded
+    assert (name, views) == ("tiny", None)
+    assert thread != threading.get_ident()
+    for _ in range(2):
+        repair(controller)
+        assert set(states(controller).values()) == {"synthesized"}
+        controller.current.session.redo([(2, 0)])
+    assert len(loaded) == 1
+    controller.view.repairing.best.setChecked(True)
+    controller.finish()
+    assert [views for _, views, _ in loaded] == [None, 8]
+    repair(controller)
+    record, other = controller.current.session.repaired.provenance.sections
+    assert (record.views, other.views) == (8, 1)
+    assert len(loaded) == 2
+
+
+def test_a_model_that_was_replaced_is_loaded_again(controller, tiny_model, loaded, tmp_path):
+    path = shutil.copy(tiny_model, tmp_path / "mine.safetensors")
+    controller.models.take(path)
+    controller.current.session.mark([2])
+    controller.finish()
+    os.utime(path, ns=(0, 0))
+    repair(controller)
+    assert len(loaded) == 2
+    assert set(states(controller).values()) == {"synthesized"}
+
+
+def test_what_cannot_be_loaded_is_said_when_repair_is_pressed(
+    controller, tiny_model, tmp_path, notifications
+):
+    path = Path(shutil.copy(tiny_model, tmp_path / "mine.safetensors"))
+    controller.models.take(path)
+    path.unlink()
+    controller.current.session.mark([2])
+    controller.finish()
+    assert not notifications
+    repair(controller)
+    assert "mine.safetensors" in "".join(each.message for each in notifications)
+
+
 def test_a_file_that_is_no_model_is_refused(controller, tmp_path, notifications):
     path = tmp_path / "no.safetensors"
     path.write_text("no")
@@ -521,8 +587,8 @@ def test_what_is_cancelled_says_so_to_its_end_and_what_waits_never_begins(
     controller, slowly, monkeypatch
 ):
     begun = []
-    plain = jobs.make_method
-    monkeypatch.setattr(jobs, "make_method", lambda *how: begun.append(how) or plain(*how))
+    plain = jobs.patches
+    monkeypatch.setattr(jobs, "patches", lambda *all, **kw: begun.append(all) or plain(*all, **kw))
     for z in (2, 5, 8):
         controller.current.session.mark([z])
         controller.repair()
@@ -698,7 +764,7 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
     watch(engine, "plan")
     watch(inputs, "find_placement")
     watch(synthesis, "summarize")
-    watch(jobs, "make_method")
+    watch(kept_method, "make_method")
     watch(stack_controller, "blank_sections")
     watch(Region, "from_outline")
     watch(sidecar, "fingerprint")

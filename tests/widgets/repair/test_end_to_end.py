@@ -249,9 +249,9 @@ def test_an_empty_viewer_opens_the_sample(viewer, qtbot):
     assert widget.controller.view.marking.mark.isEnabled()
 
 
-def test_opening_the_dock_loads_no_torch():
+def test_opening_the_dock_loads_no_torch_and_a_mark_loads_it_in_a_worker():
     code = (
-        "import sys, napari_ssan\n"
+        "import sys, threading, napari_ssan\n"
         "from napari.components import ViewerModel\n"
         "from qtpy.QtWidgets import QApplication\n"
         "from napari_ssan.widgets.repair.dock import RepairDock\n"
@@ -261,10 +261,16 @@ def test_opening_the_dock_loads_no_torch():
         "viewer.add_image(numpy.arange(64 * 64 * 5, dtype='uint16').reshape(5, 64, 64))\n"
         "dock = RepairDock(viewer)\n"
         "dock.controller.finish()\n"
+        "assert 'torch' not in sys.modules\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'torch': seen.append(threading.current_thread().name)\n"
+        "seen = []\n"
+        "sys.meta_path.insert(0, Watch())\n"
         "dock.controller.current.session.mark([2])\n"
         "dock.controller.finish()\n"
         "dock.close()\n"
-        "assert 'torch' not in sys.modules\n"
+        "assert seen == ['napari-ssan'], seen\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

@@ -10,9 +10,10 @@ from napari_ssan.network.model_file import own_folder
 from napari_ssan.network.model_library import import_model
 from napari_ssan.session.marks import Row
 from napari_ssan.widgets.repair import state as module
+from napari_ssan.widgets.repair.layer_work import Stopwatch
 from napari_ssan.widgets.repair.model_list import model_choices
 from napari_ssan.widgets.repair.state import (
-    ModelChoice,
+    How,
     device_text,
     keyed,
     repair_text,
@@ -46,25 +47,38 @@ def test_labels():
 
 
 def test_the_device_is_said_without_torch(monkeypatch):
-    choice = ModelChoice("Faithful", "", "ssan", "m", 256)
+    how = How("ssan", "m", "auto")
     monkeypatch.setattr(module.sys, "platform", "linux")
     monkeypatch.setattr(module, "has_nvidia", lambda: False)
-    text = device_text(choice, "auto", (512, 512), 10.0)
-    assert text == "Runs on the CPU: no CUDA GPU · ~6 s per slice"
+    text = device_text(how, (512, 512), 10.0)
+    assert text == "Runs on the CPU: no CUDA GPU · ~3 s per slice"
+    text = device_text(replace(how, views=8), (512, 512), 10.0)
+    assert text == "Runs on the CPU: no CUDA GPU · ~21 s per slice"
     monkeypatch.setattr(module, "has_nvidia", lambda: True)
-    assert device_text(choice, "auto", (512, 512), None) == "Runs on the GPU"
-    text = device_text(choice, "cpu", (512, 512), 10.0)
-    assert text == "Runs on the CPU, as chosen · ~6 s per slice"
-    average = ModelChoice("Average", "", "average")
-    assert "no model" in device_text(average, "auto", (512, 512), None)
+    assert device_text(how, (512, 512), None) == "Runs on the GPU"
+    text = device_text(replace(how, device="cpu"), (512, 512), 10.0)
+    assert text == "Runs on the CPU, as chosen · ~3 s per slice"
+    assert "no model" in device_text(How("average", "", "auto"), (512, 512), None)
 
 
 def test_tiles_overlap_and_so_count_more_than_once():
-    choice = ModelChoice("", "", "ssan", "", 256)
-    assert slice_megapixels(choice, (256, 256)) == pytest.approx(256**2 / 1e6)
-    assert slice_megapixels(choice, (512, 512)) > 512**2 / 1e6
-    often = replace(choice, views=8)
-    assert slice_megapixels(often, (512, 512)) == 8 * slice_megapixels(choice, (512, 512))
+    how = How("ssan", "", "auto")
+    assert slice_megapixels(how, (256, 256)) == pytest.approx(256**2 / 1e6)
+    assert slice_megapixels(how, (1024, 1024)) > 1024**2 / 1e6
+    often = replace(how, views=8)
+    assert slice_megapixels(often, (512, 512)) == 8 * slice_megapixels(how, (512, 512))
+
+
+def test_the_stopwatch_counts_pixels_in_every_view(monkeypatch):
+    now = iter((10.0, 12.0, 15.0))
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    watch = Stopwatch(How("ssan", "", "cpu", views=8))
+    watch.tick(3_000_000)  # warms up
+    assert watch.rate is None
+    watch.tick(3_250_000)
+    assert watch.rate == 1.0
+    watch.tick(3_625_000)  # smaller tiles or larger ones
+    assert watch.rate == 1.0
 
 
 def test_choices_end_with_what_needs_no_model():

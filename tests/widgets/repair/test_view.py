@@ -21,7 +21,7 @@ from napari_ssan.widgets.repair.view import RepairView
 from napari_ssan.widgets.shared.state import Question
 
 MODELS = [
-    ModelChoice("Faithful (bundled)", "L_1", "ssan", "m", 128, "CC BY-NC 4.0"),
+    ModelChoice("Faithful (bundled)", "L_1", "ssan", "m", "CC BY-NC 4.0"),
     ModelChoice("Average of the neighbours", "both", "average"),
 ]
 ROWS = (
@@ -106,6 +106,20 @@ def test_every_control_says_what_it_does(view):
     controls = [w for panel in view.panels for w in panel.findChildren(QPushButton)]
     assert controls
     assert all(control.toolTip() for control in controls)
+
+
+def test_the_best_quality_is_a_choice_for_networks(view, qtbot):
+    repairing = view.repairing
+    assert repairing.views() is None
+    with qtbot.waitSignal(repairing.how_chosen):
+        repairing.best.click()
+    assert repairing.views() == 8
+    assert "eight times slower" in repairing.best.toolTip()
+    view.render_state(DockState(refusal="Open a stack."))
+    assert repairing.views() == 8
+    repairing.show_models(MODELS, 1)
+    assert not repairing.best.isEnabledTo(repairing)
+    assert repairing.views() is None
 
 
 def test_buttons_emit(view, qtbot):

@@ -7,7 +7,7 @@ its :class:`~napari_ssan.widgets.repair.stack_controller.StackController`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from qtpy.compat import isalive
 
 from napari_ssan.errors import BadInput
+from napari_ssan.session.kept_method import KeptMethod
 from napari_ssan.widgets.repair.keys import Keys
 from napari_ssan.widgets.repair.model_list import ModelList
 from napari_ssan.widgets.repair.open_stacks import OpenStacks
@@ -22,7 +23,7 @@ from napari_ssan.widgets.repair.outlook_controller import OutlookController
 from napari_ssan.widgets.repair.presenter import caption_text, state_of
 from napari_ssan.widgets.repair.result_layers import Overlay
 from napari_ssan.widgets.repair.stack_controller import StackController
-from napari_ssan.widgets.repair.state import DockState, device_text
+from napari_ssan.widgets.repair.state import DockState, How, device_text
 from napari_ssan.widgets.repair.view import RepairView
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.caption import Caption
@@ -45,7 +46,9 @@ class RepairController:
         # With the button of the window it goes before anything was closed.
         self.view.destroyed.connect(lambda: self.close())
         self._outlook = OutlookController(self.view.outlook, self.slow)
-        self._stacks = OpenStacks(viewer, self.quick, self.slow)
+        self._kept = KeptMethod()
+        self._loading: How | None = None
+        self._stacks = OpenStacks(viewer, self.quick, self.slow, self._kept)
         self._rates: dict[tuple[str, str], float] = {}
         self._closed = False
         self._keys = Keys(viewer)
@@ -110,7 +113,7 @@ class RepairController:
         """Repair what is marked, or queue it."""
         current = self.current
         if current is not None:
-            self._try(lambda: current.repair(self.models.chosen, self.view.repairing.device_name()))
+            self._try(lambda: current.repair(self._how()))
 
     def ask_outlook(self) -> None:
         """Have the chosen model judged on good slices near the mark, or the slice on screen."""
@@ -203,6 +206,7 @@ class RepairController:
         self.slow.close()
         self.quick.finish()
         self.quick.close()
+        self._kept.forget()
 
     # ---- following the stacks
 
@@ -225,8 +229,8 @@ class RepairController:
         if not self._closed:
             self.view.repairing.show_note(text)
 
-    def _on_timed(self, what: tuple[str, str], rate: float) -> None:
-        self._rates[what] = rate
+    def _on_timed(self, how: How, rate: float) -> None:
+        self._rates[how.model, how.device] = rate
 
     # ---- showing
 
@@ -234,18 +238,32 @@ class RepairController:
         """Show the present state in dock and corner."""
         if self._closed:
             return
+        self._preload()
         self.view.render_state(self._state())
         self._caption.say(caption_text(self.viewer, self.current))
 
     def _state(self) -> DockState:
         if self.current is None:
             return state_of(self.viewer, self._stacks, "")
-        choice, device = self.models.chosen, self.view.repairing.device_name()
-        rate = self._rates.get((choice.model, device))
-        text = device_text(choice, device, self.current.stack.shape[1:], rate)
+        how = self._how()
+        rate = self._rates.get((how.model, how.device))
+        text = device_text(how, self.current.stack.shape[1:], rate)
         return state_of(self.viewer, self._stacks, text)
 
+    def _preload(self) -> None:
+        """Load the network as soon as something is marked; if that fails, the repair says so."""
+        how, current = self._how(), self.current
+        if how.method != "ssan" or how == self._loading:
+            return
+        if current is not None and current.session.pending:
+            self._loading = how
+            self.slow.submit(lambda report, cancel: self._kept.make(**asdict(how)))
+
     # ---- within
+
+    def _how(self) -> How:
+        choice, panel = self.models.chosen, self.view.repairing
+        return How(choice.method, choice.model, panel.device_name(), panel.views())
 
     def _connect_view(self) -> None:
         view = self.view
@@ -265,7 +283,7 @@ class RepairController:
             lambda: self._with_current(StackController.cancel)
         )
         repairing.model_chosen.connect(self.models.choose)
-        repairing.device_chosen.connect(self.refresh)
+        repairing.how_chosen.connect(self.refresh)
         repairing.model_file_wanted.connect(self.choose_model_file)
         looking = view.looking
         looking.before_toggled.connect(self.show_before)

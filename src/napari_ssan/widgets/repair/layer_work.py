@@ -9,7 +9,7 @@ from functools import partial
 from psygnal import Signal
 
 from napari_ssan.events import Progress, RunsOn, Stage
-from napari_ssan.widgets.repair.state import ModelChoice, tile_megapixels
+from napari_ssan.widgets.repair.state import How
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.state import time_text
 from napari_ssan.workers import Task, TaskQueue, Work
@@ -87,19 +87,18 @@ class LayerWork:
 
 
 class Stopwatch:
-    """Measures how long a model takes on the device that was chosen."""
+    """Measures the seconds that a repair takes for a megapixel of tiles, in one view."""
 
-    def __init__(self, choice: ModelChoice, device: str) -> None:
-        self.choice, self.device = choice, device
-        #: Seconds for a megapixel.
+    def __init__(self, how: How) -> None:
+        self.how = how
         self.rate: float | None = None
         self._first: tuple[int, float] | None = None
 
-    def tick(self, done: int) -> None:
-        """Take the time after `done` tiles. The first tile, which warms up, is not counted."""
+    def tick(self, pixels: int) -> None:
+        """Take the time after so many pixels. The first tile, which warms up, is not counted."""
         now = time.monotonic()
         if self._first is None:
-            self._first = done, now
-        elif self.choice.tile and done > self._first[0]:
-            seconds = (now - self._first[1]) / (done - self._first[0])
-            self.rate = seconds / tile_megapixels(self.choice)
+            self._first = pixels, now
+        elif pixels > self._first[0]:
+            done = (self.how.views or 1) * (pixels - self._first[0])
+            self.rate = 1e6 * (now - self._first[1]) / done

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from psygnal import Signal
 
-from napari_ssan.engine.methods import views_of
 from napari_ssan.errors import BadInput
 from napari_ssan.network.model_file import ModelInfo, read_info
 from napari_ssan.network.model_library import list_models
@@ -99,7 +98,5 @@ def model_choice(info: ModelInfo) -> ModelChoice:
         model_tooltip(info),
         "ssan",
         str(info.path),
-        int(info.card["tile"]),
         str(info.card.get("terms", "")),
-        views_of(info),
     )

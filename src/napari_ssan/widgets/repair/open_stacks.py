@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Layer
 
+    from napari_ssan.session.kept_method import KeptMethod
     from napari_ssan.workers import TaskQueue
 
 
@@ -32,9 +33,11 @@ class OpenStacks(Stacks):
     #: A StackController was made.
     opened = Signal(StackController)
 
-    def __init__(self, viewer: ViewerModel, quick: TaskQueue, slow: TaskQueue) -> None:
+    def __init__(
+        self, viewer: ViewerModel, quick: TaskQueue, slow: TaskQueue, kept: KeptMethod
+    ) -> None:
         super().__init__(viewer)
-        self._quick, self._slow = quick, slow
+        self._work = quick, slow, kept
         self.current: StackController | None = None
         self._opened: dict[Image, StackController] = {}
         dims = viewer.dims.events
@@ -55,7 +58,7 @@ class OpenStacks(Stacks):
         self.current = None
         super()._choose(layer)
         if layer is not None and layer not in self._opened and self.stack is not None:
-            opened = StackController(self._viewer, layer, self.stack, self._quick, self._slow)
+            opened = StackController(self._viewer, layer, self.stack, *self._work)
             self._opened[layer] = opened
             self.opened.emit(opened)
         self.current = None if layer is None else self._opened.get(layer)

@@ -28,6 +28,8 @@ from napari_ssan.widgets.shared.parts import (
 
 FORMATS = {"OME-Zarr": ".ome.zarr", "OME-TIFF": ".ome.tif", "TIFF": ".tif"}
 CHOOSE_FILE = "Choose a file…"
+#: Views that are averaged for the best quality.
+BEST_VIEWS = 8
 
 
 class MarkPanel(Column):
@@ -100,7 +102,7 @@ class RepairPanel(Column):
     repair_pressed = Signal()
     model_chosen = Signal(int)
     model_file_wanted = Signal()
-    device_chosen = Signal()
+    how_chosen = Signal()
 
     def __init__(self, models: list[ModelChoice], devices: list[tuple[str, str]]) -> None:
         super().__init__(heading("2  Repair"))
@@ -110,7 +112,13 @@ class RepairPanel(Column):
         self.where.setToolTip("Where the model runs. A GPU is many times faster")
         fill(self.where, [(*device, "") for device in devices], 0)
         self.where.setVisible(len(devices) > 1)
-        self.where.currentIndexChanged.connect(lambda _: self.device_chosen.emit())
+        self.where.currentIndexChanged.connect(lambda _: self.how_chosen.emit())
+        self.best = checkbox(
+            f"Best quality ({BEST_VIEWS}× slower)",
+            "Averages eight mirrored and turned views: about .06 dB closer to the real slice, "
+            "smoother, eight times slower.",
+        )
+        self.best.toggled.connect(lambda _: self.how_chosen.emit())
         self.device, self.terms, self.notes = wrapped(), wrapped(), wrapped()
         self.repair = button(
             "Repair",
@@ -118,7 +126,7 @@ class RepairPanel(Column):
             self.repair_pressed.emit,
         )
         self.progress = ProgressRow("Stop at the next tile; finished slices stay")
-        self.add(row(QLabel("Model"), self.model), self.where)
+        self.add(row(QLabel("Model"), self.model), self.where, self.best)
         self.add(self.device, self.terms, self.repair, self.progress, self.notes)
         self.show_models(models, 0)
         say(self.notes, "")
@@ -133,6 +141,10 @@ class RepairPanel(Column):
     def device_name(self) -> str:
         """Return the device that is chosen, as for :func:`napari_ssan.repair`."""
         return str(self.where.currentData())
+
+    def views(self) -> int | None:
+        """Return how many views shall be averaged, as for :func:`napari_ssan.repair`."""
+        return BEST_VIEWS if self.best.isEnabledTo(self) and self.best.isChecked() else None
 
     def show_note(self, text: str) -> None:
         """Show the notes of the last repair; an empty text hides them."""
@@ -151,6 +163,7 @@ class RepairPanel(Column):
         choice = self._models[self.model.currentIndex()]
         self.model.setToolTip(choice.tooltip)
         say(self.terms, f"Weights: {choice.terms}" if choice.terms else "")
+        enable(self.best, choice.method == "ssan")
 
     def _on_model(self, index: int) -> None:
         if index < len(self._models):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from threading import Event as Flag
@@ -14,6 +15,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice, Progress, Stage
 from napari_ssan.inspection.blank import blank_sections
 from napari_ssan.session.jobs import RepairJob, Tell
+from napari_ssan.session.kept_method import KeptMethod
 from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
@@ -23,7 +25,7 @@ from napari_ssan.widgets.repair.autosave import Autosave
 from napari_ssan.widgets.repair.layer_work import LayerWork, Stopwatch
 from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline
 from napari_ssan.widgets.repair.result_layers import ResultLayers
-from napari_ssan.widgets.repair.state import ModelChoice
+from napari_ssan.widgets.repair.state import How
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.layers import source_files, source_path
 from napari_ssan.widgets.shared.sessions import SESSIONS
@@ -38,14 +40,15 @@ class StackController:
     """Brings the session, the layers of the viewer and the workers together.
 
     Small work (outlines, saving) goes to the queue `quick`, long work (repair, export) to `slow`.
+    `kept` has what was loaded for a repair already.
     """
 
     #: Something that the dock shows has changed.
     changed = Signal()
     #: What a repair had to say; all of it so far.
     noted = Signal(str)
-    #: A model and a device, and the seconds that the one takes on the other for a megapixel.
-    timed = Signal(tuple, float)
+    #: What it repairs with, and the seconds that this takes for a megapixel of tiles in one view.
+    timed = Signal(How, float)
 
     def __init__(
         self,
@@ -54,10 +57,11 @@ class StackController:
         stack: SliceStack,
         quick: TaskQueue,
         slow: TaskQueue,
+        kept: KeptMethod,
     ) -> None:
         self.image = image
         self.stack = stack
-        self._quick = quick
+        self._quick, self._kept = quick, kept
         self.work = LayerWork(slow)
         self.work.changed.connect(self._on_work)
         self._autosave = Autosave(quick)
@@ -121,7 +125,7 @@ class StackController:
 
     # ---- work
 
-    def repair(self, choice: ModelChoice, device: str) -> None:
+    def repair(self, how: How) -> None:
         """Queue a repair of what is pending.
 
         Raises
@@ -133,15 +137,9 @@ class StackController:
         self.results.ensure()
         self.noted.emit("")
         self._notes.clear()
-        run = partial(
-            job.run,
-            method=choice.method,
-            model=choice.model,
-            device=device,
-            sidecar=self._autosave.sidecar,
-        )
+        run = partial(job.run, **asdict(how), sidecar=self._autosave.sidecar, kept=self._kept)
         task = self.work.start(run, "Waiting for its turn…")
-        task.reported.connect(partial(self._on_repair, job, Stopwatch(choice, device)))
+        task.reported.connect(partial(self._on_repair, job, Stopwatch(how)))
         task.ended.connect(partial(self._on_repaired, job))
 
     def export(self, path: Path, mask: bool, error: bool) -> None:
@@ -292,9 +290,9 @@ class StackController:
         if isinstance(event, Patch):
             self.session.take(event, job)
             if watch.rate is not None:
-                self.timed.emit((watch.choice.model, watch.device), watch.rate)
+                self.timed.emit(watch.how, watch.rate)
         elif isinstance(event, Progress):
-            watch.tick(event.done)
+            watch.tick(event.pixels)
         elif isinstance(event, Notice):
             self._notes[event.text] = None
             self.noted.emit("\n".join(self._notes))

@@ -6,8 +6,7 @@ The view renders a `DockState`; the presenter makes it. Estimates of time are fo
 import sys
 from dataclasses import dataclass
 
-from napari_ssan.engine.methods import OVERLAP
-from napari_ssan.engine.tiles import TileGrid
+from napari_ssan.engine.methods import TILING
 from napari_ssan.session.marks import Row
 from napari_ssan.widgets.shared.state import HeaderState, has_nvidia, time_text
 
@@ -24,12 +23,18 @@ class ModelChoice:
     #: As for :func:`napari_ssan.repair`.
     method: str
     model: str = ""
-    #: Side of the tiles in pixels; 0 for methods without weights.
-    tile: int = 0
     #: Licence of the weights.
     terms: str = ""
-    #: How many mirrored and rotated views of each tile it averages.
-    views: int = 1
+
+
+@dataclass(frozen=True)
+class How:
+    """What the dock repairs with; the names are those of :func:`napari_ssan.repair`."""
+
+    method: str
+    model: str
+    device: str
+    views: int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,13 +104,11 @@ def keyed(text: str, key: str | None) -> str:
     return f"{text} ({key})" if key else text
 
 
-def device_text(
-    choice: ModelChoice, device: str, shape: tuple[int, int], per_megapixel: float | None
-) -> str:
-    """Say where a model will run, as far as is known without torch, and about how long."""
-    if choice.method != "ssan":
+def device_text(how: How, shape: tuple[int, int], per_megapixel: float | None) -> str:
+    """Say where a repair will run, as far as is known without torch, and about how long."""
+    if how.method != "ssan":
         return "Runs on the CPU; needs no model."
-    if device == "cpu":
+    if how.device == "cpu":
         where, slow = "Runs on the CPU, as chosen", True
     elif sys.platform == "darwin":
         where, slow = "Runs on the Apple GPU, or the CPU", True
@@ -115,17 +118,11 @@ def device_text(
         where, slow = "Runs on the CPU: no CUDA GPU", True
     if per_megapixel is None and not slow:
         return where
-    seconds = (per_megapixel or SECONDS_PER_MEGAPIXEL) * slice_megapixels(choice, shape)
+    seconds = (per_megapixel or SECONDS_PER_MEGAPIXEL) * slice_megapixels(how, shape)
     return f"{where} · ~{time_text(seconds)} per slice"
 
 
-def slice_megapixels(choice: ModelChoice, shape: tuple[int, int]) -> float:
-    """Megapixels of all tiles of a section, with overlaps and views."""
-    return tile_megapixels(choice) * len(
-        TileGrid(shape, choice.tile, min(OVERLAP, choice.tile // 2))
-    )
-
-
-def tile_megapixels(choice: ModelChoice) -> float:
-    """Megapixels of a tile, in all its views."""
-    return choice.views * max(choice.tile, 1) ** 2 / 1e6
+def slice_megapixels(how: How, shape: tuple[int, int]) -> float:
+    """Megapixels of all tiles of a section, in all views."""
+    whole = slice(0, shape[0]), slice(0, shape[1])
+    return (how.views or 1) * TILING.grid(shape, whole).pixels / 1e6

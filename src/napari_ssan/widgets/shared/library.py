@@ -9,7 +9,6 @@ from pathlib import Path
 
 from psygnal import Signal
 
-from napari_ssan.engine.methods import views_of
 from napari_ssan.network.model_file import ModelInfo
 
 #: Names of the bundled models in the lists.
@@ -38,8 +37,4 @@ def model_tooltip(info: ModelInfo) -> str:
     loss, summary = info.card.get("loss"), info.card.get("summary")
     text = f"Sparse self-attention aggregation network (SSAN), model {info.name}"
     text += f", trained with the loss {loss}" if loss else ""
-    text += f". {summary}" if summary else ""
-    views = views_of(info)
-    if views > 1:
-        text += f" Averages {views} mirrored and rotated views, which takes {views} times as long."
-    return text
+    return text + (f". {summary}" if summary else "")
