@@ -42,7 +42,6 @@ def test_the_page_says_what_the_format_wants_and_what_a_user_needs():
     assert "overlap by 48" in text
     assert "multiples of 32" in text
     assert text.endswith("ask me\n")
-    assert "overlap by 48 pixels" in text
     bare = ModelInfo("mine", Path("x"), {}, {"tile": 96}, "abc")
     assert "view" not in text.split("## Inputs")[1]
     assert "stated no terms" in page(bare, tiling)

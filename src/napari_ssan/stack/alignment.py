@@ -6,6 +6,8 @@ columns), and says how far the *moving* section must be moved.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, shift
@@ -31,7 +33,8 @@ GAIN = 0.04
 SPLINE = 5
 
 Shift = tuple[float, float]
-Float = npt.NDArray[np.float32]
+#: float32, or float64 if the pixels need it.
+Float = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
 Index = npt.NDArray[np.int_]
 NOWHERE: Shift = (0.0, 0.0)
@@ -138,7 +141,7 @@ def field_of(shape: tuple[int, int], window: Window | None) -> Window:
 def structure(pixels: Array, valid: Mask | None = None, reduction: int = REDUCTION) -> Float:
     """Remove grain and slow shading from (height, width) pixels, and reduce the resolution.
 
-    Height and width of the result, float32, are divided by `reduction` and rounded up. It is
+    Height and width of the result are divided by `reduction` and rounded up. It is
     zero where `valid`, (height, width), is False; pixels there have no effect.
     """
     scales = (GRAIN / reduction, 8 * GRAIN / reduction)
@@ -148,11 +151,7 @@ def structure(pixels: Array, valid: Mask | None = None, reduction: int = REDUCTI
     else:
         weight, image = (_reduced(x, reduction) for x in (valid, np.where(valid, pixels, 0)))
         fine, coarse = (
-            np.divide(
-                weight * _blurred(image, scale),
-                np.maximum(_blurred(weight, scale), 1e-6),
-                dtype=np.float32,
-            )
+            weight * _blurred(image, scale) / np.maximum(_blurred(weight, scale), 1e-6)
             for scale in scales
         )
     return fine - coarse
@@ -174,7 +173,8 @@ def offset_between(reference: Float, moving: Float) -> Shift:
 
 
 def _blurred(image: Float, scale: float) -> Float:
-    return gaussian_filter(image, scale, output=np.float32)
+    blurred: Float = gaussian_filter(image, scale)
+    return blurred
 
 
 def _reduced(pixels: Array, reduction: int) -> Float:
@@ -182,9 +182,10 @@ def _reduced(pixels: Array, reduction: int) -> Float:
     pads = [(0, -length % reduction) for length in pixels.shape]
     image = np.pad(pixels, pads, mode="edge") if any(pad for _, pad in pads) else pixels
     # Sums of few large slices: a mean over short axes is many times slower.
-    lines = np.add.reduce([image[n::reduction].astype(np.float32) for n in range(reduction)])
+    exact = np.result_type(image.dtype, np.float32)
+    lines = np.add.reduce([image[n::reduction].astype(exact) for n in range(reduction)])
     squares = np.add.reduce([lines[:, n::reduction] for n in range(reduction)])
-    means: Float = squares / np.float32(reduction**2)
+    means: Float = squares / exact.type(reduction**2)
     return means
 
 
