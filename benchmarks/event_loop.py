@@ -60,6 +60,13 @@ def wait(condition: Any, seconds: float) -> None:
         raise TimeoutError
 
 
+def need_screen() -> None:
+    """Start the program again under xvfb-run if there is no display."""
+    if sys.platform == "linux" and not os.environ.get("DISPLAY") and shutil.which("xvfb-run"):
+        screen = ["xvfb-run", "-a", "-s", "-screen 0 1400x1000x24"]
+        os.execvp(screen[0], [*screen, sys.executable, *sys.argv])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -69,10 +76,7 @@ def main() -> None:
     parser.add_argument("--training", choices=["child", "thread"], help="train instead of repair")
     parser.add_argument("--seconds", type=float, default=60, help="how long training is watched")
     arguments = parser.parse_args()
-    if sys.platform == "linux" and not os.environ.get("DISPLAY") and shutil.which("xvfb-run"):
-        screen = ["xvfb-run", "-a", "-s", "-screen 0 1400x1000x24"]
-        os.execvp(screen[0], [*screen, sys.executable, *sys.argv])
-
+    need_screen()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_DATA_HOME"] = folder  # no sidecar is left behind
         result = measure_training(arguments) if arguments.training else measure(arguments)

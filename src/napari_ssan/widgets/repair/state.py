@@ -11,7 +11,7 @@ from napari_ssan.session.marks import Row
 from napari_ssan.widgets.shared.state import HeaderState, has_nvidia, time_text
 
 #: Seconds per megapixel of the network on a common CPU, until it has been measured.
-SECONDS_PER_MEGAPIXEL = 5.0
+SECONDS_PER_MEGAPIXEL = 2.0
 
 
 @dataclass(frozen=True)
