@@ -66,10 +66,10 @@ def layers(model: str) -> list[dict[str, Any]]:
     """Milliseconds of each operation for one tile, most first."""
     runner = Runner(load_model(model).network, CPU)
     previous, following = torch.rand(2, 1, 1, TILE, TILE)
-    runner.synthesize(previous, following)
+    runner.synthesis(previous, following)
     with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as profiler:
         for _ in range(3):
-            runner.synthesize(previous, following)
+            runner.synthesis(previous, following)
     rows = [
         {
             "operation": event.key.removeprefix("aten::"),
