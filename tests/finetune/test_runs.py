@@ -230,7 +230,7 @@ def test_a_disk_that_fails_while_copying_leaves_nothing(stack, config, monkeypat
     def fail(file):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr("napari_ssan.atomic.os.fsync", fail)
+    monkeypatch.setattr("napari_ssan.swap.os.fsync", fail)
     with pytest.raises(BadInput, match=sentence):
         new_run(divide(stack, config), config, "s")
     monkeypatch.undo()
