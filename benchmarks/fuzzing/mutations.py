@@ -534,7 +534,7 @@ def edit_model(path: Path, random: Random) -> str:
     """Change the card, configuration or weights of a model, with a checksum that fits."""
     from safetensors.numpy import load, save
 
-    from napari_ssan.network.model_file import _digest
+    from napari_ssan.network.model_file import _text, digest
 
     data = path.read_bytes()
     length = struct.unpack("<Q", data[:8])[0]
@@ -565,7 +565,7 @@ def edit_model(path: Path, random: Random) -> str:
         return f"header: {done}"
     kept |= {"card": json.dumps(card), "config": json.dumps(config)}
     with contextlib.suppress(RecursionError):
-        kept["sha256"] = _digest(config, card, weights)
+        kept["sha256"] = digest(_text(config, card), weights)
     path.write_bytes(save(weights, kept))
     return f"{kind}: {done}"
 
