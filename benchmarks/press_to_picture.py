@@ -36,6 +36,7 @@ def measure(side: int, lasso: int, repeats: int) -> dict[str, Any]:
     session.patched.connect(lambda slots: seen.append(time.perf_counter()))
     first, done = [], []
     for number in range(repeats + 1):
+        session.unmark([row.marks[0] for row in controller.current.rows])
         top = left = lasso + number * 2 * lasso % (side - 2 * lasso)
         session.add_region(1, Region(top, left, np.ones((lasso, lasso), bool)))
         wait(lambda: controller.slow.current is None, 300)  # the network is loaded now
