@@ -150,11 +150,22 @@ def test_hdf5_is_read_at_its_voxel_size(tmp_path):
 def test_contrast_limits_of_the_odd(tmp_path):
     constant = np.full((5, 40, 30), 3, np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", constant, photometric="minisblack")
-    assert _read(tmp_path / "a.tif")[1]["contrast_limits"] == (3, 4)
+    assert _read(tmp_path / "a.tif")[1]["contrast_limits"] == (0, 255)
     lost = np.full((5, 40, 30), np.nan, np.float32)
     lost[2, 3, 4:6] = 1, 2
     tifffile.imwrite(tmp_path / "b.tif", lost, photometric="minisblack")
-    assert _read(tmp_path / "b.tif")[1]["contrast_limits"] == (1, 2)
+    assert _read(tmp_path / "b.tif")[1]["contrast_limits"] == pytest.approx((1, 2), abs=0.01)
+
+
+@pytest.mark.parametrize("blank", [{10}, {5, 10, 15}, set(range(0, 20, 2))])
+def test_contrast_limits_are_those_of_sections_that_are_not_blank(tmp_path, blank):
+    volume = np.random.default_rng(0).integers(60, 180, (20, 64, 64)).astype(np.uint8)
+    volume[list(blank)] = 0
+    volume[3, 5, 5] = 255  # a speck
+    tifffile.imwrite(tmp_path / "a.tif", volume, photometric="minisblack")
+    low, high = _read(tmp_path / "a.tif")[1]["contrast_limits"]
+    assert 55 <= low <= 65
+    assert 175 <= high <= 185
 
 
 def test_neither_reader_nor_writer_loads_napari_or_qt():

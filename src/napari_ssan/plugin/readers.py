@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 LayerData = tuple[Any, dict[str, Any], str]
 
-#: Height and width of the part of a section from which contrast limits are taken.
-SAMPLE = 2048
+#: Contrast limits are taken from the middle of so many sections, of this height and width.
+SECTIONS, SAMPLE = 7, 1024
+#: Specks that are darker or lighter than nearly all pixels do not count.
+PERCENTILES = (0.1, 99.9)
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
@@ -105,16 +107,25 @@ def axis_labels(axes: str) -> tuple[str, ...]:
 
 
 def contrast_limits(stack: SliceStack) -> tuple[float, float]:
-    """Find the lowest and highest finite intensity in the middle of a few sections."""
+    """Limits that suit most sections, although some may be blank or have specks.
+
+    The ends are percentiles, over several sections that are not constant. If there is none,
+    they are those of the dtype; 0 and 1 for floats.
+    """
     _, height, width = stack.shape
     rows, columns = (slice(max(0, (n - SAMPLE) // 2), (n + SAMPLE) // 2) for n in (height, width))
-    low, high = np.inf, -np.inf
-    for z in sorted({len(stack) // 4, len(stack) // 2, 3 * len(stack) // 4}):
-        section = stack.read(z, (rows, columns))
-        finite = section[np.isfinite(section)] if section.dtype.kind == "f" else section
-        if finite.size:
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-    if not low < high:
-        low = low if np.isfinite(low) else 0.0
-        high = low + 1
-    return low, high
+    spread = np.linspace(0, len(stack) - 1, SECTIONS + 2)[1:-1].astype(int)
+    ends = []
+    for z in np.unique(spread):
+        section = stack.read(int(z), (rows, columns))
+        finite = section[np.isfinite(section)].astype(np.float64)
+        if finite.size and np.ptp(finite):
+            low, high = np.percentile(finite, PERCENTILES)
+            ends.append((low, high) if low < high else (finite.min(), finite.max()))
+    if ends:
+        lows, highs = zip(*ends, strict=True)
+        return float(min(lows)), float(max(highs))
+    if stack.dtype.kind == "f":
+        return 0.0, 1.0
+    whole = np.iinfo(stack.dtype)
+    return float(whole.min), float(whole.max)
