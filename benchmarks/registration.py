@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from skimage.transform import AffineTransform, warp
 
-from napari_ssan.engine import inputs
+from napari_ssan.engine import inputs, plan
 from napari_ssan.engine.methods import Method, make_method
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch, RepairedStack
@@ -67,7 +67,10 @@ def only_shifted() -> Iterator[None]:
         views, seen = ([view(z, field) for z in sections] for view in (stack.read, valid))
         return placed(find_shift(*views, *seen))
 
-    with mock.patch.object(inputs, "find_placement", shift):
+    with (
+        mock.patch.object(inputs, "find_placement", shift),
+        mock.patch.object(plan, "find_placement", shift),
+    ):
         yield
 
 
