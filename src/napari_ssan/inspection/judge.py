@@ -1,0 +1,161 @@
+"""Says what is wrong, from figures of all sections: deviations, kinds, probabilities.
+
+Every figure is compared with its own distribution over the stack: the median, and the spread
+below it, which damage hardly changes. A probability weighs how often good sections depart as
+far (a tail that falls off exponentially) against how far planted damage departs. Easy to get
+wrong: figures that rise with damage are one-sided, so only what lies above the median counts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_ssan.inspection.neighbours import Candidate, Traits
+
+#: Share of sections in which some damage of a kind is expected before anything is seen.
+PRIOR = 0.02
+#: Sections to each side whose level, contrast and sharpness are usual.
+AROUND = 3
+#: At the ends of a stack, where both neighbours are on one side, departures count less.
+AT_END = 0.7
+#: Sections that resemble each other less than this cannot be compared.
+UNLIKE = 0.4
+#: Fewest sections that tell what is usual.
+ENOUGH = 5
+#: Certain by their nature: nothing needs to be compared.
+CERTAIN = 100.0
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How departures of a figure are judged.
+
+    Attributes
+    ----------
+    floor : float
+        Smallest standard deviation that is believed.
+    rate : float
+        How fast the tail of good sections falls off, per standard deviation.
+    signed : bool
+        Whether the figure is the size of a deviation in either direction, so that its
+        distribution starts at 0.
+    """
+
+    floor: float
+    rate: float
+    signed: bool = False
+
+
+RULES = {
+    "level": Rule(0.15, 1.2, True),
+    "contrast": Rule(0.06, 1.2, True),
+    "blur": Rule(0.06, 1.2),
+    "noise": Rule(0.06, 1.2),
+    "displaced": Rule(0.6, 1.2),
+    "discontinuity": Rule(0.03, 1.2),
+    "duplicate": Rule(0.8, 1.5),
+    "lost": Rule(0.04, 1.2),
+    "dark": Rule(0.08, 1.7),
+    "light": Rule(0.08, 1.7),
+    "soft": Rule(0.12, 1.5),
+    "flat": Rule(0.01, 1.5),
+}
+
+
+def slice_figures(stack: Sequence[Traits], own: Traits) -> dict[str, float]:
+    """Figures of a whole section that rise with damage.
+
+    Parameters
+    ----------
+    stack : sequence of Traits
+        All sections.
+    own : Traits
+        The section, which may differ from that of its number in `stack`.
+    """
+    near = stack[max(0, own.z - AROUND) : own.z + AROUND + 1]
+    around = [each for each in near if each.z != own.z and not each.flaw]
+    if own.flaw or len(around) < 2:
+        return {}
+    contrast = float(np.median([each.contrast for each in around]))
+    sharper = own.sharpness - np.median([each.sharpness for each in around], axis=0)
+    found = {
+        "level": abs(own.level - float(np.median([each.level for each in around]))) / contrast,
+        "contrast": abs(float(np.log(own.contrast / contrast))),
+        "blur": float(-sharper.min()),
+        "noise": float(sharper.min()),
+        "duplicate": -float(np.log(max(1e-4, 1 - own.twin))) if own.twin > 0.9 else 0.0,
+    }
+    if own.neighbours:
+        found["displaced"] = own.moved
+        found["discontinuity"] = own.across - max(own.before, own.after)
+    return found
+
+
+class Usual:
+    """What is usual in a stack, and how probable damage is behind a departure from it.
+
+    Parameters
+    ----------
+    figures : mapping of str to sequence of float
+        Figures of all sections, by the name of their rule.
+    planted : mapping of str to sequence of float
+        Figures of planted damage, by the same names.
+    """
+
+    def __init__(
+        self, figures: Mapping[str, Sequence[float]], planted: Mapping[str, Sequence[float]]
+    ) -> None:
+        self._scales: dict[str, tuple[float, float]] = {}
+        for name, values in figures.items():
+            rule = RULES[name]
+            low, middle = (float(v) for v in np.quantile(values, (0.16, 0.5)))
+            spread = 1.48 * middle if rule.signed else middle - low
+            few = 1 + 3 / len(values)
+            centre = 0.0 if rule.signed else middle
+            self._scales[name] = (centre, few * max(rule.floor, spread))
+        self._planted = {
+            name: np.sort([self.score(name, value) for value in values])
+            for name, values in planted.items() if name in self._scales
+        }  # fmt: skip
+
+    def score(self, name: str, figure: float) -> float:
+        """Standard deviations by which a figure departs from the usual."""
+        if name not in self._scales:
+            return 0.0
+        centre, spread = self._scales[name]
+        return min((figure - centre) / spread, CERTAIN)
+
+    def probability(self, name: str, score: float) -> float:
+        """Probability that something is wrong where a figure departs so far."""
+        known = self._planted.get(name, np.zeros(0))
+        below = (float((known <= score).sum()) + 0.5) / (len(known) + 1)
+        tail = min(1.0, float(np.exp(-RULES[name].rate * max(score, 0.0))))
+        return PRIOR * below / (PRIOR * below + (1 - PRIOR) * tail)
+
+
+def region_figures(candidates: Sequence[Candidate], end: bool) -> dict[str, float]:
+    """The highest peak of each sign in a section; 0 where there is none."""
+    found: dict[str, float] = defaultdict(float)
+    for each in candidates:
+        found[each.sign] = max(found[each.sign], peak(each, end))
+    return found
+
+
+def peak(candidate: Candidate, end: bool) -> float:
+    """How far a region departs, which counts less at the ends of a stack."""
+    return candidate.peak * (AT_END if end else 1.0)
+
+
+def kind_of(candidate: Candidate) -> str:
+    """What a region seems to be."""
+    if candidate.sign in ("soft", "flat"):
+        return {"soft": "blur", "flat": "missing"}[candidate.sign]
+    if candidate.sign == "dark":
+        return "fold" if candidate.long else "contamination"
+    if candidate.long:
+        return "crack"
+    return "charging" if candidate.textured and candidate.agrees else "hole"
