@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import numpy as np
 from typer import Argument, Option
 
+from napari_ssan.cli.inspect import look
 from napari_ssan.cli.options import Device, MethodName, Model, Overwrite, StackPath
 from napari_ssan.cli.progress import bars, console
 from napari_ssan.engine.repair import repair as repair_stack
@@ -29,11 +30,15 @@ from napari_ssan.files import (
     open_stack,
     save_stack,
 )
+from napari_ssan.inspection.find import SURE
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
+
+#: In place of slices: repair what an inspection finds.
+AUTO = "auto"
 
 
 def repair(
@@ -43,7 +48,12 @@ def repair(
         Argument(metavar="OUTPUT", help="The file to write: .tif, .ome.tif, .ome.zarr or .zarr."),
     ],
     defects: Annotated[
-        str, Option(metavar="SLICES", help="Broken slices, counted from 0, as in 12,47-48.")
+        str,
+        Option(
+            metavar="SLICES|auto",
+            help="Broken slices, counted from 0, as in 12,47-48; auto inspects the stack and "
+            "repairs what is found with a probability of at least 0.9.",
+        ),
     ] = "",
     defects_file: Annotated[
         Path | None, Option(help="A .json or .csv file of marks to repair.")
@@ -111,7 +121,9 @@ def repair(
         check_output(expected_error, [*file.files, *given], overwrite)
         check_axes(expected_error, file)
         check_distinct([output, expected_error, *([mask_path(output)] if mask else [])])
-    marks = gather(stack, defects, defects_file, region, insert_after)
+    found = _inspected(file) if defects == AUTO else Marks()
+    named = "" if defects == AUTO else defects
+    marks = gather(stack, named, defects_file, region, insert_after, found)
     marks.check(stack.shape)
     with _scratch(output) as scratch, bars() as show:
         for note in file.notes:
@@ -143,6 +155,21 @@ def repair(
         )
 
 
+def _inspected(file: StackFile) -> Marks:
+    """Marks of what an inspection finds with high probability, after it was listed."""
+    with bars() as show:
+        found = look(file, show).at_least(SURE)
+        for each in found.finds:
+            where = "" if each.region is None else f" at y {each.region.top}, x {each.region.left}"
+            show.say(f"Found in slice {each.z}{where}: {each.kind}, p {each.p:.2f}. {each.reason}")
+    if not (marks := found.marks()):
+        raise BadInput(
+            f"Nothing was found with a probability of at least {SURE}; look at what "
+            "napari-ssan inspect finds, and name slices with --defects."
+        )
+    return marks
+
+
 def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
     """Slices that were synthetic before, and were used as neighbours now."""
     if file.provenance is None:
@@ -153,9 +180,14 @@ def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
 
 
 def gather(
-    stack: SliceStack, slices: str, file: Path | None, region: Path | None, insert_after: str
+    stack: SliceStack,
+    slices: str,
+    file: Path | None,
+    region: Path | None,
+    insert_after: str,
+    found: Marks,
 ) -> Marks:
-    """Collect the marks that the options name.
+    """Collect the marks that the options name, and those that were found.
 
     Raises
     ------
@@ -164,6 +196,9 @@ def gather(
     """
     shape = stack.shape[1:]
     marks = Marks.read(file, shape) if file else Marks()
+    marks.whole |= found.whole
+    for z, regions_found in found.regions.items():
+        marks.regions.setdefault(z, []).extend(regions_found)
     named = parse_slices(slices)
     if region is None:
         marks.whole.update(named)

@@ -7,16 +7,16 @@ becomes a mark only by :meth:`Inspection.marks`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 
-Kind = Literal[
-    *("blank", "duplicate", "brightness", "blur", "noise", "displaced", "discontinuity"),
-    *("contamination", "hole", "fold", "crack", "charging", "missing"),
-]
+#: What counts as a find: the least probability.
+SENSITIVITY = {"low": 0.8, "normal": 0.5, "high": 0.2}
+#: A find of this probability is repaired without being asked about.
+SURE = 0.9
 
 
 @dataclass(frozen=True)
@@ -108,17 +108,19 @@ class Inspection:
         }
         return json.dumps(content, indent=1, allow_nan=False)
 
-    def certain(self, p: float) -> list[Find]:
-        """Finds with a probability of at least `p` that a repair can do something about.
+    def at_least(self, p: float) -> Inspection:
+        """The same, with finds of at least this probability."""
+        return replace(self, finds=tuple(each for each in self.finds if each.p >= p))
+
+    def marks(self) -> Marks:
+        """Marks of the finds, regions as masks.
 
         Lost sections are left out: to insert sections changes the length of a stack.
         """
-        return [each for each in self.finds if each.p >= p and not each.gap]
-
-    def marks(self, p: float = 0.0) -> Marks:
-        """Marks of the finds with a probability of at least `p`, regions as masks."""
         marks = Marks()
-        for each in self.certain(p):
+        for each in self.finds:
+            if each.gap:
+                continue
             if each.region is None:
                 marks.whole.add(each.z)
             else:

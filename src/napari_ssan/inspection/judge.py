@@ -90,7 +90,8 @@ def slice_figures(stack: Sequence[Traits], own: Traits) -> dict[str, float]:
         "duplicate": -float(np.log(max(1e-4, 1 - own.twin))) if own.twin > 0.9 else 0.0,
     }
     if own.neighbours:
-        found["displaced"] = own.moved
+        sure = min(own.before, own.after) > 0.9 * own.across
+        found["displaced"] = own.moved if sure else 0.0
         found["discontinuity"] = own.across - max(own.before, own.after)
     return found
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, label, rotate
 
 from napari_ssan.inspection.look import Float, Mask, Sighting
-from napari_ssan.stack.alignment import NOWHERE, Shift, correlation, find_shift, structure
+from napari_ssan.stack.alignment import Shift, correlation, find_shift, structure
 from napari_ssan.stack.region import Region
 
 #: Sections to each side that may serve as neighbours.
@@ -111,9 +111,7 @@ class Traits:
         return bool(self.neighbours) and not min(self.neighbours) < self.z < max(self.neighbours)
 
 
-def compare(
-    seen: Sighting, window: Mapping[int, Sighting]
-) -> tuple[Traits, tuple[Candidate, ...]]:
+def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tuple[Candidate, ...]]:
     """Compare a section with its neighbours.
 
     Parameters

@@ -136,9 +136,7 @@ def _place(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[n
     return random.uniform(0.08, 0.92, 2) * shape
 
 
-def _blob(
-    random: np.random.Generator, shape: tuple[int, int], size: float, strength: int
-) -> Mask:
+def _blob(random: np.random.Generator, shape: tuple[int, int], size: float, strength: int) -> Mask:
     """A ragged blob that covers about this share of the section."""
     del strength
     radius = (size * shape[0] * shape[1] / np.pi) ** 0.5
@@ -150,9 +148,7 @@ def _blob(
     return mask
 
 
-def _line(
-    random: np.random.Generator, shape: tuple[int, int], size: float, strength: int
-) -> Mask:
+def _line(random: np.random.Generator, shape: tuple[int, int], size: float, strength: int) -> Mask:
     """A gently bent line, a quarter to half as long as the section."""
     del size
     side = min(shape)
