@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_ssan.inspection.find import Find
 from napari_ssan.inspection.judge import (
+    BESIDE,
     CERTAIN,
     ENOUGH,
     PRIOR,
@@ -30,6 +31,10 @@ from napari_ssan.stack.region import Region
 
 #: Finds that are less probable are dropped.
 LEAST = PRIOR
+#: A find of this probability makes others in its section more probable.
+LIKELY = 0.5
+#: The others must depart by so much themselves.
+VISIBLE_BESIDE = 3.0
 #: Figures of whole sections, and the kinds that they tell.
 KINDS = {"level": "brightness", "contrast": "brightness"}
 #: Figures that planted damage raises.
@@ -69,7 +74,7 @@ class Findings:
         #: Usual correlation of adjacent sections.
         self.correlation = self.apart.get(1)
         self.alike = self.correlation is not None and self.correlation >= UNLIKE
-        self._figures = [slice_figures(traits, each) for each in traits]
+        self._figures = [slice_figures(traits, each, self.correlation or 0.0) for each in traits]
         figures: dict[str, list[float]] = {name: [] for name in RULES}
         for found, own, regions in zip(self._figures, traits, candidates, strict=True):
             for name, value in found.items():
@@ -82,7 +87,7 @@ class Findings:
         figures["lost"] = list(self._gaps.values())
         damaged: dict[str, list[float]] = {sign: list(values) for sign, values in peaks.items()}
         for kind, each in planted:
-            own_figures = slice_figures(traits, each)
+            own_figures = slice_figures(traits, each, self.correlation or 0.0)
             names = RAISED.get(kind, (kind,))
             for name in names:
                 damaged.setdefault(name, []).append(own_figures.get(name, 0.0))
@@ -139,8 +144,6 @@ class Findings:
             told = "displaced" if name == "discontinuity" and own.turned else name
             kind = KINDS.get(name, told)
             p = self.usual.probability(name, score)
-            if own.end and name == "discontinuity":
-                p /= 2
             if best is None or (p, score) > (best.p, best.score):
                 alike = max(own.before, own.after) > 0.8 * (self.correlation or 1.0)
                 suggest = "correct" if kind == "brightness" and alike else "synthesize"
@@ -150,17 +153,22 @@ class Findings:
 
     def _regions(self, own: Traits, candidates: Sequence[Candidate]) -> list[Find]:
         """Regions of a section; of two that overlap, the more certain."""
-        found: list[Find] = []
         scored = [(self.usual.score(c.sign, peak(c, own.end)), c) for c in candidates]
         taken = np.zeros([n // 2 + 1 for n in self.view.shape[1:]], bool)
-        for score, candidate in sorted(scored, key=lambda pair: -pair[0]):
+        kept: list[tuple[float, float, Candidate]] = []
+        for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign == "soft", -pair[0])):
             p = self.usual.probability(candidate.sign, score)
             part = taken[candidate.region.window]
             mask = candidate.region.mask[: part.shape[0], : part.shape[1]]
-            if p < LEAST or part[mask].mean() > 0.3:
-                continue
-            part |= mask
-            kind = kind_of(candidate)
+            if p >= LEAST and part[mask].mean() < 0.3:
+                part |= mask
+                kept.append((p, score, candidate))
+        found: list[Find] = []
+        likely = sum(p >= LIKELY for p, _, _ in kept)
+        for p, score, candidate in kept:
+            if score >= VISIBLE_BESIDE and likely > (p >= LIKELY):
+                p = self.usual.probability(candidate.sign, score, BESIDE)
+            kind = kind_of(candidate, taken.size)
             suggest = "correct" if candidate.agrees else "synthesize"
             reason = region_reason(kind, candidate)
             region = self._at_full_resolution(candidate.region)

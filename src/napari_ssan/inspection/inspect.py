@@ -22,7 +22,7 @@ from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.inspection.findings import Findings
 from napari_ssan.inspection.judge import region_figures
 from napari_ssan.inspection.look import Sighting, View, look
-from napari_ssan.inspection.neighbours import REACH, Candidate, Traits, compare
+from napari_ssan.inspection.neighbours import REACH, SIGNS, Candidate, Traits, compare
 from napari_ssan.inspection.plant import REGION_KINDS, plant_region, plant_slice
 
 #: Damage is planted in this many sections, and in at most this share of them.
@@ -31,7 +31,8 @@ PLANTED, PLANTED_SHARE = 8, 1 / 4
 PLANTED_SLICES = ("brightness", "blur", "noise", "displaced", "discontinuity")
 PLANTED_REGIONS = tuple(kind for kind in REGION_KINDS if kind not in ("missing", "charging"))
 #: What planted regions are seen by.
-SIGN = {"contamination": "dark", "fold": "dark", "hole": "light", "crack": "light", "blur": "soft"}
+DARK, LIGHT = ("dark", "dark wide"), ("light", "light wide")
+SIGNS_OF = {"contamination": DARK, "fold": DARK, "hole": LIGHT, "crack": LIGHT, "blur": ("soft",)}
 
 
 @dataclass
@@ -145,7 +146,8 @@ def _judge(z: int, window: dict[int, Sighting], plant: bool) -> Judged:
             touching = [each for each in candidates if mask[each.region.window][
                 each.region.mask[: mask.shape[0], : mask.shape[1]]].any()]  # fmt: skip
             figures = region_figures(touching, judged.traits.end)
-            judged.peaks[SIGN[kind]].append(figures[SIGN[kind]])
+            for sign in SIGNS_OF[kind]:
+                judged.peaks[sign].append(figures[sign])
     return judged
 
 
@@ -156,10 +158,7 @@ def summarize(view: View, judged: list[Judged]) -> Inspection:
         [each.traits for each in judged],
         [each.candidates for each in judged],
         [planted for each in judged for planted in each.planted],
-        {
-            sign: [value for each in judged for value in each.peaks.get(sign, [])]
-            for sign in set(SIGN.values())
-        },
+        {sign: [value for each in judged for value in each.peaks.get(sign, [])] for sign in SIGNS},
     )
     finds: list[Find] = findings.all()
     return Inspection(

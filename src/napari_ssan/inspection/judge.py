@@ -18,6 +18,10 @@ from napari_ssan.inspection.neighbours import Candidate, Traits
 
 #: Share of sections in which some damage of a kind is expected before anything is seen.
 PRIOR = 0.02
+#: Beside a find, more damage in the same section is as likely as not.
+BESIDE = 0.5
+#: Charging is larger than this share of a section.
+LARGE = 0.003
 #: Sections to each side whose level, contrast and sharpness are usual.
 AROUND = 3
 #: At the ends of a stack, where both neighbours are on one side, departures count less.
@@ -26,6 +30,8 @@ AT_END = 0.7
 UNLIKE = 0.4
 #: Fewest sections that tell what is usual.
 ENOUGH = 5
+#: Planted damage that departs by less cannot be seen, and tells nothing about what can be.
+VISIBLE = 2.0
 #: Certain by their nature: nothing needs to be compared.
 CERTAIN = 100.0
 
@@ -43,11 +49,14 @@ class Rule:
     signed : bool
         Whether the figure is the size of a deviation in either direction, so that its
         distribution starts at 0.
+    share : float
+        Smallest standard deviation that is believed, as a share of the median.
     """
 
     floor: float
     rate: float
     signed: bool = False
+    share: float = 0.0
 
 
 RULES = {
@@ -55,18 +64,20 @@ RULES = {
     "contrast": Rule(0.06, 1.2, True),
     "blur": Rule(0.06, 1.2),
     "noise": Rule(0.06, 1.2),
-    "displaced": Rule(0.6, 1.2),
+    "displaced": Rule(0.004, 1.2),
     "discontinuity": Rule(0.03, 1.2),
     "duplicate": Rule(0.8, 1.5),
     "lost": Rule(0.04, 1.2),
-    "dark": Rule(0.08, 1.7),
-    "light": Rule(0.08, 1.7),
+    "dark": Rule(0.08, 1.5, share=0.15),
+    "light": Rule(0.08, 1.5, share=0.15),
+    "dark wide": Rule(0.08, 1.5, share=0.15),
+    "light wide": Rule(0.08, 1.5, share=0.15),
     "soft": Rule(0.12, 1.5),
     "flat": Rule(0.01, 1.5),
 }
 
 
-def slice_figures(stack: Sequence[Traits], own: Traits) -> dict[str, float]:
+def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict[str, float]:
     """Figures of a whole section that rise with damage.
 
     Parameters
@@ -75,6 +86,8 @@ def slice_figures(stack: Sequence[Traits], own: Traits) -> dict[str, float]:
         All sections.
     own : Traits
         The section, which may differ from that of its number in `stack`.
+    likeness : float
+        Usual correlation of adjacent sections. Below it, shifts cannot be believed.
     """
     near = stack[max(0, own.z - AROUND) : own.z + AROUND + 1]
     around = [each for each in near if each.z != own.z and not each.flaw]
@@ -90,9 +103,11 @@ def slice_figures(stack: Sequence[Traits], own: Traits) -> dict[str, float]:
         "duplicate": -float(np.log(max(1e-4, 1 - own.twin))) if own.twin > 0.9 else 0.0,
     }
     if own.neighbours:
-        sure = min(own.before, own.after) > 0.9 * own.across
+        sure = min(own.before, own.after) > 0.85 * max(likeness, own.across)
         found["displaced"] = own.moved if sure else 0.0
-        found["discontinuity"] = own.across - max(own.before, own.after)
+        # At an end, the neighbours are as near to each other as to the section.
+        across = own.across * abs(own.across) if own.end else own.across
+        found["discontinuity"] = across - max(own.before, own.after)
     return found
 
 
@@ -117,9 +132,9 @@ class Usual:
             spread = 1.48 * middle if rule.signed else middle - low
             few = 1 + 3 / len(values)
             centre = 0.0 if rule.signed else middle
-            self._scales[name] = (centre, few * max(rule.floor, spread))
+            self._scales[name] = (centre, few * max(rule.floor, rule.share * middle, spread))
         self._planted = {
-            name: np.sort([self.score(name, value) for value in values])
+            name: np.sort([s for value in values if (s := self.score(name, value)) > VISIBLE])
             for name, values in planted.items() if name in self._scales
         }  # fmt: skip
 
@@ -130,12 +145,12 @@ class Usual:
         centre, spread = self._scales[name]
         return min((figure - centre) / spread, CERTAIN)
 
-    def probability(self, name: str, score: float) -> float:
+    def probability(self, name: str, score: float, prior: float = PRIOR) -> float:
         """Probability that something is wrong where a figure departs so far."""
         known = self._planted.get(name, np.zeros(0))
         below = (float((known <= score).sum()) + 0.5) / (len(known) + 1)
         tail = min(1.0, float(np.exp(-RULES[name].rate * max(score, 0.0))))
-        return PRIOR * below / (PRIOR * below + (1 - PRIOR) * tail)
+        return prior * below / (prior * below + (1 - prior) * tail)
 
 
 def region_figures(candidates: Sequence[Candidate], end: bool) -> dict[str, float]:
@@ -151,12 +166,13 @@ def peak(candidate: Candidate, end: bool) -> float:
     return candidate.peak * (AT_END if end else 1.0)
 
 
-def kind_of(candidate: Candidate) -> str:
-    """What a region seems to be."""
+def kind_of(candidate: Candidate, section: int) -> str:
+    """What a region seems to be, in a section of so many pixels."""
+    wide = candidate.region.pixels > LARGE * section
     if candidate.sign in ("soft", "flat"):
         return {"soft": "blur", "flat": "missing"}[candidate.sign]
-    if candidate.sign == "dark":
+    if candidate.sign.startswith("dark"):
         return "fold" if candidate.long else "contamination"
     if candidate.long:
         return "crack"
-    return "charging" if candidate.textured and candidate.agrees else "hole"
+    return "charging" if wide and candidate.textured and candidate.agrees else "hole"

@@ -187,7 +187,9 @@ def _sharpness(unit: Float) -> Float:
 
 def _fine(unit: Float) -> Float:
     detail = np.square(unit - gaussian_filter(unit, 1.5))
-    return np.log(gaussian_filter(halved(detail), 4) + 1e-3)
+    local = gaussian_filter(halved(detail), 4)
+    # Where there is little to see, such as in resin, less of it is no blur.
+    return np.log(local + 0.3 * float(np.median(local)) + 1e-6)
 
 
 def _grain(unit: Float) -> Float:

@@ -22,8 +22,9 @@ from napari_ssan.stack.region import Region
 REACH = 2
 #: Side of the middle in which shifts are found, in pixels of half the view.
 FIELD = 320
-#: Scale of the local mean square, in the same pixels.
-LOCAL = 2.0
+#: Scales at which regions stand out, in the same pixels: of what is averaged in the section, and
+#: of the local mean square.
+SCALES = {"": (0.0, 2.0), " wide": (2.5, 4.0)}
 #: A region is all that reaches this share of its peak, and is connected with it.
 EDGE = 0.4
 #: Most regions of a kind in a section.
@@ -34,7 +35,7 @@ WIDER = 2
 TURNS = (-8.0, -6.0, -4.5, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
 
 #: What a region can be seen by.
-SIGNS = ("dark", "light", "soft", "flat")
+SIGNS = ("dark", "light", "dark wide", "light wide", "soft", "flat")
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Traits:
     before, after, across : float
         Correlation with the neighbours, and of the neighbours with each other.
     moved : float
-        How far it lies from where both neighbours have it, in pixels of half the view.
+        How far it lies from where both neighbours have it, as a share of its shorter side.
     turned : float
         By how many degrees it must be turned to resemble its neighbours; 0 if turning is no help.
     twin : float
@@ -135,28 +136,31 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
         return traits, ()
     first = near[0]
     second = next((z for z in near if (z < seen.z) != (first < seen.z)), near[1])
-    b, c = traits.neighbours = tuple(sorted((first, second)))
-    shifts = {z: _shift(seen, window[z]) for z in (b, c)}
-    before, after = (_moved(window[z].smooth, shifts[z]) for z in (b, c))
+    low, high = traits.neighbours = tuple(sorted((first, second)))
+    shifts = {z: _shift(seen, window[z]) for z in (low, high)}
+    before, after = (_moved(window[z].smooth, shifts[z]) for z in (low, high))
     valid = np.isfinite(before) & np.isfinite(after)
     before, after = (np.where(valid, each, 0) for each in (before, after))
     own = np.where(valid, seen.smooth, 0)
     traits.before, traits.after, traits.across = (
         correlation(p[valid], q[valid]) for p, q in ((own, before), (own, after), (before, after))
     )
-    traits.moved = 0.0 if traits.end else _offset(shifts[b], shifts[c])
+    if not traits.end:
+        traits.moved = _offset(shifts[low], shifts[high]) / min(own.shape)
     if traits.across - max(traits.before, traits.after) > 0.1:
-        traits.turned = _turn(seen, window[b], (traits.across + traits.before) / 2)
+        traits.turned = _turn(seen, window[low], (traits.across + traits.before) / 2)
     if seen.z - 1 in window and not (previous := window[seen.z - 1]).flaw:
         traits.twin = correlation(seen.grain, previous.grain)
     traits.apart = _apart(window)
-    fine = [_moved(window[z].fine, shifts[z], 0) for z in (b, c)]
-    flat = [_moved(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (b, c)]
-    maps = {
-        "dark": _beyond(-own, -before, -after),
-        "light": _beyond(own, before, after),
-        "soft": np.minimum(*fine) - seen.fine - np.abs(fine[0] - fine[1]),
-    }
+    fine = [_moved(window[z].fine, shifts[z], 0) for z in (low, high)]
+    flat = [_moved(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
+    detailed = np.minimum(*fine) > float(np.median(seen.fine)) - 0.3
+    softer = np.minimum(*fine) - seen.fine - np.abs(fine[0] - fine[1])
+    maps = {"soft": np.where(detailed, softer, 0)}
+    for width, (scale, local) in SCALES.items():
+        a, b, c = (gaussian_filter(each, scale) if scale else each for each in (own, before, after))
+        maps[f"dark{width}"] = _beyond(-a, -b, -c, local)
+        maps[f"light{width}"] = _beyond(a, b, c, local)
     inside = valid & ~(seen.flat | flat[0] | flat[1])
     found = []
     for sign, image in maps.items():
@@ -193,7 +197,7 @@ def is_long(mask: Mask) -> bool:
     return float(mask.sum()) > 18 * half**2 and extent > 0.08 * min(mask.shape)
 
 
-def _beyond(own: Float, before: Float, after: Float) -> Float:
+def _beyond(own: Float, before: Float, after: Float, local: float) -> Float:
     """By how much a section is greater than both neighbours, and unlike them, in MADs.
 
     The geometric mean of two amplitudes: of what is extreme in itself and exceeds both
@@ -202,7 +206,7 @@ def _beyond(own: Float, before: Float, after: Float) -> Float:
     """
 
     def square(difference: Float) -> Float:
-        return gaussian_filter(np.square(difference), LOCAL)
+        return gaussian_filter(np.square(difference), local)
 
     extreme = np.minimum(own, 2 * (own - np.maximum(before, after))).clip(0)
     nearer = np.minimum(square(own - before), square(own - after))
@@ -228,11 +232,7 @@ def _peaks(image: Float) -> list[tuple[float, Mask]]:
 def _shift(seen: Sighting, other: Sighting) -> Shift:
     """How far another section must be moved to lie on `seen`; found once."""
     if other.z not in seen.shifts:
-        if seen.z in other.shifts:
-            rows, columns = other.shifts[seen.z]
-            seen.shifts[other.z] = (-rows, -columns)
-        else:
-            seen.shifts[other.z] = find_shift(_middle(seen.smooth), _middle(other.smooth))
+        seen.shifts[other.z] = find_shift(_middle(seen.smooth), _middle(other.smooth))
     return seen.shifts[other.z]
 
 
@@ -295,7 +295,7 @@ def _apart(window: Mapping[int, Sighting]) -> dict[int, float]:
 
 def _agrees(own: Float, before: Float, after: Float, mask: Mask) -> bool:
     """Whether a region's structure is that of the neighbours, apart from level and contrast."""
-    if mask.sum() < 40:
+    if mask.sum() < 150:
         return False
     rows, columns = Region.from_mask(mask).window
     part = slice(max(0, rows.start - 8), rows.stop + 8), slice(max(0, columns.start - 8),

@@ -15,7 +15,7 @@ from napari_ssan.inspection.look import MAD, Float, Mask
 #: Whole sections, and regions, that can be damaged in these ways.
 SLICE_KINDS = ("blank", "duplicate", "brightness", "blur", "noise", "displaced", "discontinuity")
 REGION_KINDS = ("contamination", "hole", "fold", "crack", "charging", "blur", "missing")
-#: Weak, medium and strong.
+#: Weak, medium and strong: as dark or light as the 2 % darkest or lightest pixels, and more.
 STRENGTHS = (0, 1, 2)
 
 
@@ -109,15 +109,16 @@ def plant_region(
         if around is None or not (mask & around).any():
             break
     soft = gaussian_filter(mask.astype(np.float32), 1.0)
-    depth = (1.8, 2.5, 3.5)[strength] * contrast
-    cover = (0.6, 0.75, 0.9)[strength]
+    sign = -1 if kind in ("contamination", "fold") else 1
+    end = float(np.quantile(pixels, 0.02 if sign < 0 else 0.98))
+    depth = (0.9, 1.2, 1.6)[strength] * (end - level)
+    cover = (0.8, 0.9, 0.97)[strength]
     if kind == "blur":
         return pixels + soft * (gaussian_filter(pixels, (2.0, 3.0, 5.0)[strength]) - pixels), mask
     if kind == "charging":
         glow = gaussian_filter(mask.astype(np.float32), 0.15 * size**0.5 * min(height, width))
         return pixels + glow * depth, mask
-    sign = -1 if kind in ("contamination", "fold") else 1
-    stain = level + sign * depth + 0.3 * contrast * gaussian_filter(
+    stain = level + depth + 0.3 * contrast * gaussian_filter(
         _noise(random, pixels.shape), 1.5
     )  # fmt: skip
     return pixels + cover * soft * (stain - pixels), mask
