@@ -215,7 +215,7 @@ def _report(
                         if (each.region is None) == (scope == "slice")
                     }
                 )
-            )  # fmt: skip
+            )
         )
     found_before = [f"{each.z} {each.kind} {each.p:.2f}" for each in before.finds]
     out.print(f"found without planting: {', '.join(found_before) or 'nothing'}\n")

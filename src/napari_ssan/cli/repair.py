@@ -204,8 +204,8 @@ def gather(
         marks.whole.update(named)
     else:
         flat, regions = _regions(region, stack, named)
-        for z, found in regions.items():
-            marks.add_region(z, found)
+        for z, marked in regions.items():
+            marks.add_region(z, marked)
         if not flat:
             marks.whole.update(named)
     for z in parse_slices(insert_after):

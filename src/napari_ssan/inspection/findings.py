@@ -25,8 +25,9 @@ from napari_ssan.inspection.judge import (
     slice_figures,
 )
 from napari_ssan.inspection.look import View
-from napari_ssan.inspection.neighbours import SIGNS, Candidate, Traits
+from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.reasons import lost_reason, region_reason, slice_reason
+from napari_ssan.inspection.regions import SIGNS, Candidate
 from napari_ssan.stack.region import Region
 
 #: Finds that are less probable are dropped.
@@ -76,8 +77,8 @@ class Findings:
         self.alike = self.correlation is not None and self.correlation >= UNLIKE
         self._figures = [slice_figures(traits, each, self.correlation or 0.0) for each in traits]
         figures: dict[str, list[float]] = {name: [] for name in RULES}
-        for found, own, regions in zip(self._figures, traits, candidates, strict=True):
-            for name, value in found.items():
+        for own_figures, own, regions in zip(self._figures, traits, candidates, strict=True):
+            for name, value in own_figures.items():
                 figures[name].append(value)
             if own.neighbours:
                 highest = region_figures(regions, own.end)
@@ -154,7 +155,7 @@ class Findings:
     def _regions(self, own: Traits, candidates: Sequence[Candidate]) -> list[Find]:
         """Regions of a section; of two that overlap, the more certain."""
         scored = [(self.usual.score(c.sign, peak(c, own.end)), c) for c in candidates]
-        taken = np.zeros([n // 2 + 1 for n in self.view.shape[1:]], bool)
+        taken = np.zeros([n // self.view.step + 1 for n in self.view.shape[1:]], bool)
         kept: list[tuple[float, float, Candidate]] = []
         for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign == "soft", -pair[0])):
             p = self.usual.probability(candidate.sign, score)
@@ -176,9 +177,11 @@ class Findings:
         return found
 
     def _at_full_resolution(self, region: Region) -> Region:
-        """A region of half the view, at the full resolution of the stack."""
+        """A region at the resolution of comparison, at the full resolution of the stack."""
         full = self.view.stack.shape[1:]
-        steps = [n / (size / 2) for n, size in zip(full, self.view.shape[1:], strict=True)]
+        steps = [
+            n / (size // self.view.step) for n, size in zip(full, self.view.shape[1:], strict=True)
+        ]
         spans = []
         for part, step, length in zip(region.window, steps, full, strict=True):
             places = np.arange(int(part.start * step), min(int(np.ceil(part.stop * step)), length))

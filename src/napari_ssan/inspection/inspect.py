@@ -21,9 +21,10 @@ from napari_ssan.events import Progress
 from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.inspection.findings import Findings
 from napari_ssan.inspection.judge import region_figures
-from napari_ssan.inspection.look import Sighting, View, look
-from napari_ssan.inspection.neighbours import REACH, SIGNS, Candidate, Traits, compare
+from napari_ssan.inspection.look import Sighting, View, look, step
+from napari_ssan.inspection.neighbours import REACH, Traits, compare
 from napari_ssan.inspection.plant import REGION_KINDS, plant_region, plant_slice
+from napari_ssan.inspection.regions import SIGNS, Candidate
 
 #: Damage is planted in this many sections, and in at most this share of them.
 PLANTED, PLANTED_SHARE = 8, 1 / 4
@@ -31,8 +32,13 @@ PLANTED, PLANTED_SHARE = 8, 1 / 4
 PLANTED_SLICES = ("brightness", "blur", "noise", "displaced", "discontinuity")
 PLANTED_REGIONS = tuple(kind for kind in REGION_KINDS if kind not in ("missing", "charging"))
 #: What planted regions are seen by.
-DARK, LIGHT = ("dark", "dark wide"), ("light", "light wide")
-SIGNS_OF = {"contamination": DARK, "fold": DARK, "hole": LIGHT, "crack": LIGHT, "blur": ("soft",)}
+SIGNS_OF = {
+    "contamination": ("dark", "dark wide"),
+    "fold": ("dark long",),
+    "hole": ("light", "light wide"),
+    "crack": ("light long",),
+    "blur": ("soft",),
+}
 
 
 @dataclass
@@ -129,7 +135,7 @@ def _judge(z: int, window: dict[int, Sighting], plant: bool) -> Judged:
     judged = Judged(*compare(seen, window))
     if not plant or seen.flaw or not judged.traits.neighbours:
         return judged
-    random = np.random.default_rng(z)
+    random, grid = np.random.default_rng(z), step(seen.pixels.shape)
     for kind in PLANTED_SLICES:
         elsewhere = np.roll(seen.pixels[::-1], seen.pixels.shape[1] // 3, axis=1)
         pixels = plant_slice(kind, seen.pixels, elsewhere, int(random.integers(3)), random)
@@ -140,7 +146,7 @@ def _judge(z: int, window: dict[int, Sighting], plant: bool) -> Judged:
         for kind in PLANTED_REGIONS:
             pixels, mask = plant_region(kind, pixels, strength, random, taken)
             taken |= mask
-            masks[kind] = mask[::2, ::2]
+            masks[kind] = mask[::grid, ::grid]
         _, candidates = compare(look(z, pixels), window)
         for kind, mask in masks.items():
             touching = [each for each in candidates if mask[each.region.window][

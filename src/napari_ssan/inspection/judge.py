@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_ssan.inspection.neighbours import Candidate, Traits
+from napari_ssan.inspection.neighbours import Traits
+from napari_ssan.inspection.regions import Candidate
 
 #: Share of sections in which some damage of a kind is expected before anything is seen.
 PRIOR = 0.02
@@ -72,6 +73,8 @@ RULES = {
     "light": Rule(0.08, 1.5, share=0.15),
     "dark wide": Rule(0.08, 1.5, share=0.15),
     "light wide": Rule(0.08, 1.5, share=0.15),
+    "dark long": Rule(0.03, 1.5, share=0.15),
+    "light long": Rule(0.03, 1.5, share=0.15),
     "soft": Rule(0.12, 1.5),
     "flat": Rule(0.01, 1.5),
 }

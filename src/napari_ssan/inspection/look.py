@@ -22,7 +22,9 @@ from napari_ssan.stack.sections import BAND_PIXELS, SliceStack
 COARSEST = 64.0
 #: Sections are reduced until a side is shorter than this, in pixels.
 LARGEST_SIDE, LARGEST_SIDE_NM = 1024, 2048
-#: Sections are compared at half of the view's resolution, smoothed by this many pixels.
+#: Sections with shorter sides are compared at the view's resolution, others at half of it, ...
+HALVED = 384
+#: ... smoothed by this many pixels.
 SMOOTH = 1.5
 #: A section that is constant, or clipped, in this share of its pixels is blank.
 MOSTLY = 0.8
@@ -84,6 +86,11 @@ class View:
         sections, height, width = self._read.shape
         return sections, height // self.factor, width // self.factor
 
+    @property
+    def step(self) -> int:
+        """Pixels of the view along a side of those that are compared."""
+        return step(self.shape[1:])
+
     def read(self, z: int) -> Float:
         """Read a section, (height, width) of the view; what is not finite stays so."""
         n, (_, height, width) = self.factor, self.shape
@@ -115,14 +122,14 @@ class Sighting:
         Median and scaled MAD of the grey values.
     sharpness : ndarray, (4,)
         Logarithm of fine detail along rows, columns and both diagonals, divided by coarse detail.
-    fine : ndarray, (height, width) of half the view
+    fine : ndarray, (height, width) at the resolution of comparison
         Logarithm of local fine detail.
-    smooth : ndarray, (height, width) of half the view
+    smooth : ndarray, (height, width) at the resolution of comparison
         Grey values in MADs from the median, smoothed.
     grain : ndarray
         What smoothing took away in the middle of the section.
     flat : ndarray of bool
-        Where the section is constant; half the view's resolution.
+        Where the section is constant; at the resolution of comparison.
     shifts : dict of int to (float, float)
         How far other sections must be moved to lie on this one, as far as it was asked.
     """
@@ -162,10 +169,20 @@ def look(z: int, pixels: Float) -> Sighting:
         contrast,
         _sharpness(unit),
         _fine(unit),
-        gaussian_filter(halved(unit), SMOOTH),
+        gaussian_filter(coarse(unit), SMOOTH),
         _grain(unit),
-        halved(flat.astype(np.float32)) > 0.5,
+        coarse(flat.astype(np.float32)) > 0.5,
     )
+
+
+def step(shape: tuple[int, ...]) -> int:
+    """Pixels of a section of this shape along a side of those that are compared."""
+    return 1 if min(shape) < HALVED else 2
+
+
+def coarse(image: Float) -> Float:
+    """Reduce an image to the resolution at which sections are compared."""
+    return image if step(image.shape) == 1 else halved(image)
 
 
 def halved(image: Float) -> Float:
@@ -180,16 +197,17 @@ def _sharpness(unit: Float) -> Float:
     inner = unit[1:-1, 1:-1]
     along = (unit[2:, 1:-1], unit[1:-1, 2:], unit[2:, 2:], unit[2:, :-2])
     steps = np.array([np.abs(each - inner).mean() for each in along])
-    coarse = gaussian_filter(halved(unit), 2)
-    scale = float((coarse - gaussian_filter(coarse, 8)).std())
+    broad = gaussian_filter(halved(unit), 2)
+    scale = float((broad - gaussian_filter(broad, 8)).std())
     return np.log((steps + 1e-3) / (scale + 1e-3)).astype(np.float32)
 
 
 def _fine(unit: Float) -> Float:
     detail = np.square(unit - gaussian_filter(unit, 1.5))
-    local = gaussian_filter(halved(detail), 4)
+    local = gaussian_filter(coarse(detail), 4)
     # Where there is little to see, such as in resin, less of it is no blur.
-    return np.log(local + 0.3 * float(np.median(local)) + 1e-6)
+    logarithm: Float = np.log(local + 0.3 * float(np.median(local)) + 1e-6)
+    return logarithm
 
 
 def _grain(unit: Float) -> Float:

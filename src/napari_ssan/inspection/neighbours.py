@@ -1,8 +1,7 @@
-"""Compares a section with its neighbours: how alike they are, and where it is the odd one out.
+"""Compares a section with its neighbours: registers them, and measures how alike they are.
 
-A region is odd where the section lies beyond both neighbours while these agree with each other.
-What is usual in the stack, and so what a figure means, is decided in
-:mod:`~napari_ssan.inspection.judge`. Easy to get wrong: a section at the end of the stack, or
+Regions are compared in :mod:`~napari_ssan.inspection.regions`. What is usual in the stack, and
+so what a figure means, is decided in :mod:`~napari_ssan.inspection.judge`. Easy to get wrong: a section at the end of the stack, or
 beside a blank one, is compared with the nearest two that show something, on whichever side.
 """
 
@@ -12,58 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, label, rotate
+from scipy.ndimage import rotate
 
-from napari_ssan.inspection.look import Float, Mask, Sighting
-from napari_ssan.stack.alignment import Shift, correlation, find_shift, structure
-from napari_ssan.stack.region import Region
+from napari_ssan.inspection.look import Float, Sighting
+from napari_ssan.inspection.regions import Candidate, odd_regions
+from napari_ssan.stack.alignment import Shift, correlation, find_shift
 
 #: Sections to each side that may serve as neighbours.
 REACH = 2
-#: Side of the middle in which shifts are found, in pixels of half the view.
+#: Side of the middle in which shifts are found, in pixels of comparison.
 FIELD = 320
-#: Scales at which regions stand out, in the same pixels: of what is averaged in the section, and
-#: of the local mean square.
-SCALES = {"": (0.0, 2.0), " wide": (2.5, 4.0)}
-#: A region is all that reaches this share of its peak, and is connected with it.
-EDGE = 0.4
-#: Most regions of a kind in a section.
-MOST = 4
-#: Half-pixels by which a region is widened to cover the damage.
-WIDER = 2
 #: Turns that are tried where a section is unlike both neighbours, in degrees.
 TURNS = (-8.0, -6.0, -4.5, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
-
-#: What a region can be seen by.
-SIGNS = ("dark", "light", "dark wide", "light wide", "soft", "flat")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A region that might be damaged.
-
-    Attributes
-    ----------
-    sign : str
-        How it differs from both neighbours: darker, lighter, less sharp, or constant.
-    peak : float
-        By how much.
-    region : Region
-        Its pixels, at half the view's resolution.
-    long : bool
-        Whether it is much longer than wide.
-    textured : bool
-        Whether fine detail can be seen in it.
-    agrees : bool
-        Whether its structure agrees with that of the neighbours.
-    """
-
-    sign: str
-    peak: float
-    region: Region
-    long: bool = False
-    textured: bool = False
-    agrees: bool = False
 
 
 @dataclass
@@ -154,79 +113,7 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
     traits.apart = _apart(window)
     fine = [_moved(window[z].fine, shifts[z], 0) for z in (low, high)]
     flat = [_moved(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
-    detailed = np.minimum(*fine) > float(np.median(seen.fine)) - 0.3
-    softer = np.minimum(*fine) - seen.fine - np.abs(fine[0] - fine[1])
-    maps = {"soft": np.where(detailed, softer, 0)}
-    for width, (scale, local) in SCALES.items():
-        a, b, c = (gaussian_filter(each, scale) if scale else each for each in (own, before, after))
-        maps[f"dark{width}"] = _beyond(-a, -b, -c, local)
-        maps[f"light{width}"] = _beyond(a, b, c, local)
-    inside = valid & ~(seen.flat | flat[0] | flat[1])
-    found = []
-    for sign, image in maps.items():
-        for peak, mask in _peaks(np.where(inside, image, 0)):
-            wide = binary_dilation(mask, iterations=WIDER)
-            texture = float(seen.fine[mask].mean() - np.minimum(*fine)[mask].mean())
-            found.append(
-                Candidate(
-                    sign,
-                    peak,
-                    Region.from_mask(wide),
-                    is_long(mask),
-                    texture > -0.7,
-                    sign != "soft" and _agrees(own, before, after, wide),
-                )
-            )
-    gone = seen.flat & ~binary_dilation(flat[0] & valid, iterations=3)
-    gone &= ~binary_dilation(flat[1] & valid, iterations=3)
-    pieces, number = label(gone)
-    edge = {*pieces[0], *pieces[-1], *pieces[:, 0], *pieces[:, -1]} - {0}
-    for piece in edge if number else ():
-        mask = pieces == piece
-        share = float(mask.mean()) ** 0.5
-        wide = binary_dilation(mask, iterations=WIDER)
-        found.append(Candidate("flat", share, Region.from_mask(wide)))
-    return traits, tuple(found)
-
-
-def is_long(mask: Mask) -> bool:
-    """Whether marked pixels form a line: an area of many times its own width squared."""
-    padded = np.pad(mask, 1)
-    half = float(distance_transform_edt(padded).max())
-    extent = max(np.ptp(np.flatnonzero(mask.any(axis=axis))) for axis in (0, 1))
-    return float(mask.sum()) > 18 * half**2 and extent > 0.08 * min(mask.shape)
-
-
-def _beyond(own: Float, before: Float, after: Float, local: float) -> Float:
-    """By how much a section is greater than both neighbours, and unlike them, in MADs.
-
-    The geometric mean of two amplitudes: of what is extreme in itself and exceeds both
-    neighbours, and of the local difference from the nearer neighbour beyond that of both from
-    each other.
-    """
-
-    def square(difference: Float) -> Float:
-        return gaussian_filter(np.square(difference), local)
-
-    extreme = np.minimum(own, 2 * (own - np.maximum(before, after))).clip(0)
-    nearer = np.minimum(square(own - before), square(own - after))
-    odd = np.sqrt((nearer - square(before - after)).clip(0))
-    return np.sqrt(extreme * odd)
-
-
-def _peaks(image: Float) -> list[tuple[float, Mask]]:
-    """The highest peaks of a map, and the pixels that belong to each."""
-    left, found = image.copy(), []
-    for _ in range(MOST):
-        top = np.unravel_index(int(left.argmax()), left.shape)
-        peak = float(left[top])
-        if peak <= 0:
-            break
-        pieces, _ = label(left >= EDGE * peak)
-        mask = pieces == pieces[top]
-        left[binary_dilation(mask, iterations=2 * WIDER)] = 0
-        found.append((peak, mask))
-    return found
+    return traits, odd_regions(seen, (own, before, after), fine, flat, valid)
 
 
 def _shift(seen: Sighting, other: Sighting) -> Shift:
@@ -291,16 +178,3 @@ def _apart(window: Mapping[int, Sighting]) -> dict[int, float]:
             break
         found[z - low] = correlation(moved[valid], window[z].smooth[valid])
     return found
-
-
-def _agrees(own: Float, before: Float, after: Float, mask: Mask) -> bool:
-    """Whether a region's structure is that of the neighbours, apart from level and contrast."""
-    if mask.sum() < 150:
-        return False
-    rows, columns = Region.from_mask(mask).window
-    part = slice(max(0, rows.start - 8), rows.stop + 8), slice(max(0, columns.start - 8),
-                                                              columns.stop + 8)  # fmt: skip
-    chosen = mask[part]
-    pictures = [structure(each[part])[chosen] for each in (own, before, after)]
-    likeness = max(correlation(pictures[0], pictures[1]), correlation(pictures[0], pictures[2]))
-    return likeness > max(0.5, 0.8 * correlation(pictures[1], pictures[2]))

@@ -114,14 +114,14 @@ def plant_region(
     depth = (0.9, 1.2, 1.6)[strength] * (end - level)
     cover = (0.8, 0.9, 0.97)[strength]
     if kind == "blur":
-        return pixels + soft * (gaussian_filter(pixels, (2.0, 3.0, 5.0)[strength]) - pixels), mask
-    if kind == "charging":
-        glow = gaussian_filter(mask.astype(np.float32), 0.15 * size**0.5 * min(height, width))
-        return pixels + glow * depth, mask
-    stain = level + depth + 0.3 * contrast * gaussian_filter(
-        _noise(random, pixels.shape), 1.5
-    )  # fmt: skip
-    return pixels + cover * soft * (stain - pixels), mask
+        change = soft * (gaussian_filter(pixels, (2.0, 3.0, 5.0)[strength]) - pixels)
+    elif kind == "charging":
+        reach = 0.15 * size**0.5 * min(height, width)
+        change = depth * gaussian_filter(mask.astype(np.float32), reach)
+    else:
+        mottled = 0.3 * contrast * gaussian_filter(_noise(random, pixels.shape), 1.5)
+        change = cover * soft * (level + depth + mottled - pixels)
+    return (pixels + change).astype(np.float32), mask
 
 
 def _scale(pixels: Float) -> tuple[float, float]:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_ssan.inspection.judge import AROUND
-from napari_ssan.inspection.neighbours import Candidate, Traits
+from napari_ssan.inspection.neighbours import Traits
+from napari_ssan.inspection.regions import Candidate
 
 #: Of regions, by kind.
 REGIONS = {
