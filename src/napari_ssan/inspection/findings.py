@@ -15,7 +15,6 @@ from napari_ssan.inspection.judge import (
     BESIDE,
     CERTAIN,
     ENOUGH,
-    PRIOR,
     RULES,
     UNLIKE,
     Usual,
@@ -31,11 +30,11 @@ from napari_ssan.inspection.regions import SIGNS, Candidate
 from napari_ssan.stack.region import Region
 
 #: Finds that are less probable are dropped.
-LEAST = PRIOR
+LEAST = 0.05
 #: A find of this probability makes others in its section more probable.
-LIKELY = 0.5
-#: The others must depart by so much themselves.
-VISIBLE_BESIDE = 3.0
+LIKELY = 0.3
+#: The others must depart by so much themselves, and only this share of it counts.
+VISIBLE_BESIDE, SECOND = 3.0, 0.9
 #: Figures of whole sections, and the kinds that they tell.
 KINDS = {"level": "brightness", "contrast": "brightness"}
 #: Figures that planted damage raises.
@@ -166,9 +165,11 @@ class Findings:
                 kept.append((p, score, candidate))
         found: list[Find] = []
         likely = sum(p >= LIKELY for p, _, _ in kept)
+        first = max((p for p, _, _ in kept), default=0.0)
         for p, score, candidate in kept:
             if score >= VISIBLE_BESIDE and likely > (p >= LIKELY):
-                p = self.usual.probability(candidate.sign, score, BESIDE)
+                beside = self.usual.probability(candidate.sign, score, BESIDE)
+                p = beside if p == first else max(p, min(first, SECOND * beside))
             kind = kind_of(candidate, taken.size)
             suggest = "correct" if candidate.agrees else "synthesize"
             reason = region_reason(kind, candidate)

@@ -17,8 +17,10 @@ import numpy as np
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.regions import Candidate
 
-#: Share of sections in which some damage of a kind is expected before anything is seen.
-PRIOR = 0.02
+#: Share of sections in which damage of a kind is expected before anything is seen, ...
+PRIOR = 0.005
+#: ... and how probable damage is at least that is fainter than all that was planted.
+FAINTER = 0.25
 #: Beside a find, more damage in the same section is as likely as not.
 BESIDE = 0.5
 #: Charging is larger than this share of a section.
@@ -65,17 +67,17 @@ RULES = {
     "contrast": Rule(0.06, 1.2, True),
     "blur": Rule(0.06, 1.2),
     "noise": Rule(0.06, 1.2),
-    "displaced": Rule(0.004, 1.2),
-    "discontinuity": Rule(0.03, 1.2),
+    "displaced": Rule(0.004, 1.5),
+    "discontinuity": Rule(0.03, 1.5),
     "duplicate": Rule(0.8, 1.5),
     "lost": Rule(0.04, 1.2),
     "dark": Rule(0.08, 1.5, share=0.15),
     "light": Rule(0.08, 1.5, share=0.15),
     "dark wide": Rule(0.08, 1.5, share=0.15),
     "light wide": Rule(0.08, 1.5, share=0.15),
-    "dark long": Rule(0.03, 1.5, share=0.15),
-    "light long": Rule(0.03, 1.5, share=0.15),
-    "soft": Rule(0.12, 1.5),
+    "dark long": Rule(0.03, 1.2, share=0.15),
+    "light long": Rule(0.03, 1.2, share=0.15),
+    "soft": Rule(0.12, 1.2),
     "flat": Rule(0.01, 1.5),
 }
 
@@ -151,7 +153,8 @@ class Usual:
     def probability(self, name: str, score: float, prior: float = PRIOR) -> float:
         """Probability that something is wrong where a figure departs so far."""
         known = self._planted.get(name, np.zeros(0))
-        below = (float((known <= score).sum()) + 0.5) / (len(known) + 1)
+        share = float((known <= score).sum()) / max(1, len(known))
+        below = FAINTER + (1 - FAINTER) * share
         tail = min(1.0, float(np.exp(-RULES[name].rate * max(score, 0.0))))
         return prior * below / (prior * below + (1 - prior) * tail)
 

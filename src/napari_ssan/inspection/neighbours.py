@@ -1,8 +1,9 @@
 """Compares a section with its neighbours: registers them, and measures how alike they are.
 
 Regions are compared in :mod:`~napari_ssan.inspection.regions`. What is usual in the stack, and
-so what a figure means, is decided in :mod:`~napari_ssan.inspection.judge`. Easy to get wrong: a section at the end of the stack, or
-beside a blank one, is compared with the nearest two that show something, on whichever side.
+so what a figure means, is decided in :mod:`~napari_ssan.inspection.judge`. Easy to get wrong: a
+section at the end of the stack, or beside a blank one, is compared with the nearest two that show
+something, on whichever side.
 """
 
 from __future__ import annotations
