@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.ndimage import rotate
 
-from napari_ssan.inspection.look import Float, Sighting
+from napari_ssan.inspection.look import Float, Sighting, halved
 from napari_ssan.inspection.regions import Candidate, odd_regions
 from napari_ssan.stack.alignment import Shift, correlation, find_shift
 
@@ -152,12 +152,11 @@ def _offset(before: Shift, after: Shift) -> float:
 def _turn(seen: Sighting, other: Sighting, enough: float) -> float:
     """The turn after which a section correlates with another by at least `enough`; else 0."""
     best, found = enough, 0.0
-    wanted = _middle(other.smooth)
+    wanted, own = (halved(_middle(each.smooth)) for each in (other, seen))
     inner = tuple(slice(n // 6, n - n // 6) for n in wanted.shape)
     for angle in TURNS:
-        turned = _middle(rotate(seen.smooth, angle, reshape=False, order=1, mode="nearest"))
-        offset = find_shift(wanted[inner], turned[inner])
-        moved = _moved(turned, offset)[inner]
+        turned = rotate(own, angle, reshape=False, order=1, mode="nearest")
+        moved = _moved(turned, find_shift(wanted[inner], turned[inner]))[inner]
         valid = np.isfinite(moved)
         if valid.any() and (likeness := correlation(wanted[inner][valid], moved[valid])) > best:
             best, found = likeness, angle

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
-from scipy.ndimage import binary_dilation, distance_transform_edt, gaussian_filter, label
+from scipy.ndimage import (
+    binary_dilation,
+    distance_transform_edt,
+    gaussian_filter,
+    label,
+    maximum_filter,
+)
 from skimage.draw import line as draw_line
 
 from napari_ssan.inspection.look import Float, Mask, Sighting
@@ -23,11 +29,13 @@ from napari_ssan.stack.region import Region
 SCALES = {"": (0.0, 2.0), " wide": (2.5, 4.0)}
 #: A region is all that reaches this share of its peak, and is connected with it.
 EDGE = 0.4
+#: Structures may move by half of this from section to section, in the same pixels.
+MOVES = 5
 #: Length of the lines along which folds and cracks are averaged, in the same pixels, the number
 #: of their directions, and the most by which a pixel counts, in MADs.
 LINE, DIRECTIONS, MOST_BEYOND = 31, 8, 2.0
 #: Most regions of a kind in a section.
-MOST = 4
+MOST = 3
 #: Pixels by which a region is widened to cover the damage.
 WIDER = 2
 #: What a region can be seen by.
@@ -93,7 +101,7 @@ def odd_regions(
         maps[f"dark{width}"] = _beyond(-a, -b, -c, local)
         maps[f"light{width}"] = _beyond(a, b, c, local)
     for sign, a, b, c in (("dark", -own, -before, -after), ("light", own, before, after)):
-        excess = (a - np.maximum(b, c)).clip(0, MOST_BEYOND)
+        excess = (a - _around(b, c)).clip(0, MOST_BEYOND)
         maps[f"{sign} long"] = along_lines(excess)
         narrow[f"{sign} long"] = gaussian_filter(excess, 1.0)
     detailed = np.minimum(*fine) > float(np.median(seen.fine)) - 0.3
@@ -136,10 +144,16 @@ def _beyond(own: Float, before: Float, after: Float, local: float) -> Float:
     def square(difference: Float) -> Float:
         return gaussian_filter(np.square(difference), local)
 
-    extreme = np.minimum(own, 2 * (own - np.maximum(before, after))).clip(0)
+    extreme = np.minimum(own, 2 * (own - _around(before, after))).clip(0)
     nearer = np.minimum(square(own - before), square(own - after))
     odd = np.sqrt((nearer - square(before - after)).clip(0))
     return np.sqrt(extreme * odd)
+
+
+def _around(before: Float, after: Float) -> Float:
+    """The greatest of both neighbours near each pixel: what moves between sections is no damage."""
+    greatest: Float = maximum_filter(np.maximum(before, after), MOVES)
+    return greatest
 
 
 def along_lines(image: Float) -> Float:
