@@ -18,7 +18,7 @@ from napari_ssan.stack.phantom import phantom
 
 @pytest.fixture(scope="module")
 def broken() -> np.ndarray:
-    return phantom((18, 128, 144), seed=3).broken[4:18]
+    return phantom((18, 128, 144), seed=4).broken[4:18]
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_what_is_found_is_repaired(run, path, tmp_path, broken):
 
 
 def test_nothing_found_is_said(run, tmp_path):
-    clean = phantom((18, 64, 64), seed=3).clean[:6]
+    clean = phantom((18, 128, 144), seed=4).clean[4:10]
     tifffile.imwrite(tmp_path / "clean.tif", clean, photometric="minisblack")
     outcome = run("repair", tmp_path / "clean.tif", tmp_path / "o.tif", "--defects", "auto")
     assert outcome.code == 2

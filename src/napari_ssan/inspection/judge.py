@@ -135,7 +135,7 @@ class Usual:
             rule = RULES[name]
             low, middle = (float(v) for v in np.quantile(values, (0.16, 0.5)))
             spread = 1.48 * middle if rule.signed else middle - low
-            few = 1 + 3 / len(values)
+            few = 1 + 3 / len(values) + 30 / len(values) ** 2
             centre = 0.0 if rule.signed else middle
             self._scales[name] = (centre, few * max(rule.floor, rule.share * middle, spread))
         self._planted = {

@@ -147,7 +147,8 @@ def _beyond(own: Float, before: Float, after: Float, local: float) -> Float:
     extreme = np.minimum(own, 2 * (own - _around(before, after))).clip(0)
     nearer = np.minimum(square(own - before), square(own - after))
     odd = np.sqrt((nearer - square(before - after)).clip(0))
-    return np.sqrt(extreme * odd)
+    both: Float = np.sqrt(extreme * odd)
+    return both
 
 
 def _around(before: Float, after: Float) -> Float:
