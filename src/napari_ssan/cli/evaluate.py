@@ -7,7 +7,6 @@ standard output holds results only, so that it can be piped; notes go to standar
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +16,8 @@ from rich.table import Table
 from typer import Option
 
 from napari_ssan.cli.options import Device, FollowLinks, Marked, Overwrite, StackPath
-from napari_ssan.cli.progress import Bars, bars, console, tidy_beside
+from napari_ssan.cli.outputs import check_target, write_text
+from napari_ssan.cli.progress import Bars, bars, tidy_beside
 from napari_ssan.cli.sources import marks_file, parse_marks
 from napari_ssan.engine.device import device_in_words
 from napari_ssan.engine.methods import METHODS, make_method
@@ -32,11 +32,9 @@ from napari_ssan.evaluation.report_html import to_html
 from napari_ssan.evaluation.result import NETWORK, Result, to_result
 from napari_ssan.evaluation.summary import summarize
 from napari_ssan.files import open_image, open_stack
-from napari_ssan.files.output import replacing
 from napari_ssan.json_text import dump_json
 from napari_ssan.losses.vgg_weights import find_weights
 from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo, read_info
-from napari_ssan.paths import real
 from napari_ssan.segmenter.crops import membranes_of
 from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.segmenter.training import two_fold
@@ -113,7 +111,7 @@ def evaluate(
     read = [labels, marks_file(defects), vgg, *(info.path for info in rows.values() if info)]
     for target, endings in ((json_path, (".json",)), (html_path, (".html", ".htm"))):
         if target is not None:
-            _check_target(
+            check_target(
                 target, endings, [*file.files, *(each for each in read if each)], overwrite
             )
     stack = file.stack() if z_axis is None else SliceStack(file.data, z_axis)
@@ -171,9 +169,9 @@ def evaluate(
                 show.engine(item)
     result = to_result(evaluation, settings, seed)
     if json_path is not None:
-        _write(json_path, dump_json(result, indent=1), overwrite)
+        write_text(json_path, dump_json(result, indent=1), overwrite)
     if html_path is not None:
-        _write(html_path, to_html(result, evaluation.crops), overwrite)
+        write_text(html_path, to_html(result, evaluation.crops), overwrite)
     _print(result)
 
 
@@ -238,28 +236,6 @@ def _membranes(labelled: Membranes | None, sections: list[int]) -> Membranes:
     for z in sections:  # trains the segmenter of each half when it is first needed
         labelled.judge(z)
     return labelled
-
-
-def _check_target(path: Path, endings: tuple[str, ...], read: list[Path], overwrite: bool) -> None:
-    """Refuse a file that cannot be written, before any work is done."""
-    if path.suffix.lower() not in endings:
-        raise BadInput(f"The output {path.name} must end in {endings[0]}.")
-    if not path.absolute().parent.is_dir():
-        raise BadInput(f"The folder of the output {path} does not exist; make it first.")
-    if path.is_dir():
-        raise BadInput(f"The output {path} is a folder; choose another name.")
-    if any(real(path).is_relative_to(real(each)) for each in read):
-        raise BadInput(f"The output {path} is an input, or lies in one; choose another name.")
-    if (path.exists() or path.is_symlink()) and not overwrite:
-        raise BadInput(f"The output {path} exists already; add --overwrite to replace it.")
-    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        raise BadInput(f"The folder of the output {path} cannot be written to.")
-
-
-def _write(path: Path, text: str, overwrite: bool) -> None:
-    with replacing(path, overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    console.print(f"Wrote {path}", markup=False)
 
 
 def _print(result: Result) -> None:

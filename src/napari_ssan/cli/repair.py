@@ -16,6 +16,7 @@ import numpy as np
 from typer import Argument, Option
 
 from napari_ssan.atomic import scratch
+from napari_ssan.cli.inspect import look
 from napari_ssan.cli.options import Device, FollowLinks, MethodName, Model, Overwrite, StackPath
 from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.cli.signals import interruptible
@@ -32,11 +33,15 @@ from napari_ssan.files import (
     open_stack,
     save_stack,
 )
+from napari_ssan.inspection.find import SURE
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
+
+#: In place of slices: repair what an inspection finds.
+AUTO = "auto"
 
 
 def repair(
@@ -46,7 +51,12 @@ def repair(
         Argument(metavar="OUTPUT", help="The file to write: .tif, .ome.tif, .ome.zarr or .zarr."),
     ],
     defects: Annotated[
-        str, Option(metavar="SLICES", help="Broken slices, counted from 0, as in 12,47-48.")
+        str,
+        Option(
+            metavar="SLICES|auto",
+            help="Broken slices, counted from 0, as in 12,47-48; auto inspects the stack and "
+            "repairs what is found with a probability of at least 0.9.",
+        ),
     ] = "",
     defects_file: Annotated[
         Path | None, Option(help="A .json or .csv file of marks to repair.")
@@ -116,7 +126,9 @@ def repair(
         check_output(expected_error, [*file.files, *given], overwrite)
         check_axes(expected_error, file)
         check_distinct([output, expected_error, *([mask_path(output)] if mask else [])])
-    marks = gather(stack, defects, defects_file, region, insert_after, follow_links)
+    found = _inspected(file) if defects == AUTO else Marks()
+    named = "" if defects == AUTO else defects
+    marks = gather(stack, named, defects_file, region, insert_after, found, follow_links)
     marks.check(stack.shape)
     with _scratch(output) as pixels, bars() as show:
         for note in file.notes:
@@ -150,6 +162,21 @@ def repair(
             )
 
 
+def _inspected(file: StackFile) -> Marks:
+    """Marks of what an inspection finds with high probability, after it was listed."""
+    with bars() as show:
+        found = look(file, show).at_least(SURE)
+        for each in found.finds:
+            where = "" if each.region is None else f" at y {each.region.top}, x {each.region.left}"
+            show.say(f"Found in slice {each.z}{where}: {each.kind}, p {each.p:.2f}. {each.reason}")
+    if not (marks := found.marks()):
+        raise BadInput(
+            f"Nothing was found with a probability of at least {SURE}; look at what "
+            "napari-ssan inspect finds, and name slices with --defects."
+        )
+    return marks
+
+
 def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
     """Slices that were synthetic before, and were used as neighbours now."""
     if file.provenance is None:
@@ -165,9 +192,10 @@ def gather(
     file: Path | None,
     region: Path | None,
     insert_after: str,
+    found: Marks,
     follow_links: bool = False,
 ) -> Marks:
-    """Collect the marks that the options name.
+    """Collect the marks that the options name, and those that were found.
 
     Raises
     ------
@@ -176,13 +204,16 @@ def gather(
     """
     shape = stack.shape[1:]
     marks = Marks.read(file, shape) if file else Marks()
+    marks.whole |= found.whole
+    for z, regions_found in found.regions.items():
+        marks.regions.setdefault(z, []).extend(regions_found)
     named = parse_slices(slices)
     if region is None:
         marks.whole.update(named)
     else:
         flat, regions = _regions(region, stack, named, follow_links)
-        for z, found in regions.items():
-            marks.add_region(z, found)
+        for z, marked in regions.items():
+            marks.add_region(z, marked)
         if not flat:
             marks.whole.update(named)
     for z in parse_slices(insert_after):

@@ -1,0 +1,218 @@
+"""Puts together what was found: kinds, probabilities, and regions at full resolution.
+
+Easy to get wrong: a section that is broken as a whole has no regions, unless only its
+brightness is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from napari_ssan.inspection.find import Find
+from napari_ssan.inspection.judge import (
+    BESIDE,
+    CERTAIN,
+    ENOUGH,
+    RULES,
+    UNLIKE,
+    Usual,
+    kind_of,
+    peak,
+    region_figures,
+    slice_figures,
+)
+from napari_ssan.inspection.look import View
+from napari_ssan.inspection.neighbours import Traits
+from napari_ssan.inspection.reasons import lost_reason, region_reason, slice_reason
+from napari_ssan.inspection.regions import SIGNS, Candidate
+from napari_ssan.stack.region import Region
+
+#: Finds that are less probable are dropped.
+LEAST = 0.05
+#: A find of this probability makes others in its section more probable.
+LIKELY = 0.3
+#: The others must depart by so much themselves, and only this share of it counts.
+VISIBLE_BESIDE, SECOND = 3.0, 0.9
+#: Figures of whole sections, and the kinds that they tell.
+KINDS = {"level": "brightness", "contrast": "brightness"}
+#: Figures that planted damage raises.
+RAISED = {"brightness": ("level", "contrast")}
+
+
+class Findings:
+    """What was found in a stack.
+
+    Parameters
+    ----------
+    view : View
+        The stack.
+    traits : sequence of Traits
+        Figures of all sections.
+    candidates : sequence of sequence of Candidate
+        Regions of every section that might be damaged.
+    planted : sequence of (str, Traits)
+        Figures of sections in which damage of a kind was planted.
+    peaks : mapping of str to sequence of float
+        How far planted regions stood out, by sign.
+    """
+
+    def __init__(
+        self,
+        view: View,
+        traits: Sequence[Traits],
+        candidates: Sequence[Sequence[Candidate]],
+        planted: Sequence[tuple[str, Traits]],
+        peaks: Mapping[str, Sequence[float]],
+    ) -> None:
+        self.view, self.traits, self.candidates = view, traits, candidates
+        self.apart = {
+            k: float(np.median(found))
+            for k in range(1, 5) if (found := [t.apart[k] for t in traits if k in t.apart])
+        }  # fmt: skip
+        #: Usual correlation of adjacent sections.
+        self.correlation = self.apart.get(1)
+        self.alike = self.correlation is not None and self.correlation >= UNLIKE
+        self._figures = [slice_figures(traits, each, self.correlation or 0.0) for each in traits]
+        figures: dict[str, list[float]] = {name: [] for name in RULES}
+        for own_figures, own, regions in zip(self._figures, traits, candidates, strict=True):
+            for name, value in own_figures.items():
+                figures[name].append(value)
+            if own.neighbours:
+                highest = region_figures(regions, own.end)
+                for sign in SIGNS:
+                    figures[sign].append(highest[sign])
+        self._gaps = self._find_gaps()
+        figures["lost"] = list(self._gaps.values())
+        damaged: dict[str, list[float]] = {sign: list(values) for sign, values in peaks.items()}
+        for kind, each in planted:
+            own_figures = slice_figures(traits, each, self.correlation or 0.0)
+            names = RAISED.get(kind, (kind,))
+            for name in names:
+                damaged.setdefault(name, []).append(own_figures.get(name, 0.0))
+        if self.correlation is not None:
+            damaged["lost"] = [self.correlation - t.apart[3] for t in traits if 3 in t.apart]
+        self.usual = Usual(
+            {name: values for name, values in figures.items() if len(values) >= ENOUGH}, damaged
+        )
+
+    @property
+    def cannot_tell(self) -> tuple[str, ...]:
+        """What cannot be judged, and why."""
+        seen = sum(not each.flaw for each in self.traits)
+        if seen < ENOUGH:
+            return (
+                f"Only {seen} slices show an image, too few to say what is usual; at least "
+                f"{ENOUGH} are needed.",
+            )
+        if not self.alike:
+            likeness = 0.0 if self.correlation is None else self.correlation
+            return (
+                f"Cannot tell regions on this stack: neighbouring slices correlate by "
+                f"{likeness:.2f} only, and {UNLIKE} is needed. Slices that are displaced or out of "
+                "order cannot be told, either.",
+            )
+        return ()
+
+    def all(self) -> list[Find]:
+        """All finds, the most certain first."""
+        found: list[Find] = []
+        whole: dict[int, Find] = {}
+        for own, figures in zip(self.traits, self._figures, strict=True):
+            if (find := self._whole(own, figures)) is not None:
+                whole[own.z] = find
+        found += whole.values()
+        for own, regions in zip(self.traits, self.candidates, strict=True):
+            above = whole.get(own.z)
+            if self.alike and not (above and above.p >= 0.5 and above.kind != "brightness"):
+                found += self._regions(own, regions)
+        if self.alike:
+            found += self._lost({find.z for find in whole.values() if find.p >= 0.2})
+        found = [find for find in found if find.p >= LEAST]
+        return sorted(found, key=lambda find: (-find.p, -find.score, find.z))
+
+    def _whole(self, own: Traits, figures: Mapping[str, float]) -> Find | None:
+        """The most certain of what may be wrong with a whole section."""
+        if own.flaw:
+            return Find(own.z, "blank", CERTAIN, 1.0, f"It {own.flaw}.")
+        best = None
+        for name, value in figures.items():
+            if not self.alike and name in ("displaced", "discontinuity"):
+                continue
+            score = self.usual.score(name, value)
+            told = "displaced" if name == "discontinuity" and own.turned else name
+            kind = KINDS.get(name, told)
+            p = self.usual.probability(name, score)
+            if best is None or (p, score) > (best.p, best.score):
+                alike = max(own.before, own.after) > 0.8 * (self.correlation or 1.0)
+                suggest = "correct" if kind == "brightness" and alike else "synthesize"
+                reason = slice_reason(told, self.traits, own)
+                best = Find(own.z, kind, score, p, reason, suggest)
+        return best
+
+    def _regions(self, own: Traits, candidates: Sequence[Candidate]) -> list[Find]:
+        """Regions of a section; of two that overlap, the more certain."""
+        scored = [(self.usual.score(c.sign, peak(c, own.end)), c) for c in candidates]
+        taken = np.zeros([n // self.view.step + 1 for n in self.view.shape[1:]], bool)
+        kept: list[tuple[float, float, Candidate]] = []
+        for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign == "soft", -pair[0])):
+            p = self.usual.probability(candidate.sign, score)
+            part = taken[candidate.region.window]
+            mask = candidate.region.mask[: part.shape[0], : part.shape[1]]
+            if p >= LEAST and part[mask].mean() < 0.3:
+                part |= mask
+                kept.append((p, score, candidate))
+        found: list[Find] = []
+        likely = sum(p >= LIKELY for p, _, _ in kept)
+        first = max((p for p, _, _ in kept), default=0.0)
+        for p, score, candidate in kept:
+            if score >= VISIBLE_BESIDE and likely > (p >= LIKELY):
+                beside = self.usual.probability(candidate.sign, score, BESIDE)
+                p = beside if p == first else max(p, min(first, SECOND * beside))
+            kind = kind_of(candidate, taken.size)
+            suggest = "correct" if candidate.agrees else "synthesize"
+            reason = region_reason(kind, candidate)
+            region = self._at_full_resolution(candidate.region)
+            found.append(Find(own.z, kind, score, p, reason, suggest, region))
+        return found
+
+    def _at_full_resolution(self, region: Region) -> Region:
+        """A region at the resolution of comparison, at the full resolution of the stack."""
+        full = self.view.stack.shape[1:]
+        steps = [
+            n / (size // self.view.step) for n, size in zip(full, self.view.shape[1:], strict=True)
+        ]
+        spans = []
+        for part, step, length in zip(region.window, steps, full, strict=True):
+            places = np.arange(int(part.start * step), min(int(np.ceil(part.stop * step)), length))
+            rows = np.clip((places / step).astype(int) - part.start, 0, part.stop - part.start - 1)
+            spans.append((int(places[0]), rows))
+        (top, rows), (left, columns) = spans
+        return Region.from_mask(region.mask[np.ix_(rows, columns)], top, left)
+
+    def _find_gaps(self) -> dict[int, float]:
+        """By how much each section resembles the next less than usual."""
+        if self.correlation is None:
+            return {}
+        return {
+            own.z: self.correlation - own.after
+            for own in self.traits
+            if own.neighbours and not own.end and own.neighbours[1] == own.z + 1
+        }
+
+    def _lost(self, broken: set[int]) -> list[Find]:
+        """Places between two good sections where others seem to be lost."""
+        found = []
+        assert self.correlation is not None
+        for z, figure in self._gaps.items():
+            if z in broken or z + 1 in broken:
+                continue
+            score = self.usual.score("lost", figure)
+            p = self.usual.probability("lost", score)
+            likeness = self.correlation - figure
+            steps = min(self.apart, key=lambda k: abs(self.apart[k] - likeness))
+            if steps > 1:
+                reason = lost_reason(z, steps - 1, likeness, self.correlation)
+                found.append(Find(z, "discontinuity", score, p, reason, gap=True))
+        return found

@@ -1,0 +1,184 @@
+"""Says what is wrong, from figures of all sections: deviations, kinds, probabilities.
+
+Every figure is compared with its own distribution over the stack: the median, and the spread
+below it, which damage hardly changes. A probability weighs how often good sections depart as
+far (a tail that falls off exponentially) against how far planted damage departs. Easy to get
+wrong: figures that rise with damage are one-sided, so only what lies above the median counts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_ssan.inspection.neighbours import Traits
+from napari_ssan.inspection.regions import Candidate
+
+#: Share of sections in which damage of a kind is expected before anything is seen, ...
+PRIOR = 0.005
+#: ... and how probable damage is at least that is fainter than all that was planted.
+FAINTER = 0.25
+#: Beside a find, more damage in the same section is as likely as not.
+BESIDE = 0.5
+#: Charging is larger than this share of a section.
+LARGE = 0.003
+#: Sections to each side whose level, contrast and sharpness are usual.
+AROUND = 3
+#: At the ends of a stack, where both neighbours are on one side, departures count less.
+AT_END = 0.7
+#: Sections that resemble each other less than this cannot be compared.
+UNLIKE = 0.4
+#: Fewest sections that tell what is usual.
+ENOUGH = 5
+#: Planted damage that departs by less cannot be seen, and tells nothing about what can be.
+VISIBLE = 2.0
+#: Certain by their nature: nothing needs to be compared.
+CERTAIN = 100.0
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How departures of a figure are judged.
+
+    Attributes
+    ----------
+    floor : float
+        Smallest standard deviation that is believed.
+    rate : float
+        How fast the tail of good sections falls off, per standard deviation.
+    signed : bool
+        Whether the figure is the size of a deviation in either direction, so that its
+        distribution starts at 0.
+    share : float
+        Smallest standard deviation that is believed, as a share of the median.
+    """
+
+    floor: float
+    rate: float
+    signed: bool = False
+    share: float = 0.0
+
+
+RULES = {
+    "level": Rule(0.15, 1.2, True),
+    "contrast": Rule(0.06, 1.2, True),
+    "blur": Rule(0.06, 1.2),
+    "noise": Rule(0.06, 1.2),
+    "displaced": Rule(0.004, 1.5),
+    "discontinuity": Rule(0.03, 1.5),
+    "duplicate": Rule(0.8, 1.5),
+    "lost": Rule(0.04, 1.2),
+    "dark": Rule(0.08, 1.5, share=0.15),
+    "light": Rule(0.08, 1.5, share=0.15),
+    "dark wide": Rule(0.08, 1.5, share=0.15),
+    "light wide": Rule(0.08, 1.5, share=0.15),
+    "dark long": Rule(0.03, 1.2, share=0.15),
+    "light long": Rule(0.03, 1.2, share=0.15),
+    "soft": Rule(0.12, 1.2),
+    "flat": Rule(0.01, 1.5),
+}
+
+
+def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict[str, float]:
+    """Figures of a whole section that rise with damage.
+
+    Parameters
+    ----------
+    stack : sequence of Traits
+        All sections.
+    own : Traits
+        The section, which may differ from that of its number in `stack`.
+    likeness : float
+        Usual correlation of adjacent sections. Below it, shifts cannot be believed.
+    """
+    near = stack[max(0, own.z - AROUND) : own.z + AROUND + 1]
+    around = [each for each in near if each.z != own.z and not each.flaw]
+    if own.flaw or len(around) < 2:
+        return {}
+    contrast = float(np.median([each.contrast for each in around]))
+    sharper = own.sharpness - np.median([each.sharpness for each in around], axis=0)
+    found = {
+        "level": abs(own.level - float(np.median([each.level for each in around]))) / contrast,
+        "contrast": abs(float(np.log(own.contrast / contrast))),
+        "blur": float(-sharper.min()),
+        "noise": float(sharper.min()),
+        "duplicate": -float(np.log(max(1e-4, 1 - own.twin))) if own.twin > 0.9 else 0.0,
+    }
+    if own.neighbours:
+        sure = min(own.before, own.after) > 0.85 * max(likeness, own.across)
+        found["displaced"] = own.moved if sure else 0.0
+        # At an end, the neighbours are as near to each other as to the section.
+        across = own.across * abs(own.across) if own.end else own.across
+        found["discontinuity"] = across - max(own.before, own.after)
+    return found
+
+
+class Usual:
+    """What is usual in a stack, and how probable damage is behind a departure from it.
+
+    Parameters
+    ----------
+    figures : mapping of str to sequence of float
+        Figures of all sections, by the name of their rule.
+    planted : mapping of str to sequence of float
+        Figures of planted damage, by the same names.
+    """
+
+    def __init__(
+        self, figures: Mapping[str, Sequence[float]], planted: Mapping[str, Sequence[float]]
+    ) -> None:
+        self._scales: dict[str, tuple[float, float]] = {}
+        for name, values in figures.items():
+            rule = RULES[name]
+            low, middle = (float(v) for v in np.quantile(values, (0.16, 0.5)))
+            spread = 1.48 * middle if rule.signed else middle - low
+            few = 1 + 3 / len(values) + 30 / len(values) ** 2
+            centre = 0.0 if rule.signed else middle
+            self._scales[name] = (centre, few * max(rule.floor, rule.share * middle, spread))
+        self._planted = {
+            name: np.sort([s for value in values if (s := self.score(name, value)) > VISIBLE])
+            for name, values in planted.items() if name in self._scales
+        }  # fmt: skip
+
+    def score(self, name: str, figure: float) -> float:
+        """Standard deviations by which a figure departs from the usual."""
+        if name not in self._scales:
+            return 0.0
+        centre, spread = self._scales[name]
+        return min((figure - centre) / spread, CERTAIN)
+
+    def probability(self, name: str, score: float, prior: float = PRIOR) -> float:
+        """Probability that something is wrong where a figure departs so far."""
+        known = self._planted.get(name, np.zeros(0))
+        share = float((known <= score).sum()) / max(1, len(known))
+        below = FAINTER + (1 - FAINTER) * share
+        tail = min(1.0, float(np.exp(-RULES[name].rate * max(score, 0.0))))
+        return prior * below / (prior * below + (1 - prior) * tail)
+
+
+def region_figures(candidates: Sequence[Candidate], end: bool) -> dict[str, float]:
+    """The highest peak of each sign in a section; 0 where there is none."""
+    found: dict[str, float] = defaultdict(float)
+    for each in candidates:
+        found[each.sign] = max(found[each.sign], peak(each, end))
+    return found
+
+
+def peak(candidate: Candidate, end: bool) -> float:
+    """How far a region departs, which counts less at the ends of a stack."""
+    return candidate.peak * (AT_END if end else 1.0)
+
+
+def kind_of(candidate: Candidate, section: int) -> str:
+    """What a region seems to be, in a section of so many pixels."""
+    wide = candidate.region.pixels > LARGE * section
+    if candidate.sign in ("soft", "flat"):
+        return {"soft": "blur", "flat": "missing"}[candidate.sign]
+    if candidate.sign.startswith("dark"):
+        return "fold" if candidate.long else "contamination"
+    if candidate.long:
+        return "crack"
+    return "charging" if wide and candidate.textured and candidate.agrees else "hole"

@@ -1,0 +1,215 @@
+"""One look at a section: it is read once, reduced, and measured.
+
+Whole sections are compared in :mod:`~napari_ssan.inspection.neighbours`. Easy to get wrong: a
+sighting is scaled by its own median and MAD (median absolute deviation), so its pictures do not
+show how bright the section is; `level` and `contrast` do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
+
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.alignment import Shift
+from napari_ssan.stack.sections import BAND_PIXELS, SliceStack
+
+#: Pixels of a pyramid's level are at most this large, in nm.
+COARSEST = 64.0
+#: Sections are reduced until a side is shorter than this, in pixels.
+LARGEST_SIDE, LARGEST_SIDE_NM = 1024, 2048
+#: Sections with shorter sides are compared at the view's resolution, others at half of it, ...
+HALVED = 384
+#: ... smoothed by this many pixels.
+SMOOTH = 1.5
+#: A section that is constant, or clipped, in this share of its pixels is blank.
+MOSTLY = 0.8
+#: MAD of a normal distribution whose standard deviation is 1.
+MAD = 0.6745
+
+Float = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+
+class View:
+    """A stack at the resolution at which it is inspected.
+
+    Parameters
+    ----------
+    stack : SliceStack
+        The stack.
+    levels : sequence of SliceStack
+        Its pyramid, full resolution first; the stack alone by default. Levels with fewer
+        sections are not used.
+    pixel : float, optional
+        Side of the stack's pixels, in nm.
+    level : int, optional
+        The level to use. The default is the coarsest with pixels of up to 64 nm, or, if
+        pixels have no size, with at least 512 pixels on a side.
+
+    Raises
+    ------
+    BadInput
+        If there is no such level.
+    """
+
+    def __init__(
+        self,
+        stack: SliceStack,
+        levels: Sequence[SliceStack] = (),
+        pixel: float | None = None,
+        level: int | None = None,
+    ) -> None:
+        levels = [each for each in levels or (stack,) if len(each) == len(stack)]
+        if level is not None and not 0 <= level < len(levels):
+            raise BadInput(
+                f"There is no level {level}: the stack has {len(levels)} "
+                f"level{'s' if len(levels) > 1 else ''}, counted from 0."
+            )
+        sizes = [stack.shape[1] / each.shape[1] for each in levels]
+        fits = [
+            n for n, size in enumerate(sizes)
+            if (pixel * size <= COARSEST if pixel else min(levels[n].shape[1:]) >= LARGEST_SIDE / 2)
+        ]  # fmt: skip
+        self.level = (fits[-1] if fits else 0) if level is None else level
+        self.stack, self._read = stack, levels[self.level]
+        largest = LARGEST_SIDE_NM if pixel and len(levels) > 1 else LARGEST_SIDE
+        self.factor = max(1, -(-(min(self._read.shape[1:]) + 1) // largest))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Sections, height and width of the view."""
+        sections, height, width = self._read.shape
+        return sections, height // self.factor, width // self.factor
+
+    @property
+    def step(self) -> int:
+        """Pixels of the view along a side of those that are compared."""
+        return step(self.shape[1:])
+
+    def read(self, z: int) -> Float:
+        """Read a section, (height, width) of the view; what is not finite stays so."""
+        n, (_, height, width) = self.factor, self.shape
+        step = max(1, BAND_PIXELS // self._read.shape[2] // n)
+        bands = []
+        for top in range(0, height, step):
+            rows = slice(top * n, min(top + step, height) * n)
+            band = self._read.read(z, (rows, slice(0, width * n)))
+            if n > 1:
+                blocks = band.reshape(len(band) // n, n, width, n)
+                band = blocks.mean(axis=(1, 3), dtype=np.float32)
+            bands.append(band.astype(np.float32))
+        return np.concatenate(bands)
+
+
+@dataclass
+class Sighting:
+    """What was seen of a section.
+
+    Attributes
+    ----------
+    z : int
+        The section.
+    pixels : ndarray, (height, width) of the view
+        As they were read.
+    flaw : str
+        Why there is nothing to see; empty for a section with an image. The rest is then unset.
+    level, contrast : float
+        Median and scaled MAD of the grey values.
+    sharpness : ndarray, (4,)
+        Logarithm of fine detail along rows, columns and both diagonals, divided by coarse detail.
+    fine : ndarray, (height, width) at the resolution of comparison
+        Logarithm of local fine detail.
+    smooth : ndarray, (height, width) at the resolution of comparison
+        Grey values in MADs from the median, smoothed.
+    grain : ndarray
+        What smoothing took away in the middle of the section.
+    flat : ndarray of bool
+        Where the section is constant; at the resolution of comparison.
+    shifts : dict of int to (float, float)
+        How far other sections must be moved to lie on this one, as far as it was asked.
+    """
+
+    z: int
+    pixels: Float = field(repr=False)
+    flaw: str = ""
+    level: float = 0.0
+    contrast: float = 1.0
+    sharpness: Float = field(default_factory=lambda: np.zeros(4, np.float32))
+    fine: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
+    smooth: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
+    grain: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
+    flat: Mask = field(default_factory=lambda: np.zeros((0, 0), bool), repr=False)
+    shifts: dict[int, Shift] = field(default_factory=dict, repr=False)
+
+
+def look(z: int, pixels: Float) -> Sighting:
+    """Measure the (height, width) pixels of a section."""
+    if not np.isfinite(pixels).all():
+        return Sighting(z, pixels, "has pixels that are not finite (NaN or infinite)")
+    flat = maximum_filter(pixels, 5) == minimum_filter(pixels, 5)
+    if pixels.min() == pixels.max():
+        return Sighting(z, pixels, "is constant")
+    clipped = [float((pixels == end).mean()) for end in (pixels.min(), pixels.max())]
+    if flat.mean() > MOSTLY or max(clipped) > MOSTLY:
+        return Sighting(z, pixels, "is black, white or constant in most of its pixels")
+    seen = pixels[~flat]
+    level = float(np.median(seen))
+    contrast = float(np.median(np.abs(seen - level))) / MAD or float(seen.std())
+    unit = np.where(flat, 0, (pixels - level) / contrast).clip(-8, 8)
+    return Sighting(
+        z,
+        pixels,
+        "",
+        level,
+        contrast,
+        _sharpness(unit),
+        _fine(unit),
+        gaussian_filter(coarse(unit), SMOOTH),
+        _grain(unit),
+        coarse(flat.astype(np.float32)) > 0.5,
+    )
+
+
+def step(shape: tuple[int, ...]) -> int:
+    """Pixels of a section of this shape along a side of those that are compared."""
+    return 1 if min(shape) < HALVED else 2
+
+
+def coarse(image: Float) -> Float:
+    """Reduce an image to the resolution at which sections are compared."""
+    return image if step(image.shape) == 1 else halved(image)
+
+
+def halved(image: Float) -> Float:
+    """Join 2 x 2 pixels into their mean."""
+    height, width = (n // 2 for n in image.shape)
+    blocks = image[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+    joined: Float = blocks.mean(axis=(1, 3))
+    return joined
+
+
+def _sharpness(unit: Float) -> Float:
+    inner = unit[1:-1, 1:-1]
+    along = (unit[2:, 1:-1], unit[1:-1, 2:], unit[2:, 2:], unit[2:, :-2])
+    steps = np.array([np.abs(each - inner).mean() for each in along])
+    broad = gaussian_filter(halved(unit), 2)
+    scale = float((broad - gaussian_filter(broad, 8)).std())
+    return np.log((steps + 1e-3) / (scale + 1e-3)).astype(np.float32)
+
+
+def _fine(unit: Float) -> Float:
+    detail = np.square(unit - gaussian_filter(unit, 1.5))
+    local = gaussian_filter(coarse(detail), 4)
+    # Where there is little to see, such as in resin, less of it is no blur.
+    logarithm: Float = np.log(local + 0.3 * float(np.median(local)) + 1e-6)
+    return logarithm
+
+
+def _grain(unit: Float) -> Float:
+    middle = unit[tuple(slice(max(0, n // 2 - 128), n // 2 + 128) for n in unit.shape)]
+    return middle - gaussian_filter(middle, 1)

@@ -1,0 +1,180 @@
+"""Compares a section with its neighbours: registers them, and measures how alike they are.
+
+Regions are compared in :mod:`~napari_ssan.inspection.regions`. What is usual in the stack, and
+so what a figure means, is decided in :mod:`~napari_ssan.inspection.judge`. Easy to get wrong: a
+section at the end of the stack, or beside a blank one, is compared with the nearest two that show
+something, on whichever side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.ndimage import rotate
+
+from napari_ssan.inspection.look import Float, Sighting, halved
+from napari_ssan.inspection.regions import Candidate, odd_regions
+from napari_ssan.stack.alignment import Shift, correlation, find_shift
+
+#: Sections to each side that may serve as neighbours.
+REACH = 2
+#: Side of the middle in which shifts are found, in pixels of comparison.
+FIELD = 320
+#: Turns that are tried where a section is unlike both neighbours, in degrees.
+TURNS = (-8.0, -6.0, -4.5, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
+
+
+@dataclass
+class Traits:
+    """Figures of a section by which whole sections are judged.
+
+    Attributes
+    ----------
+    z : int
+        The section.
+    flaw : str
+        Why there is nothing to see in it.
+    level, contrast, sharpness
+        As in :class:`~napari_ssan.inspection.look.Sighting`.
+    before, after, across : float
+        Correlation with the neighbours, and of the neighbours with each other.
+    moved : float
+        How far it lies from where both neighbours have it, as a share of its shorter side.
+    turned : float
+        By how many degrees it must be turned to resemble its neighbours; 0 if turning is no help.
+    twin : float
+        Correlation of grain with the section before: near 1 in a copy.
+    apart : dict of int to float
+        Correlations of sections around it that are so many sections apart.
+    neighbours : tuple of int
+        The two sections that it was compared with; empty if there were no two.
+    """
+
+    z: int
+    flaw: str = ""
+    level: float = 0.0
+    contrast: float = 1.0
+    sharpness: Float = field(default_factory=lambda: np.zeros(4, np.float32))
+    before: float = 0.0
+    after: float = 0.0
+    across: float = 0.0
+    moved: float = 0.0
+    turned: float = 0.0
+    twin: float = 0.0
+    apart: dict[int, float] = field(default_factory=dict)
+    neighbours: tuple[int, ...] = ()
+
+    @property
+    def end(self) -> bool:
+        """Whether both neighbours are on one side."""
+        return bool(self.neighbours) and not min(self.neighbours) < self.z < max(self.neighbours)
+
+
+def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tuple[Candidate, ...]]:
+    """Compare a section with its neighbours.
+
+    Parameters
+    ----------
+    seen : Sighting
+        The section.
+    window : mapping of int to Sighting
+        The sections around it; the one of its own number is not used.
+
+    Returns
+    -------
+    traits : Traits
+        Figures of the whole section.
+    candidates : tuple of Candidate
+        Regions that might be damaged.
+    """
+    traits = Traits(seen.z, seen.flaw, seen.level, seen.contrast, seen.sharpness)
+    usable = [z for z, each in window.items() if z != seen.z and not each.flaw]
+    near = sorted(usable, key=lambda z: (abs(z - seen.z), -z))
+    if seen.flaw or len(near) < 2:
+        return traits, ()
+    first = near[0]
+    second = next((z for z in near if (z < seen.z) != (first < seen.z)), near[1])
+    low, high = traits.neighbours = tuple(sorted((first, second)))
+    shifts = {z: _shift(seen, window[z]) for z in (low, high)}
+    before, after = (_moved(window[z].smooth, shifts[z]) for z in (low, high))
+    valid = np.isfinite(before) & np.isfinite(after)
+    before, after = (np.where(valid, each, 0) for each in (before, after))
+    own = np.where(valid, seen.smooth, 0)
+    traits.before, traits.after, traits.across = (
+        correlation(p[valid], q[valid]) for p, q in ((own, before), (own, after), (before, after))
+    )
+    if not traits.end:
+        traits.moved = _offset(shifts[low], shifts[high]) / min(own.shape)
+    if traits.across - max(traits.before, traits.after) > 0.1:
+        traits.turned = _turn(seen, window[low], (traits.across + traits.before) / 2)
+    if seen.z - 1 in window and not (previous := window[seen.z - 1]).flaw:
+        traits.twin = correlation(seen.grain, previous.grain)
+    traits.apart = _apart(window)
+    fine = [_moved(window[z].fine, shifts[z], 0) for z in (low, high)]
+    flat = [_moved(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
+    return traits, odd_regions(seen, (own, before, after), fine, flat, valid)
+
+
+def _shift(seen: Sighting, other: Sighting) -> Shift:
+    """How far another section must be moved to lie on `seen`; found once."""
+    if other.z not in seen.shifts:
+        seen.shifts[other.z] = find_shift(_middle(seen.smooth), _middle(other.smooth))
+    return seen.shifts[other.z]
+
+
+def _middle(image: Float) -> Float:
+    parts = (slice(max(0, (n - FIELD) // 2), (n + FIELD) // 2) for n in image.shape)
+    return image[tuple(parts)]
+
+
+def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
+    """Move an image by whole pixels; what comes in from outside is `empty`."""
+    rows, columns = (round(n) for n in offset)
+    if not (rows or columns):
+        return image
+    height, width = image.shape
+    moved = np.full_like(image, empty)
+    moved[max(rows, 0) : height + min(rows, 0), max(columns, 0) : width + min(columns, 0)] = image[
+        max(-rows, 0) : height - max(rows, 0), max(-columns, 0) : width - max(columns, 0)
+    ]
+    return moved
+
+
+def _offset(before: Shift, after: Shift) -> float:
+    """How far a section lies from where both neighbours have it."""
+    first, last = np.array(before), np.array(after)
+    apart = float(np.linalg.norm(first - last))
+    return max(0.0, float(np.linalg.norm(first + last)) / 2 - apart)
+
+
+def _turn(seen: Sighting, other: Sighting, enough: float) -> float:
+    """The turn after which a section correlates with another by at least `enough`; else 0."""
+    best, found = enough, 0.0
+    wanted, own = (halved(_middle(each.smooth)) for each in (other, seen))
+    inner = tuple(slice(n // 6, n - n // 6) for n in wanted.shape)
+    for angle in TURNS:
+        turned = rotate(own, angle, reshape=False, order=1, mode="nearest")
+        moved = _moved(turned, find_shift(wanted[inner], turned[inner]))[inner]
+        valid = np.isfinite(moved)
+        if valid.any() and (likeness := correlation(wanted[inner][valid], moved[valid])) > best:
+            best, found = likeness, angle
+    return found
+
+
+def _apart(window: Mapping[int, Sighting]) -> dict[int, float]:
+    """Correlations of sections of the window, by how many sections they are apart."""
+    found = {}
+    low = min(window)
+    moved = window[low].smooth
+    for z in range(low + 1, max(window) + 1):
+        if window[low].flaw or window[z].flaw or z not in window:
+            break
+        step = _shift(window[z], window[z - 1])
+        moved = _moved(moved, step)
+        valid = np.isfinite(moved)
+        if not valid.any():
+            break
+        found[z - low] = correlation(moved[valid], window[z].smooth[valid])
+    return found

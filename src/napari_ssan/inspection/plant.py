@@ -1,0 +1,168 @@
+"""Plants damage in good sections, in memory, to learn how damage looks in a stack.
+
+It serves the calibration and the benchmark. Easy to get wrong: strengths are in the section's
+own contrast and size, so the same strength is as visible in every stack.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filter1d, rotate, shift
+
+from napari_ssan.inspection.look import MAD, Float, Mask
+
+#: Whole sections, and regions, that can be damaged in these ways.
+SLICE_KINDS = ("blank", "duplicate", "brightness", "blur", "noise", "displaced", "discontinuity")
+REGION_KINDS = ("contamination", "hole", "fold", "crack", "charging", "blur", "missing")
+#: Weak, medium and strong: as dark or light as the 2 % darkest or lightest pixels, and more.
+STRENGTHS = (0, 1, 2)
+
+
+def plant_slice(
+    kind: str, pixels: Float, other: Float, strength: int, random: np.random.Generator
+) -> Float:
+    """Damage a whole section.
+
+    Parameters
+    ----------
+    kind : str
+        One of :data:`SLICE_KINDS`.
+    pixels : ndarray of float32, (height, width)
+        The section.
+    other : ndarray of float32, (height, width)
+        The section before it for a duplicate; one from elsewhere for a discontinuity.
+    strength : int
+        0, 1 or 2.
+    random : numpy.random.Generator
+        Chooses directions and signs.
+    """
+    level, contrast = _scale(pixels)
+    sign = random.choice((-1.0, 1.0))
+    if kind == "blank":
+        return np.full_like(pixels, random.choice((0.0, level)))
+    if kind == "duplicate":
+        grain = (0.0, 0.02, 0.05)[2 - strength] * contrast
+        return other + grain * _noise(random, pixels.shape)
+    if kind == "brightness":
+        gain = (0.7, 0.55, 0.4)[strength]
+        offset = sign * (1.2, 2.0, 3.0)[strength] * contrast
+        which = random.integers(3)
+        moved = (pixels - level) * (gain if which else 1.0) + level
+        return moved + (offset if which != 1 else 0)
+    if kind == "blur":
+        scale = (1.2, 2.0, 3.5)[strength]
+        if random.integers(2):
+            return gaussian_filter1d(pixels, 1.8 * scale, axis=int(random.integers(2)))
+        return gaussian_filter(pixels, scale)
+    if kind == "noise":
+        return pixels + (0.7, 1.2, 2.0)[strength] * contrast * _noise(random, pixels.shape)
+    if kind == "displaced":
+        if random.integers(2):
+            angle = sign * (2.5, 4.5, 7.0)[strength]
+            return rotate(pixels, angle, reshape=False, order=1, mode="reflect")
+        far = (0.02, 0.04, 0.08)[strength] * min(pixels.shape)
+        turn = random.uniform(0, 2 * np.pi)
+        offset = (far * np.sin(turn), far * np.cos(turn))
+        return shift(pixels, offset, order=1, mode="reflect")
+    return other
+
+
+def plant_region(
+    kind: str, pixels: Float, strength: int, random: np.random.Generator, around: Mask | None = None
+) -> tuple[Float, Mask]:
+    """Damage a region of a section.
+
+    Parameters
+    ----------
+    kind : str
+        One of :data:`REGION_KINDS`.
+    pixels : ndarray of float32, (height, width)
+        The section.
+    strength : int
+        0, 1 or 2: size and visibility.
+    random : numpy.random.Generator
+        Chooses place and shape.
+    around : ndarray of bool, (height, width), optional
+        Pixels that stay as they are; the region keeps clear of them if it can.
+
+    Returns
+    -------
+    pixels, mask : ndarray, (height, width)
+        The damaged section, and the pixels that are damaged.
+    """
+    level, contrast = _scale(pixels)
+    height, width = pixels.shape
+    if kind == "missing":
+        deep = (0.05, 0.09, 0.15)[strength] * height
+        ragged = gaussian_filter1d(random.standard_normal(width), width / 16)
+        edge = deep * (1 + 0.3 * ragged / (ragged.std() + 1e-9))
+        mask = np.arange(height)[:, None] < edge[None]
+        if random.integers(2):
+            mask = mask[::-1]
+        value = float(pixels.min() if random.integers(2) else pixels.max())
+        return np.where(mask, value, pixels).astype(np.float32), mask
+    size = (0.001, 0.003, 0.008)[strength] * (3 if kind in ("charging", "blur") else 1)
+    shape = _line if kind in ("fold", "crack") else _blob
+    for _ in range(20):
+        mask = shape(random, (height, width), size, strength)
+        if around is None or not (mask & around).any():
+            break
+    soft = gaussian_filter(mask.astype(np.float32), 1.0)
+    sign = -1 if kind in ("contamination", "fold") else 1
+    end = float(np.quantile(pixels, 0.02 if sign < 0 else 0.98))
+    depth = (0.9, 1.2, 1.6)[strength] * (end - level)
+    cover = (0.8, 0.9, 0.97)[strength]
+    if kind == "blur":
+        change = soft * (gaussian_filter(pixels, (2.0, 3.0, 5.0)[strength]) - pixels)
+    elif kind == "charging":
+        reach = 0.15 * size**0.5 * min(height, width)
+        change = depth * gaussian_filter(mask.astype(np.float32), reach)
+    else:
+        mottled = 0.3 * contrast * gaussian_filter(_noise(random, pixels.shape), 1.5)
+        change = cover * soft * (level + depth + mottled - pixels)
+    return (pixels + change).astype(np.float32), mask
+
+
+def _scale(pixels: Float) -> tuple[float, float]:
+    level = float(np.median(pixels))
+    return level, float(np.median(np.abs(pixels - level))) / MAD or float(pixels.std()) or 1.0
+
+
+def _noise(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
+    return random.standard_normal(shape).astype(np.float32)
+
+
+def _place(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.float64]:
+    return random.uniform(0.08, 0.92, 2) * shape
+
+
+def _blob(random: np.random.Generator, shape: tuple[int, int], size: float, strength: int) -> Mask:
+    """A ragged blob that covers about this share of the section."""
+    del strength
+    radius = (size * shape[0] * shape[1] / np.pi) ** 0.5
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    y, x = _place(random, shape)
+    distance = np.hypot(rows - y, columns - x)
+    ragged = gaussian_filter(random.standard_normal(shape), max(1.0, radius / 3))
+    mask: Mask = distance + 0.25 * radius * ragged / ragged.std() < radius
+    return mask
+
+
+def _line(random: np.random.Generator, shape: tuple[int, int], size: float, strength: int) -> Mask:
+    """A gently bent line, a quarter to half as long as the section."""
+    del size
+    side = min(shape)
+    length = (0.25, 0.35, 0.5)[strength] * side
+    half = (0.005, 0.007, 0.01)[strength] * side
+    turn, bend = random.uniform(0, 2 * np.pi), random.uniform(-1, 1)
+    steps = np.linspace(-0.5, 0.5, int(2 * length))
+    heading = turn + bend * steps
+    path = np.cumsum(np.stack((np.sin(heading), np.cos(heading))), axis=1) / 2
+    path += (_place(random, shape) - path.mean(axis=1))[:, None]
+    apart = np.ones(shape, bool)
+    rows, columns = path.round().astype(int)
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    apart[rows[inside], columns[inside]] = False
+    mask: Mask = distance_transform_edt(apart) <= max(1.0, half)
+    return mask

@@ -1,0 +1,231 @@
+"""Finds regions of a section that are unlike those of both neighbours.
+
+A region is odd where the section lies beyond both neighbours while these agree with each other:
+darker, lighter, less sharp, or constant. Easy to get wrong: every section has such regions,
+since tissue changes; how odd is unusual is decided in :mod:`~napari_ssan.inspection.judge`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.ndimage import (
+    binary_dilation,
+    distance_transform_edt,
+    gaussian_filter,
+    label,
+    maximum_filter,
+)
+from skimage.draw import line as draw_line
+
+from napari_ssan.inspection.look import Float, Mask, Sighting
+from napari_ssan.stack.alignment import correlation, structure
+from napari_ssan.stack.region import Region
+
+#: Scales at which regions stand out, in the same pixels: of what is averaged in the section, and
+#: of the local mean square.
+SCALES = {"": (0.0, 2.0), " wide": (2.5, 4.0)}
+#: A region is all that reaches this share of its peak, and is connected with it.
+EDGE = 0.4
+#: Structures may move by half of this from section to section, in the same pixels.
+MOVES = 5
+#: Length of the lines along which folds and cracks are averaged, in the same pixels, the number
+#: of their directions, and the most by which a pixel counts, in MADs.
+LINE, DIRECTIONS, MOST_BEYOND = 31, 8, 2.0
+#: Most regions of a kind in a section.
+MOST = 3
+#: Pixels by which a region is widened to cover the damage.
+WIDER = 2
+#: What a region can be seen by.
+SIGNS = (
+    *("dark", "light", "dark wide", "light wide", "dark long", "light long"),
+    *("soft", "flat"),
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A region that might be damaged.
+
+    Attributes
+    ----------
+    sign : str
+        How it differs from both neighbours: darker, lighter, less sharp, or constant.
+    peak : float
+        By how much.
+    region : Region
+        Its pixels, at the resolution of comparison.
+    long : bool
+        Whether it is much longer than wide.
+    textured : bool
+        Whether fine detail can be seen in it.
+    agrees : bool
+        Whether its structure agrees with that of the neighbours.
+    """
+
+    sign: str
+    peak: float
+    region: Region
+    long: bool = False
+    textured: bool = False
+    agrees: bool = False
+
+
+def odd_regions(
+    seen: Sighting,
+    pictures: tuple[Float, Float, Float],
+    fine: list[Float],
+    flat: list[Mask],
+    valid: Mask,
+) -> tuple[Candidate, ...]:
+    """Find regions that might be damaged.
+
+    Parameters
+    ----------
+    seen : Sighting
+        The section.
+    pictures : tuple of ndarray, (height, width)
+        The section and its two neighbours, registered, at the resolution of comparison.
+    fine, flat : list of ndarray, (height, width)
+        Fine detail of both neighbours, and where they are constant.
+    valid : ndarray of bool, (height, width)
+        Where all three can be seen.
+    """
+    own, before, after = pictures
+    maps: dict[str, Float] = {}
+    narrow: dict[str, Float] = {}
+    for width, (scale, local) in SCALES.items():
+        a, b, c = (gaussian_filter(each, scale) if scale else each for each in (own, before, after))
+        maps[f"dark{width}"] = _beyond(-a, -b, -c, local)
+        maps[f"light{width}"] = _beyond(a, b, c, local)
+    for sign, a, b, c in (("dark", -own, -before, -after), ("light", own, before, after)):
+        excess = (a - _around(b, c)).clip(0, MOST_BEYOND)
+        maps[f"{sign} long"] = along_lines(excess)
+        narrow[f"{sign} long"] = gaussian_filter(excess, 1.0)
+    detailed = np.minimum(*fine) > float(np.median(seen.fine)) - 0.3
+    softer = np.minimum(*fine) - seen.fine - np.abs(fine[0] - fine[1])
+    maps["soft"] = np.where(detailed, softer, 0)
+    inside = valid & ~(seen.flat | flat[0] | flat[1])
+    found = []
+    for sign, image in maps.items():
+        for peak, region in _peaks(np.where(inside, image, 0), narrow.get(sign)):
+            part, mask = region.window, region.mask
+            texture = float((seen.fine - np.minimum(*fine))[part][mask].mean())
+            agrees = sign != "soft" and _agrees(own, before, after, region)
+            long = is_long(mask, 0.08 * min(own.shape))
+            found.append(Candidate(sign, peak, _wider(region, own), long, texture > -0.7, agrees))
+    gone = seen.flat & ~binary_dilation(flat[0] & valid, iterations=3)
+    gone &= ~binary_dilation(flat[1] & valid, iterations=3)
+    pieces, number = label(gone)
+    edge = {*pieces[0], *pieces[-1], *pieces[:, 0], *pieces[:, -1]} - {0}
+    for piece in edge if number else ():
+        mask = pieces == piece
+        share = float(mask.mean()) ** 0.5
+        found.append(Candidate("flat", share, _wider(Region.from_mask(mask), own)))
+    return tuple(found)
+
+
+def is_long(mask: Mask, least: float) -> bool:
+    """Whether marked pixels form a line: much longer than wide, and `least` pixels or more."""
+    half = float(distance_transform_edt(np.pad(mask, 1)).max())
+    return float(mask.sum()) > 18 * half**2 and max(mask.shape) > least
+
+
+def _beyond(own: Float, before: Float, after: Float, local: float) -> Float:
+    """By how much a section is greater than both neighbours, and unlike them, in MADs.
+
+    The geometric mean of two amplitudes: of what is extreme in itself and exceeds both
+    neighbours, and of the local difference from the nearer neighbour beyond that of both from
+    each other.
+    """
+
+    def square(difference: Float) -> Float:
+        return gaussian_filter(np.square(difference), local)
+
+    extreme = np.minimum(own, 2 * (own - _around(before, after))).clip(0)
+    nearer = np.minimum(square(own - before), square(own - after))
+    odd = np.sqrt((nearer - square(before - after)).clip(0))
+    both: Float = np.sqrt(extreme * odd)
+    return both
+
+
+def _around(before: Float, after: Float) -> Float:
+    """The greatest of both neighbours near each pixel: what moves between sections is no damage."""
+    greatest: Float = maximum_filter(np.maximum(before, after), MOVES)
+    return greatest
+
+
+def along_lines(image: Float) -> Float:
+    """Mean of an image along the line in which it is highest, less its mean all around."""
+    size = tuple(next_fast_len(n + LINE, real=True) for n in image.shape)
+    spectrum = rfft2(image, size)
+    highest = np.full(image.shape, -np.inf, np.float32)
+    half = LINE // 2
+    for turn in np.pi * np.arange(DIRECTIONS) / DIRECTIONS:
+        kernel = np.zeros((LINE, LINE), np.float32)
+        ends = np.round(half * np.array([np.sin(turn), np.cos(turn)])).astype(int)
+        kernel[draw_line(*(half - ends), *(half + ends))] = 1
+        kernel = gaussian_filter(kernel, 0.7)
+        found = irfft2(spectrum * rfft2(kernel / kernel.sum(), size), size)
+        part = found[half : half + image.shape[0], half : half + image.shape[1]]
+        highest = np.maximum(highest, part)
+    raised: Float = highest - gaussian_filter(image, LINE / 4)
+    return raised
+
+
+def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:
+    """The highest peaks of a map, and the pixels that belong to each.
+
+    Where a map is blurred, a second one tells which of the pixels belong: `narrow`.
+    """
+    left, found = image.copy(), []
+    for _ in range(MOST):
+        top = np.unravel_index(int(left.argmax()), left.shape)
+        peak = float(left[top])
+        if peak <= 0:
+            break
+        pieces, _ = label(left >= EDGE * peak)
+        whole = Region.from_mask(pieces == pieces[top])
+        mask = whole.mask
+        if narrow is not None:
+            values = np.where(mask, narrow[whole.window], 0)
+            mask = values >= EDGE * values.max()
+        rows, columns = whole.window
+        left[
+            max(0, rows.start - 2 * WIDER) : rows.stop + 2 * WIDER,
+            max(0, columns.start - 2 * WIDER) : columns.stop + 2 * WIDER,
+        ][_grown(whole.mask, 2 * WIDER, rows.start, columns.start, image.shape)] = 0
+        found.append((peak, Region.from_mask(mask, whole.top, whole.left)))
+    return found
+
+
+def _grown(mask: Mask, by: int, top: int, left: int, shape: tuple[int, ...]) -> Mask:
+    """A mask that is widened by some pixels to each side, cut to the section."""
+    grown = binary_dilation(np.pad(mask, by), iterations=by)
+    ends = (top + mask.shape[0] + by - shape[0], left + mask.shape[1] + by - shape[1])
+    rows, columns = (
+        slice(max(0, by - first), grown.shape[axis] - max(0, ends[axis]))
+        for axis, first in enumerate((top, left))
+    )
+    return grown[rows, columns]
+
+
+def _wider(region: Region, section: Float) -> Region:
+    """A region that is widened to cover the damage."""
+    top, left = region.top, region.left
+    mask = _grown(region.mask, WIDER, top, left, section.shape)
+    return Region.from_mask(mask, max(0, top - WIDER), max(0, left - WIDER))
+
+
+def _agrees(own: Float, before: Float, after: Float, region: Region) -> bool:
+    """Whether a region's structure is that of the neighbours, apart from level and contrast."""
+    if region.pixels < 80:
+        return False
+    part = tuple(slice(max(0, span.start - 8), span.stop + 8) for span in region.window)
+    chosen = np.zeros(own.shape, bool)
+    chosen[region.window] = region.mask
+    pictures = [structure(each[part])[chosen[part]] for each in (own, before, after)]
+    likeness = max(correlation(pictures[0], pictures[1]), correlation(pictures[0], pictures[2]))
+    return likeness > max(0.5, 0.8 * correlation(pictures[1], pictures[2]))

@@ -1,0 +1,94 @@
+"""The command ``inspect``, and ``repair --defects auto``.
+
+Covers: napari_ssan.cli.outputs
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_ssan.files import read_provenance
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.phantom import phantom
+
+
+@pytest.fixture(scope="module")
+def broken() -> np.ndarray:
+    return phantom((18, 128, 144), seed=4).broken[4:18]
+
+
+@pytest.fixture
+def path(tmp_path, broken):
+    """Blank at 2, smeared at 7, dirty at 12."""
+    tifffile.imwrite(tmp_path / "stack.tif", broken, photometric="minisblack")
+    return tmp_path / "stack.tif"
+
+
+def test_a_table_is_printed_if_no_file_is_asked_for(run, path, tmp_path):
+    outcome = run("inspect", path)
+    assert outcome.code == 0
+    assert "blank" in outcome.out
+    assert "whole slice" in outcome.out
+    assert [each.name for each in tmp_path.iterdir()] == ["stack.tif"]
+
+
+def test_all_outputs(run, path, tmp_path, broken):
+    outputs = {option: tmp_path / name for option, name in
+               (("--json", "a.json"), ("--marks", "m.json"), ("--html", "r.html"))}  # fmt: skip
+    outcome = run("inspect", path, *(each for pair in outputs.items() for each in pair))
+    assert outcome.code == 0
+    assert outcome.out == ""
+    content = json.loads(outputs["--json"].read_text())
+    assert content["slices"] == len(broken)
+    assert {2, 7, 12} <= {each["slice"] for each in content["defects"]}
+    marks = Marks.read(outputs["--marks"], broken.shape[1:])
+    assert {2, 7} <= marks.whole
+    assert 12 in {*marks.whole, *marks.regions}
+    assert "data:image/png" in outputs["--html"].read_text()
+    assert run("inspect", path, "--json", outputs["--json"]).sentence.endswith(
+        "exists already; add --overwrite to replace it."
+    )
+
+
+def test_what_is_found_is_repaired(run, path, tmp_path, broken):
+    out = tmp_path / "out.tif"
+    outcome = run("repair", path, out, "--defects", "auto", "--method", "average")
+    assert outcome.code == 0, outcome.err
+    lines = outcome.err.splitlines()
+    listed = [line for line in lines if line.startswith("Found in slice ")]
+    assert any(line.startswith("Found in slice 2: blank, p 1.00.") for line in listed)
+    sections = {record.section for record in read_provenance(out).sections}
+    assert {2, 7} <= sections
+    made = tifffile.imread(out)
+    good = sorted(set(range(len(broken))) - sections)
+    np.testing.assert_array_equal(made[good], broken[good])
+
+
+def test_nothing_found_is_said(run, tmp_path):
+    clean = phantom((18, 128, 144), seed=4).clean[4:10]
+    tifffile.imwrite(tmp_path / "clean.tif", clean, photometric="minisblack")
+    outcome = run("repair", tmp_path / "clean.tif", tmp_path / "o.tif", "--defects", "auto")
+    assert outcome.code == 2
+    assert "Nothing was found with a probability of at least 0.9" in outcome.err
+    assert not (tmp_path / "o.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--json", "a.txt"), "must end in .json"),
+        (("--html", "none/a.html"), "does not exist; make it first"),
+        (("--json", "a.json", "--marks", "a.json"), "are the same"),
+        (("--level", "1"), "There is no level 1: the stack has 1 level"),
+        (("--sensitivity", "extreme"), "sensitivity"),
+        (("--workers", "0"), "workers"),
+    ],
+)
+def test_bad_input_is_one_sentence(run, path, tmp_path, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    assert sentence in run("inspect", path, *arguments).sentence
+    assert [each.name for each in tmp_path.iterdir()] == ["stack.tif"]

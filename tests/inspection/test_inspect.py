@@ -1,0 +1,94 @@
+"""The whole inspection.
+
+Covers: napari_ssan.inspection.findings, napari_ssan.inspection.reasons
+"""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from napari_ssan.errors import Cancelled
+from napari_ssan.events import Progress
+from napari_ssan.inspection.find import Inspection
+from napari_ssan.inspection.inspect import inspect
+from napari_ssan.inspection.look import View
+from napari_ssan.stack.sections import SliceStack
+
+
+class Counting:
+    """Array that counts how often each section is read."""
+
+    def __init__(self, data: np.ndarray) -> None:
+        self.data, self.shape, self.dtype = data, data.shape, data.dtype
+        self.reads: list[int] = []
+
+    def __getitem__(self, index):
+        self.reads.append(index[0])
+        return self.data[index]
+
+
+def test_what_is_broken_is_found_and_the_rest_is_not(broken, inspection):
+    found = {find.z: find for find in inspection.at_least(0.5).finds}
+    assert found.keys() == {6, 11, 16}
+    assert found[6].kind == "blank"
+    assert found[11].region is None
+    assert found[16].kind == "contamination"
+    (dirt,) = broken.marks.regions[16]
+    true = broken.marks.mask(16, (slice(0, 176), slice(0, 192)))
+    seen = np.zeros((176, 192), bool)
+    seen[found[16].region.window] = found[16].region.mask
+    assert (seen & true).sum() > 0.6 * (seen | true).sum()
+    assert (seen & true).sum() > 0.8 * dirt.pixels
+    assert inspection.correlation > 0.5
+    assert inspection.cannot_tell == ()
+
+
+def test_the_most_certain_come_first(inspection):
+    ps = [find.p for find in inspection.finds]
+    assert ps == sorted(ps, reverse=True)
+    assert all(find.reason.endswith(".") for find in inspection.finds)
+
+
+def test_each_section_is_read_once_and_progress_is_reported(broken):
+    data = Counting(broken.clean[:7])
+    *steps, found = inspect(View(SliceStack(data)), workers=3)
+    assert data.reads == list(range(7))
+    assert [(step.done, step.total, step.section) for step in steps] == [
+        (z + 1, 7, z) for z in range(7)
+    ]
+    assert isinstance(found, Inspection)
+    assert all(isinstance(step, Progress) for step in steps)
+
+
+def test_the_result_does_not_depend_on_the_number_of_workers(broken):
+    stack = SliceStack(broken.broken[:6])
+    one, more = (list(inspect(View(stack), workers=n))[-1].to_json() for n in (1, 3))
+    assert one == more
+
+
+def test_it_stops_at_the_next_section(broken):
+    cancel = threading.Event()
+    run = inspect(View(SliceStack(broken.clean)), cancel=cancel)
+    next(run)
+    cancel.set()
+    with pytest.raises(Cancelled):
+        list(run)
+
+
+def test_it_says_when_sections_do_not_resemble_each_other():
+    random = np.random.default_rng(0)
+    stack = random.integers(0, 255, (8, 64, 64), np.uint8)
+    stack[3] = 7
+    *_, found = inspect(View(SliceStack(stack)))
+    assert "Cannot tell regions" in found.cannot_tell[0]
+    assert {find.z for find in found.finds if find.p > 0.5} == {3}
+    assert all(find.region is None for find in found.finds)
+
+
+def test_a_short_stack_is_told_to_be_short(broken):
+    *_, found = inspect(View(SliceStack(broken.broken[5:8])))
+    assert "too few" in found.cannot_tell[0]
+    assert [find.z for find in found.finds if find.p > 0.5] == [1]

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_ssan.inspection.judge import Usual, kind_of, slice_figures
+from napari_ssan.inspection.neighbours import Traits
+from napari_ssan.inspection.regions import Candidate
+from napari_ssan.stack.region import Region
+
+
+def stack(levels, contrast=10.0):
+    return [Traits(z, level=level, contrast=contrast) for z, level in enumerate(levels)]
+
+
+def test_a_third_of_bad_sections_does_not_hide_them_or_blame_the_others():
+    random = np.random.default_rng(0)
+    figures = random.normal(1, 0.3, 60)
+    figures[::3] += 6
+    usual = Usual({"dark": figures.tolist()}, {"dark": [7.0, 8.0]})
+    p = np.array([usual.probability("dark", usual.score("dark", each)) for each in figures])
+    assert (p[::3] > 0.5).all()
+    assert (np.delete(p, slice(None, None, 3)) < 0.5).all()
+
+
+def test_brightness_that_jumps_everywhere_is_usual():
+    random = np.random.default_rng(0)
+    calm = 100 + random.normal(0, 1, 40)
+    jumping = 100 + random.normal(0, 15, 40)
+    for levels, expected in ((calm, True), (jumping, False)):
+        levels[20] = 125
+        traits = stack(levels)
+        figures = [slice_figures(traits, each, 0.8)["level"] for each in traits]
+        usual = Usual({"level": figures}, {"level": [2.0, 3.0]})
+        p = [usual.probability("level", usual.score("level", each)) for each in figures]
+        assert (p[20] > 0.5) == expected
+        assert sum(each > 0.5 for each in p) <= 1
+
+
+def test_a_shift_is_only_believed_where_sections_resemble_each_other():
+    traits = stack([100.0] * 7)
+    own = Traits(3, level=100.0, contrast=10.0, before=0.8, after=0.8, across=0.7, moved=0.1,
+                 neighbours=(2, 4))  # fmt: skip
+    assert slice_figures(traits, own, 0.8)["displaced"] == pytest.approx(0.1)
+    own.before = 0.3
+    assert slice_figures(traits, own, 0.8)["displaced"] == 0
+
+
+def test_probability_rises_with_the_score_and_with_what_was_planted():
+    usual = Usual({"light": [1.0, 1.1, 0.9, 1.2, 1.0, 0.8]}, {"light": [3.0, 4.0, 6.0]})
+    scores = np.linspace(-2, 20, 40)
+    p = [usual.probability("light", score) for score in scores]
+    assert (np.diff(p) >= 0).all()
+    assert p[0] < 0.01
+    assert p[-1] > 0.99
+    strong = Usual({"light": [1.0, 1.1, 0.9, 1.2, 1.0, 0.8]}, {"light": [30.0, 40.0]})
+    assert strong.probability("light", 12) < usual.probability("light", 12)
+
+
+@pytest.mark.parametrize(
+    ("sign", "long", "kind"),
+    [
+        ("dark", False, "contamination"),
+        ("dark long", True, "fold"),
+        ("light wide", False, "hole"),
+        ("light", True, "crack"),
+        ("soft", False, "blur"),
+        ("flat", True, "missing"),
+    ],
+)
+def test_kinds(sign, long, kind):
+    region = Region.from_mask(np.ones((3, 3)))
+    assert kind_of(Candidate(sign, 1.0, region, long), 10**4) == kind
+
+
+def test_a_large_bright_patch_with_structure_is_charging():
+    region = Region.from_mask(np.ones((30, 30)))
+    candidate = Candidate("light wide", 1.0, region, textured=True, agrees=True)
+    assert kind_of(candidate, 10**4) == "charging"
+    assert kind_of(candidate, 10**7) == "hole"

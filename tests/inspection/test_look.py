@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_ssan.errors import BadInput
+from napari_ssan.inspection.look import View, coarse, look
+from napari_ssan.stack.sections import SliceStack
+
+
+def stack(*shape: int) -> SliceStack:
+    return SliceStack(np.broadcast_to(np.uint8(7), shape))
+
+
+def test_a_large_section_is_binned(volume):
+    large = np.kron(volume[:2].astype(np.uint16), np.ones((1, 34, 34), np.uint16))
+    view = View(SliceStack(large))
+    assert view.factor > 1
+    assert max(view.shape[1:]) < 2048
+    assert min(view.shape[1:]) < 1024
+    n = view.factor
+    height, width = view.shape[1:]
+    blocks = large[1, : height * n, : width * n].reshape(height, n, width, n)
+    np.testing.assert_allclose(view.read(1), blocks.mean(axis=(1, 3)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pixel", "expected"), [(None, 2), (4.0, 3), (8.0, 3), (16.0, 2), (64.0, 0), (200.0, 0)]
+)
+def test_the_level_is_chosen_by_the_size_of_pixels(pixel, expected):
+    levels = [stack(5, n, n) for n in (2400, 1200, 600, 300)]
+    assert View(levels[0], levels, pixel).level == expected
+
+
+def test_a_level_can_be_named_and_must_exist():
+    levels = [stack(5, n, n) for n in (400, 200)]
+    assert View(levels[0], levels, level=1).shape == (5, 200, 200)
+    with pytest.raises(BadInput, match="no level 2: the stack has 2 levels"):
+        View(levels[0], levels, level=2)
+
+
+def test_a_level_with_fewer_sections_is_not_used():
+    levels = [stack(8, 1200, 1200), stack(4, 600, 600)]
+    assert View(levels[0], levels, 40.0).level == 0
+
+
+@pytest.mark.parametrize("kind", ["constant", "finite", "most"])
+def test_a_section_without_an_image_has_a_flaw(volume, kind):
+    pixels = volume[0].astype(np.float32)
+    if kind == "constant":
+        pixels[:] = 9
+    elif kind == "finite":
+        pixels[4, 5] = np.nan
+    else:
+        pixels[:, : int(0.9 * pixels.shape[1])] = 255
+    assert kind in look(0, pixels).flaw
+    assert look(0, volume[0].astype(np.float32)).flaw == ""
+
+
+def test_level_and_contrast_do_not_change_the_picture(volume):
+    pixels = volume[0].astype(np.float32)
+    one, other = look(0, pixels), look(0, 3 * pixels - 50)
+    np.testing.assert_allclose(one.smooth, other.smooth, atol=1e-4)
+    np.testing.assert_allclose(one.sharpness, other.sharpness, atol=1e-4)
+    assert other.level == pytest.approx(3 * one.level - 50)
+    assert other.contrast == pytest.approx(3 * one.contrast)
+
+
+def test_only_large_sections_are_halved():
+    assert coarse(np.zeros((100, 120), np.float32)).shape == (100, 120)
+    assert coarse(np.zeros((500, 421), np.float32)).shape == (250, 210)

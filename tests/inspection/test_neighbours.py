@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.ndimage import rotate
+
+from napari_ssan.inspection.look import Sighting, look
+from napari_ssan.inspection.neighbours import compare
+
+
+def pixels(broken, z):
+    return broken.clean[z].astype(np.float32)
+
+
+def test_both_sides_are_compared_and_the_ends_make_do(sightings):
+    for z, expected in ((2, (1, 3)), (0, (1, 2)), (4, (2, 3))):
+        traits, _ = compare(sightings[z], sightings)
+        assert traits.neighbours == expected
+        assert traits.end == (z != 2)
+        assert traits.before > 0.4
+
+
+def test_a_blank_neighbour_is_passed_over(sightings):
+    blank = Sighting(1, np.zeros((4, 4), np.float32), "is constant")
+    traits, _ = compare(sightings[2], {**sightings, 1: blank})
+    assert traits.neighbours == (0, 3)
+
+
+def test_a_shift_against_both_neighbours_is_seen(broken, sightings):
+    moved = look(2, np.roll(pixels(broken, 2), 12, axis=1))
+    traits, _ = compare(moved, sightings)
+    assert traits.moved == pytest.approx(12 / 176, rel=0.3)
+    assert compare(sightings[2], sightings)[0].moved < 0.01
+
+
+def test_a_turn_is_seen(broken, sightings):
+    turned = look(2, rotate(pixels(broken, 2), 6, reshape=False, order=1, mode="reflect"))
+    traits, _ = compare(turned, sightings)
+    assert abs(traits.turned) == pytest.approx(6, abs=2)
+    assert compare(sightings[2], sightings)[0].turned == 0
+
+
+def test_a_copy_is_a_twin(broken, sightings):
+    assert compare(look(2, pixels(broken, 1)), sightings)[0].twin > 0.999
+    assert compare(sightings[2], sightings)[0].twin < 0.5
+
+
+def test_correlation_falls_with_distance(sightings):
+    apart = compare(sightings[2], sightings)[0].apart
+    assert apart[1] > apart[2] > apart[4]
