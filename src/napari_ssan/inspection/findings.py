@@ -153,7 +153,11 @@ class Findings:
 
     def _regions(self, own: Traits, candidates: Sequence[Candidate]) -> list[Find]:
         """Regions of a section; of two that overlap, the more certain."""
-        scored = [(self.usual.score(c.sign, peak(c, own.end)), c) for c in candidates]
+        scored = [
+            (self.usual.score(c.sign, peak(c, own.end)), c)
+            for c in candidates
+            if c.long or not c.sign.endswith("long")
+        ]
         taken = np.zeros([n // self.view.step + 1 for n in self.view.shape[1:]], bool)
         kept: list[tuple[float, float, Candidate]] = []
         for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign == "soft", -pair[0])):
@@ -167,7 +171,7 @@ class Findings:
         likely = sum(p >= LIKELY for p, _, _ in kept)
         first = max((p for p, _, _ in kept), default=0.0)
         for p, score, candidate in kept:
-            if score >= VISIBLE_BESIDE and likely > (p >= LIKELY):
+            if score >= VISIBLE_BESIDE and not own.end and likely > (p >= LIKELY):
                 beside = self.usual.probability(candidate.sign, score, BESIDE)
                 p = beside if p == first else max(p, min(first, SECOND * beside))
             kind = kind_of(candidate, taken.size)

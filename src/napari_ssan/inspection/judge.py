@@ -28,7 +28,7 @@ LARGE = 0.003
 #: Sections to each side whose level, contrast and sharpness are usual.
 AROUND = 3
 #: At the ends of a stack, where both neighbours are on one side, departures count less.
-AT_END = 0.7
+AT_END = 0.5
 #: Sections that resemble each other less than this cannot be compared.
 UNLIKE = 0.4
 #: Fewest sections that tell what is usual.

@@ -21,7 +21,9 @@ from napari_ssan.stack.sections import BAND_PIXELS, SliceStack
 #: Pixels of a pyramid's level are at most this large, in nm.
 COARSEST = 64.0
 #: Sections are reduced until a side is shorter than this, in pixels.
-LARGEST_SIDE, LARGEST_SIDE_NM = 1024, 2048
+LARGEST_SIDE, LARGEST_SIDE_NM = 660, 2048
+#: A level of which pixels have no known size is used if its sides are as long as this.
+SMALLEST_SIDE = 512
 #: Sections with shorter sides are compared at the view's resolution, others at half of it, ...
 HALVED = 384
 #: ... smoothed by this many pixels.
@@ -73,7 +75,7 @@ class View:
         sizes = [stack.shape[1] / each.shape[1] for each in levels]
         fits = [
             n for n, size in enumerate(sizes)
-            if (pixel * size <= COARSEST if pixel else min(levels[n].shape[1:]) >= LARGEST_SIDE / 2)
+            if (pixel * size <= COARSEST if pixel else min(levels[n].shape[1:]) >= SMALLEST_SIDE)
         ]  # fmt: skip
         self.level = (fits[-1] if fits else 0) if level is None else level
         self.stack, self._read = stack, levels[self.level]
@@ -151,7 +153,7 @@ def look(z: int, pixels: Float) -> Sighting:
     """Measure the (height, width) pixels of a section."""
     if not np.isfinite(pixels).all():
         return Sighting(z, pixels, "has pixels that are not finite (NaN or infinite)")
-    flat = maximum_filter(pixels, 5) == minimum_filter(pixels, 5)
+    flat = _constant(pixels)
     if pixels.min() == pixels.max():
         return Sighting(z, pixels, "is constant")
     clipped = [float((pixels == end).mean()) for end in (pixels.min(), pixels.max())]
@@ -173,6 +175,15 @@ def look(z: int, pixels: Float) -> Sighting:
         _grain(unit),
         coarse(flat.astype(np.float32)) > 0.5,
     )
+
+
+def _constant(pixels: Float) -> Mask:
+    """Where a section is constant over 5 x 5 pixels."""
+    still = (pixels[1:, 1:] == pixels[:-1, 1:]) & (pixels[1:, 1:] == pixels[1:, :-1])
+    if still.mean() < 0.01:  # too few to form a patch that matters
+        return np.zeros(pixels.shape, bool)
+    flat: Mask = maximum_filter(pixels, 5) == minimum_filter(pixels, 5)
+    return flat
 
 
 def step(shape: tuple[int, ...]) -> int:
