@@ -226,6 +226,6 @@ def _agrees(own: Float, before: Float, after: Float, region: Region) -> bool:
     part = tuple(slice(max(0, span.start - 8), span.stop + 8) for span in region.window)
     chosen = np.zeros(own.shape, bool)
     chosen[region.window] = region.mask
-    pictures = [structure(each[part])[chosen[part]] for each in (own, before, after)]
+    pictures = [structure(each[part], reduction=1)[chosen[part]] for each in (own, before, after)]
     likeness = max(correlation(pictures[0], pictures[1]), correlation(pictures[0], pictures[2]))
     return likeness > max(0.5, 0.8 * correlation(pictures[1], pictures[2]))
