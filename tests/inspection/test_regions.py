@@ -53,3 +53,13 @@ def test_lines_of_every_direction_are_raised():
         raised = along_lines(line.astype(np.float32))
         assert raised[45, 45] > 0.5
         assert raised[~line].max() < raised[45, 45]
+
+
+@pytest.mark.parametrize(("value", "sign"), [(0, "dark wide"), (255, "light wide")])
+def test_a_constant_spot_is_seen(broken, sightings, value, sign):
+    pixels = broken.clean[2].astype(np.float32)
+    pixels[60:84, 70:100] = value
+    _, candidates = compare(look(2, pixels), sightings)
+    found = highest(candidates, sign)
+    assert found.region.window[0].start in range(50, 64)
+    assert found.peak > 1.2

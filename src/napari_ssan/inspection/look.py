@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
+from scipy.ndimage import gaussian_filter, label, maximum_filter, minimum_filter
 
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.alignment import Shift
@@ -131,7 +131,7 @@ class Sighting:
     grain : ndarray
         What smoothing took away in the middle of the section.
     flat : ndarray of bool
-        Where the section is constant; at the resolution of comparison.
+        Constant margins, at the resolution of comparison.
     shifts : dict of int to (float, float)
         How far other sections must be moved to lie on this one, as far as it was asked.
     """
@@ -178,11 +178,13 @@ def look(z: int, pixels: Float) -> Sighting:
 
 
 def _constant(pixels: Float) -> Mask:
-    """Where a section is constant over 5 x 5 pixels."""
+    """Margins of a section that are constant; a constant spot inside it is part of the image."""
     still = (pixels[1:, 1:] == pixels[:-1, 1:]) & (pixels[1:, 1:] == pixels[1:, :-1])
     if still.mean() < 0.01:  # too few to form a patch that matters
         return np.zeros(pixels.shape, bool)
-    flat: Mask = maximum_filter(pixels, 5) == minimum_filter(pixels, 5)
+    pieces, _ = label(maximum_filter(pixels, 5) == minimum_filter(pixels, 5))
+    edge = np.unique(np.concatenate((pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1])))
+    flat: Mask = np.isin(pieces, edge[edge > 0])
     return flat
 
 
