@@ -28,6 +28,7 @@ PAGES = (
     "start/first-slice.md",
     "how-to/command-line.md",
     "how-to/marks.md",
+    "how-to/inspect.md",
     "how-to/evaluate.md",
     "how-to/expected-error.md",
     "how-to/devices.md",
