@@ -64,6 +64,16 @@ def test_rows_say_what_is_marked(session, volume):
     assert session.pending == {(0, 1), (2, 0), (3, 0), (5, 0), (7, 0)}
 
 
+def test_a_whole_section_that_is_unmarked_keeps_its_regions(session):
+    session.add_region(5, square(10, 10))
+    session.mark([5])
+    session.unmark([(5, 0)])
+    assert (session.marks.whole, len(session.marks.regions[5])) == (set(), 1)
+    assert states(session) == {((5, 0),): "marked"}
+    session.unmark([(5, 0)])
+    assert not session.marks
+
+
 def test_overlapping_regions_are_counted_once(session, volume):
     session.add_region(5, square(10, 10))
     session.add_region(5, square(10, 16))

@@ -214,6 +214,9 @@ def test_marks_are_taken_away_one_by_one():
     assert set(marks.each()) == {(3, 0), (3, 1), (5, 0)}
     assert marks.discard_regions([first.key(5), "5:unknown"]) == {(5, 0)}
     assert marks.regions == {3: [first], 5: [second]}
+    marks.discard((3, 0))  # its region comes back into view
+    assert (3, 0) in marks
+    assert (marks.whole, marks.regions[3]) == (set(), [first])
     marks.discard((3, 0))
     assert (3, 0) not in marks
     assert (3, 1) in marks

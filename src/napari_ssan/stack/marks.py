@@ -58,12 +58,13 @@ class Marks:
         self.missing[z] = self.missing.get(z, 0) + count
 
     def discard(self, mark: Mark) -> None:
-        """Forget a mark."""
+        """Forget a mark; regions come back into view when their section is no longer whole."""
         z, missing = mark
         if missing:
             self.missing.pop(z, None)
+        elif z in self.whole:
+            self.whole.remove(z)
         else:
-            self.whole.discard(z)
             self.regions.pop(z, None)
 
     def discard_regions(self, keys: Collection[str]) -> set[Mark]:

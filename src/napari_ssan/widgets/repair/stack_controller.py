@@ -96,9 +96,9 @@ class StackController:
 
     def unmark(self, marks: tuple[tuple[int, int], ...]) -> None:
         """Forget marks, and the shapes that they were drawn with."""
-        keys = [key for key, (z, _) in self.session.marks.by_key().items() if (z, 0) in marks]
+        before = self.session.marks.by_key()
         self.session.unmark(marks)
-        self.marks.erase(keys)
+        self.marks.erase(before.keys() - self.session.marks.by_key().keys())
 
     def find_blank(self) -> None:
         """Look for lost slices; they are offered when they are found."""
