@@ -30,6 +30,7 @@ def room(name: str, *knows: str) -> None:
 room("errors")
 room("events")
 room("json_text")
+room("html_page")
 room("swap", "json_text")
 room("atomic", "swap")
 room("version")
@@ -37,7 +38,7 @@ room("paths", "errors")
 room("network", "atomic", "errors", "json_text")
 room("losses", "atomic", "errors", "network")
 room("stack", "errors", "json_text", "paths")
-room("inspection", "errors", "events", "json_text", "stack")
+room("inspection", "errors", "events", "html_page", "json_text", "stack")
 room("metrics", "stack")
 room("segmenter", "errors", "json_text", "network", "stack")
 room("engine", "atomic", "errors", "paths", "events", "version", "network", "stack")
@@ -45,7 +46,8 @@ room("files", "atomic", "swap", "errors", "json_text", "paths", "stack", "engine
 room("session", "atomic", "swap", "errors", "json_text", "paths", "events", "stack", "engine")
 room(
     "evaluation",
-    *("errors", "events", "network", "losses", "stack", "metrics", "segmenter", "engine"),
+    *("errors", "events", "html_page"),
+    *("network", "losses", "stack", "metrics", "segmenter", "engine"),
 )
 room(
     "training",

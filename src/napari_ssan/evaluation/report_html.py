@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from napari_ssan.evaluation.measures import BANDS, GROUPS, best_of, measured
 from napari_ssan.evaluation.result import NETWORK, Result
 from napari_ssan.evaluation.summary import summarize, words
+from napari_ssan.html_page import render
 from napari_ssan.stack.sections import Array
 
 #: Most slices to show.
@@ -46,14 +46,9 @@ def to_html(result: Result, crops: Mapping[int, Mapping[str, Array]]) -> str:
     str
         A page that needs no other file, no network and no script.
     """
-    environment = Environment(
-        loader=PackageLoader("napari_ssan.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.jinja").render(
+    return render(
+        "napari_ssan.evaluation",
+        "report.html.jinja",
         result=result,
         sentences=summarize(result),
         tables=[_table(result, group) for group in GROUPS],

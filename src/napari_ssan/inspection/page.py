@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 from scipy.ndimage import binary_erosion
 
+from napari_ssan.html_page import render
 from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.stack.sections import SliceStack, Window
 
@@ -43,14 +43,9 @@ def to_html(found: Inspection, stack: SliceStack, name: str) -> str:
     str
         A page that needs no other file, no network and no script.
     """
-    environment = Environment(
-        loader=PackageLoader("napari_ssan.inspection", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.jinja").render(
+    return render(
+        "napari_ssan.inspection",
+        "page.html.jinja",
         name=name,
         found=found,
         entries=[each.entry() for each in found.finds],
