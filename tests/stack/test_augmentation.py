@@ -113,3 +113,28 @@ def test_fit_keeps_what_is_there(extent):
     assert fitted.shape == (64, 64)
     assert fitted.dtype == np.float32
     np.testing.assert_allclose(fitted[10], np.linspace(0, 1, 64), atol=0.03)
+
+
+def test_nothing_moves_unless_asked(crop, random):
+    first, target, last = NONE.moved([crop, crop + 1, crop + 2], 0.5, random)
+    assert (first == crop).all() and (target == crop + 1).all() and (last == crop + 2).all()
+
+
+@pytest.mark.parametrize("position", [0.5, 0.25])
+def test_tissue_moves_to_opposite_sides_of_a_target_that_stays(position):
+    vary = NONE.model_copy(update={"motion": 8.0})
+    across = np.tile(np.arange(96, dtype=np.float32), (96, 1))
+    size = 96 - 2 * vary.margin
+    inner = across[8:-8, 8:-8]
+    far, opposite, moving = [], 0, 0
+    for seed in range(60):
+        first, target, last = vary.moved([across] * 3, position, np.random.default_rng(seed))
+        assert first.shape == target.shape == last.shape == (size, size)
+        assert (target == inner).all()
+        before, after = first - inner, last - inner
+        moving += bool(before.any())
+        far.append(np.abs([before, after]).max())
+        opposite += (before * after).mean() < 0
+    assert 20 < moving < 40
+    assert opposite > 0.8 * moving
+    assert 4 < max(far) < 8 * 1.6

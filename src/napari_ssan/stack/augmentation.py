@@ -1,20 +1,24 @@
 """Augmentation: varies triplets, so that the network learns tissue and not one microscope.
 
-Geometry and grain change all three sections alike. Noise, blur, gain and offset change only
-the outer ones: the target stays real.
+Geometry and grain change all three sections alike. Motion, noise, blur, gain and offset change
+only the outer ones: the target stays real.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.ndimage import zoom as resample
 
-from napari_ssan.stack.intensity import SPAN, Float
+from napari_ssan.stack.intensity import SPAN, Float, Float64
 
 #: Grain is white noise, blurred by a Gaussian of up to this many pixels.
 COARSEST = 1.5
+#: Motion is drawn at 2 to this many points along a crop, and is smooth between them.
+POINTS = 5
+#: Share of the motion that is drawn for each outer section by itself.
+APART = 0.2
 
 
 class Augmentation(BaseModel):
@@ -33,6 +37,9 @@ class Augmentation(BaseModel):
     zoom: float = Field(1.6, ge=1, le=2)
     """Half of the triplets are magnified or reduced by up to this factor, as voxel sizes differ
     between laboratories."""
+    motion: float = Field(0.0, ge=0, le=64)
+    """In half of the triplets tissue moves on its way from the first section to the last: by up to
+    this many pixels on either side of the target, smoothly, and not quite alike on both sides."""
     intensity: float = Field(0.05, ge=0)
     """How much the contrast of the outer sections varies: the standard deviation of its relative
     change. Their brightness varies by 0.6 times that, in standard deviations of the section."""
@@ -74,6 +81,40 @@ class Augmentation(BaseModel):
             grained.append((crop + strength / grain.std() * grain).astype(np.float32))
         return grained
 
+    @property
+    def margin(self) -> int:
+        """Pixels around a crop from which tissue may move in."""
+        return int(np.ceil(self.motion))
+
+    def moved(
+        self, crops: list[Float], position: float, random: np.random.Generator
+    ) -> list[Float]:
+        """Move the tissue of the outer crops, and cut the margin off all three.
+
+        Parameters
+        ----------
+        crops : list of ndarray of float32, (size + 2 margin, size + 2 margin)
+            First, target, last.
+        position : float
+            Where the target lies: 0 at the first, 1 at the last.
+        random : Generator
+
+        Returns
+        -------
+        list of ndarray of float32, (size, size)
+        """
+        inner = slice(self.margin, len(crops[1]) - self.margin)
+        first, target, last = crops
+        if self.motion and random.random() < 0.5:
+            farthest, points = random.uniform(0, self.motion), int(random.integers(2, POINTS + 1))
+            between, *own = random.uniform(-1, 1, (3, 2, points, points))
+            fields = [(1 - APART) * between * side for side in (2 * position, 2 * position - 2)]
+            first, last = (
+                _displaced(crop, farthest * (field + APART * apart))
+                for crop, field, apart in zip((first, last), fields, own, strict=True)
+            )
+        return [np.ascontiguousarray(crop[inner, inner]) for crop in (first, target, last)]
+
     def disturbed(self, crop: Float, random: np.random.Generator) -> Float:
         """Blur an outer crop, add noise, and change gain and offset."""
         if self.blur:
@@ -91,3 +132,13 @@ def fit(crop: Float, size: int) -> Float:
     if crop.shape == (size, size):
         return crop
     return resample(crop, size / len(crop), order=1, mode="nearest", grid_mode=True)
+
+
+def _displaced(crop: Float, coarse: Float64) -> Float:
+    """Sample a square crop at positions that a coarse field, (2, points, points), displaces."""
+    smooth = [
+        resample(part, len(crop) / len(part), order=3, mode="nearest", grid_mode=True)
+        for part in coarse
+    ]
+    at = np.indices(crop.shape) + smooth
+    return map_coordinates(crop, at, order=3, mode="reflect").astype(np.float32)

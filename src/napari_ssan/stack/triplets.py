@@ -138,22 +138,28 @@ class TripletSampler:
         """Continue at a place in the stream of a sampler with the same settings."""
         self.random.bit_generator.state = state["random"]
 
+    @property
+    def _size(self) -> int:
+        """Side of what is cut for a crop."""
+        return self.size + 2 * self.augmentation.margin
+
     def _sections(self, selection: Selection) -> TripletSections | None:
         span = int(self.random.choice(list(SPANS), p=list(SPANS.values())))
         triplets = selection.triplets if span == 2 else selection.wider[span]
         return triplets[int(self.random.integers(len(triplets)))] if triplets else None
 
     def _window(self, source: Source, triplet: TripletSections) -> Window:
-        area = overlap(source, triplet, self.size)
-        wanted = int(np.ceil(self.size / self.augmentation.magnification(self.random)))
+        size = self._size
+        area = overlap(source, triplet, size)
+        wanted = int(np.ceil(size / self.augmentation.magnification(self.random)))
         extent = min(wanted, *(part.stop - part.start for part in area))
         top, left = (int(self.random.integers(part.start, part.stop - extent + 1)) for part in area)
         return slice(top, top + extent), slice(left, left + extent)
 
     def _augment(self, crops: list[Float], position: float) -> Triplet:
         vary = self.augmentation
-        fitted = [fit(crop, self.size) for crop in crops]
-        turned = vary.turned(fitted, self.random)
+        fitted = [fit(crop, self._size) for crop in crops]
+        turned = vary.turned(vary.moved(fitted, position, self.random), self.random)
         previous, target, following = vary.grained(turned, self.random)
         previous, following = (vary.disturbed(crop, self.random) for crop in (previous, following))
         if vary.swaps(self.random):
