@@ -117,7 +117,9 @@ def test_fit_keeps_what_is_there(extent):
 
 def test_nothing_moves_unless_asked(crop, random):
     first, target, last = NONE.moved([crop, crop + 1, crop + 2], 0.5, random)
-    assert (first == crop).all() and (target == crop + 1).all() and (last == crop + 2).all()
+    assert (first == crop).all()
+    assert (target == crop + 1).all()
+    assert (last == crop + 2).all()
 
 
 @pytest.mark.parametrize("position", [0.5, 0.25])
