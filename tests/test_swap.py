@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from filelock import Timeout
 
+from napari_ssan import part as part_module
 from napari_ssan import swap
 from napari_ssan.atomic import scratch, together
-from napari_ssan.swap import JOURNAL, LOCK, Part, interrupted, recover
+from napari_ssan.part import JOURNAL, LOCK, Part
+from napari_ssan.swap import interrupted, recover
 
 
 def fill(path, text, folder):
@@ -54,7 +56,7 @@ def killed(paths, folder, at, monkeypatch):
             patch.setattr(swap.Path, "rename", lambda this, target: die(this, target))
             # a dead program neither undoes nor removes
             patch.setattr(swap._Move, "back", gone)
-            patch.setattr(swap.Part, "remove", lambda part: part._lock.release())
+            patch.setattr(Part, "remove", lambda part: part._lock.release())
             with together(paths) as temporaries:
                 for path in temporaries:
                     fill(path, "new", folder)
@@ -203,7 +205,7 @@ def test_what_only_looks_like_a_leftover_stays(tmp_path):
 
 
 def test_a_part_that_another_run_has_locked_is_left_to_it(tmp_path, monkeypatch):
-    acquire, taken = swap.FileLock.acquire, []
+    acquire, taken = part_module.FileLock.acquire, []
 
     def late(lock, **options):
         if not taken:
@@ -211,7 +213,7 @@ def test_a_part_that_another_run_has_locked_is_left_to_it(tmp_path, monkeypatch)
             raise Timeout(lock.lock_file)
         return acquire(lock, **options)
 
-    monkeypatch.setattr(swap.FileLock, "acquire", late)
+    monkeypatch.setattr(part_module.FileLock, "acquire", late)
     part = Part(tmp_path / "a")
     assert part.folder != taken[0]
     assert (part.folder / LOCK).exists()
@@ -230,7 +232,7 @@ def test_where_there_are_no_locks_nothing_is_a_leftover(tmp_path, monkeypatch):
     def none(*_, **__):
         raise NotImplementedError
 
-    monkeypatch.setattr(swap.FileLock, "acquire", none)
+    monkeypatch.setattr(part_module.FileLock, "acquire", none)
     with scratch(tmp_path / "a") as path:
         path.write_text("text")
         assert recover(tmp_path) == ([], [])
@@ -280,7 +282,7 @@ def test_a_forged_journal_replaces_nothing(tmp_path, name):
 
 
 def test_threads_that_still_write_do_not_keep_a_part(tmp_path, monkeypatch):
-    rmtree, late = swap.shutil.rmtree, []
+    rmtree, late = part_module.shutil.rmtree, []
 
     def raced(path, **options):
         rmtree(path, **options)
@@ -289,7 +291,7 @@ def test_threads_that_still_write_do_not_keep_a_part(tmp_path, monkeypatch):
             path.mkdir()
             (path / "chunk").write_text("late")
 
-    monkeypatch.setattr(swap.shutil, "rmtree", raced)
+    monkeypatch.setattr(part_module.shutil, "rmtree", raced)
     with scratch(tmp_path / "a") as path:
         path.mkdir()
     assert late
@@ -351,7 +353,7 @@ def test_two_runs_that_replace_the_same_at_once_leave_one_whole(tmp_path, monkey
 
 
 def test_an_interrupt_does_not_break_into_the_cleaning_up(tmp_path, monkeypatch):
-    rmtree, interrupted = swap.shutil.rmtree, []
+    rmtree, interrupted = part_module.shutil.rmtree, []
 
     def pressed(path, **options):
         if not interrupted:
@@ -363,7 +365,7 @@ def test_an_interrupt_does_not_break_into_the_cleaning_up(tmp_path, monkeypatch)
         with scratch(tmp_path / "a") as path:
             path.mkdir()
 
-    monkeypatch.setattr(swap.shutil, "rmtree", pressed)
+    monkeypatch.setattr(part_module.shutil, "rmtree", pressed)
     with pytest.raises(KeyboardInterrupt):
         work()
     assert interrupted
@@ -377,7 +379,7 @@ def test_a_run_that_is_killed_while_it_cleans_up_leaves_the_lock(tmp_path, monke
     part = Part(tmp_path / "a")
     (part.folder / "a").mkdir()
     with monkeypatch.context() as patch:
-        patch.setattr(swap.shutil, "rmtree", die)
+        patch.setattr(part_module.shutil, "rmtree", die)
         with pytest.raises(Killed):
             part.remove()
     part._lock.release()

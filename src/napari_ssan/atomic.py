@@ -16,7 +16,8 @@ import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from napari_ssan.swap import LOCK, Part, swap
+from napari_ssan.part import LOCK, Part
+from napari_ssan.swap import swap
 
 #: Why nothing can be written, in a user's words.
 REASONS = {

@@ -1,10 +1,8 @@
 """Puts new files and folders in the place of old ones: all of a set or none, whatever ends the run.
 
-What is new lies in a hidden folder ``.NAME.XXXX.part`` beside its place, a `Part`. A part has a
-lock that ends with the run, so whoever finds it free may remove what a killed run left. A swap that
-needs several renames writes a journal into the parts first: from then on it can only be finished,
-by this run or by `recover` in a later one. Easy to get wrong: a part with a journal may hold the
-only copy of something, and is never just removed.
+What is new lies in a :class:`~napari_ssan.part.Part` beside its place. A swap that needs several
+renames writes a journal into the parts first: from then on it can only be finished, by this run or
+by `recover` in a later one.
 """
 
 from __future__ import annotations
@@ -13,78 +11,18 @@ import contextlib
 import errno
 import json
 import os
-import re
-import shutil
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
-
-from filelock import FileLock, Timeout
 
 from napari_ssan.json_text import dump_json
+from napari_ssan.part import JOURNAL, NAME, held, parts, remove
 
-#: What a part holds besides what is new: its lock, the journal of a swap, and what was replaced.
-LOCK, JOURNAL, OLD = ".lock", ".swap", ".old"
-_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.part", re.DOTALL)
-#: Seconds to wait for threads that still write when their part is removed.
-_PATIENCE = (0.0, 0.1, 0.5)
-#: Seconds in which a run surely locks its part.
-_YOUNG = 60.0
+#: What was replaced lies in the part under this name until the swap is done.
+OLD = ".old"
 #: Files that are brought to the disk at once.
 _THREADS = 16
-
-
-class Part:
-    """A new hidden folder beside a path, on its file system, which this run holds.
-
-    Parameters
-    ----------
-    path : Path
-        Its name and folder are taken; it is not touched.
-
-    Raises
-    ------
-    OSError
-        If its folder does not exist or cannot be written to.
-    """
-
-    def __init__(self, path: Path) -> None:
-        while True:
-            # Not tempfile's: it makes folders that, on Windows, only their owner can read from.
-            self.folder = path.with_name(f".{path.name[:40]}.{token_hex(8)}.part")
-            self.folder.mkdir()
-            self._lock = FileLock(self.folder / LOCK, thread_local=False)
-            try:
-                self._lock.acquire(blocking=False)
-            except Timeout:  # another run took it for a leftover, and removes it
-                continue
-            except (OSError, NotImplementedError):
-                with contextlib.suppress(OSError):  # nobody can take it for a leftover there
-                    (self.folder / LOCK).touch()
-            return
-
-    def remove(self) -> None:
-        """Remove it with all that is in it, unless a swap that failed needs it.
-
-        An interrupt comes when that is done.
-        """
-        try:
-            self._remove()
-        except KeyboardInterrupt:
-            self._remove()
-            raise
-
-    def _remove(self) -> None:
-        _remove(self.folder)
-        self._lock.release()
-        for seconds in _PATIENCE:
-            if not self.folder.exists() or (self.folder / JOURNAL).exists():
-                return
-            time.sleep(seconds)
-            _remove(self.folder)
 
 
 @dataclass(frozen=True)
@@ -160,7 +98,7 @@ def swap(pairs: Sequence[tuple[Path, Path]]) -> None:
         _Move(Path(os.path.realpath(new.parent)), new.name, _number(target))
         for new, target in pairs
     ]
-    parts = [move.part for move in moves]
+    own = [move.part for move in moves]
     try:
         for move in reversed(moves):  # with that of the first, the swap is decided
             _write_journal(move.part, moves)
@@ -169,11 +107,11 @@ def swap(pairs: Sequence[tuple[Path, Path]]) -> None:
     except BaseException:
         for move in reversed(moves):
             move.back()
-        _forget(parts)
+        _forget(own)
         raise
     for move in moves:
         _sync_folder(move.target.parent)
-    _forget(parts)
+    _forget(own)
 
 
 def recover(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -192,9 +130,9 @@ def recover(folder: Path) -> tuple[list[Path], list[Path]]:
         If a swap cannot be finished now.
     """
     finished, removed = list[Path](), list[Path]()
-    for part in _parts(folder):
+    for part in parts(folder):
         with contextlib.ExitStack() as locks:
-            if not locks.enter_context(_held(part)):
+            if not locks.enter_context(held(part)):
                 continue
             try:
                 moves = _read_journal(part)
@@ -204,7 +142,7 @@ def recover(folder: Path) -> tuple[list[Path], list[Path]]:
             if first != part:
                 if not first.parent.is_dir():  # on a disk that is not there now
                     continue
-                if first.is_dir() and not locks.enter_context(_held(first)):
+                if first.is_dir() and not locks.enter_context(held(first)):
                     continue
             if moves and (first / JOURNAL).exists():
                 for move in moves:
@@ -213,9 +151,9 @@ def recover(folder: Path) -> tuple[list[Path], list[Path]]:
                     _sync_folder(move.target.parent)
                 finished += [move.target for move in moves]
             _forget([*(move.part for move in moves), part])
-            _remove(part)
+            remove(part)
         if os.name == "nt":  # where no file is deleted that is locked
-            _remove(part)
+            remove(part)
         if not moves and not part.exists():
             removed.append(part)
     return finished, removed
@@ -223,39 +161,13 @@ def recover(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def interrupted(path: Path) -> Path | None:
     """The part in which a killed swap has left what belongs at a path; None if there is none."""
-    for part in _parts(path.parent):
+    for part in parts(path.parent):
         with contextlib.suppress(ValueError):
             for move in _read_journal(part):
                 ours = move.part == part and move.name == path.name
                 if ours and any(map(os.path.lexists, (move.old, move.new))):
                     return part
     return None
-
-
-@contextlib.contextmanager
-def _held(part: Path) -> Iterator[bool]:
-    """Hold a part; whether that is possible: it is not while its run lives."""
-    lock = FileLock(part / LOCK, thread_local=False)
-    try:
-        if not (part / LOCK).exists() and time.time() - part.stat().st_mtime < _YOUNG:
-            raise Timeout(lock.lock_file)  # its run is about to lock it
-        lock.acquire(blocking=False)
-    except (Timeout, OSError, NotImplementedError):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-
-
-def _parts(folder: Path) -> list[Path]:
-    try:
-        found = sorted(Path(os.path.realpath(folder)).iterdir())
-    except OSError:
-        return []
-    parts = [path for path in found if _NAME.fullmatch(path.name)]
-    return [path for path in parts if path.is_dir() and not path.is_symlink()]
 
 
 def _write_journal(part: Path, moves: Sequence[_Move]) -> None:
@@ -279,7 +191,7 @@ def _read_journal(part: Path) -> list[_Move]:
     try:
         for where, name, replaced in json.loads(text):
             other = Path(os.path.normpath(part / where))
-            if not _NAME.fullmatch(other.name) or Path(name).name != name:
+            if not NAME.fullmatch(other.name) or Path(name).name != name:
                 raise ValueError(name)
             moves.append(_Move(other, name, replaced))
     except (TypeError, RecursionError) as error:
@@ -291,19 +203,6 @@ def _forget(parts: Iterable[Path]) -> None:
     """Remove the journals, the deciding one first."""
     for part in parts:
         (part / JOURNAL).unlink(missing_ok=True)
-
-
-def _remove(part: Path) -> None:
-    """Remove a part without a journal; its lock goes last, as it says that it is a leftover."""
-    if (part / JOURNAL).exists():
-        return
-    with contextlib.suppress(OSError):
-        for path in part.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.name != LOCK:
-                path.unlink()
-    shutil.rmtree(part, ignore_errors=True)
 
 
 def _number(path: Path) -> int | None:

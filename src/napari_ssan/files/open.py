@@ -179,8 +179,8 @@ def _open(path: Path, follow_links: bool = False) -> StackFile:
     if not path.exists():
         if part := interrupted(path):
             raise BadInput(
-                f"{path} was being replaced when a run was killed, and lies in {part}: repeat that "
-                "run with --overwrite, which first puts it in its place."
+                f"{path} was being replaced when a run was killed, and lies in {part}: run "
+                f"napari-ssan status {path}, which puts it in its place."
             )
         raise BadInput(f"{path} does not exist; check the path.")
     home = None if follow_links else home_of(path)
