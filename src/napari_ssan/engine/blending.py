@@ -10,6 +10,8 @@ from skimage.transform import resize
 
 #: Pixels up to which the membrane is solved directly.
 DIRECT = 20_000
+#: Relative residual at which a larger membrane is good enough: a tenth of a grey value of 8 bits.
+RESIDUE = 1e-4
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -63,7 +65,7 @@ def membrane(known: Float64, unknown: Mask) -> Float64:
     coarse_known, coarse_unknown = _halve(known, unknown)
     start = resize(membrane(coarse_known, coarse_unknown), [2 * n for n in half], order=1)
     start = start[: unknown.shape[0], : unknown.shape[1]]
-    result[unknown], _ = cg(matrix.tocsr(), right, x0=start[unknown], rtol=1e-5, maxiter=200)
+    result[unknown], _ = cg(matrix.tocsr(), right, x0=start[unknown], rtol=RESIDUE, maxiter=200)
     return result
 
 

@@ -7,6 +7,7 @@ overlap: a spline depends on where it is cut off, so each row keeps the cut that
 
 from __future__ import annotations
 
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,8 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
     ``OSError`` says that there is no room. The grid is the method's.
     """
     stack, window, columns = survey.stack, grid.window, grid.columns
-    neighbours = []
-    for z, placement in zip(job.neighbours, _placements(survey, job, window), strict=True):
+
+    def neighbour(z: int, placement: Placement) -> Neighbour:
         intensity, moved = survey.intensity(z), bool(np.mod(placement, 1).any())
         shape = len(grid.tops), grid.tile[0], columns.stop - columns.start
         rows = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
@@ -92,22 +93,29 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
             lines = slice(top, min(top + grid.tile[0], grid.shape[0]))
             pixels = read_placed(stack, z, (lines, columns), placement)
             row[: len(pixels)] = intensity.normalize(pixels) if moved else pixels
-        neighbours.append(Neighbour(rows, intensity, moved))
+        return Neighbour(rows, intensity, moved)
+
+    with ThreadPoolExecutor(2) as pool:  # one for each neighbour
+        placements = _placements(survey, job, window, pool)
+        neighbours = tuple(pool.map(neighbour, job.neighbours, placements))
     own = good = None
     if job.region is not None:
         own = np.array(stack.read(job.slot[0], window))
         good = survey.unmarked(job.slot[0], window) & np.isfinite(own)
-    return Inputs(job, grid, stack.dtype, tuple(neighbours), own, good)
+    return Inputs(job, grid, stack.dtype, neighbours, own, good)
 
 
-def _placements(survey: Survey, job: Job, window: Window) -> tuple[Placement, ...]:
+def _placements(survey: Survey, job: Job, window: Window, pool: Executor) -> tuple[Placement, ...]:
     """Where the neighbours have what the section has, or would have."""
     stack, unmarked = survey.stack, survey.unmarked
     if job.region is not None:
         own = job.slot[0]
         field = field_of(stack.shape[1:], window)
         if np.isfinite(stack.read(own, field)[unmarked(own, field)]).all():
-            return tuple(find_placement(stack, own, z, unmarked, window) for z in job.neighbours)
+            found = pool.map(
+                lambda z: find_placement(stack, own, z, unmarked, window), job.neighbours
+            )
+            return tuple(found)
     elif len(job.neighbours) == 2:
         before, after = job.neighbours
         return halfway(survey.placement(before, after), job.position)

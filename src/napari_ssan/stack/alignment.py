@@ -183,9 +183,13 @@ def _reduced(pixels: Array, reduction: int) -> Float:
     image = np.pad(pixels, pads, mode="edge") if any(pad for _, pad in pads) else pixels
     # Sums of few large slices: a mean over short axes is many times slower.
     exact = np.result_type(image.dtype, np.float32)
-    lines = np.add.reduce([image[n::reduction].astype(exact) for n in range(reduction)])
-    squares = np.add.reduce([lines[:, n::reduction] for n in range(reduction)])
-    means: Float = squares / exact.type(reduction**2)
+    lines = image[::reduction].astype(exact)
+    for n in range(1, reduction):
+        lines += image[n::reduction]
+    means: Float = lines[:, ::reduction].copy()
+    for n in range(1, reduction):
+        means += lines[:, n::reduction]
+    means /= exact.type(reduction**2)
     return means
 
 
