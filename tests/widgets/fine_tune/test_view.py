@@ -141,9 +141,14 @@ def test_training_takes_the_place_of_the_settings(view, qtbot):
             button.click()
 
 
-def test_the_bar_only_moves_while_nothing_can_be_counted(view):
-    view.render_state(replace(READY, run=replace(RUNNING, share=None, can_stop=False)))
-    assert view.run.progress.bar.maximum() == 0
+def test_the_bar_only_moves_while_nothing_can_be_counted(view, qtbot):
+    waiting = replace(READY, run=replace(RUNNING, share=None, can_stop=False))
+    view.render_state(waiting)
+    bar = view.run.progress.bar
+    seen = {bar.value()}
+    qtbot.waitUntil(lambda: bool(seen.add(bar.value()) or len(seen) > 2), timeout=5000)
+    view.render_state(waiting)
+    assert bar.value() > 0
     assert not view.run.stop.isEnabled()
     assert view.run.discard.isEnabled()
 

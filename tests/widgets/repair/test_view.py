@@ -162,7 +162,7 @@ def test_while_busy(view, qtbot):
         repairing.progress.cancel.click()
     view.render_state(replace(READY, busy="loading", pending=0))
     assert not repairing.repair.isVisible()
-    assert repairing.progress.bar.maximum() == 0
+    qtbot.waitUntil(lambda: repairing.progress.bar.value() > 0)
 
 
 def test_a_question_waits_for_its_answer(view, qtbot):

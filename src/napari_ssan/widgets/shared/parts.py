@@ -7,7 +7,7 @@ buttons; it builds the forms of seldom-changed options and the questions in dial
 
 from collections.abc import Callable, Mapping, Sequence
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -122,9 +122,15 @@ class Table(QTableWidget):
 
 
 class ProgressRow(Column):
-    """A line of text, a bar and, if it has a tooltip, a button that cancels."""
+    """A line of text, a bar and, if it has a tooltip, a button that cancels.
+
+    Qt's own bar without a total moves 60 times a second. Each time, the whole window is drawn anew,
+    canvas and all, which takes half a core where no graphics card does it. This one moves slowly.
+    """
 
     cancel_pressed = Signal()
+    #: Milliseconds between two moves of a bar without a total, and moves from end to end.
+    PACE, MOVES = 400, 12
 
     def __init__(self, tooltip: str = "") -> None:
         box = QGridLayout()
@@ -133,6 +139,8 @@ class ProgressRow(Column):
         self.bar.setTextVisible(False)
         self.bar.setFixedHeight(12)
         self.busy = wrapped()
+        self._mover = QTimer(self)
+        self._mover.timeout.connect(self._move)
         box.addWidget(self.busy, 0, 0)
         box.addWidget(self.bar, 1, 0)
         if tooltip:
@@ -143,9 +151,18 @@ class ProgressRow(Column):
     def show_progress(self, text: str, done: int = 0, total: int = 0) -> None:
         """Show the progress. If `total` is 0 the bar only moves; without `text` all is hidden."""
         self.busy.setText(text)
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
+        if total or not text:
+            self._mover.stop()
+            self.bar.setRange(0, total or self.MOVES)
+            self.bar.setValue(done)
+        elif not self._mover.isActive():
+            self.bar.setRange(0, self.MOVES)
+            self.bar.setValue(0)
+            self._mover.start(self.PACE)
         self.setVisible(bool(text))
+
+    def _move(self) -> None:
+        self.bar.setValue((self.bar.value() + 1) % (self.MOVES + 1))
 
 
 def heading(text: str) -> QLabel:
