@@ -231,7 +231,7 @@ def test_describe_says_what_is_synthetic(session):
     repair(session)
     assert session.caption((2, 0)) == "slice 2: synthetic, from 1 and 3"
     assert session.caption((5, 0)) == "slice 5: 1.2 % synthetic, from 4 and 6"
-    assert session.caption((6, 1)) == "missing section 1 after 6: synthetic, from 6 and 7"
+    assert session.caption((6, 1)) == "between 6 and 7, 1 of 1: synthetic, from 6 and 7"
     assert session.caption((3, 0)) == ""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Set
 from psygnal import Signal
 
 from napari_ssan.engine.provenance import percent
-from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
+from napari_ssan.engine.repaired import Patch, RepairedStack, Slot, slot_text
 from napari_ssan.errors import BadInput
 from napari_ssan.session.jobs import RepairJob
 from napari_ssan.session.marks import Row, State, mark_of, pixels, slots_of, table
@@ -117,7 +117,7 @@ class RepairSession:
 
     def rows(self) -> list[Row]:
         """Return the table of marks; adjacent whole sections in the same state share a row."""
-        return table(self.marks, self._states, self.stack.shape[1:])
+        return table(self.marks, self._states, self.repaired)
 
     # ---- repair
 
@@ -209,9 +209,11 @@ class RepairSession:
         share = min(1.0, sum(record.share for record in records))
         origin = sorted({z for record in records for z in record.neighbours})
         what = "synthetic" if share == 1 else f"{percent(share)} synthetic"
-        z, number = slot
-        which = f"missing section {number} after {z}" if number else f"slice {z}"
-        return f"{which}: {what}, from {' and '.join(map(str, origin))}"
+        return f"{self.name(slot)}: {what}, from {' and '.join(map(str, origin))}"
+
+    def name(self, slot: Slot) -> str:
+        """Name a section of the repaired stack."""
+        return slot_text(slot, self.marks.missing.get(slot[0], 0))
 
     def snapshot(self) -> RepairedStack:
         """Copy the repaired stack as it is now; later changes do not reach it."""
