@@ -6,7 +6,7 @@ stack; what is missing after section z is one mark, (z, 1), but may be several s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -87,3 +87,21 @@ def slots_of(marks: Marks, mark: Mark) -> list[Slot]:
     """Sections of the repaired stack that belong to a mark."""
     z, missing = mark
     return [(z, n + 1) for n in range(marks.missing.get(z, 0))] if missing else [mark]
+
+
+def known_state(states: Mapping[Mark, str], mark: Mark) -> State:
+    """State of a mark as it was saved; one that is not known is still to be repaired."""
+    known: tuple[State, ...] = ("synthesized", "accepted", "reverted")
+    return next((state for state in known if states.get(mark) == state), "marked")
+
+
+def next_mark(marks: Iterable[Mark], slot: Slot | None, back: bool = False) -> Mark | None:
+    """Return the next mark after a section of the repaired stack, or the one before it.
+
+    After the last one comes the first; None if there is no mark.
+    """
+    order = sorted(marks, reverse=back)
+    if not order:
+        return None
+    beyond = [] if slot is None else [m for m in order if (m < slot if back else m > slot)]
+    return (beyond or order)[0]
