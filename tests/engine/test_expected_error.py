@@ -205,7 +205,5 @@ def test_inserted_sections_and_old_repairs_have_their_words(volume):
     error = ErrorSummary(mean=1, highest=2, y=1, x=2, contrast=40)
     repaired.add(Patch((4, 1), 0, 0, volume[1], None, record(error)))
     repaired.add(Patch((6, 0), 0, 0, volume[1], None, record(None)))
-    assert error_sentence(repaired, (4, 1)).startswith(
-        "Missing section 1 after 4: expected error 1 "
-    )
+    assert error_sentence(repaired, (4, 1)).startswith("Between 4 and 5, 1 of 1: expected error 1 ")
     assert error_sentence(repaired, (6, 0)).endswith("repair it again to have it estimated.")

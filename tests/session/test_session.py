@@ -1,4 +1,4 @@
-"""Covers: napari_ssan.session.marks"""
+"""Covers: napari_ssan.session.marks, napari_ssan.session.history, napari_ssan.session.outdated"""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from napari_ssan.engine.provenance import percent
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.session.marks import next_mark
 from napari_ssan.session.session import RepairSession
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
@@ -231,7 +232,7 @@ def test_describe_says_what_is_synthetic(session):
     repair(session)
     assert session.caption((2, 0)) == "slice 2: synthetic, from 1 and 3"
     assert session.caption((5, 0)) == "slice 5: 1.2 % synthetic, from 4 and 6"
-    assert session.caption((6, 1)) == "missing section 1 after 6: synthetic, from 6 and 7"
+    assert session.caption((6, 1)) == "between 6 and 7, 1 of 1: synthetic, from 6 and 7"
     assert session.caption((3, 0)) == ""
 
 
@@ -349,3 +350,145 @@ def test_a_share_is_not_rounded_up_to_all():
     assert [percent(share) for share in (0.0123, 0.5, 0.9978, 1)] == [
         "1.2 %", "50 %", "99.8 %", "100 %"
     ]  # fmt: skip
+
+
+# ---- undo
+
+
+def square_mark(session) -> None:
+    session.add_region(5, square(10, 10))
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda s: s.mark([1, 8]), "mark"),
+        (lambda s: s.unmark([(2, 0), (5, 0), (6, 1)]), "unmark"),
+        (lambda s: s.revert([(2, 0), (5, 0), (6, 1)]), "revert"),
+        (lambda s: s.accept([(2, 0), (5, 0), (6, 1)]), "accept"),
+        (lambda s: s.redo([(2, 0)]), "repair again"),
+        (lambda s: s.add_region(3, square(40, 40)), "lasso"),
+        (lambda s: s.remove_regions(list(s.marks.by_key())), "deletion of a lasso"),
+        (lambda s: s.set_missing(6, 3), "missing slices"),
+        (lambda s: s.set_missing(6, 0), "unmark"),
+        (lambda s: s.mark([3]), "mark"),  # a neighbour of 2, which is to be repaired again
+    ],
+)
+def test_what_was_done_can_be_undone_and_redone(session, change, what):
+    session.mark([2])
+    square_mark(session)
+    session.set_missing(6, 2)
+    repair(session)
+    saved = []
+    session._save = saved.append
+    before, pixels = session.rows(), session.repaired[:]
+    change(session)
+    after, other = session.rows(), session.repaired[:]
+    assert session.history.last().what == what
+    for _ in range(2):
+        session.undo()
+        assert session.rows() == before
+        assert (session.repaired[:] == pixels).all()
+        assert session.history.last(again=True).what == what
+        session.undo(again=True)
+        assert session.rows() == after
+        assert session.repaired.shape == other.shape
+        assert (session.repaired[:] == other).all()
+    assert len(saved) == 5
+
+
+def test_undoing_all_goes_back_to_nothing(session, volume):
+    session.mark([2])
+    square_mark(session)
+    session.unmark([(2, 0)])
+    for _ in range(5):
+        session.undo()
+    assert not session.rows()
+    assert session.history.last() is None
+    for _ in range(5):
+        session.undo(again=True)
+    assert states(session) == {((5, 0),): "marked"}
+
+
+def test_repairs_that_came_since_stay(session):
+    session.mark([2, 7])
+    session.accept([])
+    session.add_region(4, square(10, 10))
+    repair(session)
+    assert session.history.loses() == 1
+    session.undo()
+    assert states(session) == {((2, 0),): "synthesized", ((7, 0),): "synthesized"}
+    assert session.history.loses() == 2
+    session.undo()
+    assert not session.rows()
+    session.undo(again=True)
+    session.undo(again=True)
+    assert set(states(session).values()) == {"synthesized"}
+    assert len(session.saved().patches) == 3
+
+
+def test_a_new_step_ends_what_can_be_redone(session):
+    session.mark([2])
+    session.undo()
+    session.mark([5])
+    session.undo(again=True)
+    assert states(session) == {((5, 0),): "marked"}
+
+
+def test_a_mark_that_comes_back_outdates_what_was_made_from_it(session):
+    session.mark([2, 3])
+    session.unmark([(3, 0)])
+    repair(session)
+    assert session.repaired.patches((2, 0))[0].record.neighbours == (1, 3)
+    session.undo()
+    assert session.pending == {(2, 0), (3, 0)}
+
+
+def test_a_patch_for_a_mark_that_was_undone_meanwhile_is_dropped(session, volume):
+    session.mark([2])
+    job, patches = collect(session)
+    session.undo()
+    session.undo(again=True)
+    assert not session.take(patches[0], job)
+    session.release(job)
+    assert session.pending == {(2, 0)}
+    assert (session.repaired[:] == volume).all()
+
+
+def test_what_was_discarded_can_be_taken_up(session, volume):
+    session.mark([2])
+    square_mark(session)
+    repair(session)
+    saved = session.saved()
+    other = RepairSession(SliceStack(volume))
+    other.mark([8])
+    other.discard(saved)
+    assert states(other) == {((8, 0),): "marked"}
+    other.undo()
+    assert states(other) == {**states(session), ((8, 0),): "marked"}
+    assert (other.repaired[:8] == session.repaired[:8]).all()
+    other.undo(again=True)
+    other.undo()
+    assert len(other.rows()) == 3
+
+
+def test_what_was_restored_is_no_step(session, volume):
+    session.mark([2])
+    other = RepairSession(SliceStack(volume))
+    other.mark([8])
+    other.restore(session.saved())
+    assert other.history.last() is None
+
+
+def test_the_next_mark_follows_the_slider():
+    marks = [(9, 0), (2, 0), (4, 1)]
+    for slot, following, before in (
+        (None, (2, 0), (9, 0)),
+        ((2, 0), (4, 1), (9, 0)),
+        ((3, 0), (4, 1), (2, 0)),
+        ((4, 2), (9, 0), (4, 1)),
+        ((9, 0), (2, 0), (4, 1)),
+    ):
+        assert next_mark(marks, slot) == following
+        assert next_mark(marks, slot, back=True) == before
+    assert next_mark([], (2, 0)) is None

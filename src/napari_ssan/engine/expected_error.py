@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.provenance import ErrorSummary
-from napari_ssan.engine.repaired import RepairedStack, Slot
+from napari_ssan.engine.repaired import RepairedStack, Slot, slot_text
 from napari_ssan.stack.sections import Array
 
 #: Side of the squares whose means are compared, in pixels.
@@ -56,8 +56,9 @@ def error_sentence(repaired: RepairedStack, slot: Slot) -> str:
     records = [patch.record for patch in repaired.patches(slot)]
     if not records:
         return ""
-    z, number = slot
-    which = f"Missing section {number} after {z}" if number else f"Slice {z}"
+    inserted = sum(z == slot[0] and number > 0 for z, number in repaired.slots)
+    name = slot_text(slot, inserted)
+    which = name[0].upper() + name[1:]
     known = [(record.share, record.error) for record in records if record.error is not None]
     if not known:
         copied = all(len(record.neighbours) == 1 for record in records)

@@ -76,6 +76,12 @@ class Patch:
             np.copyto(view, values, where=self.mask[tuple(source)])
 
 
+def slot_text(slot: Slot, count: int) -> str:
+    """Name a section; `count` is how many are inserted where it lies."""
+    z, number = slot
+    return f"between {z} and {z + 1}, {number} of {count}" if number else f"slice {z}"
+
+
 class RepairedStack(LazyVolume):
     """A volume in the axes and dtype of its source, repaired where there are patches.
 

@@ -6,15 +6,17 @@ at every change, never changed, so that whoever holds them has them as they were
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Set
 
 from psygnal import Signal
 
 from napari_ssan.engine.provenance import percent
-from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
+from napari_ssan.engine.repaired import Patch, RepairedStack, Slot, slot_text
 from napari_ssan.errors import BadInput
+from napari_ssan.session.history import NO_MARK, History, Parts, Step, parts_of, put
 from napari_ssan.session.jobs import RepairJob
 from napari_ssan.session.marks import Row, State, mark_of, pixels, slots_of, table
+from napari_ssan.session.outdated import depends, outdated
 from napari_ssan.session.saved import Saved
 from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.region import Region
@@ -38,6 +40,8 @@ class RepairSession:
     ----------
     marks : Marks
         All marks, as they are now; not to be changed from outside.
+    history : History
+        What can be undone.
     """
 
     #: Marks or states are not what they were.
@@ -53,6 +57,7 @@ class RepairSession:
         self._states: dict[Slot, State] = {}
         self._revisions: dict[Slot, int] = {}
         self._claimed: dict[int, RepairJob] = {}
+        self.history = History()
 
     # ---- marks
 
@@ -67,7 +72,7 @@ class RepairSession:
         marks, new = self.marks.copy(), set(sections) - self.marks.whole
         marks.whole |= new
         if new:
-            self._replace(marks, {(z, 0) for z in new})
+            self._replace(marks, {(z, 0) for z in new}, "mark")
 
     def add_region(self, z: int, region: Region) -> None:
         """Mark a region of section `z`; one that is marked already stays as it is.
@@ -82,12 +87,12 @@ class RepairSession:
         marks = self.marks.copy()
         marks.add_region(z, region)
         # What is done for other regions of the section stays on view until it is made anew.
-        self._replace(marks, {(z, 0)}, keep=True)
+        self._replace(marks, {(z, 0)}, "lasso", keep=True)
 
     def remove_regions(self, keys: Iterable[str]) -> None:
         """Unmark regions; keys that are not there are passed over."""
         marks = self.marks.copy()
-        self._remove(marks, marks.discard_regions(set(keys)))
+        self._remove(marks, marks.discard_regions(set(keys)), "deletion of a lasso")
 
     def set_missing(self, z: int, number: int) -> None:
         """Mark `number` sections as absent after section `z`; 0 takes the mark away.
@@ -102,14 +107,14 @@ class RepairSession:
         if not number:
             self.unmark([(z, 1)])
         elif self.marks.missing.get(z) != number:
-            self._replace(marks, {(z, 1)})
+            self._replace(marks, {(z, 1)}, "missing slices")
 
     def unmark(self, marks: Iterable[Slot]) -> None:
         """Forget marks, and what was synthesized for them."""
         kept, gone = self.marks.copy(), set(marks) & set(self._states)
         for mark in gone:
             kept.discard(mark)
-        self._remove(kept, gone)
+        self._remove(kept, gone, "unmark")
 
     def state(self, slot: Slot) -> State | None:
         """State of the mark that a section of the repaired stack belongs to."""
@@ -117,7 +122,7 @@ class RepairSession:
 
     def rows(self) -> list[Row]:
         """Return the table of marks; adjacent whole sections in the same state share a row."""
-        return table(self.marks, self._states, self.stack.shape[1:])
+        return table(self.marks, self._states, self.repaired)
 
     # ---- repair
 
@@ -165,7 +170,7 @@ class RepairSession:
         """
         mark = mark_of(patch.slot)
         known = mark in self.marks and self._revisions[mark] == job.revisions.get(mark)
-        if not known or self._outdated(patch, job.marks):
+        if not known or outdated(patch, job.marks, self.marks):
             return False
         if patch.slot not in job.begun:  # the first of a new repair replaces the old one
             self.repaired.revert(patch.slot)
@@ -181,7 +186,7 @@ class RepairSession:
         for mark in map(mark_of, marks):
             if self._states.get(mark) == "synthesized":
                 self._states[mark] = "accepted"
-        self._emit()
+        self._emit(what="accept")
 
     def revert(self, marks: Iterable[Slot]) -> None:
         """Take what was synthesized away; the marks stay, and can be repaired again."""
@@ -191,7 +196,7 @@ class RepairSession:
                 slots |= self._drop_patches(mark)
                 self._states[mark] = "reverted"
                 self._revisions[mark] += 1
-        self._emit(slots)
+        self._emit(slots, "revert")
 
     def redo(self, marks: Iterable[Slot]) -> None:
         """Make marks pending again; what is there stays until the new repair replaces it."""
@@ -199,7 +204,7 @@ class RepairSession:
             if mark in self._states:
                 self._states[mark] = "marked"
                 self._revisions[mark] += 1
-        self._emit()
+        self._emit(what="repair again")
 
     def caption(self, slot: Slot) -> str:
         """Say what is synthetic of a section, in a line; empty if nothing is."""
@@ -209,9 +214,11 @@ class RepairSession:
         share = min(1.0, sum(record.share for record in records))
         origin = sorted({z for record in records for z in record.neighbours})
         what = "synthetic" if share == 1 else f"{percent(share)} synthetic"
-        z, number = slot
-        which = f"missing section {number} after {z}" if number else f"slice {z}"
-        return f"{which}: {what}, from {' and '.join(map(str, origin))}"
+        return f"{self.name(slot)}: {what}, from {' and '.join(map(str, origin))}"
+
+    def name(self, slot: Slot) -> str:
+        """Name a section of the repaired stack."""
+        return slot_text(slot, self.marks.missing.get(slot[0], 0))
 
     def snapshot(self) -> RepairedStack:
         """Copy the repaired stack as it is now; later changes do not reach it."""
@@ -228,35 +235,61 @@ class RepairSession:
 
     def restore(self, saved: Saved) -> None:
         """Take up a state that was saved, in place of the present one."""
-        slots = {slot for mark in self._states for slot in self._drop_patches(mark)}
-        self.marks = saved.marks.copy()
-        for patch in saved.patches:
-            if mark_of(patch.slot) in self.marks:
-                self.repaired.add(patch)
-                slots.add(patch.slot)
-        self._states = {}
-        for mark in self.marks.each():
-            self._revisions[mark] = self._revisions.get(mark, 0) + 1
-            self._states[mark] = _state(saved.states, mark)
-            if self._states[mark] != "reverted" and not self._complete(mark):
-                self._states[mark] = "marked"
+        slots = self._put(dict.fromkeys(self._states, NO_MARK) | parts_of(saved))
+        self.history.clear()
         self._emit(slots)
+
+    def discard(self, saved: Saved) -> None:
+        """Leave behind what was saved; :meth:`undo` takes it up."""
+        self.history.push(Step("discard", parts_of(saved)))
+        self._emit()
+
+    def undo(self, again: bool = False) -> None:
+        """Take back the last thing that the user did to the marks; `again` brings it back.
+
+        Repairs that were finished since then stay, but for those of the marks concerned.
+        """
+        step = self.history.last(again)
+        if step is not None:
+            slots = self._put(step.before)
+            self.history.move(again)
+            self._emit(slots)
 
     # ---- within
 
-    def _replace(self, marks: Marks, altered: Set[Mark], keep: bool = False) -> None:
+    def _replace(self, marks: Marks, altered: Set[Mark], what: str, keep: bool = False) -> None:
         """Have other marks in place of the present ones, if they fit the stack."""
         marks.check(self.stack.shape)
         self.marks = marks
-        self._altered(altered, added=True, keep=keep)
+        self._altered(altered, what, added=True, keep=keep)
 
-    def _remove(self, marks: Marks, gone: Set[Mark]) -> None:
+    def _remove(self, marks: Marks, gone: Set[Mark], what: str) -> None:
         """Have fewer marks than before; what is no longer missing moves what spans it."""
         self.marks = marks
         if gone:
-            self._altered(gone, added=any(missing for _, missing in gone))
+            self._altered(gone, what, added=any(missing for _, missing in gone))
 
-    def _altered(self, marks: Set[Mark], added: bool, keep: bool = False) -> None:
+    def _put(self, parts: Parts) -> set[Slot]:
+        """Have all that is known of some marks as it says; returns slots that have changed."""
+        marks = put(self.marks, parts)
+        if marks:
+            marks.check(self.stack.shape)
+        now, self.marks = self.marks.each(), marks
+        slots: set[Slot] = set()
+        for mark, part in parts.items():
+            slots |= self._drop_patches(mark) | {patch.slot for patch in part.patches}
+            for patch in part.patches:
+                self.repaired.add(patch)
+            self._revisions[mark] = self._revisions.get(mark, 0) + 1
+            self._states.pop(mark, None)
+            if part.state is not None:
+                done = part.state == "reverted" or self._complete(mark)
+                self._states[mark] = part.state if done else "marked"
+        moved = {m for m, part in parts.items() if now.get(m, NO_MARK.marks) != part.marks}
+        self._outdate({mark for mark in moved if mark in marks or mark[1]})
+        return slots
+
+    def _altered(self, marks: Set[Mark], what: str, added: bool, keep: bool = False) -> None:
         """Follow a change of marks with states, patches and what depends on them."""
         slots: set[Slot] = set()
         for mark in marks:
@@ -269,7 +302,7 @@ class RepairSession:
                 self._states.pop(mark, None)
         if added:
             self._outdate(marks)
-        self._emit(slots)
+        self._emit(slots, what)
 
     def _outdate(self, marks: Set[Mark]) -> None:
         """Mark for repair again what was made from sections that turn out to be broken."""
@@ -277,21 +310,9 @@ class RepairSession:
             if state not in ("synthesized", "accepted") or mark in marks:
                 continue
             patches = self._patches(slots_of(self.marks, mark))
-            if any(_depends(patch, altered) for patch in patches for altered in marks):
+            if any(depends(patch, altered) for patch in patches for altered in marks):
                 self._states[mark] = "marked"
                 self._revisions[mark] += 1
-
-    def _outdated(self, patch: Patch, planned: Marks) -> bool:
-        """Whether marks that were set since the plan concern a patch."""
-        now = self.marks
-        for z in patch.record.neighbours:
-            if z in now.whole - planned.whole:
-                return True
-            known = planned.regions.get(z, [])
-            if any(region not in known for region in now.regions.get(z, [])):
-                return True
-        low, high = min(patch.record.neighbours), max(patch.record.neighbours)
-        return any(now.missing.get(z, 0) != planned.missing.get(z, 0) for z in range(low, high))
 
     def _complete(self, mark: Slot) -> bool:
         """Whether all marked pixels are synthesized."""
@@ -310,20 +331,11 @@ class RepairSession:
         belonging = [slot for slot in self.repaired.slots if mark_of(slot) == mark]
         return {slot for slot in belonging if self.repaired.revert(slot)}
 
-    def _emit(self, slots: set[Slot] | None = None) -> None:
+    def _emit(self, slots: set[Slot] | None = None, what: str = "") -> None:
+        """Tell of a change, and keep it; if the user made it, in words that can be undone."""
+        saved = self.saved()
+        self.history.follow(parts_of(saved), what)
         if slots:
             self.patched.emit(slots)
         self.changed.emit()
-        self._save(self.saved())
-
-
-def _depends(patch: Patch, mark: Slot) -> bool:
-    """Whether a patch would be another one if something were marked."""
-    z, missing = mark
-    neighbours = patch.record.neighbours
-    return min(neighbours) <= z < max(neighbours) if missing else z in neighbours
-
-
-def _state(states: Mapping[Slot, str], mark: Slot) -> State:
-    known: tuple[State, ...] = ("synthesized", "accepted", "reverted")
-    return next((state for state in known if states.get(mark) == state), "marked")
+        self._save(saved)

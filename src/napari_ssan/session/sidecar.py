@@ -51,13 +51,14 @@ class Sidecar:
         self._sealed = False
 
     @classmethod
-    def of(cls, stack: SliceStack, source: Path | None) -> Sidecar:
+    def of(cls, stack: SliceStack, source: Path | None, derived: bool = False) -> Sidecar:
         """Find the sidecar of a stack; reads a few windows of it.
 
         The source is the stack's file or folder, if it comes from one. Where that is a link,
-        what it leads to counts, unless something was saved beside the link.
+        what it leads to counts, unless something was saved beside the link. A `derived` stack
+        was made from another one, which it may look like.
         """
-        key = fingerprint(stack)
+        key = fingerprint(stack) + ("-derived" if derived else "")
         if source is not None and source.exists():
             paths = source.resolve(), source
             real, link = (path.parent / f".{path.name}.napari-ssan" / key for path in paths)

@@ -329,10 +329,46 @@ def test_inserted_sections_make_the_result_longer(viewer, controller, volume):
     at(viewer, 5)
     assert "inserted" in controller.view.marking.hint.text()
     assert not controller.view.marking.mark.isEnabled()
-    assert viewer.canvas.overlays.text.text.startswith("missing section 1 after 4")
+    assert viewer.canvas.overlays.text.text.startswith("between 4 and 5, 1 of 2: synthetic")
     controller.view.looking.revert.click()
     assert layer.data.shape == (10, 64, 80)
     assert layer.extent.data[1][0] == 9
+
+
+def test_the_end_of_a_stack_that_got_longer_is_as_good_as_the_rest(viewer, controller):
+    controller.current.session.set_missing(7, 2)
+    controller.current.session.mark([9])
+    repair(controller)
+    at(viewer, 11)
+    assert controller.view.marking.hint.text() == ""
+    assert viewer.canvas.overlays.text.text.startswith("slice 9: synthetic")
+    controller.view.looking.accept.click()
+    assert states(controller)[((9, 0),)] == "accepted"
+    at(viewer, 9)
+    assert "inserted between 7 and 8, 2 of 2" in controller.view.marking.hint.text()
+
+
+def test_the_table_says_where_on_the_slider_a_mark_is(viewer, controller):
+    table, slider = controller.view.marking.table, 5
+    controller.current.session.mark([3, 9])
+    assert table.isColumnHidden(slider)
+    controller.current.session.set_missing(7, 2)
+    repair(controller)
+    assert not table.isColumnHidden(slider)
+    assert [table.item(line, slider).text() for line in range(3)] == ["3", "8–9", "11"]
+    for line, place in enumerate((3, 8, 11)):
+        table.asked.emit("go", line)
+        assert viewer.dims.point[0] == place * 30
+
+
+def test_the_slider_follows_a_section_that_others_are_inserted_before(viewer, controller):
+    controller.current.session.mark([6])
+    repair(controller)
+    at(viewer, 6)
+    controller.current.session.set_missing(2, 2)
+    repair(controller)
+    assert viewer.dims.point[0] == 8 * 30
+    assert controller.current.results.slot_on_screen() == (6, 0)
 
 
 def test_drawing_on_a_longer_result_goes_to_the_original(viewer, controller, circle):
@@ -342,6 +378,21 @@ def test_drawing_on_a_longer_result_goes_to_the_original(viewer, controller, cir
     controller.toggle_lasso(True)
     assert not viewer.layers["em [repaired]"].visible
     assert viewer.dims.point[0] == 6 * 30
+
+
+def test_outlines_are_not_shown_over_other_sections_than_their_own(viewer, controller, circle):
+    controller.toggle_lasso(True)
+    viewer.layers["Marks"].add_polygons(circle(6))
+    controller.finish()
+    controller.toggle_lasso(False)
+    controller.current.session.set_missing(2, 1)
+    repair(controller)
+    assert not viewer.layers["Marks"].visible
+    controller.show_before(True)
+    assert viewer.layers["Marks"].visible
+    controller.show_before(False)
+    controller.current.session.revert([(2, 1)])
+    assert viewer.layers["Marks"].visible
 
 
 def test_the_overlay_tints_what_is_synthetic(viewer, controller):
@@ -636,10 +687,32 @@ def test_layers_deleted_meanwhile(viewer, controller, slowly, circle, name, qtbo
     slowly.release()
     controller.finish()
     assert list(states(controller).values()) == ["synthesized", "synthesized"]
-    assert "em [repaired]" in viewer.layers
+    assert ("em [repaired]" in viewer.layers) == (name == "Marks")
     if name == "Marks":
         controller.toggle_lasso(True)
         assert len(viewer.layers["Marks"].data) == 1
+
+
+def test_a_repaired_layer_that_was_deleted_comes_back_when_it_is_asked_for(viewer, controller):
+    controller.current.session.mark([2])
+    repair(controller)
+    viewer.layers.remove("em [repaired]")
+    assert controller.view.exporting.export.isEnabled()
+    assert controller.view.looking.before.text() == "Show after (H)"
+    controller.view.looking.before.click()
+    assert viewer.layers["em [repaired]"].data[2].any()
+
+
+def test_a_layer_stays_for_what_waits(viewer, controller, slowly, qtbot):
+    """The first repair was unmarked while it ran; the second one's slices are shown."""
+    controller.current.session.mark([2])
+    controller.repair()
+    controller.current.session.mark([6])
+    controller.repair()
+    controller.current.unmark(((2, 0),))
+    slowly.release(2)
+    controller.finish()
+    assert "em [repaired]" in viewer.layers
 
 
 def settle_quick(controller):
@@ -1010,6 +1083,20 @@ def test_a_stack_that_is_open_twice_is_saved_once(
     third = make_controller(again)
     assert third.view.header.message.text() == "Found 1 mark and 1 repaired slice from today."
     assert len(notifications) == 1
+
+
+def test_a_repaired_layer_alone_does_not_hold_the_marks_of_its_file(
+    viewer, image, controller, volume, notifications
+):
+    controller.current.session.mark([3])
+    repair(controller)
+    viewer.layers.remove(image)
+    controller.finish()
+    assert controller.view.header.stack.currentText() == "em [repaired]"
+    viewer.add_image(volume, name="again")
+    controller.finish()
+    assert not notifications
+    assert controller.view.header.message.text().startswith("Found 1 mark")
 
 
 def test_a_closed_dock_is_taken_up_without_asking(viewer, controller, make_controller, circle):

@@ -1,6 +1,7 @@
 """The dock's widgets on their own: what they show, that it fits, and what they emit.
 
 Covers: napari_ssan.widgets.repair.marks_table, napari_ssan.widgets.repair.panels,
+    napari_ssan.widgets.repair.target_dialog,
     napari_ssan.widgets.shared.header, napari_ssan.widgets.shared.parts
 """
 
@@ -12,9 +13,10 @@ from dataclasses import replace
 
 import pytest
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QPushButton
+from qtpy.QtWidgets import QApplication, QDialogButtonBox, QLineEdit, QPushButton
 
 from napari_ssan.session.marks import Row
+from napari_ssan.widgets.repair import target_dialog
 from napari_ssan.widgets.repair import view as module
 from napari_ssan.widgets.repair.state import DockState, ModelChoice
 from napari_ssan.widgets.repair.view import RepairView
@@ -226,16 +228,6 @@ def test_asking(view, monkeypatch, tmp_path):
         QTimer.singleShot(0, close)
         assert view.ask_missing(5, known) == expected
     assert titles == ["Missing slices"] * 3
-    for typed, expected in (
-        ("a", "a.ome.zarr"),
-        ("a.ome.zarr", "a.ome.zarr"),
-        ("a.OME.zarr", "a.OME.zarr"),
-    ):
-        answer = (str(tmp_path / typed), "")
-        monkeypatch.setattr(module.QFileDialog, "getSaveFileName", lambda *rest, a=answer: a)
-        assert view.ask_target(tmp_path, "x", ".ome.zarr") == tmp_path / expected
-    monkeypatch.setattr(module.QFileDialog, "getSaveFileName", lambda *rest: ("", ""))
-    assert view.ask_target(tmp_path, "x", ".tif") is None
     paths = [tmp_path / "a.tif", tmp_path / "a.synthetic.tif"]
     for count, end, said in (
         (1, "Yes", "a.tif already exists"),
@@ -252,3 +244,69 @@ def test_asking(view, monkeypatch, tmp_path):
         assert asked[0].startswith(said)
     monkeypatch.setattr(module.QFileDialog, "getOpenFileName", lambda *rest: ("m", ""))
     assert view.ask_model() == "m"
+
+
+def test_the_name_of_a_file_is_asked_for(view, monkeypatch, tmp_path):
+    for typed, expected in (("a", "a.tif"), ("a.tif", "a.tif"), ("a.TIF", "a.TIF")):
+        answer = (str(tmp_path / typed), "")
+        monkeypatch.setattr(target_dialog.QFileDialog, "getSaveFileName", lambda *rest, a=answer: a)
+        assert view.ask_target(tmp_path, "x", ".tif") == tmp_path / expected
+    monkeypatch.setattr(target_dialog.QFileDialog, "getSaveFileName", lambda *rest: ("", ""))
+    assert view.ask_target(tmp_path, "x", ".tif") is None
+
+
+def in_dialog(qtbot, act):
+    """Do something in the dialog that opens next."""
+
+    def go():
+        dialog = QApplication.activeModalWidget()
+        act(dialog)
+        QTimer.singleShot(500, dialog.reject)  # in case that it is still open
+
+    QTimer.singleShot(200, go)
+
+
+def press_save(qtbot):
+    def act(dialog):
+        (box,) = dialog.findChildren(QDialogButtonBox)
+        (save,) = [b for b in box.buttons() if b.text() in ("&Save", "&Open")]
+        qtbot.mouseClick(save, Qt.MouseButton.LeftButton)
+
+    return act
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_an_ome_zarr_can_be_named_whether_it_exists_or_not(view, qtbot, tmp_path, exists):
+    target = tmp_path / "x.ome.zarr"
+    if exists:
+        target.mkdir()
+    in_dialog(qtbot, press_save(qtbot))
+    assert view.ask_target(tmp_path, "x", ".ome.zarr") == target
+
+
+def test_an_ome_zarr_that_is_entered_is_named(view, qtbot, tmp_path):
+    (tmp_path / "y.ome.zarr").mkdir()
+
+    def act(dialog):
+        dialog.directoryEntered.emit(str(tmp_path / "y.ome.zarr"))
+        press_save(qtbot)(dialog)
+
+    in_dialog(qtbot, act)
+    assert view.ask_target(tmp_path, "x", ".ome.zarr") == tmp_path / "y.ome.zarr"
+
+
+def test_other_folders_are_walked_into_and_endings_added(view, qtbot, tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.ome.zarr").mkdir()
+
+    def act(dialog):
+        dialog.findChild(QLineEdit).setText("sub")
+        press_save(qtbot)(dialog)
+        assert dialog.directory().path() == str(tmp_path / "sub")
+        dialog.findChild(QLineEdit).setText("a")
+        press_save(qtbot)(dialog)
+
+    in_dialog(qtbot, act)
+    assert view.ask_target(tmp_path, "x", ".ome.zarr") == tmp_path / "sub" / "a.ome.zarr"
+    in_dialog(qtbot, lambda dialog: dialog.reject())
+    assert view.ask_target(tmp_path, "x", ".ome.zarr") is None

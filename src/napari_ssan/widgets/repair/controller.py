@@ -240,7 +240,7 @@ class RepairController:
             return
         self._preload()
         self.view.render_state(self._state())
-        self._caption.say(caption_text(self.viewer, self.current))
+        self._caption.say(caption_text(self.current))
 
     def _state(self) -> DockState:
         if self.current is None:

@@ -50,7 +50,7 @@ class MarksLayer:
         self.layer: Any = None
         self._known: set[str] = set()
         self._refused: set[str] = set()
-        self._silent = False
+        self._silent = self._hidden = False
 
     @property
     def drawing(self) -> bool:
@@ -77,6 +77,12 @@ class MarksLayer:
             if self.viewer.layers.selection.active == self.layer:
                 self.viewer.layers.selection.active = self.image
         self.drawing_changed.emit()
+
+    def hide(self, on: bool) -> None:
+        """Hide the layer, or show it again if this is what hid it."""
+        if self.layer is not None and (self.layer.visible if on else self._hidden):
+            self._hidden = on
+            self.layer.visible = not on
 
     def show(self, regions: Mapping[str, tuple[int, Region]]) -> None:
         """Draw the outlines of regions that are not drawn yet."""

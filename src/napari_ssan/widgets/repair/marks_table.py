@@ -6,7 +6,7 @@ Its last two columns act as buttons; a click anywhere else goes to the slice.
 from qtpy.QtCore import Qt, Signal
 
 from napari_ssan.session.marks import Row
-from napari_ssan.widgets.repair.state import slices_text, what_text
+from napari_ssan.widgets.repair.state import places_text, slices_text, what_text
 from napari_ssan.widgets.shared.parts import Table
 
 REVERT, AGAIN, UNMARK = "↶", "↻", "✕"
@@ -22,6 +22,9 @@ STATES = {
     "accepted": "Repaired and accepted",
     "reverted": "The original is shown again; the mark stays",
 }
+#: The column that is shown where inserted slices move those after them. It stands second.
+SLIDER = 5
+PLACE = "Where it is on the slider while the repaired stack is shown"
 GO, FORGET = "Click to go to this slice", "Remove the mark, and its repair if there is one"
 
 
@@ -33,8 +36,14 @@ class MarksTable(Table):
 
     def __init__(self) -> None:
         super().__init__(
-            ("slice", "what", "state", "", ""), "The marks. Click one to go to its slice", 24
+            ("slice", "what", "state", "", "", "slider"),
+            "The marks. Click one to go to its slice",
+            24,
         )
+        header = self.horizontalHeader()
+        assert header is not None  # Qt makes it
+        header.moveSection(SLIDER, 1)
+        self.setColumnHidden(SLIDER, True)
         self.setMinimumHeight(150)
         self._rows: tuple[Row, ...] = ()
         self.cellClicked.connect(self._on_click)
@@ -45,8 +54,11 @@ class MarksTable(Table):
             return
         self._rows = rows
         self.setRowCount(len(rows))
+        inserted = any(row.kind == "missing" and row.places for row in rows)
+        self.setColumnHidden(SLIDER, not inserted)
         for line, row in enumerate(rows):
             self.put(line, 0, slices_text(row), GO)
+            self.put(line, SLIDER, places_text(row), PLACE)
             self.put(line, 1, what_text(row), GO)
             self.put(line, 2, row.state, STATES[row.state])
             for column, action in ((3, ACTIONS.get(row.state, ("", ""))), (4, (UNMARK, FORGET))):

@@ -9,7 +9,7 @@ from napari_ssan.engine.repaired import Slot
 from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.repair.state import DockState
-from napari_ssan.widgets.shared.layers import earlier_repairs, view_objection
+from napari_ssan.widgets.shared.layers import earlier_repairs
 from napari_ssan.widgets.shared.state import Question
 
 if TYPE_CHECKING:
@@ -27,18 +27,18 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
             offer_sample=stacks.layer is None,
         )
     session, results = current.session, current.results
-    hint = view_objection(viewer, current.image, current.stack)
+    hint = results.objection()
     slot = None if hint else results.slot_on_screen()
     section = slot[0] if slot is not None and slot[1] == 0 else None
     state = session.state(slot) if slot is not None else None
     free = current.offer is None and section is not None
-    has_result = results.layer is not None
+    has_result = results.layer is not None or results.synthetic
     return DockState(
         layers=stacks.names,
         chosen=stacks.index,
         info=stacks.info,
         question=_question(current),
-        hint="This section was inserted." if slot and slot[1] else hint,
+        hint=f"This slice was inserted {session.name(slot)}." if slot and slot[1] else hint,
         section=section,
         whole=section in session.marks.whole,
         can_mark=free,
@@ -69,11 +69,11 @@ def _expected_error(current: StackController, slot: Slot) -> str:
     return " ".join([*said, now]) if now else " ".join(said)
 
 
-def caption_text(viewer: ViewerModel, current: StackController | None) -> str:
+def caption_text(current: StackController | None) -> str:
     """Say what there is to say about the slice on screen; empty if all of it is original."""
     if current is None or current.results.layer is None:
         return ""
-    if view_objection(viewer, current.image, current.stack):
+    if current.results.objection():
         return ""
     slot = current.results.slot_on_screen()
     text = "" if slot is None else current.session.caption(slot)

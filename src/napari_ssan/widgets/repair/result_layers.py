@@ -20,6 +20,7 @@ from napari_ssan.widgets.shared.layers import (
     placement,
     section_on_screen,
     unwrap,
+    view_objection,
 )
 
 if TYPE_CHECKING:
@@ -48,11 +49,19 @@ class ResultLayers:
         self.layer: Any = None
         self.overlays: dict[Overlay, Any] = {}
         self._hidden_in_3d = False
+        # As the layer shows them: the session may be ahead of it.
+        self._slots = session.repaired.slots
 
     @property
     def shown(self) -> bool:
         """Whether the repaired stack is on screen, rather than the original."""
         return self.layer is not None and bool(self.layer.visible)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether anything of the repaired stack is synthetic."""
+        repaired = self.session.repaired
+        return any(repaired.patches(slot) for slot in repaired.slots)
 
     @property
     def longer(self) -> bool:
@@ -94,6 +103,7 @@ class ResultLayers:
 
     def _own(self, layer: Any) -> None:
         self.layer = layer
+        self._slots = self.session.repaired.slots
         layer.events.visible.connect(self._on_visible)
         self.guard_3d()
         self.changed.emit()
@@ -112,7 +122,12 @@ class ResultLayers:
                 self.viewer.layers.remove(overlay)
 
     def before(self, on: bool) -> None:
-        """Show the original in place of the repaired stack, at the same section."""
+        """Show the original in place of the repaired stack, at the same section.
+
+        A repaired layer that was deleted comes back when it is asked for.
+        """
+        if self.layer is None and self.synthetic and not on:
+            self.ensure()
         if self.layer is None or self.shown != on:
             return
         slot = self.slot_on_screen()
@@ -122,25 +137,37 @@ class ResultLayers:
 
     def slot_on_screen(self) -> Slot | None:
         """Give the section that is shown: of the repaired stack if it is on screen."""
-        axis = self.session.stack.z_axis
-        if not self.shown:
-            z = section_on_screen(self.viewer, self.image, axis, len(self.session.stack))
-            return None if z is None else (z, 0)
-        slots = self.session.repaired.slots
-        z = section_on_screen(self.viewer, self.layer, axis, len(slots))
+        layer, slots = self._on_screen()
+        z = section_on_screen(self.viewer, layer, self.session.stack.z_axis, len(slots))
         return None if z is None else slots[z]
 
+    def objection(self) -> str:
+        """Why slices cannot be marked in the present view, and what to do; empty if they can."""
+        layer, slots = self._on_screen()
+        return view_objection(self.viewer, layer, self.session.stack, len(slots))
+
     def go_to(self, slot: Slot) -> None:
-        """Move the slider to a section."""
-        axis = self.session.stack.z_axis
-        slots = self.session.repaired.slots
-        if self.shown and slot in slots:
-            go_to(self.viewer, self.layer, axis, slots.index(slot))
-        else:
-            go_to(self.viewer, self.image, axis, slot[0])
+        """Move the slider to a section, or to the one before it where it is not shown."""
+        layer, slots = self._on_screen()
+        at = slots.index(slot if slot in slots else (slot[0], 0))
+        go_to(self.viewer, layer, self.session.stack.z_axis, at)
+
+    def _on_screen(self) -> tuple[Any, list[Slot]]:
+        """Give the layer that is shown, and what each of its sections is.
+
+        All ways between slider, layer and source lead through here.
+        """
+        if self.shown:
+            return self.layer, self._slots
+        return self.image, [(z, 0) for z in range(len(self.session.stack))]
 
     def refresh(self) -> None:
-        """Read again what is on screen, after the repaired stack has changed."""
+        """Read again what is on screen, after the repaired stack has changed.
+
+        Where sections came or went, the slider follows the one that was on screen.
+        """
+        slot = self.slot_on_screen() if self.shown else None
+        self._slots = self.session.repaired.slots
         for layer in self.layers:
             data = unwrap(layer.data)
             if tuple(layer.extent.data[1] - layer.extent.data[0] + 1) != data.shape:
@@ -152,11 +179,12 @@ class ResultLayers:
         if self.layer is not None:
             self.layer.metadata = self._metadata()
             self.guard_3d()
+        if slot is not None and slot != self.slot_on_screen():
+            self.go_to(slot)
 
     def remove_if_empty(self) -> None:
         """Take the layer away if nothing in it is synthetic."""
-        repaired = self.session.repaired
-        if self.layer is None or any(repaired.patches(slot) for slot in repaired.slots):
+        if self.layer is None or self.synthetic:
             return
         self._drop_overlays()
         layer, self.layer = self.layer, None

@@ -27,7 +27,7 @@ from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline
 from napari_ssan.widgets.repair.result_layers import ResultLayers
 from napari_ssan.widgets.repair.state import How
 from napari_ssan.widgets.shared import messages
-from napari_ssan.widgets.shared.layers import source_files, source_path
+from napari_ssan.widgets.shared.layers import owner_of, source_files, source_path
 from napari_ssan.widgets.shared.sessions import SESSIONS
 from napari_ssan.workers import TaskQueue
 
@@ -81,7 +81,7 @@ class StackController:
         self.marks.erased.connect(self.session.remove_regions)
         self.marks.refused.connect(messages.warn)
         self.marks.drawing_changed.connect(self.changed.emit)
-        self.results.changed.connect(self.changed.emit)
+        self.results.changed.connect(self._on_results)
         self._open()
 
     # ---- marks
@@ -200,10 +200,12 @@ class StackController:
     # ---- within
 
     def _open(self) -> None:
-        source = source_path(self.image)
+        # A repaired layer whose original is gone is a stack of its own, not that of the file.
+        derived = owner_of(self.image) is not None
+        source = None if derived else source_path(self.image)
 
         def work(report: object, cancel: Flag) -> tuple[Sidecar | None, Saved | BadInput | None]:
-            sidecar = Sidecar.of(self.stack, source)
+            sidecar = Sidecar.of(self.stack, source, derived)
             if not sidecar.acquire():
                 return None, None
             try:
@@ -299,10 +301,7 @@ class StackController:
 
     def _on_repaired(self, job: RepairJob) -> None:
         self.session.release(job)
-        if not self.closed:
-            repaired = self.session.repaired
-            if any(repaired.patches(slot) for slot in repaired.slots):
-                self.results.ensure()  # in case it was deleted meanwhile
+        if not self.closed and self.work.idle:  # else what waits shows its slices there
             self.results.remove_if_empty()
 
     def _on_work(self) -> None:
@@ -317,6 +316,15 @@ class StackController:
     def _on_patched(self, slots: Any) -> None:
         if not self.closed:
             self.results.refresh()
+            self._hide_marks()
+
+    def _on_results(self) -> None:
+        self._hide_marks()
+        self.changed.emit()
+
+    def _hide_marks(self) -> None:
+        """Show the outlines over the original alone, where sections are inserted."""
+        self.marks.hide(self.results.shown and self.results.longer)
 
 
 def _region(outline: Outline, shape: tuple[int, int]) -> Region | BadInput:

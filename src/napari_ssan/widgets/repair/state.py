@@ -58,7 +58,7 @@ class DockState(HeaderState):
     busy: str = ""
     done: int = 0
     total: int = 0
-    #: Whether there is a repaired layer, and whether the original is on screen.
+    #: Whether there is anything for a repaired layer to show, and whether the original is shown.
     has_result: bool = False
     showing_before: bool = False
     #: Whether synthetic pixels are tinted, and whether the expected error is shown.
@@ -81,6 +81,13 @@ def slices_text(row: Row) -> str:
     if row.kind == "missing":
         return f"after {first}"
     return str(first) if first == last else f"{first}–{last}"
+
+
+def places_text(row: Row) -> str:
+    """Where the sections of a row lie on the slider while the repaired stack is shown."""
+    if len(row.places) < 2:
+        return "".join(map(str, row.places))
+    return f"{row.places[0]}–{row.places[-1]}"
 
 
 def what_text(row: Row) -> str:

@@ -11,6 +11,7 @@ from napari_ssan.widgets.repair.expected_error_panel import ExpectedErrorPanel
 from napari_ssan.widgets.repair.outlook_panel import OutlookPanel
 from napari_ssan.widgets.repair.panels import ExportPanel, LookPanel, MarkPanel, RepairPanel
 from napari_ssan.widgets.repair.state import DockState, ModelChoice
+from napari_ssan.widgets.repair.target_dialog import ask_target
 from napari_ssan.widgets.shared.header import DockView
 
 
@@ -64,17 +65,8 @@ class RepairView(DockView):
         return str(QFileDialog.getOpenFileName(self, "Choose a model", "", kinds)[0])
 
     def ask_target(self, folder: Path, name: str, suffix: str) -> Path | None:
-        """Ask where to export to; None if the user cancels.
-
-        The dialog does not ask whether to replace a file, since it knows neither the ending
-        that is added nor the mask: :meth:`ask_replace` does.
-        """
-        proposed, kinds = str(folder / f"{name}{suffix}"), f"*{suffix}"
-        silent = QFileDialog.Option.DontConfirmOverwrite
-        path = str(QFileDialog.getSaveFileName(self, "Export", proposed, kinds, "", silent)[0])
-        if not path:
-            return None
-        return Path(path if path.lower().endswith(suffix) else path + suffix)
+        """Ask where to export to; None if the user cancels."""
+        return ask_target(self, folder, name, suffix)
 
     def ask_replace(self, paths: list[Path]) -> bool:
         """Ask whether to replace files that exist."""

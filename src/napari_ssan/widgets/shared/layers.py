@@ -109,8 +109,13 @@ def look(layer: Image) -> dict[str, Any]:
     return {**{name: getattr(layer, name) for name in names}, "colormap": unwrap(layer.colormap)}
 
 
-def view_objection(viewer: ViewerModel, layer: Layer, stack: SliceStack) -> str:
-    """Why slices cannot be marked in the present view, and what to do; empty if they can."""
+def view_objection(
+    viewer: ViewerModel, layer: Layer, stack: SliceStack, count: int | None = None
+) -> str:
+    """Why slices cannot be marked in the present view, and what to do; empty if they can.
+
+    The layer has `count` sections: by default as many as the stack.
+    """
     if len(viewer.dims.point) < layer.ndim:
         return "The layer is on its way into the viewer."  # napari sizes its sliders afterwards
     if viewer.dims.ndisplay != 2:
@@ -126,7 +131,7 @@ def view_objection(viewer: ViewerModel, layer: Layer, stack: SliceStack) -> str:
     tilt = max(abs(linear[stack.z_axis, axis - offset]) for axis in viewer.dims.displayed)
     if tilt * max(stack.shape[1:]) > 0.5 * max(np.abs(linear).max(), 1e-12):
         return "The layer is turned out of the plane of the view: reset its transform first."
-    if not -0.5 <= data[stack.z_axis] <= len(stack) - 0.5:
+    if not -0.5 <= data[stack.z_axis] <= (count or len(stack)) - 0.5:
         return "The slice on screen lies outside this stack: move the slider into it."
     return ""
 
