@@ -44,7 +44,10 @@ room("metrics", "stack")
 room("segmenter", "errors", "json_text", "network", "stack")
 room("engine", "atomic", "errors", "paths", "events", "version", "network", "stack")
 room("files", "atomic", "swap", "errors", "json_text", "paths", "stack", "engine")
-room("session", "atomic", "swap", "errors", "json_text", "paths", "events", "stack", "engine")
+room(
+    "session",
+    *("atomic", "swap", "errors", "json_text", "paths", "events", "stack", "inspection", "engine"),
+)
 room(
     "evaluation",
     *("errors", "events", "html_page"),

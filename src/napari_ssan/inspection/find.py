@@ -40,8 +40,8 @@ class Find:
         its neighbours and only brightness or contrast is wrong.
     region : Region, optional
         The pixels, at full resolution; None for a whole section.
-    gap : bool
-        Whether nothing is wrong with the section itself: sections seem to be lost after it.
+    gap : int
+        How many sections seem to be lost after it; then nothing is wrong with the section itself.
     """
 
     z: int
@@ -51,7 +51,7 @@ class Find:
     reason: str
     suggest: str = "synthesize"
     region: Region | None = None
-    gap: bool = False
+    gap: int = 0
 
     def entry(self) -> dict[str, Any]:
         """The find as JSON has it."""

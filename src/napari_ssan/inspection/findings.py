@@ -218,5 +218,5 @@ class Findings:
             steps = min(self.apart, key=lambda k: abs(self.apart[k] - likeness))
             if steps > 1:
                 reason = lost_reason(z, steps - 1, likeness, self.correlation)
-                found.append(Find(z, "discontinuity", score, p, reason, gap=True))
+                found.append(Find(z, "discontinuity", score, p, reason, gap=steps - 1))
         return found

@@ -1,0 +1,202 @@
+"""What an inspection suggests to mark, and what the user thinks of it.
+
+A find is open until its pixels are marked, by whatever way, or it is rejected. So what is open
+follows from the marks: to undo a mark brings its suggestion back. Easy to get wrong: another
+inspection outlines the same damage a little differently, so what was rejected is known by its
+place, not by its pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from psygnal import Signal
+from scipy.ndimage import binary_dilation
+from skimage.measure import approximate_polygon, find_contours
+
+from napari_ssan.errors import BadInput
+from napari_ssan.inspection.find import Find, Inspection
+from napari_ssan.session.session import RepairSession
+from napari_ssan.stack.intensity import Float64
+from napari_ssan.stack.region import Region
+
+#: A find is done with if so much of it is marked, or lies in the box of one that was rejected.
+COVERED = 0.5
+#: Outlines keep this distance from the damage, in pixels, ...
+MARGIN = 2
+#: ... and leave out vertices that change them by less than this.
+TOLERANCE = 0.7
+
+#: Section of what was rejected, and the first and last row and column of its box; None for
+#: a whole section.
+Place = tuple[int, tuple[int, int, int, int] | None]
+
+
+class Suggestions:
+    """Finds in a stack that are neither marked nor rejected.
+
+    Parameters
+    ----------
+    session : RepairSession
+        Its marks close a find, and accepted finds become its marks.
+    save : callable, optional
+        Called with all rejected places after every change of them.
+
+    Attributes
+    ----------
+    rejected : frozenset of Place
+        Places at which nothing is suggested any more.
+    cannot_tell : tuple of str
+        What the last inspection could not judge.
+    """
+
+    #: What is open is not what it was.
+    changed = Signal()
+
+    def __init__(
+        self,
+        session: RepairSession,
+        save: Callable[[frozenset[Place]], object] = lambda places: None,
+    ) -> None:
+        self._session, self._save = session, save
+        self._finds: tuple[Find, ...] = ()
+        self.rejected: frozenset[Place] = frozenset()
+        self.cannot_tell: tuple[str, ...] = ()
+        self._open: tuple[Find, ...] = ()
+        session.changed.connect(self._refresh)
+
+    @property
+    def open(self) -> tuple[Find, ...]:
+        """Finds to decide on, the most certain first."""
+        return self._open
+
+    def offer(self, found: Inspection) -> None:
+        """Take up what was found, in place of what was suggested before."""
+        self._finds, self.cannot_tell = found.finds, found.cannot_tell
+        self._refresh()
+
+    def known(self, rejected: Iterable[Place]) -> None:
+        """Take up what was rejected earlier."""
+        self.rejected |= frozenset(rejected)
+        self._refresh()
+
+    def accept(self, finds: Iterable[Find]) -> None:
+        """Mark what was found.
+
+        Raises
+        ------
+        BadInput
+            If no good section would be left.
+        """
+        finds = tuple(finds)
+        whole = [find.z for find in finds if find.region is None and not find.gap]
+        if whole:
+            self._session.mark(whole)
+        for find in finds:
+            if find.gap:
+                self._session.set_missing(find.z, find.gap)
+            elif find.region is not None:
+                for region in outlined(find.region, self._session.stack.shape[1:]):
+                    self._session.add_region(find.z, region)
+
+    def reject(self, find: Find) -> None:
+        """Suggest nothing there any more."""
+        self._set_rejected(self.rejected | {place_of(find)})
+
+    def forget_rejected(self) -> None:
+        """Suggest again what was rejected."""
+        self._set_rejected(frozenset())
+
+    def _set_rejected(self, places: frozenset[Place]) -> None:
+        self.rejected = places
+        self._save(places)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        still = tuple(
+            find for find in self._finds if not (self._is_marked(find) or self._is_rejected(find))
+        )
+        if still != self._open:
+            self._open = still
+            self.changed.emit()
+
+    def _is_marked(self, find: Find) -> bool:
+        marks = self._session.marks
+        if find.gap:
+            return find.z in marks.missing
+        if find.z in marks.whole:
+            return True
+        if find.region is None:
+            return False
+        mask = marks.mask(find.z, find.region.window)
+        return mask is not None and bool(mask[find.region.mask].mean() >= COVERED)
+
+    def _is_rejected(self, find: Find) -> bool:
+        z, box = place_of(find)
+        for where, rejected in self.rejected:
+            if where != z or (rejected is None) != (box is None):
+                continue
+            if box is None or rejected is None:
+                return True
+            rows = min(box[1], rejected[1]) - max(box[0], rejected[0]) + 1
+            columns = min(box[3], rejected[3]) - max(box[2], rejected[2]) + 1
+            area = (box[1] - box[0] + 1) * (box[3] - box[2] + 1)
+            if max(rows, 0) * max(columns, 0) >= COVERED * area:
+                return True
+        return False
+
+
+def place_of(find: Find) -> Place:
+    """Where a find lies. Lost sections lie after their section, which is told by a row of -1."""
+    if find.gap:
+        return find.z, (-1, -1, -1, -1)
+    if find.region is None:
+        return find.z, None
+    rows, columns = find.region.window
+    return find.z, (rows.start, rows.stop - 1, columns.start, columns.stop - 1)
+
+
+def places_from(entries: Any) -> frozenset[Place]:
+    """Read places from JSON.
+
+    Raises
+    ------
+    BadInput
+        If it holds something else.
+    """
+    try:
+        return frozenset(
+            (int(z), None if box is None else _box(*map(int, box))) for z, box in entries
+        )
+    except (TypeError, ValueError) as error:
+        raise BadInput(f"The rejected suggestions cannot be read ({error}).") from error
+
+
+def _box(top: int, bottom: int, left: int, right: int) -> tuple[int, int, int, int]:
+    return top, bottom, left, right
+
+
+def outlined(region: Region, shape: tuple[int, int]) -> list[Region]:
+    """A region as polygons that can be drawn and changed, one for each of its parts.
+
+    Parameters
+    ----------
+    region : Region
+    shape : (int, int)
+        Of a section; polygons are clipped to it.
+    """
+    grown = binary_dilation(np.pad(region.mask, MARGIN + 1), iterations=MARGIN)
+    origin = np.array([region.top, region.left]) - (MARGIN + 1)
+    return [
+        Region.from_outline(approximate_polygon(contour, TOLERANCE) + origin, shape)
+        for contour in find_contours(grown.astype(float), 0.5)
+        if _area(contour) > 0  # else it runs around a hole
+    ]
+
+
+def _area(contour: Float64) -> float:
+    """Area within a closed contour, (vertices, 2); negative if what it runs around is lower."""
+    rows, columns = contour.T
+    return float(np.sum(columns[:-1] * rows[1:] - columns[1:] * rows[:-1]) / 2)
