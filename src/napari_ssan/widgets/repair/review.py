@@ -1,0 +1,217 @@
+"""Suggestions for one stack: looks for them, leads through them, and outlines the present one.
+
+What is suggested and decided is the session's. Easy to get wrong: the layer "Suggestion" is no
+layer of marks; nothing that is drawn on it counts.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_ssan.inspection.find import Find, Inspection
+from napari_ssan.inspection.inspect import inspect
+from napari_ssan.inspection.look import View
+from napari_ssan.session.session import RepairSession
+from napari_ssan.session.suggestions import Suggestions, outlined
+from napari_ssan.stack.sections import SliceStack
+from napari_ssan.widgets.repair.layer_work import LayerWork
+from napari_ssan.widgets.repair.result_layers import ResultLayers
+from napari_ssan.widgets.repair.strip import COLOURS
+from napari_ssan.widgets.shared import messages
+from napari_ssan.widgets.shared.layers import pixel_nm, placement, to_data_of, unwrap
+from napari_ssan.workers import Report
+
+if TYPE_CHECKING:
+    from threading import Event as Flag
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+NAME = "Suggestion"
+#: Less probable finds are not suggested.
+LEAST = 0.2
+#: The outline is drawn this wide, as a share of the section.
+EDGE = 1 / 500
+
+
+class Review:
+    """Leads a user through the suggestions for a stack.
+
+    Attributes
+    ----------
+    suggestions : Suggestions
+        What is open.
+    current : Find or None
+        The one that is shown.
+    looked : bool
+        Whether the stack was inspected.
+    """
+
+    #: What is suggested, or which one is shown, has changed.
+    changed = Signal()
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        image: Image,
+        session: RepairSession,
+        work: LayerWork,
+        results: ResultLayers,
+        suggestions: Suggestions,
+    ) -> None:
+        self._viewer, self._image, self._session = viewer, image, session
+        self._work, self._results = work, results
+        self.suggestions = suggestions
+        self.current: Find | None = None
+        self.looked = False
+        self._layer: Any = None
+        self._beside = 1
+        suggestions.changed.connect(self._on_open)
+
+    @property
+    def number(self) -> int:
+        """Place of the present one among those that are open, from 0."""
+        return -1 if self.current is None else self.suggestions.open.index(self.current)
+
+    def inspect(self) -> None:
+        """Look through the stack; what is found is suggested."""
+        stack, image = self._session.stack, self._image
+        data = unwrap(image.data)
+        pixel = pixel_nm(image, stack.y_axis)
+
+        def work(report: Report, cancel: Flag) -> Inspection | None:
+            levels = [SliceStack(each, stack.z_axis) for each in data] if image.multiscale else ()
+            for event in inspect(View(stack, levels, pixel), cancel=cancel):
+                if isinstance(event, Inspection):
+                    return event
+                report(event)
+            return None
+
+        task = self._work.start(work, "Looking for broken slices…")
+        task.succeeded.connect(self._on_found)
+
+    def step(self, by: int) -> None:
+        """Show the next one, or the one before it, round and round."""
+        still = self.suggestions.open
+        if still:
+            self._show(still[(self.number + by) % len(still)])
+
+    def go_to(self, number: int) -> None:
+        """Show the one with this number."""
+        if 0 <= number < len(self.suggestions.open):
+            self._show(self.suggestions.open[number])
+
+    def accept(self) -> None:
+        """Mark the present one, and show the next."""
+        if self.current is not None:
+            self.suggestions.accept([self.current])
+
+    def accept_all(self, least: float) -> None:
+        """Mark all that are at least so probable."""
+        self.suggestions.accept([find for find in self.suggestions.open if find.p >= least])
+
+    def reject(self) -> None:
+        """Do not suggest the present one any more, and show the next."""
+        if self.current is not None:
+            self.suggestions.reject(self.current)
+
+    def blink(self, on: bool) -> None:
+        """Show a slice beside the present one while `on`: before it, then after it, in turn."""
+        find = self.current
+        if find is None:
+            return
+        if on:
+            beside = find.z - self._beside
+            inside = 0 <= beside < len(self._session.stack)
+            self._results.go_to((beside if inside else find.z + self._beside, 0))
+        else:
+            self._beside = -self._beside
+            self._results.go_to((find.z, 0))
+
+    def close(self) -> None:
+        """Remove the outline."""
+        if self._layer is not None and self._layer in self._viewer.layers:
+            self._viewer.layers.remove(self._layer)
+        self._layer = None
+
+    def _on_found(self, found: Inspection) -> None:
+        self.looked = True
+        self.current = None
+        self.suggestions.offer(found.at_least(LEAST))
+        if self.suggestions.open:
+            self.go_to(0)
+        else:
+            messages.tell("Nothing was found that looks broken and is not marked yet.")
+        self.changed.emit()
+
+    def _on_open(self) -> None:
+        """Go on where the present one was, if it is decided on."""
+        still = self.suggestions.open
+        if self.current not in still:
+            self.current, last = None, self._place
+            if still:
+                self._show(still[min(last, len(still) - 1)])
+                return
+            self.close()
+        self._place = max(self.number, 0)
+        self.changed.emit()
+
+    def _show(self, find: Find) -> None:
+        self.current = find
+        self._place = self.number
+        self._results.go_to((find.z, 0))
+        self._outline(find)
+        self._centre(find)
+        self.changed.emit()
+
+    #: Where the present one was among those that were open.
+    _place = 0
+
+    def _outline(self, find: Find) -> None:
+        """Draw around what was found."""
+        stack = self._session.stack
+        height, width = stack.shape[1:]
+        if find.region is None:
+            frame = np.array([[0, 0], [0, width - 1], [height - 1, width - 1], [height - 1, 0]])
+            outlines = [frame.astype(float)]
+        else:
+            parts = outlined(find.region, (height, width))
+            outlines = [np.array(part.outline) for part in parts if part.outline]
+        polygons = []
+        for outline in outlines:
+            points = np.zeros((len(outline), self._image.ndim))
+            points[:, stack.z_axis] = find.z
+            points[:, [stack.y_axis, stack.x_axis]] = outline
+            polygons.append(points)
+        if self._layer is None or self._layer not in self._viewer.layers:
+            active = self._viewer.layers.selection.active
+            self._layer = self._viewer.add_shapes(
+                ndim=self._image.ndim, name=NAME, **placement(self._image)
+            )
+            self._layer.editable = False
+            if active is not None:
+                self._viewer.layers.selection.active = active
+        self._layer.data = []
+        self._layer.add_polygons(
+            [to_data_of(self._layer, self._image, points) for points in polygons],
+            edge_color=COLOURS["suggested"],
+            face_color="transparent",
+            edge_width=max(0.8, EDGE * max(height, width)),
+        )
+
+    def _centre(self, find: Find) -> None:
+        """Bring a region to the middle of the canvas."""
+        if find.region is None or len(self._viewer.dims.point) < self._image.ndim:
+            return
+        stack = self._session.stack
+        point = np.zeros(self._image.ndim)
+        point[stack.z_axis] = find.z
+        rows, columns = find.region.window
+        point[stack.y_axis] = (rows.start + rows.stop) / 2
+        point[stack.x_axis] = (columns.start + columns.stop) / 2
+        world = np.asarray(self._image.data_to_world(point), float)
+        y, x = world[stack.y_axis], world[stack.x_axis]
+        self._viewer.camera.center = (*self._viewer.camera.center[:-2], y, x)
