@@ -1,6 +1,7 @@
 """The dock in a viewer model: everything but the canvas.
 
 Covers: napari_ssan.widgets.repair.keys, napari_ssan.widgets.repair.layer_work,
+    napari_ssan.widgets.repair.many_marks, napari_ssan.widgets.repair.marks_tools,
     napari_ssan.widgets.repair.model_list, napari_ssan.widgets.repair.presenter,
     napari_ssan.widgets.repair.result_layers, napari_ssan.widgets.repair.stack_controller,
     napari_ssan.widgets.repair.open_stacks, napari_ssan.widgets.shared.stacks,
@@ -20,7 +21,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.components import ViewerModel
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QItemSelectionModel
 from qtpy.QtWidgets import QApplication
 
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
@@ -142,6 +143,163 @@ def test_the_key_marks_the_slice_on_screen(viewer, controller):
     assert controller.view.marking.mark.text() == "Unmark slice 6 (W)"
     press(viewer, "W")
     assert not states(controller)
+
+
+def type_slices(controller, text):
+    controller.view.marking.slices.field.setText(text)
+    controller.view.marking.slices.field.returnPressed.emit()
+
+
+def test_slices_are_marked_by_their_numbers(viewer, controller, notifications):
+    type_slices(controller, "7, 2-3")
+    assert states(controller) == {((2, 0), (3, 0)): "marked", ((7, 0),): "marked"}
+    assert controller.view.marking.slices.field.text() == ""
+    assert viewer.dims.point[0] == 7 * 30
+    for wrong, said in (("4, 99", "has slices 0 to 9"), ("4;5", "write slices as in")):
+        type_slices(controller, wrong)
+        assert said in notifications[-1].message
+        assert controller.view.marking.slices.field.text() == wrong
+    assert len(states(controller)) == 2
+    viewer.dims.ndisplay = 3
+    type_slices(controller, "5")
+    assert "3-D view" in notifications[-1].message
+    assert len(states(controller)) == 2
+
+
+def test_a_range_goes_from_the_slice_that_was_marked_last(viewer, controller):
+    at(viewer, 6)
+    press(viewer, "W")
+    at(viewer, 3)
+    press(viewer, "Shift-W")
+    assert list(states(controller)) == [((3, 0), (4, 0), (5, 0), (6, 0))]
+    at(viewer, 2)
+    press(viewer, "Shift-W")
+    assert len(controller.current.session.marks.whole) == 5
+    press(viewer, "W")
+    at(viewer, 9)
+    press(viewer, "Shift-W")
+    assert controller.current.session.marks.whole == {3, 4, 5, 6, 9}
+
+
+def test_keys_go_from_mark_to_mark(viewer, controller):
+    at(viewer, 0)
+    press(viewer, "K")
+    assert viewer.dims.point[0] == 0
+    controller.current.session.mark([2, 7])
+    controller.current.session.set_missing(4, 2)
+    repair(controller)
+    seen = []
+    at(viewer, 0)
+    for key in "KKKKJ":
+        press(viewer, key)
+        seen.append(controller.current.results.slot_on_screen())
+    assert seen == [(2, 0), (4, 1), (7, 0), (2, 0), (7, 0)]
+
+
+@pytest.fixture
+def asked(controller):
+    """The questions before repaired slices go, which are answered with yes."""
+    seen = []
+    controller.view.ask_lose = lambda count, verb: seen.append((verb, count)) is None
+    return seen
+
+
+def test_all_are_accepted_and_reverted_at_once(viewer, controller, asked):
+    tools = controller.view.marking.tools
+    assert not tools.accept.isEnabled()
+    type_slices(controller, "1,3,5")
+    repair(controller)
+    controller.current.session.mark([7])
+    tools.accept.click()
+    assert list(states(controller).values()) == ["accepted"] * 3 + ["marked"]
+    assert not tools.accept.isEnabled()
+    tools.revert.click()
+    assert asked == [("Revert", 3)]
+    assert list(states(controller).values()) == ["reverted"] * 3 + ["marked"]
+    tools.undo.click()
+    assert list(states(controller).values()) == ["accepted"] * 3 + ["marked"]
+    assert viewer.layers["em [repaired]"].data[3].any()
+
+
+def test_selected_rows_are_accepted_reverted_unmarked(controller, asked):
+    type_slices(controller, "1,3,5,7")
+    repair(controller)
+    marking = controller.view.marking
+
+    def select(*lines):
+        marking.table.clearSelection()
+        for line in lines:
+            marking.table.selectionModel().select(
+                marking.table.model().index(line, 0),
+                QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows,
+            )
+
+    select(0, 2)
+    assert marking.tools.accept.text() == "Accept 2 rows"
+    marking.tools.accept.click()
+    assert list(states(controller).values()) == ["accepted", "synthesized"] * 2
+    select(1, 2)
+    marking.tools.revert.click()
+    assert list(states(controller).values()) == ["accepted", "reverted", "reverted", "synthesized"]
+    select(3)
+    marking.table.delete_pressed.emit()
+    select(0, 1)
+    marking.table.delete_pressed.emit()
+    assert states(controller) == {((5, 0),): "reverted"}
+    assert asked == [("Revert", 2)]
+
+
+def test_nothing_that_loses_several_repairs_goes_unasked(controller):
+    type_slices(controller, "2-6")
+    repair(controller)
+    seen, before = [], states(controller)
+    controller.view.ask_lose = lambda count, verb: seen.append((verb, count))
+    for action in ("revert", "unmark"):
+        controller.view.marking.table.asked.emit(action, 0)
+    controller.view.marking.tools.revert.click()
+    controller.view.marking.tools.undo.click()
+    assert seen == [("Revert", 5), ("Unmark", 5), ("Revert", 5), ("Undo", 5)]
+    assert states(controller) == before
+
+
+def test_keys_undo_and_redo(viewer, controller, circle):
+    undo, redo = "Control-Z", "Control-Shift-Z"
+    controller.toggle_lasso(True)
+    layer = viewer.layers["Marks"]
+    layer.add_polygons(circle(6))
+    controller.finish()
+    type_slices(controller, "2")
+    repair(controller)
+    controller.view.marking.table.asked.emit("unmark", 1)
+    assert not layer.data
+    press(viewer, undo)
+    assert states(controller) == {((2, 0),): "synthesized", ((6, 0),): "synthesized"}
+    assert len(layer.data) == 1
+    controller.accept()
+    for _ in range(3):
+        press(viewer, undo)
+    assert not layer.data
+    assert not states(controller)
+    tools = controller.view.marking.tools
+    assert tools.redo.toolTip() == "Redo: lasso (Ctrl+Shift+Z)"
+    assert not tools.undo.isEnabled()
+    for _ in range(3):
+        press(viewer, redo)
+    assert states(controller) == {((2, 0),): "accepted", ((6, 0),): "synthesized"}
+    assert len(layer.data) == 1
+
+
+def test_the_key_of_labels_is_theirs_while_they_are_selected(viewer, controller, volume):
+    from napari.utils.key_bindings import KeymapHandler
+
+    controller.current.session.mark([2])
+    labels = viewer.add_labels(np.zeros(volume.shape, np.uint8))
+    labels.fill((0, 0, 0), 1)
+    handler = KeymapHandler()
+    handler.keymap_providers = [labels, viewer]
+    handler.press_key("Control-Z")
+    assert not labels.data.any()
+    assert states(controller)
 
 
 def test_a_drawn_region_enters_the_table_and_leaves_it(viewer, controller, circle):
@@ -1024,6 +1182,39 @@ def test_discarding_forgets(viewer, controller, make_controller, volume):
         crash(second)
 
 
+def test_what_was_discarded_comes_back(viewer, controller, make_controller, volume, circle):
+    type_slices(controller, "2,8")
+    controller.toggle_lasso(True)
+    viewer.layers["Marks"].add_polygons(circle(6))
+    controller.finish()
+    repair(controller)
+    before = states(controller)
+    crash(controller)
+    again = ViewerModel()
+    again.add_image(volume, name="em")
+    second = make_controller(again)
+    asked = []
+    second.view.ask_lose = lambda count, verb: asked.append((verb, count)) or len(asked) > 1
+    second.view.header.no.click()
+    assert second.current.offer is not None
+    second.view.header.no.click()
+    assert asked == [("Discard", 3)] * 2
+    second.finish()
+    assert not states(second)
+    press(again, "Control-Z")
+    second.finish()
+    assert states(second) == before
+    assert again.layers["em [repaired]"].data[2].any()
+    assert len(again.layers["Marks"].data) == 1
+    crash(second)
+
+    third = ViewerModel()
+    third.add_image(volume, name="em")
+    last = make_controller(third)
+    last.view.header.yes.click()
+    assert states(last) == before
+
+
 def test_what_was_marked_before_the_question_stays(
     viewer, controller, make_controller, volume, circle
 ):
@@ -1184,7 +1375,8 @@ def test_keys_are_free_and_given_back(viewer, controller):
     from napari.layers import Image, Labels, Points, Shapes
 
     bound = {str(key) for key in viewer.keymap}
-    assert bound == {"W", "G", "H"}
+    assert bound == {"W", "Shift+W", "G", "H", "J", "K", "Ctrl+Z", "Ctrl+Shift+Z"}
+    bound -= {"Ctrl+Z", "Ctrl+Shift+Z"}  # which layers of labels keep for themselves
     for kind in (Image, Labels, Points, Shapes, ViewerModel):
         assert not bound & {str(key) for key in kind.class_keymap}
     controller.close()
@@ -1194,7 +1386,7 @@ def test_keys_are_free_and_given_back(viewer, controller):
 def test_taken_keys_are_left_alone(viewer, image, make_controller):
     mine = viewer.bind_key("W", lambda viewer: None)
     controller = make_controller(viewer)
-    assert "(K)" in controller.view.marking.mark.toolTip()
+    assert "(U)" in controller.view.marking.mark.toolTip()
     controller.close()
     assert [str(key) for key in viewer.keymap] == ["W"]
     del mine

@@ -1,6 +1,7 @@
 """The dock's widgets on their own: what they show, that it fits, and what they emit.
 
-Covers: napari_ssan.widgets.repair.marks_table, napari_ssan.widgets.repair.panels,
+Covers: napari_ssan.widgets.repair.marks_table, napari_ssan.widgets.repair.marks_tools,
+    napari_ssan.widgets.repair.panels,
     napari_ssan.widgets.repair.target_dialog,
     napari_ssan.widgets.shared.header, napari_ssan.widgets.shared.parts
 """

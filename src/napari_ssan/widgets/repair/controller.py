@@ -17,6 +17,7 @@ from qtpy.compat import isalive
 from napari_ssan.errors import BadInput
 from napari_ssan.session.kept_method import KeptMethod
 from napari_ssan.widgets.repair.keys import Keys
+from napari_ssan.widgets.repair.many_marks import ManyMarks
 from napari_ssan.widgets.repair.model_list import ModelList
 from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.outlook_controller import OutlookController
@@ -54,8 +55,10 @@ class RepairController:
         self._keys = Keys(viewer)
         self._caption = Caption(viewer)
         self.models.changed.connect(self._on_models)
+        self._many = ManyMarks(self.view, lambda: self.current, self._state)
         self.view.show_keys(
             {
+                **self._many.bind(self._keys),
                 "mark": self._keys.bind("mark", self.toggle_mark),
                 "lasso": self._keys.bind("lasso", self.toggle_lasso),
                 "before": self._keys.bind_held("before", self.show_before),
@@ -81,8 +84,10 @@ class RepairController:
             messages.warn(state.refusal or state.hint or "Answer the question in the dock first.")
             return
         if state.whole:
+            self._many.begin_range(None)
             current.unmark(((state.section, 0),))
         else:
+            self._many.begin_range(state.section)
             self._try(lambda: current.session.mark([state.section or 0]))
 
     def toggle_lasso(self, on: bool | None = None) -> None:
@@ -211,6 +216,7 @@ class RepairController:
     # ---- following the stacks
 
     def _on_chosen(self) -> None:
+        self._many.begin_range(None)
         self.view.repairing.show_note("")
         self._outlook.forget()
 
@@ -268,9 +274,7 @@ class RepairController:
     def _connect_view(self) -> None:
         view = self.view
         view.header.stack_chosen.connect(self._stacks.choose)
-        view.header.answered.connect(
-            lambda yes: self._with_current(lambda current: current.answer(yes))
-        )
+        view.header.answered.connect(self._many.answer)
         view.header.sample_wanted.connect(self.open_sample)
         marking = view.marking
         marking.mark_pressed.connect(self.toggle_mark)
@@ -308,9 +312,9 @@ class RepairController:
         if action == "go":
             current.results.go_to(marks[0])
         elif action == "unmark":
-            current.unmark(marks)
+            self._many.unmark(marks)
         elif action == "revert":
-            current.session.revert(marks)
+            self._many.revert(marks)
         else:
             current.session.redo(marks)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from napari.utils.key_bindings import coerce_keybinding
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -15,7 +17,16 @@ if TYPE_CHECKING:
     Callback = Callable[[ViewerModel], object]
 
 #: Keys that napari leaves free for viewer, images and shapes, by action, best first.
-CANDIDATES = {"mark": ("W", "K", "U"), "lasso": ("G", "J", "Q"), "before": ("H", "N", "Y")}
+CANDIDATES = {
+    "mark": ("W", "U"),
+    "range": ("Shift-W", "Shift-U"),
+    "lasso": ("G", "Q"),
+    "before": ("H", "Y"),
+    "previous": ("J", ","),
+    "next": ("K", "."),
+    "undo": ("Control-Z",),
+    "redo": ("Control-Shift-Z",),
+}
 
 
 class Keys:
@@ -25,9 +36,13 @@ class Keys:
         self._viewer = viewer
         self._bound: dict[str, Callback] = {}
 
-    def bind(self, action: str, press: Callable[[], object]) -> str:
-        """Call `press` when a key is pressed. Returns the key; empty if none is free."""
-        return self._bind(action, lambda viewer: press())
+    def bind(self, action: str, press: Callable[[], object], shared: bool = False) -> str:
+        """Call `press` when a key is pressed. Returns the key; empty if none is free.
+
+        A `shared` key may be one that some kind of layer uses, which comes first while such a
+        layer is selected, as Ctrl+Z for what was painted into labels.
+        """
+        return self._bind(action, lambda viewer: press(), shared)
 
     def bind_held(self, action: str, hold: Callable[[bool], object]) -> str:
         """Call `hold(True)` when a key is pressed and `hold(False)` when it is released."""
@@ -46,9 +61,10 @@ class Keys:
                 self._viewer.bind_key(key, None)
         self._bound.clear()
 
-    def _bind(self, action: str, function: Callback) -> str:
-        taken = set(self._functions()) | _shortcuts()
-        for key in CANDIDATES[action]:
+    def _bind(self, action: str, function: Callback, shared: bool = False) -> str:
+        taken = set(self._functions()) | (set() if shared else _shortcuts())
+        for candidate in CANDIDATES[action]:
+            key = str(coerce_keybinding(candidate))
             if key not in taken:
                 self._viewer.bind_key(key, function)
                 self._bound[key] = function

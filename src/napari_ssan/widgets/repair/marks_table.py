@@ -4,6 +4,8 @@ Its last two columns act as buttons; a click anywhere else goes to the slice.
 """
 
 from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import QAbstractItemView, QApplication
 
 from napari_ssan.session.marks import Row
 from napari_ssan.widgets.repair.state import places_text, slices_text, what_text
@@ -33,11 +35,14 @@ class MarksTable(Table):
 
     #: What a click asks for, "go", "revert", "redo" or "unmark", and the number of its line.
     asked = Signal(str, int)
+    #: The key Delete.
+    delete_pressed = Signal()
 
     def __init__(self) -> None:
         super().__init__(
             ("slice", "what", "state", "", "", "slider"),
-            "The marks. Click one to go to its slice",
+            "The marks. Click one to go to its slice. To select several, drag, or click with Shift "
+            "or Ctrl",
             24,
         )
         header = self.horizontalHeader()
@@ -45,6 +50,7 @@ class MarksTable(Table):
         header.moveSection(SLIDER, 1)
         self.setColumnHidden(SLIDER, True)
         self.setMinimumHeight(150)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
         self._rows: tuple[Row, ...] = ()
         self.cellClicked.connect(self._on_click)
 
@@ -52,6 +58,8 @@ class MarksTable(Table):
         """Fill the table."""
         if rows == self._rows:
             return
+        if [row.marks for row in rows] != [row.marks for row in self._rows]:
+            self.clearSelection()
         self._rows = rows
         self.setRowCount(len(rows))
         inserted = any(row.kind == "missing" and row.places for row in rows)
@@ -64,7 +72,29 @@ class MarksTable(Table):
             for column, action in ((3, ACTIONS.get(row.state, ("", ""))), (4, (UNMARK, FORGET))):
                 self.put(line, column, *action).setTextAlignment(Qt.AlignmentFlag.AlignCenter)
 
+    @property
+    def selected(self) -> list[int]:
+        """Lines that are selected, from the top."""
+        model = self.selectionModel()
+        return sorted(index.row() for index in model.selectedRows()) if model is not None else []
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
+        """Go to a slice with the arrow keys; leave letters to the keys of the viewer."""
+        if event is None:
+            return
+        if event.key() == Qt.Key.Key_Delete and self.selected:
+            self.delete_pressed.emit()
+        elif event.text().isprintable() and event.text():
+            event.ignore()
+        else:
+            super().keyPressEvent(event)
+            if event.key() in (Qt.Key.Key_Up, Qt.Key.Key_Down) and len(self.selected) == 1:
+                self.asked.emit("go", self.selected[0])
+
     def _on_click(self, line: int, column: int) -> None:
+        selecting = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.ControlModifier
+        if QApplication.keyboardModifiers() & selecting:
+            return
         item = self.item(line, column)
         actions = {REVERT: "revert", AGAIN: "redo", UNMARK: "unmark"}
         self.asked.emit(actions.get(item.text() if item else "", "go"), line)

@@ -6,10 +6,11 @@ checkboxes and a list in a row are no form that magicgui would shorten.
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLabel
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel
 
 from napari_ssan.widgets.repair.marks_table import MarksTable
+from napari_ssan.widgets.repair.marks_tools import MarksTools, SlicesField
 from napari_ssan.widgets.repair.state import DockState, ModelChoice, keyed, repair_text
 from napari_ssan.widgets.shared.parts import (
     Column,
@@ -39,11 +40,12 @@ class MarkPanel(Column):
     lasso_toggled = Signal(bool)
     missing_pressed = Signal()
     blank_pressed = Signal()
+    range_pressed = Signal()
 
     def __init__(self) -> None:
         super().__init__(heading("1  Mark what is broken"))
         self._keys: Mapping[str, str] = {}
-        self.mark = button("Mark", "", self.mark_pressed.emit)
+        self.mark = button("Mark", "", self._on_mark)
         self.lasso = button("Lasso", "")
         self.lasso.setCheckable(True)
         self.lasso.clicked.connect(self.lasso_toggled)
@@ -59,15 +61,19 @@ class MarkPanel(Column):
             self.blank_pressed.emit,
         )
         self.hint = wrapped()
-        self.table = MarksTable()
-        self.add(pairs(self.mark, self.lasso, self.missing, self.blank), self.hint, self.table)
+        self.slices, self.table, self.tools = SlicesField(), MarksTable(), MarksTools()
+        self.add(pairs(self.mark, self.lasso, self.missing, self.blank), self.slices, self.hint)
+        self.add(self.table, self.tools)
+        self._state = DockState()
+        self.table.itemSelectionChanged.connect(self._show_tools)
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which keys do the same; an action without a key is left out."""
         self._keys = keys
-        self.mark.setToolTip(
-            keyed("Mark or unmark the slice on screen as broken as a whole", keys.get("mark"))
-        )
+        tip = keyed("Mark or unmark the slice on screen as broken as a whole", keys.get("mark"))
+        to_here = keyed("all slices from the one that was marked last", keys.get("range"))
+        self.mark.setToolTip(f"{tip}. With Shift: {to_here}")
+        self.tools.show_keys(keys)
         self.lasso.setToolTip(
             keyed(
                 "Draw around what is broken: only the pixels inside are replaced. Any closed "
@@ -93,7 +99,17 @@ class MarkPanel(Column):
         enable(self.blank, state.question is None)
         self.lasso.setChecked(state.drawing)
         say(self.hint, state.hint)
+        enable(self.slices, state.can_mark)
+        self._state = state
         self.table.show_rows(state.rows)
+        self._show_tools()
+
+    def _show_tools(self) -> None:
+        self.tools.render_state(self._state, len(self.table.selected))
+
+    def _on_mark(self) -> None:
+        shift = QApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier
+        (self.range_pressed if shift else self.mark_pressed).emit()
 
 
 class RepairPanel(Column):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from napari_ssan.engine.expected_error import error_sentence
 from napari_ssan.engine.repaired import Slot
+from napari_ssan.session.history import Step
 from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.repair.state import DockState
@@ -46,6 +47,8 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
         drawing=current.marks.drawing,
         rows=tuple(current.rows),
         pending=len(session.pending),
+        undo=_what(session.history.last()),
+        redo=_what(session.history.last(again=True)),
         busy=current.work.text,
         done=current.work.done,
         total=current.work.total,
@@ -59,6 +62,10 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
         can_export=has_result and current.work.idle,
         device=device,
     )
+
+
+def _what(step: Step | None) -> str:
+    return "" if step is None else step.what
 
 
 def _expected_error(current: StackController, slot: Slot) -> str:

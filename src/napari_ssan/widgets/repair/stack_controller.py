@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.autosave import Autosave
 from napari_ssan.widgets.repair.layer_work import LayerWork, Stopwatch
-from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline
+from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline, region_of
 from napari_ssan.widgets.repair.result_layers import ResultLayers
 from napari_ssan.widgets.repair.state import How
 from napari_ssan.widgets.shared import messages
@@ -96,9 +97,14 @@ class StackController:
 
     def unmark(self, marks: tuple[tuple[int, int], ...]) -> None:
         """Forget marks, and the shapes that they were drawn with."""
-        before = self.session.marks.by_key()
-        self.session.unmark(marks)
-        self.marks.erase(before.keys() - self.session.marks.by_key().keys())
+        self._with_shapes(lambda: self.session.unmark(marks))
+
+    def undo(self, again: bool = False) -> None:
+        """Take back the last thing that was done to the marks; `again` brings it back."""
+        before = self.results.synthetic
+        self._with_shapes(lambda: self.session.undo(again))
+        if self.results.synthetic and not before:
+            self.results.ensure()  # what was discarded comes back
 
     def find_blank(self) -> None:
         """Look for lost slices; they are offered when they are found."""
@@ -115,6 +121,8 @@ class StackController:
             offer, self.offer = self.offer, None
             if yes:
                 self._restore(offer)
+            else:
+                self.session.discard(offer)
             self._autosave.held = False
             self._autosave.save(self.session.saved())
         elif self.blank:
@@ -199,6 +207,14 @@ class StackController:
 
     # ---- within
 
+    def _with_shapes(self, change: Callable[[], object]) -> None:
+        """Change the marks, and have the shapes that they were drawn with follow."""
+        before = self.session.marks.by_key()
+        change()
+        now = self.session.marks.by_key()
+        self.marks.erase(before.keys() - now.keys())
+        self.marks.show({key: found for key, found in now.items() if key not in before})
+
     def _open(self) -> None:
         # A repaired layer whose original is gone is a stack of its own, not that of the file.
         derived = owner_of(self.image) is not None
@@ -269,7 +285,7 @@ class StackController:
             return
 
         def work(report: object, cancel: Flag) -> list[tuple[str, int, Region | BadInput]]:
-            return [(key, z, _region(outline, shape)) for key, (z, outline) in outlines.items()]
+            return [(key, z, region_of(outline, shape)) for key, (z, outline) in outlines.items()]
 
         task = self._quick.submit(work)
         task.succeeded.connect(self._on_regions)
@@ -325,10 +341,3 @@ class StackController:
     def _hide_marks(self) -> None:
         """Show the outlines over the original alone, where sections are inserted."""
         self.marks.hide(self.results.shown and self.results.longer)
-
-
-def _region(outline: Outline, shape: tuple[int, int]) -> Region | BadInput:
-    try:
-        return Region.from_outline(outline, shape)
-    except BadInput as error:
-        return error

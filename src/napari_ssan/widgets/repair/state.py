@@ -54,6 +54,9 @@ class DockState(HeaderState):
     #: The marks, and how many of them Repair would repair.
     rows: tuple[Row, ...] = ()
     pending: int = 0
+    #: What was done last to the marks, and undone last; empty if there is nothing.
+    undo: str = ""
+    redo: str = ""
     #: What is being done, and the progress; if `total` is 0 the bar only moves.
     busy: str = ""
     done: int = 0

@@ -68,6 +68,13 @@ class RepairView(DockView):
         """Ask where to export to; None if the user cancels."""
         return ask_target(self, folder, name, suffix)
 
+    def ask_lose(self, count: int, verb: str) -> bool:
+        """Ask whether to go on with what takes repaired slices away."""
+        text = f"{verb}? This takes {count} repaired slices away."
+        if verb not in ("Undo", "Redo"):
+            text += " Undo brings them back, until the stack is closed."
+        return bool(QMessageBox.question(self, verb, text) == QMessageBox.StandardButton.Yes)
+
     def ask_replace(self, paths: list[Path]) -> bool:
         """Ask whether to replace files that exist."""
         names = " and ".join(path.name for path in paths)
