@@ -15,6 +15,18 @@ SQUARE = 16
 SAMPLE = 2**21
 #: Mean error over the section's contrast: up to here structures can be trusted, or their course.
 STRUCTURES, COURSE = 0.5, 0.8
+#: Colours of a map: share of its scale, and red, green, blue and opacity, each 0 to 1. What is
+#: good stays clear. What nothing is known of has a colour of its own.
+COLOURS = (
+    (0.0, (1.0, 0.9, 0.1, 0.0)),
+    (0.3, (1.0, 0.9, 0.1, 0.0)),
+    (0.5, (1.0, 0.9, 0.1, 0.45)),
+    (0.75, (1.0, 0.45, 0.0, 0.6)),
+    (1.0, (0.8, 0.0, 0.1, 0.75)),
+)
+UNKNOWN = (0.1, 0.45, 1.0, 0.35)
+#: Round numbers that a scale ends at, times a power of ten.
+ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
 def summarize(
@@ -49,6 +61,29 @@ def summarize(
     )
     mean = float(sums.sum() / pixels.sum())
     return ErrorSummary(mean=mean, highest=float(means.max()), y=y, x=x, contrast=contrast)
+
+
+def scale_end(repaired: RepairedStack) -> float:
+    """The expected error that a map shows in its last colour, in grey values of the stack.
+
+    It is that of uniform grey, as a round number, so that it is the same for all sections.
+    """
+    records = [patch.record for slot in repaired.slots for patch in repaired.patches(slot)]
+    known = [record.error.contrast for record in records if record.error is not None]
+    wanted = COURSE * float(np.median(known)) if known else 0.0
+    if wanted <= 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(wanted))
+    return float(power * min(ROUND, key=lambda number: abs(number - wanted / power)))
+
+
+def coloured(error: Array, end: float) -> npt.NDArray[np.float64]:
+    """Colours of a map, (height, width, 4): red, green, blue and opacity, each 0 to 1."""
+    places = [place for place, _ in COLOURS]
+    ramp = np.array([colour for _, colour in COLOURS])
+    painted = np.stack([np.interp(error / end, places, ramp[:, n]) for n in range(4)], axis=-1)
+    painted[np.isnan(error)] = UNKNOWN
+    return painted
 
 
 def error_sentence(repaired: RepairedStack, slot: Slot) -> str:
