@@ -65,6 +65,8 @@ class SyntheticSection(BaseModel):
         Sections that it was made from; a single one was copied.
     position : float
         Where it lies between them: 0 at the first, 1 at the second.
+    distance : int or None
+        How many sections away the nearest of them is; None in older records.
     method, model, model_sha256 : str or None
         How it was made, and by which weights.
     match : {"mean", "histogram"} or None
@@ -83,6 +85,7 @@ class SyntheticSection(BaseModel):
     region: dict[str, Any] | None = None
     neighbours: tuple[int, ...]
     position: float
+    distance: int | None = None
     method: str
     model: str | None = None
     model_sha256: str | None = None

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_erosion
 
-from napari_ssan.engine.expected_error import COURSE, STRUCTURES, coloured, scale_end
+from napari_ssan.engine.expected_error import COURSE, STRUCTURES, coloured, scale_end, too_far
 from napari_ssan.engine.provenance import Provenance, SyntheticSection, percent
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.side_by_side import Beside, beside
@@ -113,6 +113,8 @@ def _by(record: SyntheticSection) -> str:
 
 def _error(record: SyntheticSection) -> str:
     """The expected error, and what it leaves to be trusted."""
+    if far := too_far([record]):
+        return far.removesuffix(".")
     if record.error is None:
         return "unknown"
     share = record.error.mean / record.error.contrast if record.error.contrast else 0.0
