@@ -91,7 +91,7 @@ def _row(
         "title": f"Missing slice {number} after {z}" if number else f"Slice {z}",
         "now": "" if place is None else str(place[patch.slot]),
         "what": _what(record),
-        "from": " and ".join(map(str, record.neighbours)),
+        "from": _origin(record),
         "by": _by(record),
         "error": _error(record),
         "accepted": "" if accepted is None else "yes" if accepted.get(patch.slot) else "not yet",
@@ -99,11 +99,16 @@ def _row(
 
 
 def _what(record: SyntheticSection) -> str:
-    if len(record.neighbours) == 1:
+    if record.copied is not None:
         return "copied" if record.share == 1 else f"region, {percent(record.share)}, copied"
     return {"whole": "whole slice", "inserted": "inserted slice"}.get(
         record.kind, f"region, {percent(record.share)}"
     )
+
+
+def _origin(record: SyntheticSection) -> str:
+    origin = record.neighbours if record.copied is None else (record.copied,)
+    return " and ".join(map(str, origin))
 
 
 def _by(record: SyntheticSection) -> str:
