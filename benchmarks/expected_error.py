@@ -7,7 +7,9 @@ measure STACK[:SLICES]...`` hides held-out sections one after the other and
 compares the expected with the true absolute error, pixel by pixel: Spearman's
 rank correlation, the partial one beyond the intensity of the synthesized pixel,
 the mean one among pixels of like intensity, the one between means of 16 x 16
-pixels, and the mean of the expected over that of the true error. SLICES are as
+pixels, and the mean of the expected over that of the true error. ``python
+benchmarks/expected_error.py gaps STACK[:SLICES]...`` hides gaps of 1 to 10 sections and fits
+what the distance to the nearest real ones does to the error. SLICES are as
 in 82-97; without, all but the first and the last.
 """
 
@@ -30,6 +32,7 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from napari_ssan.engine.error_network import WEIGHTS, ErrorEstimator, ErrorNetwork, evidence_of
+from napari_ssan.engine.expected_error import gap_factor
 from napari_ssan.engine.methods import METHODS, Classical, Method, Network, make_method
 from napari_ssan.engine.plan import Survey
 from napari_ssan.engine.repair import patches
@@ -50,6 +53,8 @@ TILES = 3
 CROP, SIDE, BATCH = 128, 64, 16
 #: Sections that are hidden together, and how often.
 GAPS = {1: 0.7, 2: 0.2, 3: 0.1}
+#: Sizes of the gaps that the correction for distances is fitted to.
+GAP_SIZES = (1, 2, 3, 5, 7, 10)
 #: Side of the squares whose means are compared, and strata of like intensity.
 SQUARE, STRATA = 16, 32
 
@@ -67,6 +72,15 @@ class Sample(NamedTuple):
 
     evidence: Tensor
     error: Tensor
+
+
+class Gap(NamedTuple):
+    """A section of a gap: its size, both distances, and the mean errors before any correction."""
+
+    size: int
+    distances: tuple[int, int]
+    expected: float
+    true: float
 
 
 def sections(text: str) -> Sections:
@@ -290,6 +304,43 @@ def run_measure(options: argparse.Namespace) -> None:
     Console().print(table)
 
 
+# ---- gaps
+
+
+def in_gap(part: Sections, method: Network | Classical, size: int, first: int) -> Iterator[Gap]:
+    """What is expected of each section of a gap, and what is true."""
+    for patch in patches(
+        part.stack, Marks(set(range(first, first + size))), method, with_error=True
+    ):
+        if isinstance(patch, Patch) and patch.error is not None:
+            z, made = patch.slot[0], patch.pixels[:].astype(np.float64)
+            distances = z - first + 1, first + size - z
+            true = float(np.abs(made - part.stack.read(z)).mean())
+            yield Gap(size, distances, patch.error[:].mean() / gap_factor(distances), true)
+
+
+def run_gaps(options: argparse.Namespace) -> None:
+    random = np.random.default_rng(options.seed)
+    found: list[Gap] = []
+    for name in options.methods.split(","):
+        method = method_of(name, options.device)
+        for part in map(sections, options.stacks):
+            for size in GAP_SIZES:
+                firsts = [z for z in part.slices if z + size <= part.slices[-1] + 1]
+                for first in random.choice(firsts, min(options.times, len(firsts)), replace=False):
+                    found += in_gap(part, method, size, int(first))
+    ratios = np.array([np.log(each.true / each.expected) for each in found])
+    powers = np.array([np.log((min(e.distances), np.mean(e.distances))) for e in found])
+    shorter, between = np.linalg.lstsq(powers, ratios, rcond=None)[0]
+    table = Table("gap", "sections away", "sections", "true / uncorrected", "factor in use")
+    for key in sorted({(each.size, *sorted(each.distances)) for each in found}):
+        of = [n for n, e in enumerate(found) if (e.size, *sorted(e.distances)) == key]
+        ratio, factor = np.exp(ratios[of].mean()), gap_factor(key[1:])
+        table.add_row(str(key[0]), str(key[1]), str(len(of)), f"{ratio:.2f}", f"{factor:.2f}")
+    Console().print(table)
+    print(f"powers that fit best: {shorter:.3f} of the shorter distance, {between:.3f} of the mean")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(required=True)
@@ -302,7 +353,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measuring = commands.add_parser("measure", help="on sections that nothing was fitted to")
     measuring.add_argument("--json", action="store_true", help="one JSON object, nothing else")
     measuring.set_defaults(run=run_measure, methods=",".join(MODELS))
-    for command in (fitting, measuring):
+    gaps = commands.add_parser("gaps", help="how the error grows with the distance in a gap")
+    gaps.add_argument("--times", type=int, default=2, help="gaps of each size")
+    gaps.add_argument("--seed", type=int, default=0)
+    gaps.set_defaults(run=run_gaps, methods=",".join([*MODELS, "average"]))
+    for command in (fitting, measuring, gaps):
         command.add_argument("stacks", nargs="+", metavar="STACK[:SLICES]")
         command.add_argument("--methods", help="models and baselines; twice counts double")
         command.add_argument("--device", default="auto")

@@ -43,6 +43,7 @@ room("inspection", "errors", "events", "html_page", "json_text", "stack")
 room("metrics", "stack")
 room("segmenter", "errors", "json_text", "network", "stack")
 room("engine", "atomic", "errors", "paths", "events", "version", "network", "stack")
+room("report", "html_page", "version", "stack", "engine")
 room("files", "atomic", "swap", "errors", "json_text", "paths", "stack", "engine")
 room(
     "session",

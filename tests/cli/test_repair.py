@@ -509,3 +509,27 @@ def test_metadata_hold_no_nan(run, tmp_path, volume):
     text = (tmp_path / "out.ome.zarr" / "zarr.json").read_text()
     json.loads(text, parse_constant=pytest.fail)
     assert b"NaN" not in (tmp_path / "out.tif").read_bytes()
+
+
+def test_a_report_is_written_on_request(run, stack, tmp_path):
+    page = tmp_path / "report.html"
+    arguments = ("--defects", "3,6", "--report", page, *AVERAGE)
+    outcome = run("repair", stack, tmp_path / "out.tif", *arguments)
+    assert outcome.code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "What was repaired in stack.tif?" in text
+    assert text.count("<h3>") == 2
+    assert leftovers(tmp_path, "out.tif", "report.html") == []
+    refused = run("repair", stack, tmp_path / "new.tif", *arguments)
+    assert refused.sentence
+    assert "--overwrite" in refused.err
+    assert leftovers(tmp_path, "out.tif", "report.html") == []
+
+
+@pytest.mark.parametrize("name", ["report.txt", "stack.tif", "none/report.html"])
+def test_a_report_replaces_nothing(run, stack, tmp_path, name):
+    before = stack.read_bytes()
+    arguments = ("--defects", "3", "--report", tmp_path / name, *AVERAGE)
+    assert run("repair", stack, tmp_path / "out.tif", *arguments).sentence
+    assert stack.read_bytes() == before
+    assert leftovers(tmp_path) == []

@@ -10,7 +10,14 @@ import pytest
 
 import napari_ssan
 from napari_ssan import BadInput, Marks, Region
-from napari_ssan.engine.expected_error import error_sentence, summarize
+from napari_ssan.engine.expected_error import (
+    UNKNOWN,
+    coloured,
+    error_sentence,
+    gap_factor,
+    scale_end,
+    summarize,
+)
 from napari_ssan.engine.methods import TILING
 from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch, RepairedStack
@@ -207,3 +214,63 @@ def test_inserted_sections_and_old_repairs_have_their_words(volume):
     repaired.add(Patch((6, 0), 0, 0, volume[1], None, record(None)))
     assert error_sentence(repaired, (4, 1)).startswith("Between 4 and 5, 1 of 1: expected error 1 ")
     assert error_sentence(repaired, (6, 0)).endswith("repair it again to have it estimated.")
+
+
+# ---- across gaps
+
+
+def test_beside_both_neighbours_the_estimate_stays_and_within_a_gap_it_grows():
+    assert gap_factor((1, 1)) == 1
+    factors = [gap_factor((near, 11 - near)) for near in range(1, 6)]
+    assert factors == sorted(factors)
+    assert factors[0] < 0.85
+    assert 1 < factors[-1] < 1.15
+
+
+def test_the_middle_of_a_gap_is_expected_to_be_worse_than_its_ends(volume):
+    flat = np.concatenate([volume[:1], np.zeros((9, *volume.shape[1:]), np.uint8), volume[1:2]])
+    repaired = napari_ssan.repair(flat, range(1, 10), method="average")
+    means = [record.error.mean for record in repaired.provenance.sections]
+    assert means[0] < means[2] < means[4]
+    assert means[8] < means[6] < means[4]
+    assert [record.distance for record in repaired.provenance.sections] == [
+        1, 2, 3, 4, 5, 4, 3, 2, 1,
+    ]  # fmt: skip
+
+
+def test_missing_sections_count_in_the_distance(volume):
+    repaired = napari_ssan.repair(volume, Marks({3}, {}, {3: 2}), method="average")
+    assert [record.distance for record in repaired.provenance.sections] == [1, 2, 1]
+
+
+def test_too_far_from_what_is_real_it_says_so(volume):
+    flat = np.concatenate([volume[:1], np.zeros((24, *volume.shape[1:]), np.uint8), volume[1:2]])
+    repaired = napari_ssan.repair(flat, range(1, 25), method="average")
+    assert error_sentence(repaired, (12, 0)) == (
+        "Slice 12: 12 slices from the nearest real one: do not use for tracing."
+    )
+    assert "trust" in error_sentence(repaired, (5, 0))
+    copied = napari_ssan.repair(flat[:12], range(1, 12), method="average")
+    assert error_sentence(copied, (9, 0)).endswith(
+        "9 slices from the nearest real one: do not use for tracing."
+    )
+
+
+def test_a_scale_is_a_round_number_of_what_uniform_grey_would_be_off_by(volume):
+    repaired = RepairedStack(SliceStack(volume))
+    assert scale_end(repaired) == 1
+    error = ErrorSummary(mean=1, highest=2, y=1, x=2, contrast=36)
+    repaired.add(Patch((2, 0), 0, 0, volume[1], None, record(error)))
+    assert scale_end(repaired) == 30
+    repaired.add(
+        Patch((4, 0), 0, 0, volume[1], None, record(error.model_copy(update={"mean": 99})))
+    )
+    assert scale_end(repaired) == 30
+
+
+def test_what_is_good_is_clear_and_what_is_unknown_has_its_own_colour():
+    painted = coloured(np.array([[0, 8, 20, 30, 900, np.nan]], np.float32), 30)
+    assert (painted[0, :2, 3] == 0).all()
+    assert 0 < painted[0, 2, 3] < painted[0, 3, 3]
+    np.testing.assert_array_equal(painted[0, 3], painted[0, 4])
+    np.testing.assert_array_equal(painted[0, 5], UNKNOWN)

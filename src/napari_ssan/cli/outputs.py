@@ -7,7 +7,7 @@ work is done, since a refusal after an hour of work is too late.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from napari_ssan.cli.progress import console
@@ -51,8 +51,8 @@ def check_target(
         raise BadInput(f"The folder of the output {path} cannot be written to.")
 
 
-def write_text(path: Path, text: str, overwrite: bool) -> None:
-    """Write a file that :func:`check_target` let pass, and say so."""
-    with replacing(path, overwrite) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def write_text(path: Path, text: str | Iterable[str], overwrite: bool) -> None:
+    """Write a file that :func:`check_target` let pass, all at once or in pieces, and say so."""
+    with replacing(path, overwrite) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines([text] if isinstance(text, str) else text)
     console.print(f"Wrote {path}", markup=False)

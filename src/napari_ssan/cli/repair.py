@@ -18,6 +18,7 @@ from typer import Argument, Option
 from napari_ssan.atomic import scratch
 from napari_ssan.cli.inspect import look
 from napari_ssan.cli.options import Device, FollowLinks, MethodName, Model, Overwrite, StackPath
+from napari_ssan.cli.outputs import check_target, write_text
 from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.cli.signals import interruptible
 from napari_ssan.engine.repair import repair as repair_stack
@@ -35,6 +36,7 @@ from napari_ssan.files import (
 )
 from napari_ssan.inspection.find import SURE
 from napari_ssan.network.model_file import DEFAULT_MODEL
+from napari_ssan.report.page import to_html
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.region import Region
@@ -105,6 +107,13 @@ def repair(
             "values (float32). It is 0 at real pixels and NaN where the error is unknown."
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        Option(
+            help="Also write a report to this .html file: each repaired slice before and after, "
+            "its neighbours, what it was made by, and its expected error."
+        ),
+    ] = None,
     confidence: Annotated[Path | None, Option(hidden=True)] = None,
     follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
@@ -113,7 +122,7 @@ def repair(
     if confidence is not None:
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")
         expected_error = expected_error or confidence
-    tidy_beside(output, expected_error)
+    tidy_beside(output, expected_error, report)
     check_output(output, path, overwrite)
     file = open_stack(path, follow_links=follow_links)
     stack = file.stack()
@@ -125,7 +134,10 @@ def repair(
     if expected_error is not None:
         check_output(expected_error, [*file.files, *given], overwrite)
         check_axes(expected_error, file)
-        check_distinct([output, expected_error, *([mask_path(output)] if mask else [])])
+    if report is not None:
+        check_target(report, (".html", ".htm"), [*file.files, *given], overwrite)
+    beside = [each for each in (expected_error, report) if each is not None]
+    check_distinct([output, *beside, *([mask_path(output)] if mask else [])])
     found = _inspected(file) if defects == AUTO else Marks()
     named = "" if defects == AUTO else defects
     marks = gather(stack, named, defects_file, region, insert_after, found, follow_links)
@@ -160,6 +172,9 @@ def repair(
                 progress=lambda done, total: show.show("writing", done, total),
                 cancel=cancel,
             )
+        if report is not None:
+            page = to_html(repaired, path.name, earlier=file.provenance)
+            write_text(report, page, overwrite)
 
 
 def _inspected(file: StackFile) -> Marks:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.engine.provenance import ErrorSummary
+from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import RepairedStack, Slot, slot_text
 from napari_ssan.stack.sections import Array
 
@@ -15,6 +17,23 @@ SQUARE = 16
 SAMPLE = 2**21
 #: Mean error over the section's contrast: up to here structures can be trusted, or their course.
 STRUCTURES, COURSE = 0.5, 0.8
+#: What the distances to both neighbours do to an error, as powers of the shorter one and of the
+#: mean: the network that estimates errors knows neither (``benchmarks/expected_error.py gaps``).
+SHORTER, BETWEEN = 0.17, -0.12
+#: Sections from the nearest real one up to which this was measured.
+FARTHEST = 5
+#: Colours of a map: share of its scale, and red, green, blue and opacity, each 0 to 1. What is
+#: good stays clear. What nothing is known of has a colour of its own.
+COLOURS = (
+    (0.0, (1.0, 0.9, 0.1, 0.0)),
+    (0.3, (1.0, 0.9, 0.1, 0.0)),
+    (0.5, (1.0, 0.9, 0.1, 0.45)),
+    (0.75, (1.0, 0.45, 0.0, 0.6)),
+    (1.0, (0.8, 0.0, 0.1, 0.75)),
+)
+UNKNOWN = (0.1, 0.45, 1.0, 0.35)
+#: Round numbers that a scale ends at, times a power of ten.
+ROUND = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
 def summarize(
@@ -51,6 +70,40 @@ def summarize(
     return ErrorSummary(mean=mean, highest=float(means.max()), y=y, x=x, contrast=contrast)
 
 
+def gap_factor(distances: Sequence[int]) -> float:
+    """How many times as large as estimated an error is, so far from the neighbours; 1 beside both.
+
+    Parameters
+    ----------
+    distances : sequence of int
+        How many sections away the neighbours are.
+    """
+    return float(min(distances) ** SHORTER * np.mean(distances) ** BETWEEN)
+
+
+def scale_end(repaired: RepairedStack) -> float:
+    """The expected error that a map shows in its last colour, in grey values of the stack.
+
+    It is that of uniform grey, as a round number, so that it is the same for all sections.
+    """
+    records = [patch.record for slot in repaired.slots for patch in repaired.patches(slot)]
+    known = [record.error.contrast for record in records if record.error is not None]
+    wanted = COURSE * float(np.median(known)) if known else 0.0
+    if wanted <= 0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(wanted))
+    return float(power * min(ROUND, key=lambda number: abs(number - wanted / power)))
+
+
+def coloured(error: Array, end: float) -> npt.NDArray[np.float64]:
+    """Colours of a map, (height, width, 4): red, green, blue and opacity, each 0 to 1."""
+    places = [place for place, _ in COLOURS]
+    ramp = np.array([colour for _, colour in COLOURS])
+    painted = np.stack([np.interp(error / end, places, ramp[:, n]) for n in range(4)], axis=-1)
+    painted[np.isnan(error)] = UNKNOWN
+    return painted
+
+
 def error_sentence(repaired: RepairedStack, slot: Slot) -> str:
     """Say how far a section can be trusted; empty if all of it is real."""
     records = [patch.record for patch in repaired.patches(slot)]
@@ -59,6 +112,9 @@ def error_sentence(repaired: RepairedStack, slot: Slot) -> str:
     inserted = sum(z == slot[0] and number > 0 for z, number in repaired.slots)
     name = slot_text(slot, inserted)
     which = name[0].upper() + name[1:]
+    far = too_far(records)
+    if far:
+        return f"{which}: {far}"
     known = [(record.share, record.error) for record in records if record.error is not None]
     if not known:
         copied = all(len(record.neighbours) == 1 for record in records)
@@ -72,6 +128,20 @@ def error_sentence(repaired: RepairedStack, slot: Slot) -> str:
         f"{which}: expected error {mean:.3g} grey values on average, highest near "
         f"y {worst.y}, x {worst.x} ({worst.highest:.3g}). {_trust(mean / contrast)}"
     )
+
+
+def too_far(records: Sequence[SyntheticSection]) -> str:
+    """Say that a section is too far from a real one for its error to be known; empty if it is not.
+
+    Parameters
+    ----------
+    records : sequence of SyntheticSection
+        All of one section.
+    """
+    away = max((record.distance or 0 for record in records), default=0)
+    if away <= FARTHEST:
+        return ""
+    return f"{away} slices from the nearest real one: do not use for tracing."
 
 
 def _trust(share: float) -> str:

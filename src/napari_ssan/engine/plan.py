@@ -38,6 +38,8 @@ class Job:
         One or two sections of the source, in order.
     position : float
         Where the section lies between them, 0 to 1.
+    distances : tuple of int
+        How many sections away each of them is, in the repaired stack.
     region : Region or None
         The marked pixels; None for the whole section.
     """
@@ -46,6 +48,7 @@ class Job:
     kind: Literal["whole", "region", "inserted"]
     neighbours: tuple[int, ...]
     position: float
+    distances: tuple[int, ...]
     region: Region | None = None
 
     def window(self, shape: tuple[int, int]) -> Window:
@@ -204,14 +207,16 @@ def _job(
             f"Slice {z} has a good slice on one side only: "
             f"what is marked of it is copied from slice {found[0]}."
         ] = None
-        return Job(slot, kind, (found[0],), 0.0, region)
+        away = abs(place[found[0], 0] - place[slot])
+        return Job(slot, kind, (found[0],), 0.0, (away,), region)
     first, last, own = place[found[0], 0], place[found[1], 0], place[slot]
     if last - first - 1 > LONGEST_GAP:
         warnings[
             f"Slices {found[0]} and {found[1]} are {last - first} sections apart; "
             "expect little of what lies between."
         ] = None
-    return Job(slot, kind, (found[0], found[1]), (own - first) / (last - first), region)
+    neighbours, position = (found[0], found[1]), (own - first) / (last - first)
+    return Job(slot, kind, neighbours, position, (own - first, last - own), region)
 
 
 def marked_share(job: Job, shape: tuple[int, int]) -> float:

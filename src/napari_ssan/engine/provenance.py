@@ -65,6 +65,8 @@ class SyntheticSection(BaseModel):
         Sections that it was made from; a single one was copied.
     position : float
         Where it lies between them: 0 at the first, 1 at the second.
+    distance : int or None
+        How many sections away the nearest of them is; None in older records.
     method, model, model_sha256 : str or None
         How it was made, and by which weights.
     match : {"mean", "histogram"} or None
@@ -83,6 +85,7 @@ class SyntheticSection(BaseModel):
     region: dict[str, Any] | None = None
     neighbours: tuple[int, ...]
     position: float
+    distance: int | None = None
     method: str
     model: str | None = None
     model_sha256: str | None = None
@@ -90,12 +93,20 @@ class SyntheticSection(BaseModel):
     views: int | None = None
     error: Annotated[ErrorSummary | None, WrapValidator(_none_if_wrong)] = None
 
+    @property
+    def copied(self) -> int | None:
+        """The section that its pixels are a copy of; None if they are synthesized."""
+        if self.method != "copy":
+            return None
+        return self.neighbours[0] if self.position <= 0.5 else self.neighbours[-1]
+
     def __str__(self) -> str:
-        what = {"whole": "synthetic", "inserted": "inserted, synthetic"}.get(self.kind)
-        what = what or f"{percent(self.share)} synthetic"
-        origin = " and ".join(str(z) for z in self.neighbours)
+        origin, what = " and ".join(str(z) for z in self.neighbours), "synthetic"
+        if self.copied is not None:
+            origin, what = str(self.copied), "copied"
+        part = {"whole": "", "inserted": "inserted, "}.get(self.kind, f"{percent(self.share)} ")
         by = self.model or self.method
-        return f"slice {self.section}: {what}, from {origin} ({by})"
+        return f"slice {self.section}: {part}{what}, from {origin} ({by})"
 
 
 def percent(share: float) -> str:

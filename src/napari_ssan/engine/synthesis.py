@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.blending import fit_to_rim
-from napari_ssan.engine.expected_error import summarize
+from napari_ssan.engine.expected_error import gap_factor, summarize
 from napari_ssan.engine.inputs import Inputs
 from napari_ssan.engine.methods import LessMemory, MemoryFull, Method
 from napari_ssan.engine.plan import marked_share
@@ -72,9 +72,10 @@ def synthesize(
     name = f"{job.slot[0]}-{job.slot[1]}-{top}-{left}-{time.time_ns():x}.npy"
     kept = _kept(pixels, scratch, name)
     known = estimate = None
+    scale = SPAN * wanted.std * gap_factor(job.distances)
     for error in errors:
         for part in _strips(shape):
-            grey = error[part].astype(np.float64) * (SPAN * wanted.std)
+            grey = error[part].astype(np.float64) * scale
             error[part] = np.minimum(grey, LARGEST_ERROR)
         error = error[_within(inner, window)]
         known = summarize(error, mask, top, left, wanted.std)
@@ -181,6 +182,7 @@ def _record(inputs: Inputs, method: Method, error: ErrorSummary | None) -> Synth
         region=None if job.region is None else packed(job.region),
         neighbours=job.neighbours,
         position=job.position,
+        distance=min(job.distances),
         method="copy" if copied else method.name,
         model=model.name if model else None,
         model_sha256=model.sha256 if model else None,

@@ -6,25 +6,25 @@ are in :mod:`~napari_ssan.evaluation.summary`.
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from napari_ssan.evaluation.measures import BANDS, GROUPS, best_of, measured
 from napari_ssan.evaluation.result import NETWORK, Result
 from napari_ssan.evaluation.summary import summarize, words
-from napari_ssan.html_page import render
+from napari_ssan.html_page import render, to_png
+from napari_ssan.stack.pictures import grey_limits, to_grey
 from napari_ssan.stack.sections import Array
 
 #: Most slices to show.
 SHOWN = 3
 #: Colours of error maps: black, red, yellow, white.
 RAMP = np.array([[0, 0, 0], [200, 0, 0], [255, 200, 0], [255, 255, 255]], np.float64)
+#: How many of them a picture has.
+COLOURS = 64
 #: Measures that are listed slice by slice.
 LISTED = ("psnr", "ssim", "hf_ratio", "dice")
 
@@ -155,12 +155,11 @@ def _scene(z: int, crops: Mapping[str, Array], result: Result) -> dict[str, Any]
     real = crops["real"].astype(np.float64)
     errors = {name: np.abs(crops[name].astype(np.float64) - real) for name in result["methods"]}
     worst = float(np.percentile(np.stack(list(errors.values())), 99.5)) or 1.0
-    low, high = np.percentile(real, (0.5, 99.5))
+    limits = grey_limits([real])
     number = result["slices"].index(z)
 
     def grey(name: str) -> str:
-        unit = (crops[name].astype(np.float64) - low) / ((high - low) or 1.0)
-        return to_png((unit.clip(0, 1) * 255).round().astype(np.uint8))
+        return to_png(to_grey(crops[name], limits))
 
     made = []
     for name, row in result["methods"].items():
@@ -168,7 +167,7 @@ def _scene(z: int, crops: Mapping[str, Array], result: Result) -> dict[str, Any]
         caption = f"PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f}"
         made.append(
             {"name": words(name), "caption": caption, "picture": grey(name),
-             "error": to_png(paint(errors[name] / worst))}
+             "error": to_png(paint(errors[name] / worst), COLOURS)}
         )  # fmt: skip
     around = [("the slice before", "before"), (f"the real slice {z}", "real"),
               ("the slice after", "after")]  # fmt: skip
@@ -187,13 +186,3 @@ def paint(unit: npt.NDArray[np.float64]) -> Picture:
     places = np.linspace(0, 1, len(RAMP))
     channels = [np.interp(unit, places, RAMP[:, n]) for n in range(3)]
     return np.stack(channels, axis=-1).round().astype(np.uint8)
-
-
-def to_png(pixels: Picture) -> str:
-    """Encode a picture as a PNG data URL."""
-    image = Image.fromarray(pixels)
-    if pixels.ndim == 3:  # few colours reduce the size to a third
-        image = image.quantize(64)
-    file = io.BytesIO()
-    image.save(file, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

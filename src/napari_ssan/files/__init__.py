@@ -2,7 +2,13 @@
 
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.open import StackFile, open_image, open_stack, read_provenance
-from napari_ssan.files.output import check_distinct, check_output, error_path, mask_path
+from napari_ssan.files.output import (
+    check_distinct,
+    check_output,
+    error_path,
+    mask_path,
+    report_path,
+)
 from napari_ssan.files.save import check_axes, save_stack
 
 __all__ = [
@@ -16,5 +22,6 @@ __all__ = [
     "open_image",
     "open_stack",
     "read_provenance",
+    "report_path",
     "save_stack",
 ]

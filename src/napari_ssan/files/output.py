@@ -57,6 +57,11 @@ def error_path(path: Path) -> Path:
     return _companion(path, "expected-error")
 
 
+def report_path(path: Path) -> Path:
+    """Path of the report, `NAME.report.html` beside the output."""
+    return path.with_name(f"{path.name[: -len(ending(path))]}.report.html")
+
+
 def _companion(path: Path, what: str) -> Path:
     known = ending(path)
     new = ".ome.zarr" if kind(path) == "zarr" else ".tif"

@@ -212,19 +212,29 @@ class RepairSession:
         if not records:
             return ""
         share = min(1.0, sum(record.share for record in records))
-        origin = sorted({z for record in records for z in record.neighbours})
-        what = "synthetic" if share == 1 else f"{percent(share)} synthetic"
-        return f"{self.name(slot)}: {what}, from {' and '.join(map(str, origin))}"
+        copies = {record.copied for record in records}
+        used = {z for record in records for z in record.neighbours}
+        what, origin = ("synthetic", used) if None in copies else ("copied", copies)
+        what = what if share == 1 else f"{percent(share)} {what}"
+        named = " and ".join(str(z) for z in sorted(z for z in origin if z is not None))
+        return f"{self.name(slot)}: {what}, from {named}"
 
     def name(self, slot: Slot) -> str:
         """Name a section of the repaired stack."""
         return slot_text(slot, self.marks.missing.get(slot[0], 0))
 
-    def snapshot(self) -> RepairedStack:
+    @property
+    def accepted(self) -> dict[Slot, bool]:
+        """By section that is repaired: whether the user has accepted that."""
+        repaired = [slot for slot in self.repaired.slots if self.repaired.patches(slot)]
+        return {slot: self.state(slot) == "accepted" for slot in repaired}
+
+    def snapshot(self, accepted_only: bool = False) -> RepairedStack:
         """Copy the repaired stack as it is now; later changes do not reach it."""
-        copy = RepairedStack(self.stack)
+        copy, accepted = RepairedStack(self.stack), self.accepted
         for patch in self._patches(self.repaired.slots):
-            copy.add(patch)
+            if accepted[patch.slot] or not accepted_only:
+                copy.add(patch)
         return copy
 
     # ---- what is kept

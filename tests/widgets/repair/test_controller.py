@@ -5,7 +5,8 @@ Covers: napari_ssan.widgets.repair.keys, napari_ssan.widgets.repair.layer_work,
     napari_ssan.widgets.repair.model_list, napari_ssan.widgets.repair.presenter,
     napari_ssan.widgets.repair.result_layers, napari_ssan.widgets.repair.stack_controller,
     napari_ssan.widgets.repair.open_stacks, napari_ssan.widgets.shared.stacks,
-    napari_ssan.session.kept_method
+    napari_ssan.session.kept_method, napari_ssan.session.standing,
+    napari_ssan.widgets.repair.export_work
 """
 
 from __future__ import annotations
@@ -438,7 +439,7 @@ def test_the_corner_says_what_is_synthetic(viewer, controller, circle):
     controller.current.session.mark([2])
     repair(controller)
     at(viewer, 2)
-    assert overlay.text == "slice 2: synthetic, from 1 and 3"
+    assert overlay.text == "slice 2: synthetic, from 1 and 3 · not accepted yet"
     controller.show_before(True)
     assert overlay.text == "slice 2: the original"
     at(viewer, 4)
@@ -446,6 +447,32 @@ def test_the_corner_says_what_is_synthetic(viewer, controller, circle):
     at(viewer, 2)
     controller.close()
     assert (overlay.text, overlay.visible) == ("mine", True)
+
+
+def test_the_corner_tells_the_kinds_of_slices_apart(viewer, controller, circle):
+    overlay, session = viewer.canvas.overlays.text, controller.current.session
+    session.mark([2, 9])
+    seen = {}
+
+    def look(z):
+        at(viewer, z)
+        seen[overlay.text] = tuple(overlay.box_color)
+
+    look(2)
+    repair(controller)
+    look(2)
+    look(9)
+    controller.accept()
+    look(9)
+    at(viewer, 5)
+    assert not overlay.visible
+    assert list(seen) == [
+        "slice 2: marked, not repaired yet",
+        "slice 2: synthetic, from 1 and 3 · not accepted yet",
+        "slice 9: copied, from 8 · not accepted yet",
+        "slice 9: copied, from 8 · accepted",
+    ]
+    assert len(set(seen.values())) == 4
 
 
 def test_accept_and_revert(viewer, controller, volume):
@@ -1020,6 +1047,52 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
 # ---- export
 
 
+def test_what_is_not_accepted_is_exported_only_if_the_user_says_so(controller, tmp_path, volume):
+    session = controller.current.session
+    session.mark([2, 6])
+    session.set_missing(4, 1)
+    repair(controller)
+    assert controller.view.looking.accepted.text().startswith("0 of 3 repaired slices accepted.")
+    session.accept([(2, 0)])
+    target, asked, answers = tmp_path / "out.tif", [], ["", "accepted", "all"]
+    controller.view.ask_unaccepted = lambda *numbers: asked.append(numbers) or answers.pop(0)
+    controller.view.ask_target = lambda *rest: target
+    controller.view.ask_replace = lambda paths: True
+    controller.export(".tif", False, False)
+    controller.finish()
+    assert not target.exists()
+    controller.export(".tif", False, False)
+    controller.finish()
+    repaired = np.asarray(session.repaired[:])
+    written = tifffile.imread(target)
+    np.testing.assert_array_equal(np.delete(written, 2, 0), np.delete(volume, 2, 0))
+    np.testing.assert_array_equal(written[2], repaired[2])
+    assert [record.section for record in open_stack(target).provenance.sections] == [2]
+    controller.export(".tif", False, False)
+    controller.finish()
+    np.testing.assert_array_equal(tifffile.imread(target), repaired)
+    assert asked == [(1, 3)] * 3
+    session.accept([(6, 0), (4, 1)])
+    assert controller.view.looking.accepted.text() == "All repaired slices are accepted."
+    controller.export(".tif", False, False)
+    controller.finish()
+    assert len(asked) == 3
+
+
+def test_a_report_comes_with_an_export(controller, tmp_path, notifications):
+    session = controller.current.session
+    session.mark([2, 9])
+    repair(controller)
+    session.accept([(2, 0)])
+    controller.current.export(tmp_path / "out.ome.tif", False, False, report=True)
+    controller.finish()
+    page = (tmp_path / "out.report.html").read_text(encoding="utf-8")
+    assert "What was repaired in em?" in page
+    assert "1 of 2 is accepted." in page
+    assert "Slice 9: copied, from 8, by copy" in page
+    assert notifications[-1].message == "Exported out.ome.tif, out.report.html."
+
+
 @pytest.mark.parametrize("suffix", [".ome.zarr", ".ome.tif", ".tif"])
 def test_export(controller, tmp_path, suffix, notifications):
     controller.current.session.mark([2])
@@ -1031,6 +1104,7 @@ def test_export(controller, tmp_path, suffix, notifications):
         asked.append((folder, name, suffix))
         return target
 
+    controller.current.session.accept([(2, 0)])
     controller.view.ask_target = ask
     controller.export(suffix, True, True)
     controller.finish()
@@ -1058,6 +1132,7 @@ def test_export_refuses_the_original(viewer, make_controller, volume, tmp_path, 
     controller.finish()
     assert source.read_bytes() == b"precious"
     assert len(notifications) == 1
+    controller.current.session.accept([(2, 0)])
     controller.view.ask_target = lambda *rest: None
     controller.export(".tif", False, False)
     controller.finish()
@@ -1071,6 +1146,7 @@ def test_export_asks_before_it_replaces(controller, tmp_path):
     for path in (target, mask, errors):
         path.write_bytes(b"precious")
     asked = []
+    controller.current.session.accept([(2, 0)])
     controller.view.ask_target = lambda *rest: target
     controller.view.ask_replace = lambda paths: asked.append(paths)
     controller.export(".ome.tif", True, True)

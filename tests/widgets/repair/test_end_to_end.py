@@ -99,7 +99,7 @@ def test_mark_repair_look_accept_export(viewer, dock, volume, qtbot, tmp_path, m
     qtbot.mouseClick(view.repairing.repair, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: done(dock), timeout=20000)
     assert states(dock) == {((2, 0),): "synthesized"}
-    assert viewer.canvas.overlays.text.text == "slice 2: synthetic, from 1 and 3"
+    assert viewer.canvas.overlays.text.text == "slice 2: synthetic, from 1 and 3 · not accepted yet"
 
     result = viewer.layers["em [repaired]"]
     after = viewer.screenshot(flash=False)

@@ -146,12 +146,12 @@ def test_buttons_emit(view, qtbot):
     view.exporting.with_mask.setChecked(True)
     with qtbot.waitSignal(view.exporting.export_pressed) as exported:
         view.exporting.export.click()
-    assert exported.args == [".tif", True, False]
+    assert exported.args == [".tif", True, False, False]
     view.exporting.with_mask.setChecked(False)
     view.exporting.with_error.setChecked(True)
     with qtbot.waitSignal(view.exporting.export_pressed) as exported:
         view.exporting.export.click()
-    assert exported.args == [".tif", False, True]
+    assert exported.args == [".tif", False, True, False]
 
 
 def test_while_busy(view, qtbot):
@@ -243,6 +243,15 @@ def test_asking(view, monkeypatch, tmp_path):
         monkeypatch.setattr(module.QMessageBox, "question", answer)
         assert view.ask_replace(paths[:count]) == (end == "Yes")
         assert asked[0].startswith(said)
+    for answer, press in (("all", 0), ("accepted", 1), ("", 2)):
+
+        def choose(press=press):
+            box = QApplication.activeModalWidget()
+            assert box.text() == "3 of 9 repaired slices are not accepted yet. Export them, too?"
+            box.buttons()[press].click()
+
+        QTimer.singleShot(0, choose)
+        assert view.ask_unaccepted(6, 9) == answer
     monkeypatch.setattr(module.QFileDialog, "getOpenFileName", lambda *rest: ("m", ""))
     assert view.ask_model() == "m"
 

@@ -21,7 +21,7 @@ from napari_ssan.widgets.repair.many_marks import ManyMarks
 from napari_ssan.widgets.repair.model_list import ModelList
 from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.outlook_controller import OutlookController
-from napari_ssan.widgets.repair.presenter import caption_text, state_of
+from napari_ssan.widgets.repair.presenter import caption_of, state_of
 from napari_ssan.widgets.repair.result_layers import Overlay
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.repair.state import DockState, How, device_text
@@ -146,12 +146,18 @@ class RepairController:
         if self.current is not None and slot is not None:
             self.current.session.revert([slot])
 
-    def export(self, suffix: str, mask: bool, error: bool) -> None:
-        """Ask where to, and whether to replace what is there, and write."""
-        from napari_ssan.files import error_path, mask_path
+    def export(self, suffix: str, mask: bool, error: bool, report: bool = False) -> None:
+        """Ask what, where to, and whether to replace what is there, and write."""
+        from napari_ssan.files import error_path, mask_path, report_path
 
         current = self.current
         if current is None:
+            return
+        accepted = current.session.accepted.values()
+        wanted = "all"
+        if not all(accepted):
+            wanted = self.view.ask_unaccepted(sum(accepted), len(accepted))
+        if not wanted:
             return
         source = source_path(current.image)
         folder = source.parent if source is not None and source.exists() else Path.home()
@@ -163,12 +169,13 @@ class RepairController:
             outputs = [target]
             outputs += [mask_path(target)] if mask else []
             outputs += [error_path(target)] if error else []
+            outputs += [report_path(target)] if report else []
         except BadInput as refusal:
             messages.report(refusal)
             return
         existing = [path for path in outputs if path.exists() or path.is_symlink()]
         if not existing or self.view.ask_replace(existing):
-            current.export(target, mask, error)
+            current.export(target, mask, error, report, accepted_only=wanted == "accepted")
 
     def open_sample(self) -> None:
         """Open the generated stack."""
@@ -246,7 +253,8 @@ class RepairController:
             return
         self._preload()
         self.view.render_state(self._state())
-        self._caption.say(caption_text(self.current))
+        said = caption_of(self.current)
+        self._caption.say(*("",) if said is None else (said.text, said.kind))
 
     def _state(self) -> DockState:
         if self.current is None:

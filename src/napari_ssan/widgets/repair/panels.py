@@ -11,7 +11,13 @@ from qtpy.QtWidgets import QApplication, QComboBox, QLabel
 
 from napari_ssan.widgets.repair.marks_table import MarksTable
 from napari_ssan.widgets.repair.marks_tools import MarksTools, SlicesField
-from napari_ssan.widgets.repair.state import DockState, ModelChoice, keyed, repair_text
+from napari_ssan.widgets.repair.state import (
+    DockState,
+    ModelChoice,
+    accepted_text,
+    keyed,
+    repair_text,
+)
 from napari_ssan.widgets.shared.parts import (
     Column,
     ProgressRow,
@@ -203,8 +209,12 @@ class LookPanel(Column):
         self.before = button("Show before", "")
         self.before.setCheckable(True)
         self.accept = button(
-            "Accept", "Keep the repair of the slice on screen", self.accept_pressed.emit
+            "Accept",
+            "Say that you have looked at the repair of the slice on screen, and want to keep it. "
+            "What is not accepted is exported only if you say so",
+            self.accept_pressed.emit,
         )
+        self.accepted = wrapped()
         self.revert = button(
             "Revert",
             "Show the original of the slice on screen again; its mark stays",
@@ -214,6 +224,7 @@ class LookPanel(Column):
         self.before.clicked.connect(self.before_toggled)
         self.overlay.clicked.connect(self.overlay_toggled)
         self.add(pairs(self.before, self.overlay, self.accept, self.revert))
+        self.add(self.accepted)
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which key does the same."""
@@ -233,6 +244,7 @@ class LookPanel(Column):
         self.overlay.setChecked(state.overlay)
         for widget in (self.before, self.overlay):
             enable(widget, state.has_result)
+        say(self.accepted, accepted_text(state.accepted, state.repaired))
         enable(self.accept, state.accept)
         enable(self.revert, state.revert)
 
@@ -240,7 +252,8 @@ class LookPanel(Column):
 class ExportPanel(Column):
     """Writing the repaired stack to a file."""
 
-    export_pressed = Signal(str, bool, bool)
+    #: Ending of the file; whether mask, expected error and report are wanted, too.
+    export_pressed = Signal(str, bool, bool, bool)
 
     def __init__(self) -> None:
         super().__init__(heading("4  Export"))
@@ -262,12 +275,20 @@ class ExportPanel(Column):
             "values, 0 for real pixels",
         )
         self.add(pairs(self.format, self.export), self.with_mask, self.with_error)
+        self.with_report = checkbox(
+            "Also write a report",
+            "Write a web page next to it. It shows each repaired slice before and after, its "
+            "neighbours, what it was made by, its expected error, and whether you accepted it",
+        )
+        self.add(self.with_report)
 
     def render_state(self, state: DockState) -> None:
         """Show a state."""
-        for widget in (self.format, self.export, self.with_mask, self.with_error):
+        extras = (self.with_mask, self.with_error, self.with_report)
+        for widget in (self.format, self.export, *extras):
             enable(widget, state.can_export)
 
     def _on_export(self) -> None:
         suffix = FORMATS[self.format.currentText()]
-        self.export_pressed.emit(suffix, self.with_mask.isChecked(), self.with_error.isChecked())
+        extras = (self.with_mask, self.with_error, self.with_report)
+        self.export_pressed.emit(suffix, *(extra.isChecked() for extra in extras))

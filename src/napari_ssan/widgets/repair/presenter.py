@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from napari_ssan.engine.expected_error import error_sentence
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.session.history import Step
+from napari_ssan.session.standing import Standing, standing
 from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.repair.state import DockState
@@ -34,6 +35,7 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
     state = session.state(slot) if slot is not None else None
     free = current.offer is None and section is not None
     has_result = results.layer is not None or results.synthetic
+    accepted = session.accepted.values()
     return DockState(
         layers=stacks.names,
         chosen=stacks.index,
@@ -57,6 +59,8 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
         overlay="synthetic" in results.overlays,
         error_map="error" in results.overlays,
         expected_error=_expected_error(current, slot) if slot is not None else "",
+        repaired=len(accepted),
+        accepted=sum(accepted),
         accept=state == "synthesized",
         revert=state in ("synthesized", "accepted"),
         can_export=has_result and current.work.idle,
@@ -76,17 +80,15 @@ def _expected_error(current: StackController, slot: Slot) -> str:
     return " ".join([*said, now]) if now else " ".join(said)
 
 
-def caption_text(current: StackController | None) -> str:
-    """Say what there is to say about the slice on screen; empty if all of it is original."""
-    if current is None or current.results.layer is None:
-        return ""
-    if current.results.objection():
-        return ""
+def caption_of(current: StackController | None) -> Standing | None:
+    """Say what the slice on screen is; None if all of it is real and not marked."""
+    if current is None or current.results.objection():
+        return None
     slot = current.results.slot_on_screen()
-    text = "" if slot is None else current.session.caption(slot)
-    if slot is not None and text and not current.results.shown:
-        return f"slice {slot[0]}: the original"
-    return text
+    found = None if slot is None else standing(current.session, slot)
+    if slot is not None and found and found.kind != "marked" and not current.results.shown:
+        return Standing("original", f"slice {slot[0]}: the original")
+    return found
 
 
 def _question(current: StackController) -> Question | None:

@@ -13,7 +13,7 @@ from psygnal import Signal
 
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput
-from napari_ssan.events import Notice, Progress, Stage
+from napari_ssan.events import Notice, Progress
 from napari_ssan.inspection.blank import blank_sections
 from napari_ssan.session.jobs import RepairJob, Tell
 from napari_ssan.session.kept_method import KeptMethod
@@ -23,12 +23,18 @@ from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.autosave import Autosave
+from napari_ssan.widgets.repair.export_work import Export, Reviewed
 from napari_ssan.widgets.repair.layer_work import LayerWork, Stopwatch
 from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline, region_of
 from napari_ssan.widgets.repair.result_layers import ResultLayers
 from napari_ssan.widgets.repair.state import How
 from napari_ssan.widgets.shared import messages
-from napari_ssan.widgets.shared.layers import owner_of, source_files, source_path
+from napari_ssan.widgets.shared.layers import (
+    earlier_repairs,
+    owner_of,
+    source_files,
+    source_path,
+)
 from napari_ssan.widgets.shared.sessions import SESSIONS
 from napari_ssan.workers import TaskQueue
 
@@ -150,37 +156,28 @@ class StackController:
         task.reported.connect(partial(self._on_repair, job, Stopwatch(how)))
         task.ended.connect(partial(self._on_repaired, job))
 
-    def export(self, path: Path, mask: bool, error: bool) -> None:
+    def export(
+        self,
+        path: Path,
+        mask: bool,
+        error: bool,
+        report: bool = False,
+        accepted_only: bool = False,
+    ) -> None:
         """Queue writing the repaired stack to a file, and what is known of its pixels to others."""
-        from napari_ssan.files import check_output, error_path, mask_path, save_stack
-        from napari_ssan.files.layer_calibration import layer_calibration
-
-        repaired = self.session.snapshot()
         layer = self.results.layer if self.results.layer is not None else self.image
-        meta = dict(layer.as_layer_data_tuple()[1])
-        sources = source_files(self.image)
-        title = f"Writing {path.name}…"
-
-        def work(report: Tell, cancel: Flag) -> list[Path]:
-            def tick(done: int, total: int) -> None:
-                report(Stage(title, done, total))
-
-            check_output(path, sources, overwrite=True, dtype=repaired.dtype)
-            for wanted, beside in ((mask, mask_path), (error, error_path)):
-                if wanted:
-                    check_output(beside(path), sources, overwrite=True)
-            return save_stack(
-                path,
-                repaired,
-                layer_calibration(repaired, meta),
-                overwrite=True,
-                mask=mask,
-                error=error,
-                progress=tick,
-                cancel=cancel,
-            )
-
-        task = self.work.start(work, title)
+        work = Export(
+            path,
+            self.session.snapshot(accepted_only),
+            dict(layer.as_layer_data_tuple()[1]),
+            source_files(self.image),
+            mask,
+            error,
+            Reviewed(self.image.name, self.session.accepted, earlier_repairs(self.image))
+            if report
+            else None,
+        )
+        task = self.work.start(work.run, work.title)
         task.succeeded.connect(
             lambda written: messages.tell("Exported " + ", ".join(p.name for p in written) + ".")
         )

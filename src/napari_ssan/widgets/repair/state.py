@@ -69,6 +69,9 @@ class DockState(HeaderState):
     error_map: bool = False
     #: Expected error of the slice on screen, in a sentence; empty if all of it is real.
     expected_error: str = ""
+    #: How many slices are repaired, and how many of them the user has accepted.
+    repaired: int = 0
+    accepted: int = 0
     #: Whether the slice on screen can be accepted, or reverted.
     accept: bool = False
     revert: bool = False
@@ -107,6 +110,32 @@ def repair_text(pending: int, busy: bool) -> str:
     """Label of the Repair button."""
     what = {0: "", 1: " 1 mark"}.get(pending, f" {pending} marks")
     return f"Queue{what or ' marks'}" if busy else f"Repair{what}"
+
+
+def accepted_text(accepted: int, repaired: int) -> str:
+    """Say how much is accepted, and what that is for; empty if nothing is repaired."""
+    if not repaired:
+        return ""
+    if accepted == repaired:
+        return "All repaired slices are accepted."
+    return (
+        f"{accepted} of {slices_count(repaired)} accepted. Accept what you have looked at. "
+        "An export asks what to do with the others."
+    )
+
+
+def unaccepted_text(accepted: int, repaired: int) -> str:
+    """Ask what to do with repairs that are not accepted."""
+    left = repaired - accepted
+    return (
+        f"{left} of {slices_count(repaired)} {'is' if left == 1 else 'are'} not accepted yet. "
+        f"Export {'it' if left == 1 else 'them'}, too?"
+    )
+
+
+def slices_count(repaired: int) -> str:
+    """Number of repaired slices in words."""
+    return "1 repaired slice" if repaired == 1 else f"{repaired} repaired slices"
 
 
 def keyed(text: str, key: str | None) -> str:

@@ -10,7 +10,7 @@ from napari_ssan.network.model_file import SUFFIX
 from napari_ssan.widgets.repair.expected_error_panel import ExpectedErrorPanel
 from napari_ssan.widgets.repair.outlook_panel import OutlookPanel
 from napari_ssan.widgets.repair.panels import ExportPanel, LookPanel, MarkPanel, RepairPanel
-from napari_ssan.widgets.repair.state import DockState, ModelChoice
+from napari_ssan.widgets.repair.state import DockState, ModelChoice, unaccepted_text
 from napari_ssan.widgets.repair.target_dialog import ask_target
 from napari_ssan.widgets.shared.header import DockView
 
@@ -74,6 +74,23 @@ class RepairView(DockView):
         if verb not in ("Undo", "Redo"):
             text += " Undo brings them back, until the stack is closed."
         return bool(QMessageBox.question(self, verb, text) == QMessageBox.StandardButton.Yes)
+
+    def ask_unaccepted(self, accepted: int, repaired: int) -> str:
+        """Ask whether to export what is not accepted: "all", "accepted", or "" to cancel."""
+        box = QMessageBox(self)
+        box.setWindowTitle("Export")
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setText(unaccepted_text(accepted, repaired))
+        roles, answers = QMessageBox.ButtonRole, {}
+        answers[box.addButton(f"Export all {repaired}", roles.AcceptRole)] = "all"
+        if accepted:
+            only = box.addButton(f"Only the {accepted} accepted", roles.AcceptRole)
+            answers[only] = "accepted"
+        box.addButton(QMessageBox.StandardButton.Cancel)
+        box.exec()
+        answer = answers.get(box.clickedButton(), "")
+        box.deleteLater()
+        return answer
 
     def ask_replace(self, paths: list[Path]) -> bool:
         """Ask whether to replace files that exist."""

@@ -1,4 +1,7 @@
-"""The line in the viewer's corner that says when what is shown is synthetic."""
+"""The line in the viewer's corner that says when what is shown is not simply real.
+
+Each kind of slice has a colour of its own, behind the text, so that it reads on any theme.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+
+#: Colours of the box and of the text, by kind.
+COLOURS = {
+    "marked": ("#ffb000", "#000000"),
+    "synthetic": ("#b8007f", "#ffffff"),
+    "copied": ("#1a5fb4", "#ffffff"),
+    "accepted": ("#0a6640", "#ffffff"),
+    "original": ("#3d3d3d", "#ffffff"),
+}
 
 
 class Caption:
@@ -17,15 +30,20 @@ class Caption:
         self._overlay = canvas.overlays.text if canvas is not None else viewer.text_overlay
         self._theirs: dict[str, Any] | None = None
 
-    def say(self, text: str) -> None:
-        """Show a line; an empty one gives the overlay back."""
+    def say(self, text: str, kind: str = "original") -> None:
+        """Show a line in the colours of a kind; an empty one gives the overlay back."""
         if text:
             if self._theirs is None:
-                names = ("text", "visible", "position", "color", "font_size")
-                self._theirs = {name: getattr(self._overlay, name) for name in names}
+                names = ("text", "visible", "position", "color", "font_size", "box", "box_color")
+                known = [name for name in names if hasattr(self._overlay, name)]
+                self._theirs = {name: getattr(self._overlay, name) for name in known}
             self._overlay.text = text
             self._overlay.position = "top_left"
-            self._overlay.color = "#ffb000"
+            box, ink = COLOURS[kind]
+            boxed = "box_color" in self._theirs  # not in napari before 0.9
+            if boxed:
+                self._overlay.box, self._overlay.box_color = True, box
+            self._overlay.color = ink if boxed else "#ffb000"
             self._overlay.font_size = 12
             self._overlay.visible = True
         elif self._theirs is not None:

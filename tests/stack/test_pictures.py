@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import numpy as np
+
+from napari_ssan.stack.pictures import SMALLEST, framed, grey_limits, to_grey
+
+
+def test_a_small_section_is_shown_as_it_is():
+    assert framed((200, 300)) == (slice(0, 200, 1), slice(0, 300, 1))
+
+
+def test_of_a_large_one_not_every_pixel_is_shown():
+    rows, columns = framed((20000, 16000))
+    assert rows.step == columns.step == 63
+    assert len(range(20000)[rows]) <= 320
+
+
+def test_a_part_is_shown_with_its_surroundings_within_the_section():
+    rows, columns = framed((1000, 1000), (slice(0, 20), slice(400, 600)))
+    assert rows == slice(0, SMALLEST, 2)
+    assert columns == slice(300, 700, 2)
+
+
+def test_grey_values_are_those_of_the_given_pictures():
+    low, high = grey_limits([np.full((4, 4), 10), np.full((2, 2), 90)])
+    assert (low, high) == (10, 90)
+    grey = to_grey(np.array([[0, 10, 50, 90, 200, np.nan]]), (10, 90))
+    assert grey.tolist() == [[0, 0, 128, 255, 255, 0]]
+    assert to_grey(np.array([[5]]), (5, 5)).dtype == np.uint8
