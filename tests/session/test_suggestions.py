@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.session.rejected"""
+
 from __future__ import annotations
 
 import numpy as np
@@ -5,8 +7,13 @@ import pytest
 
 from napari_ssan.errors import BadInput
 from napari_ssan.inspection.find import Find, Inspection
+from napari_ssan.session.rejected import place_of, places_from
 from napari_ssan.session.session import RepairSession
-from napari_ssan.session.suggestions import Suggestions, outlined, place_of, places_from
+from napari_ssan.session.suggestions import (
+    Suggestions,
+    outlined,
+    outlines_of,
+)
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
@@ -18,8 +25,9 @@ def find(z, p=0.9, region=None, gap=0, kind="blank"):
     return Find(z, kind, 5.0, p, "It is broken.", region=region, gap=gap)
 
 
-def found(*finds):
-    return Inspection(12, 0, 0.8, finds, ("Cannot tell.",))
+def offer(suggestions, *finds):
+    found = Inspection(12, 0, 0.8, finds, ("Cannot tell.",))
+    suggestions.offer(found, outlines_of(found, SHAPE))
 
 
 DIRT = find(3, 0.8, Region.from_mask(DISC, 20, 30), kind="contamination")
@@ -40,7 +48,7 @@ def kept():
 @pytest.fixture
 def suggestions(session, kept):
     made = Suggestions(session, kept.append)
-    made.offer(found(BLANK, DIRT, LOST))
+    offer(made, BLANK, DIRT, LOST)
     return made
 
 
@@ -84,7 +92,7 @@ def test_what_is_rejected_does_not_come_back(session, suggestions, kept):
     moved = find(3, 0.7, Region.from_mask(DISC, 22, 31))
     elsewhere = find(3, 0.7, Region.from_mask(DISC, 40, 31))
     other = Suggestions(session)
-    other.offer(found(BLANK, moved, elsewhere, LOST, find(3)))
+    offer(other, BLANK, moved, elsewhere, LOST, find(3))
     other.known(kept[-1])
     assert other.open == (elsewhere, find(3))
     other.forget_rejected()
@@ -92,7 +100,7 @@ def test_what_is_rejected_does_not_come_back(session, suggestions, kept):
 
 
 def test_a_stack_without_a_good_section_is_refused(session, suggestions):
-    suggestions.offer(found(*map(find, range(12))))
+    offer(suggestions, *map(find, range(12)))
     with pytest.raises(BadInput, match="good"):
         suggestions.accept(suggestions.open)
     assert not session.marks
@@ -126,3 +134,13 @@ def test_a_region_at_the_border_is_clipped():
     assert part.window[0].start == 0
     assert part.window[1].stop == 72
     assert part.mask[:5, -6:].all()
+
+
+def test_a_large_region_is_outlined_at_a_lower_resolution():
+    disc = np.hypot(*np.mgrid[-900:901, -900:901]) <= 900
+    [part] = outlined(Region.from_mask(disc, 100, 50), (2100, 2100))
+    assert len(part.outline) < 300
+    covered = np.zeros((2100, 2100), bool)
+    covered[part.window] = part.mask
+    assert covered[100:1901, 50:1851][disc].all()
+    assert covered.sum() < 1.05 * disc.sum()

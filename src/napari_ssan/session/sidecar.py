@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,17 +20,21 @@ import numpy as np
 from filelock import FileLock, Timeout
 from platformdirs import user_data_path
 
-from napari_ssan.atomic import worded
+from napari_ssan.atomic import worded, write_atomically
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray, store
 from napari_ssan.errors import BadInput
+from napari_ssan.json_text import dump_json
 from napari_ssan.session.journal import NAME, OLDER, Journal, NewerFormat
+from napari_ssan.session.rejected import Place, places_from
 from napari_ssan.session.saved import Saved
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.swap import recover
 
 #: A stack is known by the middles of this many sections, each so many pixels wide.
 SAMPLED_SECTIONS, SAMPLED_WIDTH = 5, 512
+#: Which suggestions were rejected.
+REJECTED = "rejected.json"
 
 
 class Sidecar:
@@ -138,6 +143,40 @@ class Sidecar:
         if not saved.marks:
             self._remove_if_empty()
         self._needed = saved.patches
+
+    def load_rejected(self) -> frozenset[Place]:
+        """Read which suggestions were rejected.
+
+        Raises
+        ------
+        BadInput
+            If that is damaged.
+        """
+        path = self.folder / REJECTED
+        if not path.exists():
+            return frozenset()
+        try:
+            return places_from(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, RecursionError) as error:
+            raise BadInput(f"{path} cannot be read ({error}); remove it.") from error
+
+    def save_rejected(self, places: frozenset[Place]) -> None:
+        """Write which suggestions were rejected; without any there is nothing to be kept.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written, as when the disk is full.
+        """
+        path = self.folder / REJECTED
+        with worded(self.folder):
+            if places:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                order = sorted(places, key=lambda place: (place[0], place[1] or ()))
+                write_atomically(path, dump_json(order))
+            else:
+                path.unlink(missing_ok=True)
+                self._remove_if_empty()
 
     def keep(self, patch: Patch) -> Patch:
         """Move a patch's pixels, and what is known of their errors, from memory into the folder.

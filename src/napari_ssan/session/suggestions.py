@@ -8,30 +8,30 @@ place, not by its pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from psygnal import Signal
 from scipy.ndimage import binary_dilation
-from skimage.measure import approximate_polygon, find_contours
+from skimage.measure import approximate_polygon, block_reduce, find_contours
 
-from napari_ssan.errors import BadInput
 from napari_ssan.inspection.find import Find, Inspection
+from napari_ssan.session.rejected import Place, covers, place_of
 from napari_ssan.session.session import RepairSession
 from napari_ssan.stack.intensity import Float64
 from napari_ssan.stack.region import Region
 
-#: A find is done with if so much of it is marked, or lies in the box of one that was rejected.
-COVERED = 0.5
-#: Outlines keep this distance from the damage, in pixels, ...
+#: A find is done with if so much of it is marked.
+MARKED = 0.5
+#: Larger regions are outlined at a lower resolution, at which they have this side, in pixels.
+FINEST = 512
+#: Outlines keep this distance from the damage, in such pixels, ...
 MARGIN = 2
 #: ... and leave out vertices that change them by less than this.
 TOLERANCE = 0.7
 
-#: Section of what was rejected, and the first and last row and column of its box; None for
-#: a whole section.
-Place = tuple[int, tuple[int, int, int, int] | None]
+#: The polygons around each find.
+Outlines = Mapping[Find, Sequence[Region]]
 
 
 class Suggestions:
@@ -62,6 +62,7 @@ class Suggestions:
     ) -> None:
         self._session, self._save = session, save
         self._finds: tuple[Find, ...] = ()
+        self._outlines: Outlines = {}
         self.rejected: frozenset[Place] = frozenset()
         self.cannot_tell: tuple[str, ...] = ()
         self._open: tuple[Find, ...] = ()
@@ -72,10 +73,22 @@ class Suggestions:
         """Finds to decide on, the most certain first."""
         return self._open
 
-    def offer(self, found: Inspection) -> None:
-        """Take up what was found, in place of what was suggested before."""
+    def offer(self, found: Inspection, outlines: Outlines) -> None:
+        """Take up what was found, in place of what was suggested before.
+
+        Parameters
+        ----------
+        found : Inspection
+        outlines : mapping of Find to sequence of Region
+            From :func:`outlines_of`, which may take a while.
+        """
         self._finds, self.cannot_tell = found.finds, found.cannot_tell
+        self._outlines = outlines
         self._refresh()
+
+    def outline(self, find: Find) -> Sequence[Region]:
+        """The polygons around a find; none for a whole section."""
+        return self._outlines.get(find, ())
 
     def known(self, rejected: Iterable[Place]) -> None:
         """Take up what was rejected earlier."""
@@ -97,9 +110,8 @@ class Suggestions:
         for find in finds:
             if find.gap:
                 self._session.set_missing(find.z, find.gap)
-            elif find.region is not None:
-                for region in outlined(find.region, self._session.stack.shape[1:]):
-                    self._session.add_region(find.z, region)
+            for region in self.outline(find):
+                self._session.add_region(find.z, region)
 
     def reject(self, find: Find) -> None:
         """Suggest nothing there any more."""
@@ -131,51 +143,15 @@ class Suggestions:
         if find.region is None:
             return False
         mask = marks.mask(find.z, find.region.window)
-        return mask is not None and bool(mask[find.region.mask].mean() >= COVERED)
+        return mask is not None and bool(mask[find.region.mask].mean() >= MARKED)
 
     def _is_rejected(self, find: Find) -> bool:
-        z, box = place_of(find)
-        for where, rejected in self.rejected:
-            if where != z or (rejected is None) != (box is None):
-                continue
-            if box is None or rejected is None:
-                return True
-            rows = min(box[1], rejected[1]) - max(box[0], rejected[0]) + 1
-            columns = min(box[3], rejected[3]) - max(box[2], rejected[2]) + 1
-            area = (box[1] - box[0] + 1) * (box[3] - box[2] + 1)
-            if max(rows, 0) * max(columns, 0) >= COVERED * area:
-                return True
-        return False
+        return any(covers(place, place_of(find)) for place in self.rejected)
 
 
-def place_of(find: Find) -> Place:
-    """Where a find lies. Lost sections lie after their section, which is told by a row of -1."""
-    if find.gap:
-        return find.z, (-1, -1, -1, -1)
-    if find.region is None:
-        return find.z, None
-    rows, columns = find.region.window
-    return find.z, (rows.start, rows.stop - 1, columns.start, columns.stop - 1)
-
-
-def places_from(entries: Any) -> frozenset[Place]:
-    """Read places from JSON.
-
-    Raises
-    ------
-    BadInput
-        If it holds something else.
-    """
-    try:
-        return frozenset(
-            (int(z), None if box is None else _box(*map(int, box))) for z, box in entries
-        )
-    except (TypeError, ValueError) as error:
-        raise BadInput(f"The rejected suggestions cannot be read ({error}).") from error
-
-
-def _box(top: int, bottom: int, left: int, right: int) -> tuple[int, int, int, int]:
-    return top, bottom, left, right
+def outlines_of(found: Inspection, shape: tuple[int, int]) -> Outlines:
+    """The outlines of all regions that were found in sections of `shape`."""
+    return {find: outlined(find.region, shape) for find in found.finds if find.region is not None}
 
 
 def outlined(region: Region, shape: tuple[int, int]) -> list[Region]:
@@ -187,10 +163,14 @@ def outlined(region: Region, shape: tuple[int, int]) -> list[Region]:
     shape : (int, int)
         Of a section; polygons are clipped to it.
     """
-    grown = binary_dilation(np.pad(region.mask, MARGIN + 1), iterations=MARGIN)
-    origin = np.array([region.top, region.left]) - (MARGIN + 1)
+    step = -(-max(region.mask.shape) // FINEST)
+    reduced = block_reduce(region.mask, step, np.max)
+    grown = binary_dilation(np.pad(reduced, MARGIN + 1), iterations=MARGIN)
+    origin = np.array([region.top, region.left]) + (step - 1) / 2
     return [
-        Region.from_outline(approximate_polygon(contour, TOLERANCE) + origin, shape)
+        Region.from_outline(
+            step * (approximate_polygon(contour, TOLERANCE) - (MARGIN + 1)) + origin, shape
+        )
         for contour in find_contours(grown.astype(float), 0.5)
         if _area(contour) > 0  # else it runs around a hole
     ]

@@ -33,7 +33,7 @@ from napari_ssan.files import open_stack, provenance_io
 from napari_ssan.network.model_library import delete, import_model
 from napari_ssan.session import jobs, journal, kept_method, sidecar
 from napari_ssan.stack import lazy
-from napari_ssan.widgets.repair import result_layers, stack_controller
+from napari_ssan.widgets.repair import result_layers, review
 from napari_ssan.widgets.shared.library import LIBRARY
 from napari_ssan.widgets.shared.sessions import SESSIONS
 
@@ -346,20 +346,6 @@ def test_missing_sections_are_asked_for(viewer, controller):
     assert not controller.current.rows
     at(viewer, 9)
     assert not controller.view.marking.missing.isEnabled()
-
-
-def test_blank_slices_are_offered(viewer, make_controller, volume, notifications):
-    volume[3] = volume[7] = 0
-    viewer.add_image(volume)
-    controller = make_controller(viewer)
-    controller.current.find_blank()
-    controller.finish()
-    assert controller.view.header.message.text() == "2 slices are blank: 3, 7."
-    controller.view.header.answered.emit(True)
-    assert set(states(controller)) == {((3, 0),), ((7, 0),)}
-    controller.current.find_blank()
-    controller.finish()
-    assert "No blank slice" in notifications[-1].message
 
 
 @pytest.mark.parametrize(
@@ -1023,7 +1009,8 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
     watch(inputs, "find_placement")
     watch(synthesis, "summarize")
     watch(kept_method, "make_method")
-    watch(stack_controller, "blank_sections")
+    watch(review, "inspect")
+    watch(review, "outlines_of")
     watch(Region, "from_outline")
     watch(sidecar, "fingerprint")
     watch(sidecar, "store")
@@ -1034,12 +1021,14 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
     viewer.layers["Marks"].add_polygons(circle(6))
     controller.finish()
     repair(controller)
-    controller.current.find_blank()
+    controller.current.review.inspect()
+    controller.finish()
     controller.current.export(tmp_path / "a.tif", False, False)
     controller.finish()
     viewer.add_image(np.zeros((5, 64, 64), np.uint8))
     controller.finish()
     expected = {"plan", "find_placement", "make_method", "from_outline", "fingerprint", "store"}
+    expected |= {"inspect", "outlines_of"}
     assert expected | {"summarize", "write_tiff", "fsync", "read"} <= set(threads)
     assert threading.get_ident() not in set().union(*threads.values())
 

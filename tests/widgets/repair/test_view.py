@@ -1,7 +1,8 @@
 """The dock's widgets on their own: what they show, that it fits, and what they emit.
 
 Covers: napari_ssan.widgets.repair.marks_table, napari_ssan.widgets.repair.marks_tools,
-    napari_ssan.widgets.repair.panels,
+    napari_ssan.widgets.repair.panels, napari_ssan.widgets.repair.strip,
+    napari_ssan.widgets.repair.suggest_panel,
     napari_ssan.widgets.repair.target_dialog,
     napari_ssan.widgets.shared.header, napari_ssan.widgets.shared.parts
 """
@@ -12,14 +13,18 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QDialogButtonBox, QLineEdit, QPushButton
 
+from napari_ssan.inspection.find import Find
 from napari_ssan.session.marks import Row
+from napari_ssan.stack.region import Region
 from napari_ssan.widgets.repair import target_dialog
 from napari_ssan.widgets.repair import view as module
 from napari_ssan.widgets.repair.state import DockState, ModelChoice
+from napari_ssan.widgets.repair.strip import COLOURS
 from napari_ssan.widgets.repair.view import RepairView
 from napari_ssan.widgets.shared.state import Question
 
@@ -39,6 +44,7 @@ READY = DockState(
     section=60,
     can_mark=True,
     can_insert=True,
+    count=98,
     rows=ROWS,
     pending=2,
     has_result=True,
@@ -132,7 +138,7 @@ def test_buttons_emit(view, qtbot):
         (marking.mark_pressed, marking.mark),
         (marking.lasso_toggled, marking.lasso),
         (marking.missing_pressed, marking.missing),
-        (marking.blank_pressed, marking.blank),
+        (marking.suggest_pressed, marking.suggest),
         (view.repairing.repair_pressed, view.repairing.repair),
         (looking.before_toggled, looking.before),
         (looking.accept_pressed, looking.accept),
@@ -320,3 +326,86 @@ def test_other_folders_are_walked_into_and_endings_added(view, qtbot, tmp_path):
     assert view.ask_target(tmp_path, "x", ".ome.zarr") == tmp_path / "sub" / "a.ome.zarr"
     in_dialog(qtbot, lambda dialog: dialog.reject())
     assert view.ask_target(tmp_path, "x", ".ome.zarr") is None
+
+
+FINDS = (
+    Find(51, "contamination", 9.0, 0.97, "It is darker.", region=Region.from_mask(np.ones((4, 5)))),
+    Find(14, "blank", 8.0, 0.91, "It is constant."),
+    Find(30, "discontinuity", 3.0, 0.4, "Slices seem to be lost.", gap=2),
+)
+SUGGESTING = replace(
+    READY,
+    rows=(),
+    suggestions=FINDS,
+    suggestion=FINDS[1],
+    rejected=2,
+    inspected=True,
+    ticks={find.z: "suggested" for find in FINDS},
+)
+
+
+def test_a_suggestion_is_shown_with_its_reason(view, qtbot):
+    panel = view.marking.suggestions
+    view.render_state(READY)
+    assert not panel.isVisible()
+    view.render_state(SUGGESTING)
+    assert panel.isVisible()
+    assert panel.text.text() == (
+        "Suggestion 2 of 3: slice 14, blank, the whole slice, 91 % certain"
+    )
+    assert panel.reason.text() == "It is constant."
+    assert panel.again.text() == "Suggest 2 rejected again"
+    view.render_state(replace(SUGGESTING, suggestion=FINDS[0]))
+    assert "slice 51, contamination, a region, 97 % certain" in panel.text.text()
+    view.render_state(replace(SUGGESTING, suggestion=FINDS[2]))
+    assert "after slice 30, 2 missing, 40 % certain" in panel.text.text()
+    for signal, press in (
+        (panel.accept_pressed, panel.accept),
+        (panel.reject_pressed, panel.reject),
+        (panel.again_pressed, panel.again),
+    ):
+        with qtbot.waitSignal(signal):
+            press.click()
+    for press, by in ((panel.next, 1), (panel.previous, -1)):
+        with qtbot.waitSignal(panel.step_pressed) as stepped:
+            press.click()
+        assert stepped.args == [by]
+
+
+def test_all_above_a_certainty_are_counted_before_they_are_marked(view, qtbot):
+    panel = view.marking.suggestions
+    view.render_state(SUGGESTING)
+    assert panel.all.text() == "Mark 2 of at least"
+    panel.least.setValue(95)
+    assert panel.all.text() == "Mark 1 of at least"
+    with qtbot.waitSignal(panel.accept_all_pressed) as pressed:
+        panel.all.click()
+    assert pressed.args == [0.95]
+    panel.least.setValue(98)
+    assert not panel.all.isEnabled()
+
+
+def test_what_cannot_be_judged_is_said(view):
+    view.render_state(replace(READY, inspected=True, cannot_tell=("Cannot tell regions.",)))
+    assert view.marking.suggestions.notes.text() == "Cannot tell regions."
+    assert not view.marking.suggestions.accept.isVisible()
+
+
+def test_a_strip_shows_where_marks_and_suggestions_lie(view, qtbot):
+    strip = view.marking.strip
+    view.render_state(READY)
+    assert not strip.isVisible()
+    view.render_state(replace(SUGGESTING, section=14))
+    assert strip.isVisible()
+    picture = strip.grab().toImage()
+    ratio = picture.devicePixelRatio()
+
+    def colour(z):
+        return picture.pixelColor(int(strip.place(z) * ratio), int(9 * ratio)).name()
+
+    assert colour(51) == colour(14) == COLOURS["suggested"]
+    assert colour(70) != COLOURS["suggested"]
+    for at, expected in ((strip.place(51) + 3, 51), (strip.place(80), 80)):
+        with qtbot.waitSignal(strip.asked) as asked:
+            qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(int(at), 9))
+        assert abs(asked.args[0] - expected) <= (expected == 80)

@@ -7,6 +7,7 @@ from functools import partial
 
 from psygnal import Signal
 
+from napari_ssan.session.rejected import Place
 from napari_ssan.session.saved import Saved
 from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.workers import TaskQueue
@@ -30,6 +31,13 @@ class Autosave:
         """Take note of a state; it is written as soon as may be."""
         self._latest = saved
         self.write()
+
+    def save_rejected(self, places: frozenset[Place]) -> None:
+        """Write which suggestions were rejected."""
+        sidecar = self.sidecar
+        if sidecar is not None:
+            task = self._queue.submit(lambda report, cancel: sidecar.save_rejected(places))
+            task.failed.connect(self._on_failed)
 
     def write(self) -> None:
         """Write the latest state, unless there is a reason to wait."""

@@ -25,6 +25,7 @@ from napari_ssan.widgets.repair.presenter import caption_of, state_of
 from napari_ssan.widgets.repair.result_layers import Overlay
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.repair.state import DockState, How, device_text
+from napari_ssan.widgets.repair.suggesting import Suggesting
 from napari_ssan.widgets.repair.view import RepairView
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.caption import Caption
@@ -56,12 +57,14 @@ class RepairController:
         self._caption = Caption(viewer)
         self.models.changed.connect(self._on_models)
         self._many = ManyMarks(self.view, lambda: self.current, self._state)
+        self._suggesting = Suggesting(self.view.marking, lambda: self.current)
         self.view.show_keys(
             {
                 **self._many.bind(self._keys),
                 "mark": self._keys.bind("mark", self.toggle_mark),
                 "lasso": self._keys.bind("lasso", self.toggle_lasso),
                 "before": self._keys.bind_held("before", self.show_before),
+                **self._suggesting.bind(self._keys),
             }
         )
         self._connect_view()
@@ -288,7 +291,6 @@ class RepairController:
         marking.mark_pressed.connect(self.toggle_mark)
         marking.lasso_toggled.connect(self.toggle_lasso)
         marking.missing_pressed.connect(self.ask_missing)
-        marking.blank_pressed.connect(lambda: self._with_current(StackController.find_blank))
         repairing = view.repairing
         repairing.repair_pressed.connect(self.repair)
         repairing.progress.cancel_pressed.connect(

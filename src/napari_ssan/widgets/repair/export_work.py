@@ -51,6 +51,9 @@ class Export:
         from napari_ssan.files import check_output, error_path, mask_path, save_stack
         from napari_ssan.files.layer_calibration import layer_calibration
 
+        def tick(done: int, total: int) -> None:
+            tell(Stage(self.title, done, total))
+
         check_output(self.path, self.sources, overwrite=True, dtype=self.repaired.dtype)
         for wanted, beside in ((self.mask, mask_path), (self.error, error_path)):
             if wanted:
@@ -62,7 +65,7 @@ class Export:
             overwrite=True,
             mask=self.mask,
             error=self.error,
-            progress=lambda done, total: tell(Stage(self.title, done, total)),
+            progress=tick,
             cancel=cancel,
         )
         if self.reviewed is not None:

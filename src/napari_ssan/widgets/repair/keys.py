@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 
 #: Keys that napari leaves free for viewer, images and shapes, by action, best first.
 CANDIDATES = {
-    "mark": ("W", "U"),
-    "range": ("Shift-W", "Shift-U"),
-    "lasso": ("G", "Q"),
+    "mark": ("W",),
+    "range": ("Shift-W",),
+    "lasso": ("G",),
     "before": ("H", "Y"),
     "previous": ("J", ","),
     "next": ("K", "."),
+    "accept": ("U", ";"),
+    "reject": ("N", "/"),
+    "blink": ("Q", "Y"),
     "undo": ("Control-Z",),
     "redo": ("Control-Shift-Z",),
 }

@@ -99,9 +99,11 @@ class ManyMarks:
     # ---- from mark to mark
 
     def step(self, back: bool) -> None:
-        """Go to the next mark, or the one before the slice on screen."""
+        """Go to the next suggestion while there are any, else to the next mark; or back."""
         current = self._current()
-        if current is not None:
+        if current is not None and current.review.current is not None:
+            current.review.step(-1 if back else 1)
+        elif current is not None:
             marks = [mark for row in current.rows for mark in row.marks]
             mark = next_mark(marks, current.results.slot_on_screen(), back)
             if mark is not None:

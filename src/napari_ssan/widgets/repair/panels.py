@@ -18,6 +18,8 @@ from napari_ssan.widgets.repair.state import (
     keyed,
     repair_text,
 )
+from napari_ssan.widgets.repair.strip import ZStrip
+from napari_ssan.widgets.repair.suggest_panel import SuggestPanel
 from napari_ssan.widgets.shared.parts import (
     Column,
     ProgressRow,
@@ -45,7 +47,7 @@ class MarkPanel(Column):
     mark_pressed = Signal()
     lasso_toggled = Signal(bool)
     missing_pressed = Signal()
-    blank_pressed = Signal()
+    suggest_pressed = Signal()
     range_pressed = Signal()
 
     def __init__(self) -> None:
@@ -60,16 +62,17 @@ class MarkPanel(Column):
             "Slices were lost between this slice and the next: insert synthetic ones there",
             self.missing_pressed.emit,
         )
-        self.blank = button(
-            "Find blank slices",
-            "Find slices in which all pixels have the same value or are not numbers (NaN), and "
-            "offer to mark them",
-            self.blank_pressed.emit,
+        self.suggest = button(
+            "Suggest…",
+            "Look through the stack for broken slices and regions. What is found is suggested, "
+            "with a reason; you decide what is marked",
+            self.suggest_pressed.emit,
         )
         self.hint = wrapped()
         self.slices, self.table, self.tools = SlicesField(), MarksTable(), MarksTools()
-        self.add(pairs(self.mark, self.lasso, self.missing, self.blank), self.slices, self.hint)
-        self.add(self.table, self.tools)
+        self.strip, self.suggestions = ZStrip(), SuggestPanel()
+        self.add(pairs(self.mark, self.lasso, self.missing, self.suggest), self.slices, self.hint)
+        self.add(self.strip, self.suggestions, self.table, self.tools)
         self._state = DockState()
         self.table.itemSelectionChanged.connect(self._show_tools)
 
@@ -80,6 +83,7 @@ class MarkPanel(Column):
         to_here = keyed("all slices from the one that was marked last", keys.get("range"))
         self.mark.setToolTip(f"{tip}. With Shift: {to_here}")
         self.tools.show_keys(keys)
+        self.suggestions.show_keys(keys)
         self.lasso.setToolTip(
             keyed(
                 "Draw around what is broken: only the pixels inside are replaced. Any closed "
@@ -102,7 +106,9 @@ class MarkPanel(Column):
         enable(self.mark, state.can_mark)
         enable(self.lasso, state.can_mark or state.drawing)
         enable(self.missing, state.can_insert)
-        enable(self.blank, state.question is None)
+        enable(self.suggest, state.question is None and state.count > 0 and not state.busy)
+        self.strip.show_ticks(state.count, state.section, state.ticks)
+        self.suggestions.render_state(state)
         self.lasso.setChecked(state.drawing)
         say(self.hint, state.hint)
         enable(self.slices, state.can_mark)

@@ -28,7 +28,7 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
             refusal=stacks.refusal,
             offer_sample=stacks.layer is None,
         )
-    session, results = current.session, current.results
+    session, results, review = current.session, current.results, current.review
     hint = results.objection()
     slot = None if hint else results.slot_on_screen()
     section = slot[0] if slot is not None and slot[1] == 0 else None
@@ -49,6 +49,14 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
         drawing=current.marks.drawing,
         rows=tuple(current.rows),
         pending=len(session.pending),
+        suggestions=review.suggestions.open,
+        suggestion=review.current,
+        rejected=len(review.suggestions.rejected),
+        inspected=review.looked,
+        cannot_tell=review.suggestions.cannot_tell,
+        count=len(current.stack),
+        ticks={find.z: "suggested" for find in review.suggestions.open}
+        | {mark[0]: row.state for row in current.rows for mark in row.marks},
         undo=_what(session.history.last()),
         redo=_what(session.history.last(again=True)),
         busy=current.work.text,
@@ -94,11 +102,4 @@ def caption_of(current: StackController | None) -> Standing | None:
 def _question(current: StackController) -> Question | None:
     if current.offer is not None:
         return Question(f"Found {current.offer}.", "Restore", "Discard")
-    if current.blank:
-        found = ", ".join(map(str, current.blank[:8])) + (", …" if len(current.blank) > 8 else "")
-        if len(current.blank) == 1:
-            return Question(f"Slice {found} is blank.", "Mark it", "Leave it")
-        return Question(
-            f"{len(current.blank)} slices are blank: {found}.", "Mark them", "Leave them"
-        )
     return None

@@ -15,7 +15,7 @@ from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.inspection.inspect import inspect
 from napari_ssan.inspection.look import View
 from napari_ssan.session.session import RepairSession
-from napari_ssan.session.suggestions import Suggestions, outlined
+from napari_ssan.session.suggestions import Outlines, Suggestions, outlines_of
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.layer_work import LayerWork
 from napari_ssan.widgets.repair.result_layers import ResultLayers
@@ -62,13 +62,17 @@ class Review:
         results: ResultLayers,
         suggestions: Suggestions,
     ) -> None:
-        self._viewer, self._image, self._session = viewer, image, session
+        self._viewer: Any = viewer
+        self._image, self._session = image, session
         self._work, self._results = work, results
         self.suggestions = suggestions
         self.current: Find | None = None
         self.looked = False
         self._layer: Any = None
         self._beside = 1
+        # Place of the present one among those that were open.
+        self._place = 0
+        self._closed = False
         suggestions.changed.connect(self._on_open)
 
     @property
@@ -82,16 +86,17 @@ class Review:
         data = unwrap(image.data)
         pixel = pixel_nm(image, stack.y_axis)
 
-        def work(report: Report, cancel: Flag) -> Inspection | None:
+        def work(report: Report, cancel: Flag) -> None:
             levels = [SliceStack(each, stack.z_axis) for each in data] if image.multiscale else ()
             for event in inspect(View(stack, levels, pixel), cancel=cancel):
                 if isinstance(event, Inspection):
-                    return event
-                report(event)
-            return None
+                    found = event.at_least(LEAST)
+                    report((found, outlines_of(found, stack.shape[1:])))
+                else:
+                    report(event)
 
         task = self._work.start(work, "Looking for broken slices…")
-        task.succeeded.connect(self._on_found)
+        task.reported.connect(self._on_reported)
 
     def step(self, by: int) -> None:
         """Show the next one, or the one before it, round and round."""
@@ -132,15 +137,23 @@ class Review:
             self._results.go_to((find.z, 0))
 
     def close(self) -> None:
-        """Remove the outline."""
+        """Remove the outline, and show none any more."""
+        self._closed = True
+        self._hide()
+
+    def _hide(self) -> None:
         if self._layer is not None and self._layer in self._viewer.layers:
             self._viewer.layers.remove(self._layer)
         self._layer = None
 
-    def _on_found(self, found: Inspection) -> None:
+    def _on_reported(self, event: object) -> None:
+        if isinstance(event, tuple) and not self._closed:
+            self._on_found(*event)
+
+    def _on_found(self, found: Inspection, outlines: Outlines) -> None:
         self.looked = True
         self.current = None
-        self.suggestions.offer(found.at_least(LEAST))
+        self.suggestions.offer(found, outlines)
         if self.suggestions.open:
             self.go_to(0)
         else:
@@ -155,7 +168,7 @@ class Review:
             if still:
                 self._show(still[min(last, len(still) - 1)])
                 return
-            self.close()
+            self._hide()
         self._place = max(self.number, 0)
         self.changed.emit()
 
@@ -167,9 +180,6 @@ class Review:
         self._centre(find)
         self.changed.emit()
 
-    #: Where the present one was among those that were open.
-    _place = 0
-
     def _outline(self, find: Find) -> None:
         """Draw around what was found."""
         stack = self._session.stack
@@ -178,7 +188,7 @@ class Review:
             frame = np.array([[0, 0], [0, width - 1], [height - 1, width - 1], [height - 1, 0]])
             outlines = [frame.astype(float)]
         else:
-            parts = outlined(find.region, (height, width))
+            parts = self.suggestions.outline(find)
             outlines = [np.array(part.outline) for part in parts if part.outline]
         polygons = []
         for outline in outlines:
@@ -214,4 +224,5 @@ class Review:
         point[stack.x_axis] = (columns.start + columns.stop) / 2
         world = np.asarray(self._image.data_to_world(point), float)
         y, x = world[stack.y_axis], world[stack.x_axis]
-        self._viewer.camera.center = (*self._viewer.camera.center[:-2], y, x)
+        camera = getattr(self._viewer, "scene", self._viewer).camera  # "scene" since napari 0.9
+        camera.center = (*camera.center[:-2], y, x)

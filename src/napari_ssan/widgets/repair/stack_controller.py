@@ -14,12 +14,12 @@ from psygnal import Signal
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice, Progress
-from napari_ssan.inspection.blank import blank_sections
-from napari_ssan.session.jobs import RepairJob, Tell
+from napari_ssan.session.jobs import RepairJob
 from napari_ssan.session.kept_method import KeptMethod
 from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
+from napari_ssan.session.suggestions import Suggestions
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.autosave import Autosave
@@ -27,6 +27,7 @@ from napari_ssan.widgets.repair.export_work import Export, Reviewed
 from napari_ssan.widgets.repair.layer_work import LayerWork, Stopwatch
 from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline, region_of
 from napari_ssan.widgets.repair.result_layers import ResultLayers
+from napari_ssan.widgets.repair.review import Review
 from napari_ssan.widgets.repair.state import How
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.layers import (
@@ -36,7 +37,7 @@ from napari_ssan.widgets.shared.layers import (
     source_path,
 )
 from napari_ssan.widgets.shared.sessions import SESSIONS
-from napari_ssan.workers import TaskQueue
+from napari_ssan.workers import Report, TaskQueue
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -77,8 +78,11 @@ class StackController:
         SESSIONS.add(image, self.session)
         self.marks = MarksLayer(viewer, image, stack)
         self.results = ResultLayers(viewer, image, self.session)
+        suggestions = Suggestions(self.session, self._autosave.save_rejected)
+        self.review = Review(viewer, image, self.session, self.work, self.results, suggestions)
+        self.review.changed.connect(self.changed.emit)
+        self.review.suggestions.changed.connect(self._draw_marks)
         self.offer: Saved | None = None
-        self.blank: list[int] = []
         self.rows = self.session.rows()
         self._notes: dict[str, None] = {}
         self.closed = False
@@ -112,17 +116,8 @@ class StackController:
         if self.results.synthetic and not before:
             self.results.ensure()  # what was discarded comes back
 
-    def find_blank(self) -> None:
-        """Look for lost slices; they are offered when they are found."""
-
-        def work(report: Tell, cancel: Flag) -> list[int]:
-            return blank_sections(self.stack, report, cancel)
-
-        task = self.work.start(work, "Looking for blank slices…")
-        task.succeeded.connect(self._on_blank)
-
     def answer(self, yes: bool) -> None:
-        """Restore or discard what was saved, or mark blank slices that were found, or not."""
+        """Restore or discard what was saved."""
         if self.offer is not None:
             offer, self.offer = self.offer, None
             if yes:
@@ -131,10 +126,6 @@ class StackController:
                 self.session.discard(offer)
             self._autosave.held = False
             self._autosave.save(self.session.saved())
-        elif self.blank:
-            blank, self.blank = self.blank, []
-            if yes:
-                self.session.mark(blank)
         self.changed.emit()
 
     # ---- work
@@ -198,6 +189,7 @@ class StackController:
         self.work.cancel()
         if not viewer_gone:
             self.marks.close()
+            self.review.close()
             self.results.close()
         if self.work.idle:  # else when it has ended
             self._autosave.close()
@@ -217,16 +209,18 @@ class StackController:
         derived = owner_of(self.image) is not None
         source = None if derived else source_path(self.image)
 
-        def work(report: object, cancel: Flag) -> tuple[Sidecar | None, Saved | BadInput | None]:
+        def work(report: Report, cancel: Flag) -> tuple[Sidecar | None, Saved | BadInput | None]:
             sidecar = Sidecar.of(self.stack, source, derived)
             if not sidecar.acquire():
                 return None, None
             try:
+                report(sidecar.load_rejected())
                 return sidecar, sidecar.load(self.stack)
             except BadInput as error:
                 return sidecar, error
 
         task = self._quick.submit(work)
+        task.reported.connect(self.review.suggestions.known)
         # Qt holds methods weakly; the sidecar must be let go even if the layer is gone by then.
         task.succeeded.connect(partial(StackController._on_opened, self))
         task.failed.connect(messages.report)
@@ -295,11 +289,10 @@ class StackController:
             elif self.marks.has(key):
                 self.session.add_region(z, region)
 
-    def _on_blank(self, found: list[int]) -> None:
-        self.blank = [z for z in found if z not in self.session.marks.whole]
-        if not self.blank:
-            messages.tell("No blank slice was found that is not marked yet.")
-        self.changed.emit()
+    def _draw_marks(self) -> None:
+        """Draw the outlines of regions that were accepted."""
+        if not self.closed:
+            self.marks.show(self.session.marks.by_key())
 
     def _on_repair(self, job: RepairJob, watch: Stopwatch, event: object) -> None:
         if isinstance(event, Patch):

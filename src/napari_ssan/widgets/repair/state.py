@@ -4,9 +4,11 @@ The view renders a `DockState`; the presenter makes it. Estimates of time are fo
 """
 
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from napari_ssan.engine.methods import TILING
+from napari_ssan.inspection.find import Find
 from napari_ssan.session.marks import Row
 from napari_ssan.widgets.shared.state import HeaderState, has_nvidia, time_text
 
@@ -54,6 +56,16 @@ class DockState(HeaderState):
     #: The marks, and how many of them Repair would repair.
     rows: tuple[Row, ...] = ()
     pending: int = 0
+    #: What is suggested, the most certain first, and the one that is shown.
+    suggestions: tuple[Find, ...] = ()
+    suggestion: Find | None = None
+    #: How many were rejected, whether the stack was inspected, and what could not be judged.
+    rejected: int = 0
+    inspected: bool = False
+    cannot_tell: tuple[str, ...] = ()
+    #: Number of sections of the original, and what is at those that are marked or suggested.
+    count: int = 0
+    ticks: Mapping[int, str] = field(default_factory=dict)
     #: What was done last to the marks, and undone last; empty if there is nothing.
     undo: str = ""
     redo: str = ""
@@ -104,6 +116,14 @@ def what_text(row: Row) -> str:
         return f"{row.count} missing"
     share = f"{100 * row.share:.1f} %" if row.share >= 0.001 else "< 0.1 %"
     return f"region {share}" if row.count == 1 else f"{row.count} regions {share}"
+
+
+def suggestion_text(find: Find, place: int, count: int) -> str:
+    """What is suggested, and how certain it is."""
+    where = f"after slice {find.z}" if find.gap else f"slice {find.z}"
+    what = f"{find.gap} missing" if find.gap else find.kind
+    scope = "" if find.gap else ", a region" if find.region is not None else ", the whole slice"
+    return f"Suggestion {place} of {count}: {where}, {what}{scope}, {100 * find.p:.0f} % certain"
 
 
 def repair_text(pending: int, busy: bool) -> str:

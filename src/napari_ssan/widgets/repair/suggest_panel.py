@@ -11,8 +11,12 @@ from qtpy.QtWidgets import QSpinBox
 from napari_ssan.widgets.repair.state import DockState, keyed, suggestion_text
 from napari_ssan.widgets.shared.parts import Column, button, enable, pairs, row, say, wrapped
 
-#: Percentages.
+#: How certain a suggestion is that may be marked without a look, in per cent.
 SURE = 90
+MARK, LEAVE = (
+    "Mark what is suggested; nothing is repaired yet",
+    "Leave it, and do not suggest it again",
+)
 
 
 class SuggestPanel(Column):
@@ -29,10 +33,14 @@ class SuggestPanel(Column):
     def __init__(self) -> None:
         super().__init__()
         self.text, self.reason = wrapped(), wrapped()
-        self.accept = button("Mark it", "", self.accept_pressed.emit)
-        self.reject = button("Not broken", "", self.reject_pressed.emit)
-        self.previous = button("Previous", "", lambda: self.step_pressed.emit(-1))
-        self.next = button("Next", "", lambda: self.step_pressed.emit(1))
+        self.accept = button("Mark it", MARK, self.accept_pressed.emit)
+        self.reject = button("Not broken", LEAVE, self.reject_pressed.emit)
+        self.previous = button(
+            "Previous", "The suggestion before it", lambda: self.step_pressed.emit(-1)
+        )
+        self.next = button(
+            "Next", "The next suggestion, which is less certain", lambda: self.step_pressed.emit(1)
+        )
         self.least = QSpinBox()
         self.least.setRange(20, 100)
         self.least.setSuffix(" %")
@@ -67,8 +75,7 @@ class SuggestPanel(Column):
         self.next.setText(keyed("Next", keys.get("next")))
         blink = keys.get("blink")
         held = f". Hold {blink} to see the slices before and after it in turn" if blink else ""
-        self.accept.setToolTip(f"Mark what is suggested; it is not repaired yet{held}")
-        self.reject.setToolTip("Leave it, and do not suggest it again")
+        self.accept.setToolTip(f"{MARK}{held}")
 
     def render_state(self, state: DockState) -> None:
         """Show a state."""

@@ -81,7 +81,7 @@ class RepairView(DockView):
         box.setWindowTitle("Export")
         box.setIcon(QMessageBox.Icon.Question)
         box.setText(unaccepted_text(accepted, repaired))
-        roles, answers = QMessageBox.ButtonRole, {}
+        roles, answers = QMessageBox.ButtonRole, dict[object, str]()
         answers[box.addButton(f"Export all {repaired}", roles.AcceptRole)] = "all"
         if accepted:
             only = box.addButton(f"Only the {accepted} accepted", roles.AcceptRole)

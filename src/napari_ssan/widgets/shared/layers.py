@@ -109,6 +109,14 @@ def look(layer: Image) -> dict[str, Any]:
     return {**{name: getattr(layer, name) for name in names}, "colormap": unwrap(layer.colormap)}
 
 
+def pixel_nm(layer: Layer, axis: int) -> float | None:
+    """Length of a layer's pixels along an axis, in nm; None if its unit is no length."""
+    unit = layer.units[axis]
+    if not hasattr(unit, "is_compatible_with") or not unit.is_compatible_with("nm"):
+        return None
+    return float((float(layer.scale[axis]) * unit).to("nm").magnitude)
+
+
 def view_objection(
     viewer: ViewerModel, layer: Layer, stack: SliceStack, count: int | None = None
 ) -> str:

@@ -1,0 +1,175 @@
+"""Suggestions in the dock, in a viewer model.
+
+Covers: napari_ssan.widgets.repair.suggesting
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_ssan.events import Progress
+from napari_ssan.inspection.find import Find, Inspection
+from napari_ssan.stack.phantom import phantom
+from napari_ssan.stack.region import Region
+from napari_ssan.widgets.repair import review
+from napari_ssan.widgets.repair.review import NAME
+
+
+@pytest.fixture(scope="module")
+def broken():
+    """Blank at 2, dirty at 12."""
+    made = phantom((18, 128, 144), seed=4)
+    stack = made.clean[4:18].copy()
+    stack[2] = 0
+    stack[8, 40:62, 50:74] = 5
+    return stack
+
+
+@pytest.fixture
+def viewer():
+    return ViewerModel()
+
+
+BLANK = Find(2, "blank", 9.0, 1.0, "It is constant.")
+DIRT = Find(
+    8, "contamination", 6.0, 0.93, "It is darker.", region=Region(40, 50, np.ones((22, 24), bool))
+)
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Have every inspection find the same two."""
+
+    def inspect(view, cancel):
+        yield Progress(1, view.shape[0], 0, 1.0)
+        yield Inspection(view.shape[0], 0, 0.8, (BLANK, DIRT))
+
+    monkeypatch.setattr(review, "inspect", inspect)
+
+
+@pytest.fixture
+def controller(viewer, broken, make_controller, found):
+    viewer.add_image(broken, name="em", scale=(30, 4, 4), units="nm")
+    made = make_controller(viewer)
+    made.finish()
+    return made
+
+
+def press(viewer, key):
+    [function] = [each for name, each in viewer.keymap.items() if str(name) == key]
+    return function(viewer)
+
+
+def suggest(controller):
+    controller.view.marking.suggest.click()
+    controller.finish()
+    return controller.current.review
+
+
+def test_a_real_inspection_finds_a_blank_slice(viewer, broken, make_controller):
+    viewer.add_image(broken, name="em", scale=(30, 4, 4), units="nm")
+    controller = make_controller(viewer)
+    first = suggest(controller).suggestions.open[0]
+    assert (first.z, first.kind, first.p) == (2, "blank", 1.0)
+
+
+def test_suggestions_are_walked_through_and_decided_with_keys(viewer, controller):
+    shown = suggest(controller)
+    session = controller.current.session
+    assert [find.z for find in shown.suggestions.open] == [2, 8]
+    assert not session.marks
+    assert viewer.dims.point[0] == 2 * 30
+    press(viewer, "K")
+    assert viewer.dims.point[0] == 8 * 30
+    outline = viewer.layers[NAME].data
+    assert {float(vertex[0]) for shape in outline for vertex in shape} == {8.0}
+    press(viewer, "K")
+    assert viewer.dims.point[0] == 2 * 30
+    press(viewer, "U")
+    assert session.marks.whole == {2}
+    assert viewer.dims.point[0] == 8 * 30
+    press(viewer, "U")
+    assert list(session.marks.regions) == [8]
+    assert len(viewer.layers["Marks"].data) == len(session.marks.regions[8])
+    marked = session.marks.mask(8, (slice(0, 128), slice(0, 144)))
+    assert marked[40:62, 50:74].mean() > 0.9
+    assert NAME not in viewer.layers
+    assert shown.current is None
+    controller.current.undo()
+    assert [find.z for find in shown.suggestions.open] == [8]
+
+
+def test_nothing_that_is_drawn_around_a_suggestion_is_a_mark(viewer, controller):
+    suggest(controller)
+    controller.toggle_lasso(True)
+    assert viewer.layers.selection.active.name == "Marks"
+    assert not controller.current.session.marks
+
+
+def test_rejected_ones_do_not_come_back(viewer, controller, make_controller, broken):
+    shown = suggest(controller)
+    press(viewer, "N")
+    assert [find.z for find in shown.suggestions.open] == [8]
+    assert [find.z for find in suggest(controller).suggestions.open] == [8]
+    folder = controller.current._autosave.sidecar.folder
+    assert json.loads((folder / "rejected.json").read_text()) == [[2, None]]
+    controller.close()
+    again = make_controller(viewer)
+    again.finish()
+    assert [find.z for find in suggest(again).suggestions.open] == [8]
+    again.view.marking.suggestions.again.click()
+    again.finish()
+    assert [find.z for find in again.current.review.suggestions.open] == [2, 8]
+    assert not (folder / "rejected.json").exists()
+
+
+def test_all_that_are_certain_are_marked_at_once(controller):
+    shown = suggest(controller)
+    certain = {find.z for find in shown.suggestions.open if find.p >= 0.9}
+    assert certain
+    controller.view.marking.suggestions.all.click()
+    marks = controller.current.session.marks
+    assert marks.whole | set(marks.regions) == certain
+
+
+def test_a_held_key_shows_the_neighbours_in_turn(viewer, controller):
+    suggest(controller)
+    seen = []
+    for _ in range(2):
+        held = press(viewer, "Q")
+        next(held)
+        seen.append(viewer.dims.point[0] / 30)
+        next(held, None)
+        seen.append(viewer.dims.point[0] / 30)
+    assert seen == [1, 2, 3, 2]
+
+
+def test_the_strip_leads_to_suggestions_and_slices(viewer, controller):
+    suggest(controller)
+    strip = controller.view.marking.strip
+    strip.asked.emit(8)
+    assert controller.current.review.current.z == 8
+    assert viewer.dims.point[0] == 8 * 30
+    strip.asked.emit(5)
+    assert viewer.dims.point[0] == 5 * 30
+    assert controller.current.review.current.z == 8
+
+
+def test_what_is_marked_already_is_not_suggested(controller, notifications):
+    controller.current.session.mark([2, 8])
+    assert suggest(controller).current is None
+    assert "Nothing was found" in notifications[-1].message
+
+
+def test_closing_takes_the_outline_along_and_stops_the_search(viewer, controller):
+    suggest(controller)
+    assert NAME in viewer.layers
+    controller.current.review.inspect()
+    controller.close()
+    assert NAME not in viewer.layers
+    assert not controller.current.session.marks
+    assert np.array_equal(viewer.layers["em"].data[2], np.zeros((128, 144)))
