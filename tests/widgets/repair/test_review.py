@@ -173,3 +173,15 @@ def test_closing_takes_the_outline_along_and_stops_the_search(viewer, controller
     assert NAME not in viewer.layers
     assert not controller.current.session.marks
     assert np.array_equal(viewer.layers["em"].data[2], np.zeros((128, 144)))
+
+
+def test_a_region_that_is_not_on_screen_is_brought_there(viewer, controller):
+    camera = getattr(viewer, "scene", viewer).camera
+    image = viewer.layers["em"]
+    everything = [[0, 0, 0], [0, 127, 143]]
+    for corners, moves in ((everything, False), ([[0, 0, 0], [0, 30, 30]], True)):
+        camera.center = (0, 7, 9)
+        image.corner_pixels = np.array(corners)
+        suggest(controller).go_to(1)
+        y, x = camera.center[-2:]
+        assert (y, x) == ((51 * 4, 62 * 4) if moves else (7, 9))

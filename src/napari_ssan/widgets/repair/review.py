@@ -213,16 +213,20 @@ class Review:
         )
 
     def _centre(self, find: Find) -> None:
-        """Bring a region to the middle of the canvas."""
-        if find.region is None or len(self._viewer.dims.point) < self._image.ndim:
+        """Bring a region to the middle of the canvas, unless all of it is on screen."""
+        stack, image = self._session.stack, self._image
+        if find.region is None or len(self._viewer.dims.point) < image.ndim:
             return
-        stack = self._session.stack
-        point = np.zeros(self._image.ndim)
-        point[stack.z_axis] = find.z
         rows, columns = find.region.window
+        shown = image.corner_pixels * image.downsample_factors[image.data_level]
+        low, high = shown[:, [stack.y_axis, stack.x_axis]]
+        if (low <= (rows.start, columns.start)).all() and (high >= (rows.stop, columns.stop)).all():
+            return
+        point = np.zeros(image.ndim)
+        point[stack.z_axis] = find.z
         point[stack.y_axis] = (rows.start + rows.stop) / 2
         point[stack.x_axis] = (columns.start + columns.stop) / 2
-        world = np.asarray(self._image.data_to_world(point), float)
+        world = np.asarray(image.data_to_world(point), float)
         y, x = world[stack.y_axis], world[stack.x_axis]
         camera = getattr(self._viewer, "scene", self._viewer).camera  # "scene" since napari 0.9
         camera.center = (*camera.center[:-2], y, x)
