@@ -160,10 +160,11 @@ def test_slices_are_marked_by_their_numbers(viewer, controller, notifications):
         assert said in notifications[-1].message
         assert controller.view.marking.slices.field.text() == wrong
     assert len(states(controller)) == 2
-    viewer.dims.ndisplay = 3
+    viewer.dims.ndisplay = 3  # no slice is on screen, and none is needed
     type_slices(controller, "5")
+    assert len(states(controller)) == 3
+    press(viewer, "Shift-W")
     assert "3-D view" in notifications[-1].message
-    assert len(states(controller)) == 2
 
 
 def test_a_range_goes_from_the_slice_that_was_marked_last(viewer, controller):
@@ -235,7 +236,7 @@ def test_selected_rows_are_accepted_reverted_unmarked(controller, asked):
             )
 
     select(0, 2)
-    assert marking.tools.accept.text() == "Accept 2 rows"
+    assert marking.tools.accept.text() == "Accept 2"
     marking.tools.accept.click()
     assert list(states(controller).values()) == ["accepted", "synthesized"] * 2
     select(1, 2)

@@ -72,7 +72,7 @@ class ManyMarks:
     def mark_typed(self, text: str) -> None:
         """Mark slices by their numbers, and go to the first of them."""
         current = self._current()
-        if current is None or self._refuses():
+        if current is None or current.offer is not None:
             return
         try:
             sections = parse_slices(text)
@@ -86,9 +86,11 @@ class ManyMarks:
 
     def mark_range(self) -> None:
         """Mark all slices from the one that was marked last to the one on screen."""
-        current, z = self._current(), self._state().section
-        if current is None or z is None or self._refuses():
+        current, state = self._current(), self._state()
+        if current is None or not state.can_mark or state.section is None:
+            messages.warn(state.refusal or state.hint or "Answer the question in the dock first.")
             return
+        z = state.section
         start = z if self._anchor is None else self._anchor
         self._anchor = z
         try:
@@ -164,9 +166,3 @@ class ManyMarks:
 
     def _may_lose(self, count: int, verb: str) -> bool:
         return count < 2 or self._view.ask_lose(count, verb)
-
-    def _refuses(self) -> bool:
-        state = self._state()
-        if not state.can_mark:
-            messages.warn(state.refusal or state.hint or "Answer the question in the dock first.")
-        return not state.can_mark
