@@ -31,6 +31,7 @@ from napari_ssan.events import Progress
 from napari_ssan.files import open_stack, provenance_io
 from napari_ssan.network.model_library import delete, import_model
 from napari_ssan.session import jobs, journal, kept_method, sidecar
+from napari_ssan.session.rates import Rates
 from napari_ssan.stack import lazy
 from napari_ssan.widgets.repair import result_layers, stack_controller
 from napari_ssan.widgets.shared.library import LIBRARY
@@ -470,7 +471,7 @@ def test_accept_and_revert(viewer, controller, volume):
     assert states(controller)[((2, 0),)] == "synthesized"
 
 
-def test_inserted_sections_make_the_result_longer(viewer, controller, volume):
+def test_inserted_sections_make_the_result_longer(viewer, controller, volume, asked):
     at(viewer, 4)
     controller.current.session.set_missing(4, 2)
     controller.current.session.mark([7])
@@ -490,6 +491,7 @@ def test_inserted_sections_make_the_result_longer(viewer, controller, volume):
     assert not controller.view.marking.mark.isEnabled()
     assert viewer.canvas.overlays.text.text.startswith("between 4 and 5, 1 of 2: synthetic")
     controller.view.looking.revert.click()
+    assert asked == [("Revert", 2)]
     assert layer.data.shape == (10, 64, 80)
     assert layer.extent.data[1][0] == 9
 
@@ -658,6 +660,25 @@ def test_the_network_is_loaded_once_as_soon_as_something_is_marked(
     record, other = controller.current.session.repaired.provenance.sections
     assert (record.views, other.views) == (8, 1)
     assert len(loaded) == 2
+
+
+def test_the_time_of_a_repair_is_told_before_and_remembered(
+    viewer, make_controller, tiny_model, user_folder
+):
+    volume = np.random.default_rng(0).integers(1, 250, (8, 700, 700), np.uint8)
+    viewer.add_image(volume)
+    controller = make_controller(viewer)
+    controller.models.take(tiny_model)
+    controller.finish()
+    said = controller.view.repairing.device
+    assert said.text().endswith("per slice")
+    type_slices(controller, "2,4")
+    assert said.text().endswith("for what is marked")
+    controller.finish()  # the network is loaded, and tried
+    key = f"{Path(tiny_model).stem} on auto"
+    assert controller._rates._rates[key] > 0
+    repair(controller)
+    assert Rates().of(str(tiny_model), "auto") > 0
 
 
 def test_a_model_that_was_replaced_is_loaded_again(controller, tiny_model, loaded, tmp_path):

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_ssan.engine.methods import TILING
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice, Progress, Stage
 from napari_ssan.inspection.blank import blank_sections
 from napari_ssan.session.jobs import RepairJob, Tell
 from napari_ssan.session.kept_method import KeptMethod
+from napari_ssan.session.rates import tile_pixels
 from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
@@ -74,6 +76,8 @@ class StackController:
         self.offer: Saved | None = None
         self.blank: list[int] = []
         self.rows = self.session.rows()
+        #: Pixels of the tiles of what is pending, in one view.
+        self.pending_pixels = 0
         self._notes: dict[str, None] = {}
         self.closed = False
         self.session.changed.connect(self._on_session)
@@ -326,7 +330,9 @@ class StackController:
         self.changed.emit()
 
     def _on_session(self) -> None:
-        self.rows = self.session.rows()
+        session = self.session
+        self.rows = session.rows()
+        self.pending_pixels = tile_pixels(session.marks, session.pending, self.stack.shape, TILING)
         self.changed.emit()
 
     def _on_patched(self, slots: Any) -> None:
