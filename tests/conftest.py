@@ -32,7 +32,7 @@ def user_folder(tmp_path_factory, monkeypatch) -> Path:
     folder = tmp_path_factory.mktemp("user")
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    for module in ("session.sidecar", "network.model_file", "finetune.run_folder"):
+    for module in ("session.sidecar", "session.rates", "network.model_file", "finetune.run_folder"):
         monkeypatch.setattr(
             f"napari_ssan.{module}.user_data_path", lambda name, *rest: folder / name
         )

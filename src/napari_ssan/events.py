@@ -26,7 +26,7 @@ class Progress:
     seconds_left : float or None
         Estimate; None until there is something to estimate from.
     pixels : int
-        Those of the tiles that are done.
+        Those of the tiles that are done, without those of copied sections.
     """
 
     done: int

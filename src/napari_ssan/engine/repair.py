@@ -132,16 +132,21 @@ def patches(
     jobs = [job for job in jobs if only is None or job.slot in only]
     yield from map(Notice, warnings)
     grids = [method.tiling.grid(stack.shape[1:], job.rimmed(stack.shape[1:])) for job in jobs]
-    total, all_pixels = sum(map(len, grids)), sum(grid.pixels for grid in grids)
+    # Those of a copy take no time to speak of, so they do not count.
+    work = [
+        grid.pixels if len(job.neighbours) > 1 else 0 for job, grid in zip(jobs, grids, strict=True)
+    ]
+    total, all_pixels = sum(map(len, grids)), sum(work)
     begin, done, pixels = time.monotonic(), 0, 0
-    for job, grid in zip(jobs, grids, strict=True):
+    for job, grid, own in zip(jobs, grids, work, strict=True):
         inputs = gather(survey, job, grid, scratch)
         steps = synthesize(inputs, method, with_error=with_error, scratch=scratch)
         del inputs  # two jobs' inputs at a time may be too large for a disk
         for item in steps:
             if isinstance(item, TileDone):
-                done, pixels = done + 1, pixels + grid.pixels // len(grid)
-                left = (time.monotonic() - begin) / pixels * (all_pixels - pixels)
+                done, pixels = done + 1, pixels + own // len(grid)
+                passed = time.monotonic() - begin
+                left = passed / pixels * (all_pixels - pixels) if pixels else None
                 yield Progress(done, total, job.slot[0], left, pixels)
                 continue
             if isinstance(item, LessMemory):

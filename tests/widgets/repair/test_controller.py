@@ -32,6 +32,7 @@ from napari_ssan.events import Progress
 from napari_ssan.files import open_stack, provenance_io
 from napari_ssan.network.model_library import delete, import_model
 from napari_ssan.session import jobs, journal, kept_method, sidecar
+from napari_ssan.session.rates import Rates
 from napari_ssan.stack import lazy
 from napari_ssan.widgets.repair import result_layers, review
 from napari_ssan.widgets.shared.library import LIBRARY
@@ -161,10 +162,11 @@ def test_slices_are_marked_by_their_numbers(viewer, controller, notifications):
         assert said in notifications[-1].message
         assert controller.view.marking.slices.field.text() == wrong
     assert len(states(controller)) == 2
-    viewer.dims.ndisplay = 3
+    viewer.dims.ndisplay = 3  # no slice is on screen, and none is needed
     type_slices(controller, "5")
+    assert len(states(controller)) == 3
+    press(viewer, "Shift-W")
     assert "3-D view" in notifications[-1].message
-    assert len(states(controller)) == 2
 
 
 def test_a_range_goes_from_the_slice_that_was_marked_last(viewer, controller):
@@ -236,7 +238,7 @@ def test_selected_rows_are_accepted_reverted_unmarked(controller, asked):
             )
 
     select(0, 2)
-    assert marking.tools.accept.text() == "Accept 2 rows"
+    assert marking.tools.accept.text() == "Accept 2"
     marking.tools.accept.click()
     assert list(states(controller).values()) == ["accepted", "synthesized"] * 2
     select(1, 2)
@@ -482,7 +484,7 @@ def test_accept_and_revert(viewer, controller, volume):
     assert states(controller)[((2, 0),)] == "synthesized"
 
 
-def test_inserted_sections_make_the_result_longer(viewer, controller, volume):
+def test_inserted_sections_make_the_result_longer(viewer, controller, volume, asked):
     at(viewer, 4)
     controller.current.session.set_missing(4, 2)
     controller.current.session.mark([7])
@@ -502,6 +504,7 @@ def test_inserted_sections_make_the_result_longer(viewer, controller, volume):
     assert not controller.view.marking.mark.isEnabled()
     assert viewer.canvas.overlays.text.text.startswith("between 4 and 5, 1 of 2: synthetic")
     controller.view.looking.revert.click()
+    assert asked == [("Revert", 2)]
     assert layer.data.shape == (10, 64, 80)
     assert layer.extent.data[1][0] == 9
 
@@ -670,6 +673,25 @@ def test_the_network_is_loaded_once_as_soon_as_something_is_marked(
     record, other = controller.current.session.repaired.provenance.sections
     assert (record.views, other.views) == (8, 1)
     assert len(loaded) == 2
+
+
+def test_the_time_of_a_repair_is_told_before_and_remembered(
+    viewer, make_controller, tiny_model, user_folder
+):
+    volume = np.random.default_rng(0).integers(1, 250, (8, 700, 700), np.uint8)
+    viewer.add_image(volume)
+    controller = make_controller(viewer)
+    controller.models.take(tiny_model)
+    controller.finish()
+    said = controller.view.repairing.device
+    assert said.text().endswith("per slice")
+    type_slices(controller, "2,4")
+    assert said.text().endswith("for what is marked")
+    controller.finish()  # the network is loaded, and tried
+    key = f"{Path(tiny_model).stem} on auto"
+    assert controller._rates._rates[key] > 0
+    repair(controller)
+    assert Rates().of(str(tiny_model), "auto") > 0
 
 
 def test_a_model_that_was_replaced_is_loaded_again(controller, tiny_model, loaded, tmp_path):

@@ -58,6 +58,8 @@ def test_the_device_is_said_without_torch(monkeypatch):
     assert device_text(how, (512, 512), None) == "Runs on the GPU"
     text = device_text(replace(how, device="cpu"), (512, 512), 10.0)
     assert text == "Runs on the CPU, as chosen · ~3 s per slice"
+    text = device_text(replace(how, device="cpu", views=8), (512, 512), 10.0, 3_000_000)
+    assert text == "Runs on the CPU, as chosen · ~4 min for what is marked"
     assert "no model" in device_text(How("average", "", "auto"), (512, 512), None)
 
 

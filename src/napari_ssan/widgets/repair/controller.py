@@ -16,6 +16,8 @@ from qtpy.compat import isalive
 
 from napari_ssan.errors import BadInput
 from napari_ssan.session.kept_method import KeptMethod
+from napari_ssan.session.marks import mark_of
+from napari_ssan.session.rates import Rates, tried
 from napari_ssan.widgets.repair.keys import Keys
 from napari_ssan.widgets.repair.many_marks import ManyMarks
 from napari_ssan.widgets.repair.model_list import ModelList
@@ -51,7 +53,7 @@ class RepairController:
         self._kept = KeptMethod()
         self._loading: How | None = None
         self._stacks = OpenStacks(viewer, self.quick, self.slow, self._kept)
-        self._rates: dict[tuple[str, str], float] = {}
+        self._rates = Rates()
         self._closed = False
         self._keys = Keys(viewer)
         self._caption = Caption(viewer)
@@ -147,7 +149,7 @@ class RepairController:
         """Take the repair of the slice on screen away."""
         slot = None if self.current is None else self.current.results.slot_on_screen()
         if self.current is not None and slot is not None:
-            self.current.session.revert([slot])
+            self._many.revert([mark_of(slot)])
 
     def export(self, suffix: str, mask: bool, error: bool, report: bool = False) -> None:
         """Ask what, where to, and whether to replace what is there, and write."""
@@ -246,7 +248,8 @@ class RepairController:
             self.view.repairing.show_note(text)
 
     def _on_timed(self, how: How, rate: float) -> None:
-        self._rates[how.model, how.device] = rate
+        if self._rates.learn(how.model, how.device, rate):
+            self.quick.submit(lambda report, cancel: self._rates.save())
 
     # ---- showing
 
@@ -263,8 +266,9 @@ class RepairController:
         if self.current is None:
             return state_of(self.viewer, self._stacks, "")
         how = self._how()
-        rate = self._rates.get((how.model, how.device))
-        text = device_text(how, self.current.stack.shape[1:], rate)
+        rate = self._rates.of(how.model, how.device)
+        pixels = self.current.pending_pixels
+        text = device_text(how, self.current.stack.shape[1:], rate, pixels)
         return state_of(self.viewer, self._stacks, text)
 
     def _preload(self) -> None:
@@ -274,7 +278,18 @@ class RepairController:
             return
         if current is not None and current.session.pending:
             self._loading = how
-            self.slow.submit(lambda report, cancel: self._kept.make(**asdict(how)))
+            task = self.slow.submit(lambda report, cancel: self._try_out(how))
+            task.succeeded.connect(partial(self._on_tried, how))
+
+    def _try_out(self, how: How) -> float | None:
+        """Load the network, in a worker, and see how fast it is if that is not known."""
+        method = self._kept.make(**asdict(how))
+        return tried(method) if self._rates.of(how.model, how.device) is None else None
+
+    def _on_tried(self, how: How, rate: float | None) -> None:
+        if rate is not None and not self._closed:
+            self._rates.learn(how.model, how.device, rate)
+            self.refresh()
 
     # ---- within
 

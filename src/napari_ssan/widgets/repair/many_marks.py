@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from napari_ssan.errors import BadInput
-from napari_ssan.session.marks import next_mark
+from napari_ssan.session.marks import mark_of, next_mark
 from napari_ssan.stack.marks import Mark
 from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.widgets.repair.keys import Keys
@@ -72,7 +72,7 @@ class ManyMarks:
     def mark_typed(self, text: str) -> None:
         """Mark slices by their numbers, and go to the first of them."""
         current = self._current()
-        if current is None or self._refuses():
+        if current is None or current.offer is not None:
             return
         try:
             sections = parse_slices(text)
@@ -86,9 +86,11 @@ class ManyMarks:
 
     def mark_range(self) -> None:
         """Mark all slices from the one that was marked last to the one on screen."""
-        current, z = self._current(), self._state().section
-        if current is None or z is None or self._refuses():
+        current, state = self._current(), self._state()
+        if current is None or not state.can_mark or state.section is None:
+            messages.warn(state.refusal or state.hint or "Answer the question in the dock first.")
             return
+        z = state.section
         start = z if self._anchor is None else self._anchor
         self._anchor = z
         try:
@@ -120,13 +122,13 @@ class ManyMarks:
     def revert(self, marks: Iterable[Mark]) -> None:
         """Show the original again where there is a repair; ask if there are several."""
         current, repaired = self._current(), self._repaired(marks)
-        if current is not None and repaired and self._may_lose(len(repaired), "Revert"):
+        if current is not None and repaired and self._may_lose(self._slices(repaired), "Revert"):
             current.session.revert(repaired)
 
     def unmark(self, marks: Iterable[Mark]) -> None:
         """Forget marks; ask if several of them are repaired."""
         current, marks = self._current(), tuple(marks)
-        if current is not None and self._may_lose(len(self._repaired(marks)), "Unmark"):
+        if current is not None and self._may_lose(self._slices(marks), "Unmark"):
             current.unmark(marks)
 
     def undo(self, again: bool = False) -> None:
@@ -164,11 +166,14 @@ class ManyMarks:
         done = ("synthesized", "accepted")
         return [m for m in marks if current is not None and current.session.state(m) in done]
 
+    def _slices(self, marks: Iterable[Mark]) -> int:
+        """How many repaired slices belong to marks; a gap may have several."""
+        current, wanted = self._current(), set(marks)
+        if current is None:
+            return 0
+        repaired = current.session.repaired
+        found = [slot for slot in repaired.slots if mark_of(slot) in wanted]
+        return sum(bool(repaired.patches(slot)) for slot in found)
+
     def _may_lose(self, count: int, verb: str) -> bool:
         return count < 2 or self._view.ask_lose(count, verb)
-
-    def _refuses(self) -> bool:
-        state = self._state()
-        if not state.can_mark:
-            messages.warn(state.refusal or state.hint or "Answer the question in the dock first.")
-        return not state.can_mark

@@ -29,6 +29,7 @@ class SlicesField(Column):
             "the table. Enter marks them"
         )
         self.mark = button("Mark", "Mark these slices", self._on_enter)
+        self.mark.setMaximumWidth(60)
         self.add(row(QLabel("Slices"), self.field, self.mark))
         self.field.returnPressed.connect(self._on_enter)
         self.field.textChanged.connect(lambda text: enable(self.mark, bool(text.strip())))
@@ -73,7 +74,7 @@ class MarksTools(Column):
     def render_state(self, state: DockState, selected: int) -> None:
         """Show a state; `selected` rows of the table are selected."""
         many = selected > 1
-        which = f"{selected} rows" if many else "all"
+        which = str(selected) if many else "all"
         these = "of the selected rows" if many else "there is"
         self.accept.setText(f"Accept {which}")
         self.accept.setToolTip(

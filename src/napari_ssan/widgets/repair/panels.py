@@ -111,7 +111,7 @@ class MarkPanel(Column):
         self.suggestions.render_state(state)
         self.lasso.setChecked(state.drawing)
         say(self.hint, state.hint)
-        enable(self.slices, state.can_mark)
+        enable(self.slices, state.question is None)
         self._state = state
         self.table.show_rows(state.rows)
         self._show_tools()

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
+from napari_ssan.engine.methods import TILING
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice, Progress
 from napari_ssan.session.jobs import RepairJob
 from napari_ssan.session.kept_method import KeptMethod
+from napari_ssan.session.rates import tile_pixels
 from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
@@ -84,6 +86,8 @@ class StackController:
         self.review.suggestions.changed.connect(self._draw_marks)
         self.offer: Saved | None = None
         self.rows = self.session.rows()
+        #: Pixels of the tiles of what is pending, in one view.
+        self.pending_pixels = 0
         self._notes: dict[str, None] = {}
         self.closed = False
         self.session.changed.connect(self._on_session)
@@ -316,7 +320,9 @@ class StackController:
         self.changed.emit()
 
     def _on_session(self) -> None:
-        self.rows = self.session.rows()
+        session = self.session
+        self.rows = session.rows()
+        self.pending_pixels = tile_pixels(session.marks, session.pending, self.stack.shape, TILING)
         self.changed.emit()
 
     def _on_patched(self, slots: Any) -> None:

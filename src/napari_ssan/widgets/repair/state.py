@@ -13,7 +13,7 @@ from napari_ssan.session.marks import Row
 from napari_ssan.widgets.shared.state import HeaderState, has_nvidia, time_text
 
 #: Seconds per megapixel of the network on a common CPU, until it has been measured.
-SECONDS_PER_MEGAPIXEL = 2.0
+SECONDS_PER_MEGAPIXEL = 4.0
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,13 @@ def keyed(text: str, key: str | None) -> str:
     return f"{text} ({key})" if key else text
 
 
-def device_text(how: How, shape: tuple[int, int], per_megapixel: float | None) -> str:
-    """Say where a repair will run, as far as is known without torch, and about how long."""
+def device_text(
+    how: How, shape: tuple[int, int], per_megapixel: float | None, pixels: int = 0
+) -> str:
+    """Say where a repair will run, as far as is known without torch, and about how long.
+
+    `pixels` are those of the tiles of all that is marked; without any, a slice is spoken of.
+    """
     if how.method != "ssan":
         return "Runs on the CPU; needs no model."
     if how.device == "cpu":
@@ -177,8 +182,9 @@ def device_text(how: How, shape: tuple[int, int], per_megapixel: float | None) -
         where, slow = "Runs on the CPU: no CUDA GPU", True
     if per_megapixel is None and not slow:
         return where
-    seconds = (per_megapixel or SECONDS_PER_MEGAPIXEL) * slice_megapixels(how, shape)
-    return f"{where} · ~{time_text(seconds)} per slice"
+    size = (how.views or 1) * pixels / 1e6 or slice_megapixels(how, shape)
+    time = time_text((per_megapixel or SECONDS_PER_MEGAPIXEL) * size)
+    return f"{where} · ~{time} {'for what is marked' if pixels else 'per slice'}"
 
 
 def slice_megapixels(how: How, shape: tuple[int, int]) -> float:
