@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_ssan.errors import BadInput
+from napari_ssan.errors import BadInput, NotAStack
 
 if TYPE_CHECKING:
     from napari_ssan.files import StackFile
@@ -48,7 +48,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
         if len(path) != 1:
             return None
         path = path[0]
-    if Path(path).suffix.lower() not in (".tif", ".tiff", ".zarr", ".h5", ".hdf", ".hdf5"):
+    if not _may_be_ours(path):
         return None
     try:
         file = open_stack(path)
@@ -57,6 +57,48 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
     except BadInput:
         return None
     return lambda _path: _layers(file)
+
+
+def pass_on(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """Return a reader that leaves to napari's own what `get_reader` does not open.
+
+    napari asks only the readers of the plugin that the user has chosen, once or for all files
+    with this ending. So what is no stack must be passed on by the plugin itself.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        One file, or several that are to be stacked.
+
+    Returns
+    -------
+    callable or None
+        None for what `get_reader` opens. For a file that cannot be read, a function that refuses
+        it in a sentence.
+    """
+    from napari_ssan.files import open_stack
+
+    paths = [path] if isinstance(path, str) else list(path)
+    if get_reader(path) is not None:
+        return None
+    if len(paths) == 1 and _may_be_ours(paths[0]):
+        try:
+            open_stack(paths[0])
+        except NotAStack:
+            pass
+        except BadInput as error:
+            return partial(_refuse, str(error))
+    return partial(_read_by_napari, paths, not isinstance(path, str))
+
+
+def _read_by_napari(paths: list[str], stack: bool, _path: object) -> list[LayerData]:
+    import npe2
+
+    return list(npe2.read(paths, stack=stack, plugin_name="napari"))
+
+
+def _may_be_ours(path: str) -> bool:
+    return Path(path).suffix.lower() in (".tif", ".tiff", ".zarr", ".h5", ".hdf", ".hdf5")
 
 
 def _refuse(sentence: str, _path: str) -> list[LayerData]:
