@@ -17,10 +17,13 @@ from napari_ssan.errors import BadInput, NotAStack
 
 if TYPE_CHECKING:
     from napari_ssan.files import StackFile
+    from napari_ssan.files.calibration import Calibration
     from napari_ssan.stack.sections import SliceStack
 
 LayerData = tuple[Any, dict[str, Any], str]
 
+#: Where a layer's metadata hold what this plugin knows about it.
+METADATA = "napari_ssan"
 #: Contrast limits are taken from the middle of so many sections, of this height and width.
 SECTIONS, SAMPLE = 7, 1024
 #: Specks that are darker or lighter than nearly all pixels do not count.
@@ -94,7 +97,8 @@ def pass_on(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | Non
 def _read_by_napari(paths: list[str], stack: bool, _path: object) -> list[LayerData]:
     import npe2
 
-    return list(npe2.read(paths, stack=stack, plugin_name="napari"))
+    layers: list[Any] = npe2.read(paths, stack=stack, plugin_name="napari")
+    return layers
 
 
 def _may_be_ours(path: str) -> bool:
@@ -111,7 +115,7 @@ def _layers(file: StackFile) -> list[LayerData]:
 
     for note in file.notes:
         show_warning(note)
-    return [layer_data(file)]
+    return [layer_data(file), *synthetic_layers(file)]
 
 
 def layer_data(file: StackFile) -> LayerData:
@@ -125,22 +129,55 @@ def layer_data(file: StackFile) -> LayerData:
     provenance = file.provenance
     meta: dict[str, Any] = {
         "name": calibration.name,
-        "scale": calibration.scale,
-        "translate": calibration.translate,
-        "units": tuple(unit or "pixel" for unit in calibration.units),
-        "axis_labels": axis_labels(calibration.named_axes),
+        **_place(calibration),
         "contrast_limits": calibration.display_range or contrast_limits(file.stack()),
         "multiscale": multiscale,
         "rgb": False,
         "metadata": {
-            "napari_ssan": {
-                "path": str(file.path),
-                "files": [str(one) for one in file.files],
+            METADATA: {
+                **_origin(file),
                 "provenance": provenance.model_dump(mode="json") if provenance else None,
             }
         },
     }
     return (list(file.levels) if multiscale else file.data), meta, "image"
+
+
+def synthetic_layers(file: StackFile) -> list[LayerData]:
+    """Return a tint over what a stack's own record calls synthetic; nothing if it has no record.
+
+    The dock Repair slice knows this layer by its metadata, and takes it over.
+    """
+    from napari.utils import Colormap
+
+    from napari_ssan.engine.provenance import recorded_marks
+    from napari_ssan.engine.repaired import TINT, RepairedStack, SyntheticPixels
+
+    stack = file.stack()
+    marks = recorded_marks(file.provenance, stack.shape)
+    if not marks:
+        return []
+    meta = {
+        "name": f"{file.calibration.name} [synthetic pixels]",
+        **_place(file.calibration),
+        **TINT,
+        "colormap": Colormap(TINT["colormap"], name="synthetic"),
+        "metadata": {METADATA: {"made_for": str(file.path), "shows": "synthetic", **_origin(file)}},
+    }
+    return [(SyntheticPixels(RepairedStack(stack), marks), meta, "image")]
+
+
+def _place(calibration: Calibration) -> dict[str, Any]:
+    return {
+        "scale": calibration.scale,
+        "translate": calibration.translate,
+        "units": tuple(unit or "pixel" for unit in calibration.units),
+        "axis_labels": axis_labels(calibration.named_axes),
+    }
+
+
+def _origin(file: StackFile) -> dict[str, Any]:
+    return {"path": str(file.path), "files": [str(one) for one in file.files]}
 
 
 def axis_labels(axes: str) -> tuple[str, ...]:

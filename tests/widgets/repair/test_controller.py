@@ -189,6 +189,27 @@ def test_missing_sections_are_asked_for(viewer, controller):
     assert not controller.view.marking.missing.isEnabled()
 
 
+def test_patches_without_values_are_repaired_and_the_rest_of_the_slice_is_kept(
+    viewer, make_controller, volume
+):
+    data = volume.astype(np.float32)
+    data[5, 10:20, 30:50] = np.nan  # 4 %
+    viewer.add_image(data, contrast_limits=(0, 255))
+    controller = make_controller(viewer)
+    controller.current.find_blank()
+    controller.finish()
+    header = controller.view.header
+    assert header.message.text() == "Slice 5 has pixels without a value (NaN)."
+    header.yes.click()
+    (row,) = controller.current.rows
+    assert (row.kind, row.count) == ("region", 1)
+    repair(controller)
+    made = np.asarray(controller.current.session.repaired[5])
+    assert np.isfinite(made).all()
+    good = np.isfinite(data[5])
+    np.testing.assert_array_equal(made[good], data[5][good])
+
+
 def test_blank_slices_are_offered(viewer, make_controller, volume, notifications):
     volume[3] = volume[7] = 0
     viewer.add_image(volume)
@@ -765,7 +786,7 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
     watch(inputs, "find_placement")
     watch(synthesis, "summarize")
     watch(kept_method, "make_method")
-    watch(stack_controller, "blank_sections")
+    watch(stack_controller, "blank_marks")
     watch(Region, "from_outline")
     watch(sidecar, "fingerprint")
     watch(sidecar, "store")

@@ -54,8 +54,8 @@ class MarkPanel(Column):
         )
         self.blank = button(
             "Find blank slices",
-            "Find slices in which all pixels have the same value or are not numbers (NaN), and "
-            "offer to mark them",
+            "Find slices whose pixels all have the same value, and pixels without a value (NaN). "
+            "You are asked before they are marked",
             self.blank_pressed.emit,
         )
         self.hint = wrapped()
@@ -215,8 +215,8 @@ class LookPanel(Column):
         self.accept.setText(f"Accept{which}")
         self.revert.setText(f"Revert{which}")
         self.overlay.setChecked(state.overlay)
-        for widget in (self.before, self.overlay):
-            enable(widget, state.has_result)
+        enable(self.before, state.has_result)
+        enable(self.overlay, state.has_synthetic)
         enable(self.accept, state.accept)
         enable(self.revert, state.revert)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_ssan.engine.expected_error import error_sentence
+from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.stack_controller import StackController
@@ -50,6 +51,7 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
         done=current.work.done,
         total=current.work.total,
         has_result=has_result,
+        has_synthetic=results.has_synthetic,
         showing_before=has_result and not results.shown,
         overlay="synthetic" in results.overlays,
         error_map="error" in results.overlays,
@@ -63,33 +65,48 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
 
 def _expected_error(current: StackController, slot: Slot) -> str:
     """How far the slice on screen can be trusted; empty if all of it is real."""
-    before = [r for r in earlier_repairs(current.image).sections if slot == (r.section, 0)]
-    said = [f"In the file already, {record}." for record in before]
+    said = [f"In the file already, {record}." for record in _recorded(current, slot)]
     now = error_sentence(current.session.repaired, slot)
     return " ".join([*said, now]) if now else " ".join(said)
 
 
 def caption_text(viewer: ViewerModel, current: StackController | None) -> str:
     """Say what there is to say about the slice on screen; empty if all of it is original."""
-    if current is None or current.results.layer is None:
-        return ""
-    if view_objection(viewer, current.image, current.stack):
+    if current is None or view_objection(viewer, current.image, current.stack):
         return ""
     slot = current.results.slot_on_screen()
-    text = "" if slot is None else current.session.caption(slot)
-    if slot is not None and text and not current.results.shown:
-        return f"slice {slot[0]}: the original"
-    return text
+    if slot is None:
+        return ""
+    now = current.session.caption(slot)
+    if now and current.results.shown:
+        return now
+    before = "\n".join(map(str, _recorded(current, slot)))
+    return before or (f"slice {slot[0]}: the original" if now else "")
+
+
+def _recorded(current: StackController, slot: Slot) -> list[SyntheticSection]:
+    """What the file says of the slice on screen."""
+    records = earlier_repairs(current.image).sections
+    return [record for record in records if slot == (record.section, 0)]
 
 
 def _question(current: StackController) -> Question | None:
     if current.offer is not None:
         return Question(f"Found {current.offer}.", "Restore", "Discard")
     if current.blank:
-        found = ", ".join(map(str, current.blank[:8])) + (", …" if len(current.blank) > 8 else "")
-        if len(current.blank) == 1:
-            return Question(f"Slice {found} is blank.", "Mark it", "Leave it")
-        return Question(
-            f"{len(current.blank)} slices are blank: {found}.", "Mark them", "Leave them"
-        )
+        blank, torn = sorted(current.blank.whole), sorted(current.blank.regions)
+        said = [
+            _slices(blank, "is blank", "are blank"),
+            _slices(torn, "has pixels without a value (NaN)", "have pixels without a value (NaN)"),
+        ]
+        what = "it" if len(blank) + len(torn) == 1 and blank else "them"
+        return Question(" ".join(filter(None, said)), f"Mark {what}", f"Leave {what}")
     return None
+
+
+def _slices(numbers: list[int], one: str, several: str) -> str:
+    """A sentence about slices; the first eight are named."""
+    named = ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")
+    if len(numbers) < 2:
+        return f"Slice {named} {one}." if numbers else ""
+    return f"{len(numbers)} slices {several}: {named}."

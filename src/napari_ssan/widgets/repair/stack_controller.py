@@ -13,15 +13,17 @@ from psygnal import Signal
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice, Progress, Stage
-from napari_ssan.inspection.blank import blank_sections
+from napari_ssan.inspection.blank import blank_marks
 from napari_ssan.session.jobs import RepairJob, Tell
 from napari_ssan.session.kept_method import KeptMethod
 from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.autosave import Autosave
+from napari_ssan.widgets.repair.file_record import FileRecord
 from napari_ssan.widgets.repair.layer_work import LayerWork, Stopwatch
 from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline
 from napari_ssan.widgets.repair.result_layers import ResultLayers
@@ -70,8 +72,9 @@ class StackController:
         SESSIONS.add(image, self.session)
         self.marks = MarksLayer(viewer, image, stack)
         self.results = ResultLayers(viewer, image, self.session)
+        self.record = FileRecord(image, self.session, self.results)
         self.offer: Saved | None = None
-        self.blank: list[int] = []
+        self.blank = Marks()
         self.rows = self.session.rows()
         self._notes: dict[str, None] = {}
         self.closed = False
@@ -82,6 +85,7 @@ class StackController:
         self.marks.refused.connect(messages.warn)
         self.marks.drawing_changed.connect(self.changed.emit)
         self.results.changed.connect(self.changed.emit)
+        self.record.find(quick)
         self._open()
 
     # ---- marks
@@ -101,10 +105,10 @@ class StackController:
         self.marks.erase(before.keys() - self.session.marks.by_key().keys())
 
     def find_blank(self) -> None:
-        """Look for lost slices; they are offered when they are found."""
+        """Look for lost slices and pixels; they are offered when they are found."""
 
-        def work(report: Tell, cancel: Flag) -> list[int]:
-            return blank_sections(self.stack, report, cancel)
+        def work(report: Tell, cancel: Flag) -> Marks:
+            return blank_marks(self.stack, report, cancel)
 
         task = self.work.start(work, "Looking for blank slices…")
         task.succeeded.connect(self._on_blank)
@@ -118,9 +122,11 @@ class StackController:
             self._autosave.held = False
             self._autosave.save(self.session.saved())
         elif self.blank:
-            blank, self.blank = self.blank, []
+            blank, self.blank = self.blank, Marks()
             if yes:
-                self.session.mark(blank)
+                self.session.mark(blank.whole)
+                for z, region in blank.by_key().values():
+                    self.session.add_region(z, region)
         self.changed.emit()
 
     # ---- work
@@ -242,6 +248,7 @@ class StackController:
         session = self.session
         marks = session.marks
         session.restore(saved)
+        self.record.adopt()
         try:
             session.mark(marks.whole)
         except BadInput as error:
@@ -280,9 +287,15 @@ class StackController:
             elif self.marks.has(key):
                 self.session.add_region(z, region)
 
-    def _on_blank(self, found: list[int]) -> None:
-        self.blank = [z for z in found if z not in self.session.marks.whole]
-        if not self.blank:
+    def _on_blank(self, found: Marks) -> None:
+        known = self.session.marks
+        found.whole -= known.whole
+        found.discard_regions(
+            {key for key, (z, _) in found.by_key().items() if z in known.whole}
+            | known.by_key().keys()
+        )
+        self.blank = found
+        if not found:
             messages.tell("No blank slice was found that is not marked yet.")
         self.changed.emit()
 

@@ -61,6 +61,8 @@ class DockState(HeaderState):
     #: Whether there is a repaired layer, and whether the original is on screen.
     has_result: bool = False
     showing_before: bool = False
+    #: Whether anything is synthetic, here or in the file already.
+    has_synthetic: bool = False
     #: Whether synthetic pixels are tinted, and whether the expected error is shown.
     overlay: bool = False
     error_map: bool = False
