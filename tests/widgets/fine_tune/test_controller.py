@@ -12,15 +12,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
 from napari_ssan.finetune.config import FineTuneConfig
 from napari_ssan.finetune.events import Judging, MemoryUsed
+from napari_ssan.finetune.told import keeping
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.stack.sections import SliceStack
-from napari_ssan.training.events import RolledBack
+from napari_ssan.training.events import Preparing, RolledBack
 from napari_ssan.widgets.fine_tune import controller as module
 from napari_ssan.widgets.fine_tune.dock import trainer_of
 from napari_ssan.widgets.shared.library import LIBRARY
@@ -485,6 +488,58 @@ def test_a_verdict_waits_for_the_next_start(backend, image, make_dock):
     dock.view.header.yes.click()
     assert dock.trainer.state.phase == "judged"
     assert backend.separate == []
+
+
+def test_the_result_of_a_finished_training_comes_with_its_curves_and_preview(
+    backend, image, make_dock, settled
+):
+    from .conftest import BETTER, EVENTS
+
+    run = unfinished(backend, BETTER)
+    tell = keeping(lambda event: None, run.folder)
+    for event in EVENTS:
+        tell(event)
+    (run.folder / "candidate.training.csv").write_text(
+        "step,learning_rate,total,pixel,gamma_0,psnr\n10,1e-4,2,1.5,0.1,\n20,1e-4,1,0.5,0.2,\n20,,,,,21\n"
+    )
+    dock = make_dock()
+    dock.view.header.yes.click()
+    settled(dock)
+    history = dock.trainer.history
+    assert [v.step for v in history.validations] == [0, 2]
+    assert history.best is not None
+    assert set(history.baselines) == {"average", "tvl1"}
+    np.testing.assert_array_equal(history.curve("total"), [[10, 20], [2, 1]])
+    preview = dock.view.live.preview
+    assert preview.titles[0].text() == "real, slice 5"
+    assert preview.images[0].image is not None
+    assert dock.view.live.scores.figures.text().startswith("Best: 20.60 dB")
+
+
+def test_a_check_that_outlives_the_view_says_nothing_to_it(
+    backend, image, viewer, trainer, qtbot, monkeypatch
+):
+    """When napari quits, Qt may delete the widgets before the last reports arrive."""
+    looking = backend.divide
+
+    def slow(request, report, cancel):
+        while not cancel.wait(0.01):
+            report(Preparing("looking for triplets", 1, 10))
+        report(Preparing("looking for triplets", 2, 10))
+        return looking(request, report, cancel)
+
+    monkeypatch.setattr(module, "PAUSE", 0)
+    backend.divide = slow
+    dock = module.FineTuneController(viewer, trainer)
+    qtbot.waitUntil(lambda: "Looking" in dock.data.data.busy, timeout=5000)
+    with qtbot.captureExceptions() as raised:
+        dock.view.deleteLater()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+        trainer.quick.cancel()
+        trainer.quick.finish()
+        qtbot.wait(20)
+    assert not raised
+    dock.close()
 
 
 def test_a_trainer_belongs_to_its_viewer(qapp, viewer):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from qtpy.compat import isalive
 from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_ssan.errors import BadInput
@@ -43,6 +44,8 @@ class FineTuneController:
         self.viewer, self.trainer = viewer, trainer
         self._where, self._where_why, kind = _where()
         self.view = FineTuneView(device_choices(), default_minutes(kind))
+        # Qt may delete it before the dock: with the window, or at the end of the program
+        self.view.destroyed.connect(lambda: self.close())
         self.choice = StackChoice(viewer)
         self.data = TrainingDataController(trainer.backend, trainer.quick)
         self.vgg = VggController(trainer.backend, trainer.downloads, self.view.vgg)
@@ -79,7 +82,7 @@ class FineTuneController:
 
     def look(self, anyway: bool = False) -> None:
         """Check which slices can be used; a large stack only if the user asks (`anyway`)."""
-        if self.trainer.closed:
+        if self._gone or self.trainer.closed:
             return
         if self.trainer.state.phase != "idle" or self.choice.refusal or not self._bases:
             self.data.pause()
@@ -138,7 +141,8 @@ class FineTuneController:
         for event, callback in self._events:
             event.disconnect(callback)
         for soon in (self._look_soon, self._draw_soon):
-            soon.cancel()
+            if isalive(soon):
+                soon.cancel()
         for part in (self.choice, self.vgg, self.models):
             part.close()
         self.data.forget()
@@ -151,8 +155,15 @@ class FineTuneController:
         self.view.subset.reset(0 if stack is None else len(stack))
         self._on_change()
 
+    @property
+    def _gone(self) -> bool:
+        """Whether there is nothing to show anything in, even if nobody has closed the dock."""
+        return self._closed or not isalive(self.view)
+
     def _on_change(self) -> None:
         """Check the slices again: something has changed that may matter."""
+        if self._gone:
+            return
         if self.view.options.aim != "natural":  # ask again if natural texture is chosen again
             self.vgg.go_without(False)
         self.choice.watch(self.view.subset.region.currentIndex())
@@ -160,12 +171,16 @@ class FineTuneController:
         self.refresh()
 
     def _on_trainer(self) -> None:
+        if self._gone:
+            return
         if self.trainer.state.phase == "idle":
             self._look_soon.throttle()
         self._draw()
         self.refresh()
 
     def _draw(self) -> None:
+        if self._gone:
+            return
         self.view.render_run(self._state())
         self.view.live.show_history(self.trainer.history)
 
@@ -190,7 +205,7 @@ class FineTuneController:
 
     def refresh(self) -> None:
         """Show the present state."""
-        if self._closed:
+        if self._gone:
             return
         state = self._state()
         self.view.render_state(state)

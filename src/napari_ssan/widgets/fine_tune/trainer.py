@@ -7,6 +7,7 @@ by default, in a separate process; what it reports arrives in the GUI thread.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from threading import Event as Flag
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from qtpy.QtCore import QCoreApplication
 
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
-from napari_ssan.finetune.events import Judging, MemoryUsed
+from napari_ssan.finetune.events import FineTuneEvent, Judging, MemoryUsed
 from napari_ssan.training.events import Preparing, RolledBack, StepDone
 from napari_ssan.widgets.fine_tune.backend import Backend, TrainingRequest
 from napari_ssan.widgets.fine_tune.history import History
@@ -131,7 +132,11 @@ class Trainer:
         """
         backend, stop = self.backend, self._ready(run.title)
         self.run, self.verdict = run, run.verdict
-        if self.verdict is None:
+        if self.verdict is not None:
+            task = self.quick.submit(lambda report, cancel: backend.told(run))
+            task.succeeded.connect(partial(self._on_told, run))
+            task.failed.connect(messages.report)
+        else:
             self._start(lambda report, cancel: backend.train(run, separate, report, cancel, stop))
         self.changed.emit()
 
@@ -217,6 +222,13 @@ class Trainer:
             self._say_share("comparing with the base model", event.done, event.total)
         else:
             self.history.take(event)
+            self.progressed.emit()
+
+    def _on_told(self, run: Run, events: list[FineTuneEvent]) -> None:
+        """Draw the curves and the preview of a run that ended before a restart."""
+        if self.run is run:
+            for event in events:
+                self.history.take(event)
             self.progressed.emit()
 
     def _on_step(self, event: StepDone) -> None:
