@@ -261,7 +261,8 @@ def settle(qtbot, dock) -> None:
 
     def idle() -> bool:
         dock._look_soon.flush()
-        return not (dock.trainer.quick.current or dock.trainer.downloads.current)
+        trainer = dock.trainer
+        return not any(q.current for q in trainer.queues if q is not trainer.training)
 
     qtbot.wait(5)
     qtbot.waitUntil(idle, timeout=5000)

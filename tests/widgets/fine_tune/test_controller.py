@@ -7,6 +7,7 @@ Covers: napari_ssan.widgets.fine_tune.choice, napari_ssan.widgets.fine_tune.mode
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -479,6 +480,36 @@ def test_it_can_be_discarded(backend, image, make_dock, settled):
     assert dock.view.header.banner.isHidden()
 
 
+def test_discard_does_not_wait_for_the_check_of_the_slices(backend, image, make_dock, qtbot):
+    """Else it waited for minutes, and was dropped if napari was closed meanwhile."""
+    from .conftest import BETTER
+
+    run, dock = unfinished(backend, BETTER), make_dock()
+    begun, divide = threading.Event(), backend.divide
+
+    def slow(request, report, cancel):
+        begun.set()
+        cancel.wait(10)
+        return divide(request, report, cancel)
+
+    backend.divide = slow
+    dock.view.subset.first.setValue(1)
+    qtbot.waitUntil(begun.is_set, timeout=5000)
+    dock.view.header.no.click()
+    qtbot.waitUntil(lambda: not run.folder.exists(), timeout=2000)
+    assert dock.view.header.banner.isHidden()
+
+
+def test_what_is_discarded_is_deleted_even_if_napari_is_closed_at_once(backend, image, make_dock):
+    run, dock = unfinished(backend), make_dock()
+    begun = threading.Event()
+    dock.trainer.quick.submit(lambda report, cancel: begun.set() or cancel.wait(10))
+    begun.wait(5)
+    dock.view.header.no.click()
+    dock.trainer.close()
+    assert not run.folder.exists()
+
+
 def test_a_verdict_waits_for_the_next_start(backend, image, make_dock):
     from .conftest import BETTER
 
@@ -535,8 +566,8 @@ def test_a_check_that_outlives_the_view_says_nothing_to_it(
     with qtbot.captureExceptions() as raised:
         dock.view.deleteLater()
         QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
-        trainer.quick.cancel()
-        trainer.quick.finish()
+        trainer.checks.cancel()
+        trainer.checks.finish()
         qtbot.wait(20)
     assert not raised
     dock.close()

@@ -47,7 +47,7 @@ class FineTuneController:
         # Qt may delete it before the dock: with the window, or at the end of the program
         self.view.destroyed.connect(lambda: self.close())
         self.choice = StackChoice(viewer)
-        self.data = TrainingDataController(trainer.backend, trainer.quick)
+        self.data = TrainingDataController(trainer.backend, trainer.checks)
         self.vgg = VggController(trainer.backend, trainer.downloads, self.view.vgg)
         self.models = ModelsController(trainer.backend, trainer.quick, self.view.models)
         self._pending: list[PendingRun] = []
@@ -120,17 +120,15 @@ class FineTuneController:
                 self.trainer.resume(run, self.view.options.is_separate)
             except BadInput as error:
                 messages.report(error)
+            self._read_pending()
         else:
-            task = self.trainer.quick.submit(lambda report, cancel: run.discard(), "Discarding…")
-            task.failed.connect(messages.report)
-        self._read_pending()
+            self.trainer.delete(run)
         self.refresh()
 
     def finish(self) -> None:
         """Wait until all work has ended; for scripts, since the GUI stands still meanwhile."""
-        queues = (self.trainer.quick, self.trainer.downloads, self.trainer.training)
-        while any(queue.current is not None for queue in queues):
-            for queue in queues:
+        while any(queue.current is not None for queue in self.trainer.queues):
+            for queue in self.trainer.queues:
                 queue.finish()
 
     def close(self) -> None:

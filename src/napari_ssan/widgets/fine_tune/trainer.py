@@ -75,8 +75,14 @@ class Trainer:
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close)
-        #: For training, for work that takes seconds, and for downloads.
-        self.training, self.quick, self.downloads = TaskQueue(), TaskQueue(), TaskQueue()
+        #: For training, for downloads, for the check of the slices, and for what takes moments.
+        self.training, self.downloads = TaskQueue(), TaskQueue()
+        self.checks, self.quick = TaskQueue(), TaskQueue()
+
+    @property
+    def queues(self) -> tuple[TaskQueue, ...]:
+        """All queues; what the others leave to be done at the end comes last."""
+        return self.training, self.downloads, self.checks, self.quick
 
     @property
     def state(self) -> RunState:
@@ -171,12 +177,26 @@ class Trainer:
         if self.verdict is not None and not self._ending:
             self._throw_away()
 
+    def delete(self, run: Run) -> None:
+        """Delete a run and all its files, even if the program ends now."""
+
+        def at_once() -> None:
+            try:
+                run.discard()
+            except BadInput as error:
+                messages.report(error)
+
+        task = self.quick.submit(lambda report, cancel: run.discard(), "Discarding…")
+        task.failed.connect(messages.report)
+        task.cancelled.connect(at_once)  # the queue was closed before its turn came
+        self.released.emit()  # a list of runs that is read now waits in the same queue
+
     def close(self) -> None:
         """Stop with a checkpoint, and wait for it. The viewer may be gone already."""
         if self.closed:
             return
         self.closed = True
-        for queue in (self.training, self.downloads, self.quick):
+        for queue in self.queues:
             queue.close()
 
     # ---- within
@@ -272,9 +292,7 @@ class Trainer:
     def _throw_away(self) -> None:
         if self.run is not None:
             run, self.run, self.verdict = self.run, None, None
-            task = self.quick.submit(lambda report, cancel: run.discard(), "Discarding…")
-            task.failed.connect(messages.report)
-            self.released.emit()  # a list of runs that is read now waits in the same queue
+            self.delete(run)
             self.changed.emit()
 
     def _on_kept(self, info: ModelInfo) -> None:
