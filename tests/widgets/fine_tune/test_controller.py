@@ -192,8 +192,11 @@ def test_a_region_narrows_and_follows_what_is_drawn(viewer, dock, backend, settl
 
 @pytest.fixture
 def without_vgg(backend, image, make_dock):
+    """A dock in which the user wants natural texture."""
     backend.weights = None
-    return make_dock()
+    dock = make_dock()
+    dock.view.options.natural.click()
+    return dock
 
 
 def test_absent_weights_are_asked_for(without_vgg, notifications):
@@ -247,6 +250,35 @@ def test_or_go_without(without_vgg, settled):
     dock.view.options.natural.click()
     settled(dock)
     assert dock.view.vgg.answers.isVisibleTo(dock.view)  # asked again
+
+
+def test_the_aim_is_that_of_the_model_that_repairs_use(make_dock, image, settled, monkeypatch):
+    dock = make_dock()
+    options = dock.view.options
+    assert options.aim == "natural"
+    LIBRARY.use("L_1")
+    assert options.aim == "faithful"
+    LIBRARY.use("")  # as of the average, which was not trained
+    LIBRARY.use("L_s")
+    assert (options.aim, options.config().base) == ("natural", "ssan-realistic")
+    options.faithful.click()
+    LIBRARY.use("L_1")
+    LIBRARY.use("L_s")
+    assert options.aim == "faithful"  # the user's own choice stays
+
+
+def test_without_vgg16_it_starts_with_what_needs_none(backend, make_dock, image):
+    backend.weights = None
+    dock = make_dock()
+    assert dock.view.options.aim == "faithful"
+    assert dock.view.vgg.isHidden()
+    assert dock.view.run.train.isEnabled()
+
+
+def test_a_single_held_out_slice_is_said_to_prove_little(backend, make_dock, image):
+    backend.division.held_out = (4,)
+    text = make_dock().view.data.text.text()
+    assert "1 slice is held out for validation, which proves little." in text
 
 
 # ---- training

@@ -1141,6 +1141,14 @@ def test_other_docks_know_what_is_marked(image, controller):
     assert SESSIONS.of(image) is controller.current.session
 
 
+def test_others_hear_which_loss_the_chosen_model_was_trained_with(controller, monkeypatch):
+    monkeypatch.setattr(LIBRARY, "loss", "L_1")
+    for index, choice in enumerate(controller.models.entries):
+        controller.models.choose(index)
+        assert LIBRARY.loss == (choice.loss or "L_s")
+    assert [choice.loss for choice in controller.models.entries[:3]] == ["L_1", "L_s", ""]
+
+
 def test_a_model_that_is_kept_appears_at_once_and_can_be_chosen(controller, tiny_model):
     info = import_model(tiny_model, "Cortex A7")
     LIBRARY.changed.emit()

@@ -13,7 +13,7 @@ from qtpy.compat import isalive
 from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_ssan.errors import BadInput
-from napari_ssan.finetune.config import cores, default_minutes
+from napari_ssan.finetune.config import AIMS, cores, default_minutes
 from napari_ssan.widgets.fine_tune.backend import PendingRun, TrainingRequest
 from napari_ssan.widgets.fine_tune.choice import StackChoice
 from napari_ssan.widgets.fine_tune.models import ModelsController
@@ -23,7 +23,7 @@ from napari_ssan.widgets.fine_tune.training_data import TrainingDataController
 from napari_ssan.widgets.fine_tune.vgg import VggController
 from napari_ssan.widgets.fine_tune.view import FineTuneView
 from napari_ssan.widgets.shared import messages
-from napari_ssan.widgets.shared.library import model_label, model_tooltip
+from napari_ssan.widgets.shared.library import LIBRARY, model_label, model_tooltip
 from napari_ssan.widgets.shared.state import Question, device_choices, has_nvidia
 
 if TYPE_CHECKING:
@@ -70,9 +70,11 @@ class FineTuneController:
             (self.data.changed, self.refresh),
             (self.vgg.changed, self._on_change),
             (self.models.changed, self._on_models),
+            (LIBRARY.used, self._propose_aim),
         ]
         for event, callback in self._events:
             event.connect(callback)
+        self._propose_aim()
         self.models.read()
         self._read_pending()
         self.choice.follow()
@@ -181,6 +183,11 @@ class FineTuneController:
             return
         self.view.render_run(self._state())
         self.view.live.show_history(self.trainer.history)
+
+    def _propose_aim(self) -> None:
+        """Propose the aim of the model that repairs use, if nothing is to be downloaded for it."""
+        natural = LIBRARY.loss == AIMS["natural"] and self.vgg.there
+        self.view.options.propose("natural" if natural else "faithful")
 
     def _on_models(self) -> None:
         self._bases = tuple(

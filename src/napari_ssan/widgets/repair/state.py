@@ -25,6 +25,8 @@ class ModelChoice:
     model: str = ""
     #: Licence of the weights.
     terms: str = ""
+    #: Loss that it was trained with.
+    loss: str = ""
 
 
 @dataclass(frozen=True)
