@@ -22,6 +22,10 @@ class BadInput(ValueError):
     """
 
 
+class NotAStack(BadInput):
+    """An image that can be read, but is no stack of grey sections: other programs may show it."""
+
+
 class OutOfMemory(BadInput, MemoryError):
     """There is not enough memory for what the user wants."""
 

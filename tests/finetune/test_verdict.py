@@ -48,7 +48,8 @@ def test_texture_alone_does_not_decide():
 def test_what_may_help_is_said():
     unchanged = decide(BASE, BASE, [3], "L_1")
     assert unchanged.text == (
-        "no better than the base model on 1 held-out slice: the base stays chosen. "
+        "no better than the base model on 1 held-out slice, which proves little: "
+        "the base stays chosen. "
         "A longer time, or more slices to learn from, may help."
     )
     assert "faithful" in decide(BASE, BASE | {"psnr": 19.0}, SIX, "L_s").text

@@ -42,7 +42,8 @@ def layer(repaired):
 
 
 def _read(path):
-    (layer_data,) = get_reader(str(path))(str(path))
+    layer_data, *synthetic = get_reader(str(path))(str(path))
+    assert len(synthetic) == bool(layer_data[1]["metadata"]["napari_ssan"]["provenance"])
     return layer_data
 
 

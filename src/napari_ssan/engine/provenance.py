@@ -13,6 +13,10 @@ from pydantic import (
     WrapValidator,
 )
 
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.marks_io import MALFORMED
+from napari_ssan.stack.region import region_from_entry
 from napari_ssan.version import __version__
 
 
@@ -127,3 +131,25 @@ class Provenance(BaseModel):
     def numbers(self) -> frozenset[int]:
         """Sections that are synthetic, as a whole or in part."""
         return frozenset(record.section for record in self.sections)
+
+
+def recorded_marks(provenance: Provenance | None, shape: tuple[int, int, int]) -> Marks:
+    """Mark what a record says is synthetic in a stack of (sections, height, width).
+
+    Of a region whose pixels the record does not tell, the whole section counts: they are among
+    them. What lies outside the stack is left out.
+    """
+    marks = Marks()
+    for record in provenance.sections if provenance else ():
+        if not 0 <= record.section < shape[0]:
+            continue
+        if record.kind != "region" or record.region is None:
+            marks.whole.add(record.section)
+            continue
+        try:
+            marks.add_region(record.section, region_from_entry(record.region, shape[1:]))
+        except (*MALFORMED, BadInput):
+            marks.whole.add(record.section)
+    for z in marks.whole:
+        marks.regions.pop(z, None)
+    return marks

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
 from napari_ssan.engine.stored import StoredArray
-from napari_ssan.stack.lazy import LazyVolume, extent
+from napari_ssan.stack.lazy import LazyVolume, contiguous, extent
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
 #: Place of a section: (z, 0) is section z of the source, (z, k) the k-th inserted after it.
@@ -209,15 +210,18 @@ class PixelFacts(LazyVolume):
     ----------
     repaired : RepairedStack
         What is laid over it later is seen, too.
+    earlier : Marks, optional
+        What of the source was synthetic before; nothing else is known of it.
     """
 
     #: Dtype, and the value of a synthetic pixel of which nothing else is known.
     kind: npt.DTypeLike
     value: float
 
-    def __init__(self, repaired: RepairedStack) -> None:
+    def __init__(self, repaired: RepairedStack, earlier: Marks | None = None) -> None:
         super().__init__((), np.dtype(self.kind))
         self.repaired, self.zyx = repaired, repaired.zyx
+        self._earlier = earlier or Marks()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -225,17 +229,30 @@ class PixelFacts(LazyVolume):
         return self.repaired.shape
 
     def _read(self, sections: range, window: Window) -> Array:
-        out = self._before(sections, window)
+        out = np.zeros(extent(sections, window), self.dtype)
+        bounds, steps = contiguous(window)
+        for pixels, at in zip(out, sections, strict=True):
+            z, inserted = self.repaired.slots[at]
+            mask = None if inserted else self._earlier.mask(z, bounds)
+            if mask is not None:
+                pixels[mask[steps]] = self.value
         self.repaired.lay(sections, window, out, self._of)
         return out
-
-    def _before(self, sections: range, window: Window) -> Array:
-        """What is there without any patch."""
-        return np.zeros(extent(sections, window), self.dtype)
 
     def _of(self, patch: Patch) -> Array | StoredArray:
         """What a patch has to say, in its shape."""
         return np.broadcast_to(np.asarray(self.value, self.dtype), patch.pixels.shape)
+
+
+#: How a viewer shows them, as options of an image layer: in a colour that no micrograph has.
+TINT: dict[str, Any] = {
+    "colormap": [[0, 0, 0, 0], [1, 0, 0.8, 1]],
+    "contrast_limits": (0, 1),
+    "multiscale": False,
+    "blending": "translucent_no_depth",
+    "interpolation2d": "nearest",
+    "opacity": 0.35,
+}
 
 
 class SyntheticPixels(PixelFacts):

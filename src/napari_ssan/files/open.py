@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_ssan.engine.provenance import Provenance
-from napari_ssan.errors import BadInput
+from napari_ssan.errors import BadInput, NotAStack
 from napari_ssan.files.border import home_of
 from napari_ssan.files.calibration import Calibration, Flavour
 from napari_ssan.files.completeness import Chunks, Witness, check_some
@@ -114,8 +114,10 @@ def open_stack(path: str | Path, *, follow_links: bool = False) -> StackFile:
 
     Raises
     ------
+    NotAStack
+        If it is an image, but not a stack of grey sections.
     BadInput
-        If it is not a stack of grey sections.
+        If it cannot be read at all.
     """
     file = _open(Path(path), follow_links)
     z_axis = _find_z(file)
@@ -218,10 +220,10 @@ def _find_z(file: StackFile) -> int:
         return others[0]
     channels = axes.find("c")
     if channels >= 0 and shape[channels] > 1:
-        raise BadInput(
+        raise NotAStack(
             f"{name} has {shape[channels]} channels and no z axis; pick one channel, "
             "or store them along z if they are slices."
         )
     if others:
-        raise BadInput(f"{name} has axes {axes!r} of lengths {shape}; name the one of slices z.")
-    raise BadInput(f"{name} holds a single slice; a repair needs its neighbours, so give a stack.")
+        raise NotAStack(f"{name} has axes {axes!r} of lengths {shape}; name the one of slices z.")
+    raise NotAStack(f"{name} holds a single slice; a repair needs its neighbours, so give a stack.")

@@ -22,7 +22,7 @@ import numpy as np
 import tifffile
 import zarr
 
-from napari_ssan.errors import BadInput
+from napari_ssan.errors import BadInput, NotAStack
 from napari_ssan.files.border import check_piece, check_within
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.lazy import LazyArray, reader
@@ -113,7 +113,7 @@ def open_tiff(path: Path, home: Path | None) -> TiffImage:
 def _check_grey(path: Path, series: tifffile.TiffPageSeries) -> None:
     page = series.keyframe
     if int(page.photometric) not in GREY or page.samplesperpixel > 1:
-        raise BadInput(f"{path.name} is in colour (RGB); convert it to grey first.")
+        raise NotAStack(f"{path.name} is in colour (RGB); convert it to grey first.")
     if page.dtype is None:
         raise BadInput(
             f"{path.name} has pixels of {page.bitspersample} bits, which cannot be read; "

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_ssan.engine.provenance import Provenance
-from napari_ssan.engine.repaired import ExpectedError, PixelFacts, RepairedStack, SyntheticPixels
+from napari_ssan.engine.provenance import Provenance, recorded_marks
+from napari_ssan.engine.repaired import ExpectedError, RepairedStack, SyntheticPixels
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files.calibration import Calibration, TiffTraits
 from napari_ssan.files.open import StackFile
@@ -32,11 +32,8 @@ from napari_ssan.files.output import (
 from napari_ssan.files.provenance_io import merged
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
 from napari_ssan.files.write_zarr import check_zarr, write_zarr
-from napari_ssan.stack.lazy import LazyPixels, contiguous
-from napari_ssan.stack.marks import Marks
-from napari_ssan.stack.marks_io import MALFORMED
-from napari_ssan.stack.region import region_from_entry
-from napari_ssan.stack.sections import DTYPES, Array, ArrayLike, Window
+from napari_ssan.stack.lazy import LazyPixels
+from napari_ssan.stack.sections import DTYPES, Array, ArrayLike
 
 Progress = Callable[[int, int], None]
 
@@ -136,9 +133,10 @@ def save_stack(
         (path, _Source(stack), calibration, provenance)
     ]
     if isinstance(stack, RepairedStack):
+        earlier = recorded_marks(calibration.provenance, stack.stack.shape)
         companions: list[tuple[bool | str | Path, Path, ArrayLike, str]] = [
-            (mask, mask_path(path), SyntheticMask(stack, provenance), "synthetic"),
-            (error, error_path(path), ErrorMap(stack, provenance), "expected error"),
+            (mask, mask_path(path), SyntheticMask(stack, earlier), "synthetic"),
+            (error, error_path(path), ExpectedError(stack, earlier), "expected error"),
         ]
         for wanted, usual, pixels, title in companions:
             if wanted:
@@ -163,52 +161,10 @@ def save_stack(
     return [target for target, *_ in outputs]
 
 
-class _WithEarlier(PixelFacts):
-    """Facts of pixels to which those in the source's own record are added.
-
-    Parameters
-    ----------
-    repaired : RepairedStack
-    provenance : Provenance or None
-        What was synthetic before this repair; of that nothing else is known. Of a region whose
-        pixels it does not tell, the whole section counts: they are among them.
-    """
-
-    def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
-        super().__init__(repaired)
-        self._earlier = Marks()
-        _, height, width = repaired.stack.shape
-        now = repaired.provenance.sections
-        for record in provenance.sections if provenance else ():
-            if record in now:
-                continue
-            try:
-                if record.kind != "region" or record.region is None:
-                    self._earlier.whole.add(record.section)
-                else:
-                    region = region_from_entry(record.region, (height, width))
-                    self._earlier.add_region(record.section, region)
-            except (*MALFORMED, BadInput):
-                self._earlier.whole.add(record.section)
-
-    def _before(self, sections: range, window: Window) -> Array:
-        out = super()._before(sections, window)
-        bounds, steps = contiguous(window)
-        for pixels, z in zip(out, sections, strict=True):
-            mask = self._earlier.mask(z, bounds)
-            if mask is not None:
-                pixels[mask[steps]] = self.value
-        return out
-
-
-class SyntheticMask(_WithEarlier, SyntheticPixels):
+class SyntheticMask(SyntheticPixels):
     """Which pixels are synthetic, as an image: 255 where they are, else 0."""
 
     value = 255
-
-
-class ErrorMap(_WithEarlier, ExpectedError):
-    """Expected absolute error of every pixel, as an image in float32."""
 
 
 class _Source(LazyPixels):

@@ -20,6 +20,8 @@ RECORD, VERDICT, JUDGED, LOCK = "run.json", "verdict.json", "judged.json", "lock
 SECTIONS, BASE, MODEL = "sections.npy", "base.safetensors", "model.safetensors"
 #: What systems say where there can be no locks.
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+#: What it has told of the training, line by line.
+TOLD = "told.jsonl"
 #: What training writes before it is judged, and its checkpoint.
 CANDIDATE, CHECKPOINT = "candidate.safetensors", "candidate.checkpoint"
 

@@ -86,7 +86,7 @@ def decide(
     }
     better = min(gains.values()) >= 0 and max(gains.values()) > 0
     count = len(sections)
-    on = f"on {count} held-out slice{'' if count == 1 else 's'}"
+    on = f"on {count} held-out slices" if count > 1 else "on 1 held-out slice, which proves little"
     said = (
         f"{_signed(gains['psnr'], 'dB')}, SSIM {_percent(base, tuned, 'ssim')}, "
         f"error {_percent(base, tuned, 'ie')}"

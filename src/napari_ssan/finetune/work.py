@@ -22,6 +22,7 @@ from napari_ssan.events import Notice
 from napari_ssan.finetune.events import FineTuneReport, MemoryUsed
 from napari_ssan.finetune.run_folder import CANDIDATE, JUDGED, VERDICT
 from napari_ssan.finetune.runs import Run
+from napari_ssan.finetune.told import keeping
 from napari_ssan.finetune.verdict import Known, Verdict, decide, judge
 from napari_ssan.json_text import dump_json
 from napari_ssan.network.device import choose_device
@@ -68,7 +69,7 @@ def _train(run: Run, report: FineTuneReport, stop: Flag | None, cancel: Flag | N
         _card(run, base),
         device=device,
         vgg=Path(run.record.vgg) if run.record.vgg else None,
-        report=_watched(report, device),
+        report=_watched(keeping(report, run.folder), device),
         stop=stop,
         cancel=cancel,
         resume=resume,

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_ssan.errors import BadInput
+from napari_ssan.errors import BadInput, NotAStack
 
 if TYPE_CHECKING:
     from napari_ssan.files import StackFile
+    from napari_ssan.files.calibration import Calibration
     from napari_ssan.stack.sections import SliceStack
 
 LayerData = tuple[Any, dict[str, Any], str]
 
+#: Where a layer's metadata hold what this plugin knows about it.
+METADATA = "napari_ssan"
 #: Contrast limits are taken from the middle of so many sections, of this height and width.
 SECTIONS, SAMPLE = 7, 1024
 #: Specks that are darker or lighter than nearly all pixels do not count.
@@ -48,7 +51,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
         if len(path) != 1:
             return None
         path = path[0]
-    if Path(path).suffix.lower() not in (".tif", ".tiff", ".zarr", ".h5", ".hdf", ".hdf5"):
+    if not _may_be_ours(path):
         return None
     try:
         file = open_stack(path)
@@ -57,6 +60,49 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
     except BadInput:
         return None
     return lambda _path: _layers(file)
+
+
+def pass_on(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
+    """Return a reader that leaves to napari's own what `get_reader` does not open.
+
+    napari asks only the readers of the plugin that the user has chosen, once or for all files
+    with this ending. So what is no stack must be passed on by the plugin itself.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        One file, or several that are to be stacked.
+
+    Returns
+    -------
+    callable or None
+        None for what `get_reader` opens. For a file that cannot be read, a function that refuses
+        it in a sentence.
+    """
+    from napari_ssan.files import open_stack
+
+    paths = [path] if isinstance(path, str) else list(path)
+    if get_reader(path) is not None:
+        return None
+    if len(paths) == 1 and _may_be_ours(paths[0]):
+        try:
+            open_stack(paths[0])
+        except NotAStack:
+            pass
+        except BadInput as error:
+            return partial(_refuse, str(error))
+    return partial(_read_by_napari, paths, not isinstance(path, str))
+
+
+def _read_by_napari(paths: list[str], stack: bool, _path: object) -> list[LayerData]:
+    import npe2
+
+    layers: list[Any] = npe2.read(paths, stack=stack, plugin_name="napari")
+    return layers
+
+
+def _may_be_ours(path: str) -> bool:
+    return Path(path).suffix.lower() in (".tif", ".tiff", ".zarr", ".h5", ".hdf", ".hdf5")
 
 
 def _refuse(sentence: str, _path: str) -> list[LayerData]:
@@ -69,7 +115,7 @@ def _layers(file: StackFile) -> list[LayerData]:
 
     for note in file.notes:
         show_warning(note)
-    return [layer_data(file)]
+    return [layer_data(file), *synthetic_layers(file)]
 
 
 def layer_data(file: StackFile) -> LayerData:
@@ -83,22 +129,55 @@ def layer_data(file: StackFile) -> LayerData:
     provenance = file.provenance
     meta: dict[str, Any] = {
         "name": calibration.name,
-        "scale": calibration.scale,
-        "translate": calibration.translate,
-        "units": tuple(unit or "pixel" for unit in calibration.units),
-        "axis_labels": axis_labels(calibration.named_axes),
+        **_place(calibration),
         "contrast_limits": calibration.display_range or contrast_limits(file.stack()),
         "multiscale": multiscale,
         "rgb": False,
         "metadata": {
-            "napari_ssan": {
-                "path": str(file.path),
-                "files": [str(one) for one in file.files],
+            METADATA: {
+                **_origin(file),
                 "provenance": provenance.model_dump(mode="json") if provenance else None,
             }
         },
     }
     return (list(file.levels) if multiscale else file.data), meta, "image"
+
+
+def synthetic_layers(file: StackFile) -> list[LayerData]:
+    """Return a tint over what a stack's own record calls synthetic; nothing if it has no record.
+
+    The dock Repair slice knows this layer by its metadata, and takes it over.
+    """
+    from napari.utils import Colormap
+
+    from napari_ssan.engine.provenance import recorded_marks
+    from napari_ssan.engine.repaired import TINT, RepairedStack, SyntheticPixels
+
+    stack = file.stack()
+    marks = recorded_marks(file.provenance, stack.shape)
+    if not marks:
+        return []
+    meta = {
+        "name": f"{file.calibration.name} [synthetic pixels]",
+        **_place(file.calibration),
+        **TINT,
+        "colormap": Colormap(TINT["colormap"], name="synthetic"),
+        "metadata": {METADATA: {"made_for": str(file.path), "shows": "synthetic", **_origin(file)}},
+    }
+    return [(SyntheticPixels(RepairedStack(stack), marks), meta, "image")]
+
+
+def _place(calibration: Calibration) -> dict[str, Any]:
+    return {
+        "scale": calibration.scale,
+        "translate": calibration.translate,
+        "units": tuple(unit or "pixel" for unit in calibration.units),
+        "axis_labels": axis_labels(calibration.named_axes),
+    }
+
+
+def _origin(file: StackFile) -> dict[str, Any]:
+    return {"path": str(file.path), "files": [str(one) for one in file.files]}
 
 
 def axis_labels(axes: str) -> tuple[str, ...]:

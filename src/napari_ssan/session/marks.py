@@ -16,7 +16,8 @@ from napari_ssan.engine.plan import merge
 from napari_ssan.engine.repaired import RepairedStack, Slot
 from napari_ssan.stack.marks import Mark, Marks
 
-State = Literal["marked", "synthesized", "accepted", "reverted"]
+#: Synthetic: it was so already when the stack's file was opened.
+State = Literal["marked", "synthesized", "accepted", "reverted", "synthetic"]
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,28 @@ class RepairSession:
         elif self.marks.missing.get(z) != number:
             self._replace(marks, {(z, 1)}, "missing slices")
 
+    def adopt(self, recorded: Marks) -> None:
+        """Mark what was synthetic already when the stack's file was opened.
+
+        No repair uses it as if it were real. Its file tells it again, so it is not saved.
+
+        Raises
+        ------
+        BadInput
+            If it does not fit the stack, or nothing would be left.
+        """
+        marks, new = self.marks.copy(), recorded.each().keys() - self._states.keys()
+        for z, _ in new:
+            marks.whole |= recorded.whole & {z}
+            if z in recorded.regions:
+                marks.regions[z] = list(recorded.regions[z])
+        if new:
+            marks.check(self.stack.shape)
+            self.marks = marks
+            self._states |= dict.fromkeys(new, "synthetic")
+            self._revisions |= {mark: self._revisions.get(mark, 0) + 1 for mark in new}
+            self.changed.emit()
+
     def unmark(self, marks: Iterable[Slot]) -> None:
         """Forget marks, and what was synthesized for them."""
         kept, gone = self.marks.copy(), set(marks) & set(self._states)
@@ -241,7 +263,11 @@ class RepairSession:
 
     def saved(self) -> Saved:
         """Return the state, as a sidecar keeps it."""
-        return Saved(self.marks, dict(self._states), self._patches(self.repaired.slots))
+        marks = self.marks.copy()
+        states = {mark: state for mark, state in self._states.items() if state != "synthetic"}
+        for mark in self._states.keys() - states.keys():
+            marks.discard(mark)
+        return Saved(marks, states, self._patches(self.repaired.slots))
 
     def restore(self, saved: Saved) -> None:
         """Take up a state that was saved, in place of the present one."""

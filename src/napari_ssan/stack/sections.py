@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.errors import BadInput
+from napari_ssan.errors import BadInput, NotAStack
 
 #: Pixels that are held at once when a section is passed through as a whole.
 BAND_PIXELS = 16 * 2**20
@@ -49,7 +49,7 @@ class SliceStack:
 
     Raises
     ------
-    BadInput
+    NotAStack
         If this is no stack of grey sections.
     """
 
@@ -65,7 +65,7 @@ class SliceStack:
         self.y_axis, self.x_axis = others[-2:]
         self._singletons = others[:-2]
         if any(shape[axis] != 1 for axis in self._singletons):
-            raise BadInput(
+            raise NotAStack(
                 f"The stack has {len(shape)} axes of lengths {shape}; "
                 "pick one channel and time point, so that a single grey volume remains."
             )
@@ -135,17 +135,17 @@ def touch(a: Window, b: Window, margin: int = 0) -> bool:
 
 def _check(shape: tuple[int, ...], dtype: np.dtype[Any], z_axis: int | None) -> None:
     if len(shape) < 3:
-        raise BadInput(
+        raise NotAStack(
             f"This is a {len(shape)}-D image; a repair needs a stack of sections (three axes)."
         )
     colour = shape[-1] in (3, 4) and min(shape[-3:-1]) > 4
     if colour and z_axis not in (-1, len(shape) - 1):
-        raise BadInput(
+        raise NotAStack(
             f"The last axis has length {shape[-1]}, as in a colour (RGB) image; "
             "convert it to grey first."
         )
     if dtype.name not in DTYPES:
-        raise BadInput(
+        raise NotAStack(
             f"The pixels are {dtype.name}; a grey stack of integers or floats is needed "
             f"({', '.join(DTYPES)})."
         )

@@ -23,6 +23,7 @@ from napari_ssan.widgets.fine_tune import controller as module
 from napari_ssan.widgets.fine_tune.backend import Backend, PendingRun
 from napari_ssan.widgets.fine_tune.controller import FineTuneController
 from napari_ssan.widgets.fine_tune.trainer import Trainer
+from napari_ssan.widgets.shared.library import LIBRARY
 
 SCORES = {"psnr": 20.0, "ssim": 0.4, "ie": 18.0, "psnr_lowpass": 28.0, "hf_ratio": 0.9}
 BETTER = Verdict(
@@ -237,6 +238,7 @@ def make_dock(qtbot, monkeypatch, viewer, trainer) -> Iterator[Callable[[], Fine
     """Makes a controller that looks at once after a change."""
     monkeypatch.setattr(module, "PAUSE", 0)
     monkeypatch.setattr(module, "REDRAW", 0)
+    monkeypatch.setattr(LIBRARY, "loss", "L_s")  # repairs use the model for natural texture
     made = []
 
     def make() -> FineTuneController:
@@ -261,7 +263,8 @@ def settle(qtbot, dock) -> None:
 
     def idle() -> bool:
         dock._look_soon.flush()
-        return not (dock.trainer.quick.current or dock.trainer.downloads.current)
+        trainer = dock.trainer
+        return not any(q.current for q in trainer.queues if q is not trainer.training)
 
     qtbot.wait(5)
     qtbot.waitUntil(idle, timeout=5000)

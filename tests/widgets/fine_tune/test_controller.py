@@ -7,20 +7,24 @@ Covers: napari_ssan.widgets.fine_tune.choice, napari_ssan.widgets.fine_tune.mode
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
 from napari_ssan.finetune.config import FineTuneConfig
 from napari_ssan.finetune.events import Judging, MemoryUsed
+from napari_ssan.finetune.told import keeping
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.stack.sections import SliceStack
-from napari_ssan.training.events import RolledBack
+from napari_ssan.training.events import Preparing, RolledBack
 from napari_ssan.widgets.fine_tune import controller as module
 from napari_ssan.widgets.fine_tune.dock import trainer_of
 from napari_ssan.widgets.shared.library import LIBRARY
@@ -188,8 +192,11 @@ def test_a_region_narrows_and_follows_what_is_drawn(viewer, dock, backend, settl
 
 @pytest.fixture
 def without_vgg(backend, image, make_dock):
+    """A dock in which the user wants natural texture."""
     backend.weights = None
-    return make_dock()
+    dock = make_dock()
+    dock.view.options.natural.click()
+    return dock
 
 
 def test_absent_weights_are_asked_for(without_vgg, notifications):
@@ -243,6 +250,35 @@ def test_or_go_without(without_vgg, settled):
     dock.view.options.natural.click()
     settled(dock)
     assert dock.view.vgg.answers.isVisibleTo(dock.view)  # asked again
+
+
+def test_the_aim_is_that_of_the_model_that_repairs_use(make_dock, image, settled, monkeypatch):
+    dock = make_dock()
+    options = dock.view.options
+    assert options.aim == "natural"
+    LIBRARY.use("L_1")
+    assert options.aim == "faithful"
+    LIBRARY.use("")  # as of the average, which was not trained
+    LIBRARY.use("L_s")
+    assert (options.aim, options.config().base) == ("natural", "ssan-realistic")
+    options.faithful.click()
+    LIBRARY.use("L_1")
+    LIBRARY.use("L_s")
+    assert options.aim == "faithful"  # the user's own choice stays
+
+
+def test_without_vgg16_it_starts_with_what_needs_none(backend, make_dock, image):
+    backend.weights = None
+    dock = make_dock()
+    assert dock.view.options.aim == "faithful"
+    assert dock.view.vgg.isHidden()
+    assert dock.view.run.train.isEnabled()
+
+
+def test_a_single_held_out_slice_is_said_to_prove_little(backend, make_dock, image):
+    backend.division.held_out = (4,)
+    text = make_dock().view.data.text.text()
+    assert "1 slice is held out for validation, which proves little." in text
 
 
 # ---- training
@@ -476,6 +512,36 @@ def test_it_can_be_discarded(backend, image, make_dock, settled):
     assert dock.view.header.banner.isHidden()
 
 
+def test_discard_does_not_wait_for_the_check_of_the_slices(backend, image, make_dock, qtbot):
+    """Else it waited for minutes, and was dropped if napari was closed meanwhile."""
+    from .conftest import BETTER
+
+    run, dock = unfinished(backend, BETTER), make_dock()
+    begun, divide = threading.Event(), backend.divide
+
+    def slow(request, report, cancel):
+        begun.set()
+        cancel.wait(10)
+        return divide(request, report, cancel)
+
+    backend.divide = slow
+    dock.view.subset.first.setValue(1)
+    qtbot.waitUntil(begun.is_set, timeout=5000)
+    dock.view.header.no.click()
+    qtbot.waitUntil(lambda: not run.folder.exists(), timeout=2000)
+    assert dock.view.header.banner.isHidden()
+
+
+def test_what_is_discarded_is_deleted_even_if_napari_is_closed_at_once(backend, image, make_dock):
+    run, dock = unfinished(backend), make_dock()
+    begun = threading.Event()
+    dock.trainer.quick.submit(lambda report, cancel: begun.set() or cancel.wait(10))
+    begun.wait(5)
+    dock.view.header.no.click()
+    dock.trainer.close()
+    assert not run.folder.exists()
+
+
 def test_a_verdict_waits_for_the_next_start(backend, image, make_dock):
     from .conftest import BETTER
 
@@ -485,6 +551,58 @@ def test_a_verdict_waits_for_the_next_start(backend, image, make_dock):
     dock.view.header.yes.click()
     assert dock.trainer.state.phase == "judged"
     assert backend.separate == []
+
+
+def test_the_result_of_a_finished_training_comes_with_its_curves_and_preview(
+    backend, image, make_dock, settled
+):
+    from .conftest import BETTER, EVENTS
+
+    run = unfinished(backend, BETTER)
+    tell = keeping(lambda event: None, run.folder)
+    for event in EVENTS:
+        tell(event)
+    (run.folder / "candidate.training.csv").write_text(
+        "step,learning_rate,total,pixel,gamma_0,psnr\n10,1e-4,2,1.5,0.1,\n20,1e-4,1,0.5,0.2,\n20,,,,,21\n"
+    )
+    dock = make_dock()
+    dock.view.header.yes.click()
+    settled(dock)
+    history = dock.trainer.history
+    assert [v.step for v in history.validations] == [0, 2]
+    assert history.best is not None
+    assert set(history.baselines) == {"average", "tvl1"}
+    np.testing.assert_array_equal(history.curve("total"), [[10, 20], [2, 1]])
+    preview = dock.view.live.preview
+    assert preview.titles[0].text() == "real, slice 5"
+    assert preview.images[0].image is not None
+    assert dock.view.live.scores.figures.text().startswith("Best: 20.60 dB")
+
+
+def test_a_check_that_outlives_the_view_says_nothing_to_it(
+    backend, image, viewer, trainer, qtbot, monkeypatch
+):
+    """When napari quits, Qt may delete the widgets before the last reports arrive."""
+    looking = backend.divide
+
+    def slow(request, report, cancel):
+        while not cancel.wait(0.01):
+            report(Preparing("looking for triplets", 1, 10))
+        report(Preparing("looking for triplets", 2, 10))
+        return looking(request, report, cancel)
+
+    monkeypatch.setattr(module, "PAUSE", 0)
+    backend.divide = slow
+    dock = module.FineTuneController(viewer, trainer)
+    qtbot.waitUntil(lambda: "Looking" in dock.data.data.busy, timeout=5000)
+    with qtbot.captureExceptions() as raised:
+        dock.view.deleteLater()
+        QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+        trainer.checks.cancel()
+        trainer.checks.finish()
+        qtbot.wait(20)
+    assert not raised
+    dock.close()
 
 
 def test_a_trainer_belongs_to_its_viewer(qapp, viewer):

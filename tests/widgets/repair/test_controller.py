@@ -350,6 +350,28 @@ def test_missing_sections_are_asked_for(viewer, controller):
     assert not controller.view.marking.missing.isEnabled()
 
 
+def test_patches_without_values_are_repaired_and_the_rest_of_the_slice_is_kept(
+    viewer, make_controller, volume
+):
+    data = volume.astype(np.float32)
+    data[5, 10:20, 30:50] = np.nan  # 4 %
+    viewer.add_image(data, contrast_limits=(0, 255))
+    controller = make_controller(viewer)
+    controller.current.review.inspect()
+    controller.finish()
+    find = controller.current.review.suggestions.open[0]
+    assert (find.z, find.kind, find.p) == (5, "missing", 1.0)
+    controller.current.review.accept()
+    row = next(row for row in controller.current.rows if row.marks == ((5, 0),))
+    assert (row.kind, row.count) == ("region", 1)
+    repair(controller)
+    made = np.asarray(controller.current.session.repaired[5])
+    assert np.isfinite(made).all()
+    good = np.isfinite(data[5])
+    unmarked = controller.current.session.marks.mask(5, (slice(0, 64), slice(0, 80)))
+    np.testing.assert_array_equal(made[good & ~unmarked], data[5][good & ~unmarked])
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -1484,6 +1506,14 @@ def test_taken_keys_are_left_alone(viewer, image, make_controller):
 
 def test_other_docks_know_what_is_marked(image, controller):
     assert SESSIONS.of(image) is controller.current.session
+
+
+def test_others_hear_which_loss_the_chosen_model_was_trained_with(controller, monkeypatch):
+    monkeypatch.setattr(LIBRARY, "loss", "L_1")
+    for index, choice in enumerate(controller.models.entries):
+        controller.models.choose(index)
+        assert LIBRARY.loss == (choice.loss or "L_s")
+    assert [choice.loss for choice in controller.models.entries[:3]] == ["L_1", "L_s", ""]
 
 
 def test_a_model_that_is_kept_appears_at_once_and_can_be_chosen(controller, tiny_model):

@@ -236,7 +236,7 @@ def test_file_save_keeps_scale_and_provenance(viewer, dock, qtbot, tmp_path):
     qtbot.waitUntil(lambda: done(dock), timeout=20000)
     layer = viewer.layers["em [repaired]"]
     (written,) = layer.save(str(tmp_path / "a.ome.tif"))
-    (again,) = viewer.open(written, plugin="napari-ssan")
+    again, _ = viewer.open(written, plugin="napari-ssan")
     assert list(again.scale) == [30, 4, 4]
     assert (np.asarray(again.data) == np.asarray(layer.data)).all()
 

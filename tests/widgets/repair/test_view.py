@@ -48,6 +48,7 @@ READY = DockState(
     rows=ROWS,
     pending=2,
     has_result=True,
+    has_synthetic=True,
     accept=True,
     revert=True,
     can_export=True,

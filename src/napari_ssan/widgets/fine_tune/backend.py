@@ -24,6 +24,7 @@ from napari_ssan.workers import Report
 if TYPE_CHECKING:
     from napari_ssan.finetune.config import FineTuneConfig
     from napari_ssan.finetune.division import Division
+    from napari_ssan.finetune.events import FineTuneEvent
     from napari_ssan.finetune.forecast import Forecast
     from napari_ssan.finetune.runs import Run
     from napari_ssan.finetune.verdict import Verdict
@@ -110,6 +111,12 @@ class Backend:
         from napari_ssan.finetune.process import run_here, run_in_child
 
         return (run_in_child if separate else run_here)(run, report, cancel, stop)
+
+    def told(self, run: Run) -> list[FineTuneEvent]:
+        """Read what a run has told; see :func:`napari_ssan.finetune.told.told`."""
+        from napari_ssan.finetune.told import told
+
+        return told(run.folder)
 
     def pending(self) -> list[PendingRun]:
         """List runs that are unfinished or undecided, the newest first."""

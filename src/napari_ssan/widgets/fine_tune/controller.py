@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from qtpy.compat import isalive
 from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_ssan.errors import BadInput
-from napari_ssan.finetune.config import cores, default_minutes
+from napari_ssan.finetune.config import AIMS, cores, default_minutes
 from napari_ssan.widgets.fine_tune.backend import PendingRun, TrainingRequest
 from napari_ssan.widgets.fine_tune.choice import StackChoice
 from napari_ssan.widgets.fine_tune.models import ModelsController
@@ -22,7 +23,7 @@ from napari_ssan.widgets.fine_tune.training_data import TrainingDataController
 from napari_ssan.widgets.fine_tune.vgg import VggController
 from napari_ssan.widgets.fine_tune.view import FineTuneView
 from napari_ssan.widgets.shared import messages
-from napari_ssan.widgets.shared.library import model_label, model_tooltip
+from napari_ssan.widgets.shared.library import LIBRARY, model_label, model_tooltip
 from napari_ssan.widgets.shared.state import Question, device_choices, has_nvidia
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ class FineTuneController:
         self.viewer, self.trainer = viewer, trainer
         self._where, self._where_why, kind = _where()
         self.view = FineTuneView(device_choices(), default_minutes(kind))
+        # Qt may delete it before the dock: with the window, or at the end of the program
+        self.view.destroyed.connect(lambda: self.close())
         self.choice = StackChoice(viewer)
-        self.data = TrainingDataController(trainer.backend, trainer.quick)
+        self.data = TrainingDataController(trainer.backend, trainer.checks)
         self.vgg = VggController(trainer.backend, trainer.downloads, self.view.vgg)
         self.models = ModelsController(trainer.backend, trainer.quick, self.view.models)
         self._pending: list[PendingRun] = []
@@ -67,9 +70,11 @@ class FineTuneController:
             (self.data.changed, self.refresh),
             (self.vgg.changed, self._on_change),
             (self.models.changed, self._on_models),
+            (LIBRARY.used, self._propose_aim),
         ]
         for event, callback in self._events:
             event.connect(callback)
+        self._propose_aim()
         self.models.read()
         self._read_pending()
         self.choice.follow()
@@ -79,7 +84,7 @@ class FineTuneController:
 
     def look(self, anyway: bool = False) -> None:
         """Check which slices can be used; a large stack only if the user asks (`anyway`)."""
-        if self.trainer.closed:
+        if self._gone or self.trainer.closed:
             return
         if self.trainer.state.phase != "idle" or self.choice.refusal or not self._bases:
             self.data.pause()
@@ -117,17 +122,15 @@ class FineTuneController:
                 self.trainer.resume(run, self.view.options.is_separate)
             except BadInput as error:
                 messages.report(error)
+            self._read_pending()
         else:
-            task = self.trainer.quick.submit(lambda report, cancel: run.discard(), "Discarding…")
-            task.failed.connect(messages.report)
-        self._read_pending()
+            self.trainer.delete(run)
         self.refresh()
 
     def finish(self) -> None:
         """Wait until all work has ended; for scripts, since the GUI stands still meanwhile."""
-        queues = (self.trainer.quick, self.trainer.downloads, self.trainer.training)
-        while any(queue.current is not None for queue in queues):
-            for queue in queues:
+        while any(queue.current is not None for queue in self.trainer.queues):
+            for queue in self.trainer.queues:
                 queue.finish()
 
     def close(self) -> None:
@@ -138,7 +141,8 @@ class FineTuneController:
         for event, callback in self._events:
             event.disconnect(callback)
         for soon in (self._look_soon, self._draw_soon):
-            soon.cancel()
+            if isalive(soon):
+                soon.cancel()
         for part in (self.choice, self.vgg, self.models):
             part.close()
         self.data.forget()
@@ -151,8 +155,15 @@ class FineTuneController:
         self.view.subset.reset(0 if stack is None else len(stack))
         self._on_change()
 
+    @property
+    def _gone(self) -> bool:
+        """Whether there is nothing to show anything in, even if nobody has closed the dock."""
+        return self._closed or not isalive(self.view)
+
     def _on_change(self) -> None:
         """Check the slices again: something has changed that may matter."""
+        if self._gone:
+            return
         if self.view.options.aim != "natural":  # ask again if natural texture is chosen again
             self.vgg.go_without(False)
         self.choice.watch(self.view.subset.region.currentIndex())
@@ -160,14 +171,23 @@ class FineTuneController:
         self.refresh()
 
     def _on_trainer(self) -> None:
+        if self._gone:
+            return
         if self.trainer.state.phase == "idle":
             self._look_soon.throttle()
         self._draw()
         self.refresh()
 
     def _draw(self) -> None:
+        if self._gone:
+            return
         self.view.render_run(self._state())
         self.view.live.show_history(self.trainer.history)
+
+    def _propose_aim(self) -> None:
+        """Propose the aim of the model that repairs use, if nothing is to be downloaded for it."""
+        natural = LIBRARY.loss == AIMS["natural"] and self.vgg.there
+        self.view.options.propose("natural" if natural else "faithful")
 
     def _on_models(self) -> None:
         self._bases = tuple(
@@ -190,7 +210,7 @@ class FineTuneController:
 
     def refresh(self) -> None:
         """Show the present state."""
-        if self._closed:
+        if self._gone:
             return
         state = self._state()
         self.view.render_state(state)

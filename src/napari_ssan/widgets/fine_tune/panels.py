@@ -107,13 +107,18 @@ class OptionsPanel(Column):
         )
         self.add(form(rows), self.advice, self.folded)
         self._names: tuple[str, ...] = ()
-        self._picked = False
+        self._picked = self._aimed = False
         self._on_aim()
 
     @property
     def aim(self) -> Aim:
         """What matters to the user."""
         return "natural" if self.natural.isChecked() else "faithful"
+
+    def propose(self, aim: Aim) -> None:
+        """Choose an aim, unless the user has chosen one."""
+        if not self._aimed:
+            (self.natural if aim == "natural" else self.faithful).setChecked(True)
 
     @property
     def is_separate(self) -> bool:
@@ -163,6 +168,7 @@ class OptionsPanel(Column):
         box.setSpacing(12)
         for choice in (self.natural, self.faithful):
             self._aims.addButton(choice)
+            choice.clicked.connect(self._on_aimed)
             box.addWidget(choice)
         box.addStretch()
         self.natural.setChecked(True)
@@ -218,6 +224,9 @@ class OptionsPanel(Column):
         for field in (self.share, *edits, self.device, self.separate):
             field.changed.connect(lambda: self.changed.emit())
         return form({f.label: f.native for f in fields[: None if len(devices) > 1 else -1]})
+
+    def _on_aimed(self) -> None:
+        self._aimed = True
 
     def _on_base(self) -> None:
         self._picked = True

@@ -7,6 +7,7 @@ by default, in a separate process; what it reports arrives in the GUI thread.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from threading import Event as Flag
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from qtpy.QtCore import QCoreApplication
 
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
-from napari_ssan.finetune.events import Judging, MemoryUsed
+from napari_ssan.finetune.events import FineTuneEvent, Judging, MemoryUsed
 from napari_ssan.training.events import Preparing, RolledBack, StepDone
 from napari_ssan.widgets.fine_tune.backend import Backend, TrainingRequest
 from napari_ssan.widgets.fine_tune.history import History
@@ -74,8 +75,14 @@ class Trainer:
         application = QCoreApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.close)
-        #: For training, for work that takes seconds, and for downloads.
-        self.training, self.quick, self.downloads = TaskQueue(), TaskQueue(), TaskQueue()
+        #: For training, for downloads, for the check of the slices, and for what takes moments.
+        self.training, self.downloads = TaskQueue(), TaskQueue()
+        self.checks, self.quick = TaskQueue(), TaskQueue()
+
+    @property
+    def queues(self) -> tuple[TaskQueue, ...]:
+        """All queues; what the others leave to be done at the end comes last."""
+        return self.training, self.downloads, self.checks, self.quick
 
     @property
     def state(self) -> RunState:
@@ -131,7 +138,11 @@ class Trainer:
         """
         backend, stop = self.backend, self._ready(run.title)
         self.run, self.verdict = run, run.verdict
-        if self.verdict is None:
+        if self.verdict is not None:
+            task = self.quick.submit(lambda report, cancel: backend.told(run))
+            task.succeeded.connect(partial(self._on_told, run))
+            task.failed.connect(messages.report)
+        else:
             self._start(lambda report, cancel: backend.train(run, separate, report, cancel, stop))
         self.changed.emit()
 
@@ -166,12 +177,26 @@ class Trainer:
         if self.verdict is not None and not self._ending:
             self._throw_away()
 
+    def delete(self, run: Run) -> None:
+        """Delete a run and all its files, even if the program ends now."""
+
+        def at_once() -> None:
+            try:
+                run.discard()
+            except BadInput as error:
+                messages.report(error)
+
+        task = self.quick.submit(lambda report, cancel: run.discard(), "Discarding…")
+        task.failed.connect(messages.report)
+        task.cancelled.connect(at_once)  # the queue was closed before its turn came
+        self.released.emit()  # a list of runs that is read now waits in the same queue
+
     def close(self) -> None:
         """Stop with a checkpoint, and wait for it. The viewer may be gone already."""
         if self.closed:
             return
         self.closed = True
-        for queue in (self.training, self.downloads, self.quick):
+        for queue in self.queues:
             queue.close()
 
     # ---- within
@@ -219,6 +244,13 @@ class Trainer:
             self.history.take(event)
             self.progressed.emit()
 
+    def _on_told(self, run: Run, events: list[FineTuneEvent]) -> None:
+        """Draw the curves and the preview of a run that ended before a restart."""
+        if self.run is run:
+            for event in events:
+                self.history.take(event)
+            self.progressed.emit()
+
     def _on_step(self, event: StepDone) -> None:
         first, self._stepped = not self._stepped, True
         self._say(step_text(event.step, event.seconds_left, self._memory), event.share)
@@ -260,9 +292,7 @@ class Trainer:
     def _throw_away(self) -> None:
         if self.run is not None:
             run, self.run, self.verdict = self.run, None, None
-            task = self.quick.submit(lambda report, cancel: run.discard(), "Discarding…")
-            task.failed.connect(messages.report)
-            self.released.emit()  # a list of runs that is read now waits in the same queue
+            self.delete(run)
             self.changed.emit()
 
     def _on_kept(self, info: ModelInfo) -> None:

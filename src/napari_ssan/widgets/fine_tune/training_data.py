@@ -166,7 +166,9 @@ class TrainingDataController:
         division, forecast = found
         self.division = division
         number = len(division.held_out)
-        held = f"{number} slice{' is' if number == 1 else 's are'} held out for validation."
+        held = f"{number} slices are held out for validation."
+        if number == 1:
+            held = "1 slice is held out for validation, which proves little."
         text = " ".join(filter(None, [f"Uses {division.text}.", held, division.note]))
         cost = (
             f"{forecast.cost[:1].upper()}{forecast.cost[1:]}. Trains with the loss {forecast.loss}."

@@ -17,12 +17,14 @@ ACTIONS = {
     "synthesized": (REVERT, "Show the original again; the mark stays"),
     "accepted": (REVERT, "Show the original again; the mark stays"),
     "reverted": (AGAIN, "Repair it again"),
+    "synthetic": (AGAIN, "Repair it again, from real slices"),
 }
 STATES = {
     "marked": "Not repaired yet",
     "synthesized": "Repaired: accept or revert it",
     "accepted": "Repaired and accepted",
     "reverted": "The original is shown again; the mark stays",
+    "synthetic": "Synthetic already in this file. Repairs of other slices do not use it",
 }
 #: The column that is shown where inserted slices move those after them. It stands second.
 SLIDER = 5

@@ -26,6 +26,7 @@ class ModelList:
     def __init__(self) -> None:
         self.entries = model_choices(messages.warn)
         self.chosen = self.entries[0]
+        LIBRARY.use(self.chosen.loss)
         LIBRARY.changed.connect(self._read)
         LIBRARY.chosen.connect(self.take)
 
@@ -37,7 +38,7 @@ class ModelList:
     def choose(self, index: int) -> None:
         """Choose by index."""
         self.chosen = self.entries[index]
-        self.changed.emit()
+        self._tell()
 
     def take(self, path: str | Path) -> None:
         """Choose a model file, and put it at the top of the list."""
@@ -48,12 +49,16 @@ class ModelList:
         else:
             self.entries = [choice, *(m for m in self.entries if m.model != choice.model)]
             self.chosen = choice
-        self.changed.emit()
+        self._tell()
 
     def close(self) -> None:
         """Stop following the user's models."""
         LIBRARY.changed.disconnect(self._read)
         LIBRARY.chosen.disconnect(self.take)
+
+    def _tell(self) -> None:
+        LIBRARY.use(self.chosen.loss)
+        self.changed.emit()
 
     def _read(self) -> None:
         """List the models again; the chosen one stays chosen if it still exists."""
@@ -63,7 +68,7 @@ class ModelList:
         if not same and Path(chosen.model).is_file():  # it was chosen as a file
             self.entries = [chosen, *self.entries]
         self.chosen = same[0] if same else self.entries[0]
-        self.changed.emit()
+        self._tell()
 
 
 def model_choices(complain: Callable[[str], object]) -> list[ModelChoice]:
@@ -99,4 +104,5 @@ def model_choice(info: ModelInfo) -> ModelChoice:
         "ssan",
         str(info.path),
         str(info.card.get("terms", "")),
+        str(info.card.get("loss", "")),
     )

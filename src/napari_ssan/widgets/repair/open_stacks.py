@@ -68,6 +68,8 @@ class OpenStacks(Stacks):
         if event is not None and event.type == "removed":
             self._let_go(event.value)
         super()._on_layers()
+        for opened in self._opened.values():
+            opened.record.adopt_overlay()
         self.changed.emit()
 
     def _let_go(self, removed: Layer) -> None:

@@ -248,8 +248,8 @@ class LookPanel(Column):
         self.accept.setText(f"Accept{which}")
         self.revert.setText(f"Revert{which}")
         self.overlay.setChecked(state.overlay)
-        for widget in (self.before, self.overlay):
-            enable(widget, state.has_result)
+        enable(self.before, state.has_result)
+        enable(self.overlay, state.has_synthetic)
         say(self.accepted, accepted_text(state.accepted, state.repaired))
         enable(self.accept, state.accept)
         enable(self.revert, state.revert)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_ssan.engine.expected_error import error_sentence
+from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.session.history import Step
 from napari_ssan.session.standing import Standing, standing
@@ -63,6 +64,7 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
         done=current.work.done,
         total=current.work.total,
         has_result=has_result,
+        has_synthetic=results.has_synthetic,
         showing_before=has_result and not results.shown,
         overlay="synthetic" in results.overlays,
         error_map="error" in results.overlays,
@@ -82,8 +84,7 @@ def _what(step: Step | None) -> str:
 
 def _expected_error(current: StackController, slot: Slot) -> str:
     """How far the slice on screen can be trusted; empty if all of it is real."""
-    before = [r for r in earlier_repairs(current.image).sections if slot == (r.section, 0)]
-    said = [f"In the file already, {record}." for record in before]
+    said = [f"In the file already, {record}." for record in _recorded(current, slot)]
     now = error_sentence(current.session.repaired, slot)
     return " ".join([*said, now]) if now else " ".join(said)
 
@@ -93,10 +94,20 @@ def caption_of(current: StackController | None) -> Standing | None:
     if current is None or current.results.objection():
         return None
     slot = current.results.slot_on_screen()
-    found = None if slot is None else standing(current.session, slot)
-    if slot is not None and found and found.kind != "marked" and not current.results.shown:
-        return Standing("original", f"slice {slot[0]}: the original")
-    return found
+    if slot is None:
+        return None
+    found = standing(current.session, slot)
+    if found and (found.kind == "marked" or current.results.shown):
+        return found
+    if before := _recorded(current, slot):
+        return Standing("synthetic", "\n".join(map(str, before)))
+    return Standing("original", f"slice {slot[0]}: the original") if found else None
+
+
+def _recorded(current: StackController, slot: Slot) -> list[SyntheticSection]:
+    """What the file says of the slice on screen."""
+    records = earlier_repairs(current.image).sections
+    return [record for record in records if slot == (record.section, 0)]
 
 
 def _question(current: StackController) -> Question | None:

@@ -8,17 +8,20 @@ from napari.layers import Image
 from napari.utils import Colormap
 from psygnal import Signal
 
-from napari_ssan.engine.repaired import RepairedStack, Slot, SyntheticPixels
+from napari_ssan.engine.repaired import TINT, RepairedStack, Slot, SyntheticPixels
 from napari_ssan.session.session import RepairSession
 from napari_ssan.stack.lazy import LARGEST_ARRAY, Guarded, LazyVolume
+from napari_ssan.stack.marks import Marks
 from napari_ssan.widgets.shared.layers import (
     METADATA,
     go_to,
+    is_made_for,
     look,
     made_for,
     owner_of,
     placement,
     section_on_screen,
+    shows,
     unwrap,
     view_objection,
 )
@@ -27,8 +30,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-#: Nothing, and a colour that no micrograph has.
-TINT = [[0, 0, 0, 0], [1, 0, 0.8, 1]]
 #: What may be shown over the result: which pixels are synthetic, how wrong they are likely to be.
 Overlay = Literal["synthetic", "error"]
 
@@ -51,6 +52,13 @@ class ResultLayers:
         self._hidden_in_3d = False
         # As the layer shows them: the session may be ahead of it.
         self._slots = session.repaired.slots
+        self._earlier = Marks()
+        self._found: Any = None
+
+    @property
+    def has_synthetic(self) -> bool:
+        """Whether there is anything for the overlay of synthetic pixels to show."""
+        return self.layer is not None or bool(self._earlier)
 
     @property
     def shown(self) -> bool:
@@ -84,6 +92,17 @@ class ResultLayers:
                 return True
         return False
 
+    def adopt_overlay(self, earlier: Marks) -> None:
+        """Take over the overlay that the reader made of what was synthetic before (`earlier`)."""
+        self._earlier = earlier
+        for layer in self.viewer.layers:
+            if shows(layer) == "synthetic" and is_made_for(layer, self.image):
+                if "synthetic" not in self.overlays:
+                    layer.data = self._guarded(self._synthetic())
+                    self._found = self.overlays["synthetic"] = layer
+                    self.changed.emit()
+                return
+
     def ensure(self) -> None:
         """Add the layer above the original; what is selected stays selected."""
         if self.layer is not None:
@@ -111,10 +130,11 @@ class ResultLayers:
     def show_overlay(self, what: Overlay, on: bool) -> None:
         """Add an overlay, or take it away."""
         if on and what not in self.overlays:
-            self.ensure()
+            if what == "error":
+                self.ensure()
             made = self._tint() if what == "synthetic" else self._glow()
-            self.overlays[what] = self._insert(made, above=self.layer)
-            self.overlays[what].visible = self.shown
+            self.overlays[what] = self._insert(made, above=self.layer or self.image)
+            self.overlays[what].visible = self.shown or self.layer is None
             self.guard_3d()
         elif not on and what in self.overlays:
             overlay = self.overlays.pop(what)
@@ -220,7 +240,9 @@ class ResultLayers:
         return ""
 
     def close(self) -> None:
-        """Let go of the layers; the result stays, the overlays go."""
+        """Let go of the layers; the result stays, and the overlay of the reader; others go."""
+        if self._found is not None and self.overlays.get("synthetic") == self._found:
+            del self.overlays["synthetic"]
         self._drop_overlays()
         if self.layer is not None:
             self.layer.events.visible.disconnect(self._on_visible)
@@ -236,29 +258,27 @@ class ResultLayers:
 
     def _tint(self) -> Image:
         """Overlay of what is synthetic."""
-        volume, colours = SyntheticPixels(self.session.repaired), Colormap(TINT, name="synthetic")
-        return self._overlay(volume, "synthetic pixels", colours, "translucent_no_depth", 0.35)
+        colours = Colormap(TINT["colormap"], name="synthetic")
+        return self._overlay(self._synthetic(), "synthetic pixels", **TINT | {"colormap": colours})
+
+    def _synthetic(self) -> SyntheticPixels:
+        return SyntheticPixels(self.session.repaired, self._earlier)
 
     def _glow(self) -> Image:
         """Overlay of the expected error: black, which adds nothing, where a pixel is real."""
         volume = self.session.repaired.expected_error
-        layer = self._overlay(volume, "expected error", "inferno", "additive", 0.7)
+        layer = self._overlay(
+            volume, "expected error", colormap="inferno", blending="additive", opacity=0.7
+        )
         self._fit_glow(layer)
         return layer
 
-    def _overlay(
-        self, volume: LazyVolume, name: str, colormap: Any, blending: str, opacity: float
-    ) -> Image:
+    def _overlay(self, volume: LazyVolume, name: str, **look: Any) -> Image:
         return Image(
             self._guarded(volume),
             name=f"{self.image.name} [{name}]",
-            multiscale=False,
-            contrast_limits=(0, 1),
-            colormap=colormap,
-            blending=blending,
-            interpolation2d="nearest",
-            opacity=opacity,
             metadata=made_for(self.image),
+            **TINT | look,
             **placement(self.image),
         )
 

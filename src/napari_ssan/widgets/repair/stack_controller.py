@@ -26,6 +26,7 @@ from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.autosave import Autosave
 from napari_ssan.widgets.repair.export_work import Export, Reviewed
+from napari_ssan.widgets.repair.file_record import FileRecord
 from napari_ssan.widgets.repair.layer_work import LayerWork, Stopwatch
 from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline, region_of
 from napari_ssan.widgets.repair.result_layers import ResultLayers
@@ -84,6 +85,7 @@ class StackController:
         self.review = Review(viewer, image, self.session, self.work, self.results, suggestions)
         self.review.changed.connect(self.changed.emit)
         self.review.suggestions.changed.connect(self._draw_marks)
+        self.record = FileRecord(image, self.session, self.results)
         self.offer: Saved | None = None
         self.rows = self.session.rows()
         #: Pixels of the tiles of what is pending, in one view.
@@ -97,6 +99,7 @@ class StackController:
         self.marks.refused.connect(messages.warn)
         self.marks.drawing_changed.connect(self.changed.emit)
         self.results.changed.connect(self._on_results)
+        self.record.find(quick)
         self._open()
 
     # ---- marks
@@ -255,6 +258,7 @@ class StackController:
         session = self.session
         marks = session.marks
         session.restore(saved)
+        self.record.adopt()
         try:
             session.mark(marks.whole)
         except BadInput as error:

@@ -27,6 +27,8 @@ class ModelChoice:
     model: str = ""
     #: Licence of the weights.
     terms: str = ""
+    #: Loss that it was trained with.
+    loss: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class DockState(HeaderState):
     #: Whether there is anything for a repaired layer to show, and whether the original is shown.
     has_result: bool = False
     showing_before: bool = False
+    #: Whether anything is synthetic, here or in the file already.
+    has_synthetic: bool = False
     #: Whether synthetic pixels are tinted, and whether the expected error is shown.
     overlay: bool = False
     error_map: bool = False

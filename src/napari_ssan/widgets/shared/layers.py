@@ -96,6 +96,23 @@ def owner_of(layer: Layer) -> Any:
     return (unwrap(layer.metadata).get(METADATA) or {}).get("made_for")
 
 
+def is_made_for(layer: Layer, image: Layer) -> bool:
+    """Whether a layer was made for an image, here or by the reader that opened its file."""
+    return owner_of(layer) in names_of(image)
+
+
+def names_of(image: Layer) -> set[Any]:
+    """What the metadata of layers that were made for an image may call it."""
+    if owner_of(image) is not None:
+        return {image.unique_id}
+    return {image.unique_id, str(source_path(image))}
+
+
+def shows(layer: Layer) -> str:
+    """What a layer that was made for an image tells of its pixels; empty if nothing."""
+    return str((unwrap(layer.metadata).get(METADATA) or {}).get("shows", ""))
+
+
 def placement(layer: Layer) -> dict[str, Any]:
     """Return what gives another layer the same place in the world."""
     names = ("scale", "translate", "rotate", "shear", "units", "axis_labels")

@@ -22,6 +22,18 @@ class Library:
     changed = Signal()
     #: Path of one of the user's models that repairs shall use from now on.
     chosen = Signal(Path)
+    #: Repairs use a model that was trained with another loss.
+    used = Signal()
+
+    def __init__(self) -> None:
+        #: Loss that the model was trained with which repairs use.
+        self.loss = "L_1"
+
+    def use(self, loss: str) -> None:
+        """Note the loss of the model that repairs use; empty, if it has none, changes nothing."""
+        if loss and loss != self.loss:
+            self.loss = loss
+            self.used.emit()
 
 
 LIBRARY = Library()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from psygnal import Signal, SignalInstance
 
 from napari_ssan.errors import BadInput
-from napari_ssan.widgets.shared.layers import is_image, owner_of, stack_of, voxel_text
+from napari_ssan.widgets.shared.layers import is_image, names_of, owner_of, stack_of, voxel_text
 from napari_ssan.widgets.shared.state import EMPTY
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Stacks:
 
     def _on_layers(self, event: object = None) -> None:
         layers = list(self._viewer.layers)
-        ids = {layer.unique_id for layer in layers}
+        ids = {name for layer in layers for name in names_of(layer)}
         self.layers = [each for each in layers if is_image(each) and owner_of(each) not in ids]
         self._on_listed()
         if self.layer not in self.layers:
