@@ -349,3 +349,20 @@ def test_a_share_is_not_rounded_up_to_all():
     assert [percent(share) for share in (0.0123, 0.5, 0.9978, 1)] == [
         "1.2 %", "50 %", "99.8 %", "100 %"
     ]  # fmt: skip
+
+
+def test_a_mark_is_corrected_and_can_be_synthesized_again(session, volume):
+    session.mark([3])
+    session.add_region(5, square(10, 10))
+    repair(session)
+    session.treat([(3, 0), (5, 0), (7, 0)], "correct")
+    assert session.pending == {(3, 0), (5, 0)}
+    repair(session)
+    assert set(states(session).values()) == {"synthesized"}
+    assert not session.repaired.synthetic(()).any()
+    assert session.repaired.corrected(3).all()
+    assert session.caption((3, 0)) == "slice 3: corrected, like 2 and 4"
+    session.treat([(3, 0)], "correct")
+    assert session.pending == set()
+    session.treat([(3, 0)], "synthesize")
+    assert session.pending == {(3, 0)}

@@ -95,8 +95,21 @@ def repair(
             show_default="1",
         ),
     ] = None,
+    treatment: Annotated[
+        Literal["synthesize", "correct"] | None,
+        Option(
+            help="synthesize makes marked pixels from the neighbours; correct keeps them, and "
+            "brings them to the neighbours' brightness and contrast. Inserted slices are always "
+            "synthesized.",
+            show_default="as each mark says, else synthesize",
+        ),
+    ] = None,
     mask: Annotated[
-        bool, Option(help="Also write a mask of the synthetic pixels beside OUTPUT.")
+        bool,
+        Option(
+            help="Also write a mask beside OUTPUT: 255 where a pixel is synthetic, 128 where it "
+            "is corrected, else 0."
+        ),
     ] = False,
     expected_error: Annotated[
         Path | None,
@@ -109,7 +122,10 @@ def repair(
     follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Repair a stack: synthesize its broken slices or regions from their neighbours."""
+    """Repair a stack: synthesize its broken slices or regions from their neighbours.
+
+    With --treatment correct, keep their pixels, and correct brightness and contrast.
+    """
     if confidence is not None:
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")
         expected_error = expected_error or confidence
@@ -142,6 +158,7 @@ def repair(
             method=method,
             match=match,
             views=views,
+            treatment=treatment,
             scratch=pixels,
         )
         for z in _borrowed(repaired, file):
@@ -168,7 +185,10 @@ def _inspected(file: StackFile) -> Marks:
         found = look(file, show).at_least(SURE)
         for each in found.finds:
             where = "" if each.region is None else f" at y {each.region.top}, x {each.region.left}"
-            show.say(f"Found in slice {each.z}{where}: {each.kind}, p {each.p:.2f}. {each.reason}")
+            then = " It is corrected." if each.suggest == "correct" else ""
+            show.say(
+                f"Found in slice {each.z}{where}: {each.kind}, p {each.p:.2f}. {each.reason}{then}"
+            )
     if not (marks := found.marks()):
         raise BadInput(
             f"Nothing was found with a probability of at least {SURE}; look at what "
@@ -204,9 +224,7 @@ def gather(
     """
     shape = stack.shape[1:]
     marks = Marks.read(file, shape) if file else Marks()
-    marks.whole |= found.whole
-    for z, regions_found in found.regions.items():
-        marks.regions.setdefault(z, []).extend(regions_found)
+    marks.update(found)
     named = parse_slices(slices)
     if region is None:
         marks.whole.update(named)

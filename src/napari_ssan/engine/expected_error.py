@@ -57,6 +57,9 @@ def error_sentence(repaired: RepairedStack, slot: Slot) -> str:
     if not records:
         return ""
     z, number = slot
+    if all(record.corrected for record in records):
+        return f"Slice {z}: its own pixels, corrected; nothing of it is synthetic."
+    records = [record for record in records if not record.corrected]
     which = f"Missing section {number} after {z}" if number else f"Slice {z}"
     known = [(record.share, record.error) for record in records if record.error is not None]
     if not known:

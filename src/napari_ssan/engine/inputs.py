@@ -84,7 +84,7 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
     """
     stack, window, columns = survey.stack, grid.window, grid.columns
     neighbours = []
-    for z, placement in zip(job.neighbours, _placements(survey, job, window), strict=True):
+    for z, placement in zip(job.neighbours, placements(survey, job, window), strict=True):
         intensity, moved = survey.intensity(z), bool(np.mod(placement, 1).any())
         shape = len(grid.tops), grid.tile[0], columns.stop - columns.start
         rows = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
@@ -100,7 +100,7 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
     return Inputs(job, grid, stack.dtype, tuple(neighbours), own, good)
 
 
-def _placements(survey: Survey, job: Job, window: Window) -> tuple[Placement, ...]:
+def placements(survey: Survey, job: Job, window: Window) -> tuple[Placement, ...]:
     """Where the neighbours have what the section has, or would have."""
     stack, unmarked = survey.stack, survey.unmarked
     if job.region is not None:

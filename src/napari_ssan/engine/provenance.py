@@ -1,4 +1,7 @@
-"""Which pixels of a stack are synthetic, and where they come from."""
+"""Which pixels of a stack are synthetic or corrected, and where they come from.
+
+Easy to get wrong: corrected pixels are the section's own, so they are not synthetic.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,9 @@ from pydantic import (
 )
 
 from napari_ssan.version import __version__
+
+#: The method of corrected pixels.
+CORRECT = "correct"
 
 
 class ErrorSummary(BaseModel):
@@ -48,6 +54,25 @@ def _none_if_wrong(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         return None
 
 
+class Transform(BaseModel):
+    """What corrected pixels went through: gain times grey value plus offset.
+
+    Attributes
+    ----------
+    gain, offset : tuple of tuple of float
+        Fields over a part of the section, which holds all corrected pixels: values in the middles
+        of equal rectangles, with linear interpolation between them. Offsets are in grey values.
+    window : (int, int, int, int)
+        That part: first row and column, and those after the last.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    gain: tuple[tuple[float, ...], ...]
+    offset: tuple[tuple[float, ...], ...]
+    window: tuple[int, int, int, int]
+
+
 class SyntheticSection(BaseModel):
     """How a section, or part of it, came about. Sections are those of the repaired stack.
 
@@ -56,23 +81,25 @@ class SyntheticSection(BaseModel):
     section : int
         Which one.
     kind : {"whole", "region", "inserted"}
-        Whether all of it is synthetic, the marked pixels, or it was absent before.
+        Whether all of it was repaired, the marked pixels, or it was absent before.
     share : float
-        Share of its pixels that is synthetic, 0 to 1.
+        Share of its pixels that was repaired, 0 to 1.
     region : dict or None
         Which pixels of a region are, see :func:`~napari_ssan.stack.region.packed`.
     neighbours : tuple of int
-        Sections that it was made from; a single one was copied.
+        Sections that it was made from, a single one being copied; or that it was matched to.
     position : float
         Where it lies between them: 0 at the first, 1 at the second.
     method, model, model_sha256 : str or None
-        How it was made, and by which weights.
+        How it was made, and by which weights; the method is ``correct`` for corrected pixels.
     match : {"mean", "histogram"} or None
         How its grey values were fitted to the neighbours'; None where one was copied.
     views : int or None
         Mirrored and turned views that the network averaged over.
     error : ErrorSummary or None
         How wrong it is likely to be; None if that was not estimated.
+    transform : Transform or None
+        What was done to the section's own pixels if they are corrected, not synthetic.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
@@ -89,13 +116,21 @@ class SyntheticSection(BaseModel):
     match: str | None = None
     views: int | None = None
     error: Annotated[ErrorSummary | None, WrapValidator(_none_if_wrong)] = None
+    transform: Transform | None = None
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the pixels are the section's own, and not synthetic."""
+        return self.method == CORRECT
 
     def __str__(self) -> str:
-        what = {"whole": "synthetic", "inserted": "inserted, synthetic"}.get(self.kind)
-        what = what or f"{percent(self.share)} synthetic"
+        word = "corrected" if self.corrected else "synthetic"
+        what = {"whole": word, "inserted": f"inserted, {word}"}.get(self.kind)
+        what = what or f"{percent(self.share)} {word}"
         origin = " and ".join(str(z) for z in self.neighbours)
-        by = self.model or self.method
-        return f"slice {self.section}: {what}, from {origin} ({by})"
+        if self.corrected:
+            return f"slice {self.section}: {what}, matched to {origin}"
+        return f"slice {self.section}: {what}, from {origin} ({self.model or self.method})"
 
 
 def percent(share: float) -> str:
@@ -104,7 +139,7 @@ def percent(share: float) -> str:
 
 
 class Provenance(BaseModel):
-    """What is synthetic in a repaired stack; written into every export as JSON."""
+    """What is synthetic or corrected in a repaired stack; written into every export as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -115,4 +150,4 @@ class Provenance(BaseModel):
     @property
     def numbers(self) -> frozenset[int]:
         """Sections that are synthetic, as a whole or in part."""
-        return frozenset(record.section for record in self.sections)
+        return frozenset(each.section for each in self.sections if not each.corrected)

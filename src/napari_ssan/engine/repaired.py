@@ -1,4 +1,4 @@
-"""The repaired stack: the original, untouched, with synthetic pixels laid over it."""
+"""The repaired stack: the original, untouched, with repaired pixels laid over it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Slot = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """Synthetic pixels of a section.
+    """Synthetic or corrected pixels of a section.
 
     Attributes
     ----------
@@ -125,7 +125,13 @@ class RepairedStack(LazyVolume):
 
     def synthetic(self, index: Any) -> npt.NDArray[np.bool_]:
         """Which pixels are synthetic; indexed as the stack itself."""
-        return SyntheticPixels(self)[index].view(bool)
+        found: npt.NDArray[np.bool_] = SyntheticPixels(self)[index] == SyntheticPixels.value
+        return found
+
+    def corrected(self, index: Any) -> npt.NDArray[np.bool_]:
+        """Which pixels are the section's own, corrected; indexed as the stack itself."""
+        found: npt.NDArray[np.bool_] = SyntheticPixels(self)[index] == SyntheticPixels.corrected
+        return found
 
     @property
     def expected_error(self) -> ExpectedError:
@@ -205,9 +211,10 @@ class PixelFacts(LazyVolume):
         What is laid over it later is seen, too.
     """
 
-    #: Dtype, and the value of a synthetic pixel of which nothing else is known.
+    #: Dtype, and the value of a synthetic and of a corrected pixel of which nothing else is known.
     kind: npt.DTypeLike
     value: float
+    corrected: float
 
     def __init__(self, repaired: RepairedStack) -> None:
         super().__init__((), np.dtype(self.kind))
@@ -229,19 +236,20 @@ class PixelFacts(LazyVolume):
 
     def _of(self, patch: Patch) -> Array | StoredArray:
         """What a patch has to say, in its shape."""
-        return np.broadcast_to(np.asarray(self.value, self.dtype), patch.pixels.shape)
+        value = self.corrected if patch.record.corrected else self.value
+        return np.broadcast_to(np.asarray(value, self.dtype), patch.pixels.shape)
 
 
 class SyntheticPixels(PixelFacts):
-    """Which pixels are synthetic: 1 where one is, as uint8."""
+    """Which pixels are not as they were: 1 where one is synthetic, 2 where corrected, as uint8."""
 
-    kind, value, what = np.uint8, 1, "The mask of synthetic pixels"
+    kind, value, corrected, what = np.uint8, 1, 2, "The mask of synthetic pixels"
 
 
 class ExpectedError(PixelFacts):
     """Expected absolute error, float32, in grey values; NaN where nothing is known of it."""
 
-    kind, value, what = np.float32, np.nan, "The expected error"
+    kind, value, corrected, what = np.float32, np.nan, np.nan, "The expected error"
 
     def _of(self, patch: Patch) -> Array | StoredArray:
         return super()._of(patch) if patch.error is None else patch.error

@@ -91,7 +91,8 @@ def save_stack(
     overwrite : bool
         Whether an output that exists is replaced, at the very end.
     mask : bool or path
-        Whether to write the mask of synthetic pixels too: 255 where synthetic, else 0.
+        Whether to write the mask of synthetic pixels too: 255 where synthetic, 128 where
+        corrected, else 0.
         True puts it beside the output, as `NAME.synthetic.tif` or `.ome.zarr`; a path
         puts it there.
     error : bool or path
@@ -176,35 +177,44 @@ class _WithEarlier(PixelFacts):
 
     def __init__(self, repaired: RepairedStack, provenance: Provenance | None) -> None:
         super().__init__(repaired)
-        self._earlier = Marks()
+        self._earlier, self._corrected = Marks(), Marks()
         _, height, width = repaired.stack.shape
         now = repaired.provenance.sections
         for record in provenance.sections if provenance else ():
             if record in now:
                 continue
+            marks = self._corrected if record.corrected else self._earlier
             try:
                 if record.kind != "region" or record.region is None:
-                    self._earlier.whole.add(record.section)
+                    marks.whole.add(record.section)
                 else:
                     region = region_from_entry(record.region, (height, width))
-                    self._earlier.add_region(record.section, region)
+                    marks.add_region(record.section, region)
             except (*MALFORMED, BadInput):
-                self._earlier.whole.add(record.section)
+                marks.whole.add(record.section)
 
     def _before(self, sections: range, window: Window) -> Array:
         out = super()._before(sections, window)
         bounds, steps = contiguous(window)
         for pixels, z in zip(out, sections, strict=True):
-            mask = self._earlier.mask(z, bounds)
-            if mask is not None:
-                pixels[mask[steps]] = self.value
+            for marks, value in ((self._corrected, self.corrected), (self._earlier, self.value)):
+                mask = marks.mask(z, bounds)
+                if mask is not None:
+                    pixels[mask[steps]] = value
         return out
 
 
 class SyntheticMask(_WithEarlier, SyntheticPixels):
-    """Which pixels are synthetic, as an image: 255 where they are, else 0."""
+    """Which pixels are not as they were: 255 where synthetic, 128 where corrected, else 0.
 
-    value = 255
+    What was synthetic before, and is corrected now, is still synthetic.
+    """
+
+    value, corrected = 255, 128
+
+    def _read(self, sections: range, window: Window) -> Array:
+        now: Array = super()._read(sections, window)
+        return np.maximum(self._before(sections, window), now)
 
 
 class ErrorMap(_WithEarlier, ExpectedError):

@@ -17,7 +17,7 @@ from napari_ssan.session.jobs import RepairJob
 from napari_ssan.session.marks import Row, State, mark_of, pixels, slots_of, table
 from napari_ssan.session.saved import Saved
 from napari_ssan.stack.marks import Mark, Marks
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import Region, Treatment
 from napari_ssan.stack.sections import SliceStack
 
 
@@ -88,6 +88,17 @@ class RepairSession:
         """Unmark regions; keys that are not there are passed over."""
         marks = self.marks.copy()
         self._remove(marks, marks.discard_regions(set(keys)))
+
+    def treat(self, marks: Iterable[Slot], treatment: Treatment) -> None:
+        """Choose what becomes of marks; those that had the other treatment are pending again."""
+        chosen = self.marks.copy()
+        altered = {
+            mark for mark in set(marks) & set(self._states)
+            if not mark[1] and not self.marks.treated(mark[0], treatment)
+        }  # fmt: skip
+        chosen.treat([z for z, _ in altered], treatment)
+        if altered:
+            self._replace(chosen, altered)
 
     def set_missing(self, z: int, number: int) -> None:
         """Mark `number` sections as absent after section `z`; 0 takes the mark away.
@@ -202,16 +213,18 @@ class RepairSession:
         self._emit()
 
     def caption(self, slot: Slot) -> str:
-        """Say what is synthetic of a section, in a line; empty if nothing is."""
+        """Say what is synthetic or corrected of a section, in a line; empty if nothing is."""
         records = [patch.record for patch in self.repaired.patches(slot)]
-        if not records:
-            return ""
-        share = min(1.0, sum(record.share for record in records))
-        origin = sorted({z for record in records for z in record.neighbours})
-        what = "synthetic" if share == 1 else f"{percent(share)} synthetic"
+        parts = []
+        for word, link, corrected in (("synthetic", "from", False), ("corrected", "like", True)):
+            some = [record for record in records if record.corrected == corrected]
+            share = min(1.0, sum(record.share for record in some))
+            origin = sorted({z for record in some for z in record.neighbours})
+            what = word if share == 1 else f"{percent(share)} {word}"
+            parts += [f"{what}, {link} {' and '.join(map(str, origin))}"] if some else []
         z, number = slot
         which = f"missing section {number} after {z}" if number else f"slice {z}"
-        return f"{which}: {what}, from {' and '.join(map(str, origin))}"
+        return f"{which}: {'; '.join(parts)}" if parts else ""
 
     def snapshot(self) -> RepairedStack:
         """Copy the repaired stack as it is now; later changes do not reach it."""
