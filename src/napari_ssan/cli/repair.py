@@ -33,6 +33,7 @@ from napari_ssan.files import (
     open_stack,
     save_stack,
 )
+from napari_ssan.files.marks_files import read_marks
 from napari_ssan.inspection.find import SURE
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.stack.marks import Marks
@@ -59,7 +60,11 @@ def repair(
         ),
     ] = "",
     defects_file: Annotated[
-        Path | None, Option(help="A .json or .csv file of marks to repair.")
+        Path | None,
+        Option(
+            help="Marks to repair: a .json file, a .csv table, a label image (.ome.zarr or .tif) "
+            "or a folder of masks."
+        ),
     ] = None,
     region: Annotated[
         Path | None,
@@ -134,7 +139,7 @@ def repair(
     file = open_stack(path, follow_links=follow_links)
     stack = file.stack()
     # Nothing that the repair reads may be overwritten.
-    given = [each for each in (defects_file, region, Path(model)) if each and each.is_file()]
+    given = [each for each in (defects_file, region, Path(model)) if each and each.exists()]
     for target in (output, mask_path(output)) if mask else (output,):
         check_output(target, [*file.files, *given], overwrite, dtype=stack.dtype)
         check_axes(target, file)
@@ -144,7 +149,7 @@ def repair(
         check_distinct([output, expected_error, *([mask_path(output)] if mask else [])])
     found = _inspected(file) if defects == AUTO else Marks()
     named = "" if defects == AUTO else defects
-    marks = gather(stack, named, defects_file, region, insert_after, found, follow_links)
+    marks = gather(file, named, defects_file, region, insert_after, found, follow_links)
     marks.check(stack.shape)
     with _scratch(output) as pixels, bars() as show:
         for note in file.notes:
@@ -207,9 +212,9 @@ def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
 
 
 def gather(
-    stack: SliceStack,
+    file: StackFile,
     slices: str,
-    file: Path | None,
+    marked: Path | None,
     region: Path | None,
     insert_after: str,
     found: Marks,
@@ -222,8 +227,8 @@ def gather(
     BadInput
         If there is no mark, or one does not fit the stack.
     """
-    shape = stack.shape[1:]
-    marks = Marks.read(file, shape) if file else Marks()
+    stack = file.stack()
+    marks = read_marks(marked, file) if marked else Marks()
     marks.update(found)
     named = parse_slices(slices)
     if region is None:
