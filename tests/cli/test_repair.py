@@ -172,6 +172,24 @@ def test_the_mask_of_synthetic_pixels_on_request(run, stack, tmp_path):
     np.testing.assert_array_equal(np.flatnonzero(mask.any((1, 2))), [3])
 
 
+def test_a_slice_is_corrected_on_request(run, stack, volume, tmp_path):
+    out, marks = tmp_path / "out.tif", tmp_path / "marks.json"
+    options = ("--defects", "3", "--treatment", "correct", "--mask", *AVERAGE)
+    assert run("repair", stack, out, *options).code == 0
+    mask = tifffile.imread(tmp_path / "out.synthetic.tif")
+    assert (mask[3] == 128).all()
+    assert not np.delete(mask, 3, 0).any()
+    (record,) = read_provenance(out).sections
+    assert record.corrected
+    marks.write_text('{"slices": [3, {"slice": 6, "treatment": "correct"}]}')
+    assert run("repair", stack, tmp_path / "b.tif", "--defects-file", marks, *AVERAGE).code == 0
+    records = read_provenance(tmp_path / "b.tif").sections
+    assert [record.corrected for record in records] == [False, True]
+    whole = ("--defects-file", marks, "--treatment", "synthesize", *AVERAGE)
+    assert run("repair", stack, tmp_path / "c.tif", *whole).code == 0
+    assert read_provenance(tmp_path / "c.tif").numbers == {3, 6}
+
+
 def test_a_synthetic_neighbour_is_told_of(run, stack, tmp_path):
     first, second, third = (tmp_path / f"{number}.tif" for number in range(3))
     assert run("repair", stack, first, "--defects", "3", *AVERAGE).code == 0

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import zarr
 
+import napari_ssan
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput, Cancelled
@@ -23,6 +24,7 @@ from napari_ssan.files import (
     write_tiff,
     write_zarr,
 )
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 
 ENDINGS = [".tif", ".ome.tif", ".ome.zarr"]
@@ -153,6 +155,29 @@ def test_mask_knows_of_an_earlier_repair(tmp_path, make, repair):
     expected[[2, 4]] = 255
     expected[4:6, 10:15, 20:26] = 255  # a region then, and now that of the section before
     np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "m.tif").data), expected)
+
+
+def test_mask_tells_corrected_pixels_from_synthetic_ones(tmp_path, make, repair):
+    file = open_stack(make("tiff"))
+    save_stack(tmp_path / "a.tif", repair(file.stack()), file)
+    again = open_stack(tmp_path / "a.tif")
+    marks = Marks({1, 4}, corrected={1, 4})
+    corrected = napari_ssan.repair(again.stack(), marks, method="average")
+    save_stack(tmp_path / "b.tif", corrected, again, mask=tmp_path / "m.tif")
+    expected = np.zeros((6, 70, 50), np.uint8)
+    expected[[1, 4]] = 128
+    expected[2] = 255
+    expected[4, 10:15, 20:26] = 255  # synthetic before, so it still is
+    np.testing.assert_array_equal(np.asarray(open_image(tmp_path / "m.tif").data), expected)
+    said = open_stack(tmp_path / "b.tif").provenance
+    assert [(each.section, each.corrected) for each in said.sections] == [
+        (1, True), (2, False), (4, False), (4, True),
+    ]  # fmt: skip
+    assert said.numbers == {2, 4}
+    last = open_stack(tmp_path / "b.tif")
+    save_stack(tmp_path / "c.tif", repair(last.stack()), last, mask=tmp_path / "n.tif")
+    mask = np.asarray(open_image(tmp_path / "n.tif").data)
+    assert (mask[1] == 128).all()
 
 
 @pytest.mark.parametrize("region", [None, {"shape": "large"}, {"outline": [[900, 900]] * 3}])

@@ -210,3 +210,14 @@ def test_marks_of_another_stack_are_refused(volume, side):
     side.save(marked(77))
     with pytest.raises(BadInput, match="cannot be read"):
         side.load(SliceStack(volume[:3]))
+
+
+def test_treatments_are_kept(stack, side):
+    marks = Marks({2, 6}, {9: [square(3)]}, corrected={6})
+    side.save(Saved(marks, dict.fromkeys(marks.each(), "marked")))
+    marks = marks.copy()
+    marks.treat([2, 9], "correct")
+    side.save(Saved(marks, dict.fromkeys(marks.each(), "marked")))
+    saved = read(side.folder, stack)
+    assert saved.marks.corrected == {2, 6}
+    assert saved.marks.treated(9, "correct")

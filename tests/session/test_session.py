@@ -492,3 +492,20 @@ def test_the_next_mark_follows_the_slider():
         assert next_mark(marks, slot) == following
         assert next_mark(marks, slot, back=True) == before
     assert next_mark([], (2, 0)) is None
+
+
+def test_a_mark_is_corrected_and_can_be_synthesized_again(session, volume):
+    session.mark([3])
+    session.add_region(5, square(10, 10))
+    repair(session)
+    session.treat([(3, 0), (5, 0), (7, 0)], "correct")
+    assert session.pending == {(3, 0), (5, 0)}
+    repair(session)
+    assert set(states(session).values()) == {"synthesized"}
+    assert not session.repaired.synthetic(()).any()
+    assert session.repaired.corrected(3).all()
+    assert session.caption((3, 0)) == "slice 3: corrected, like 2 and 4"
+    session.treat([(3, 0)], "correct")
+    assert session.pending == set()
+    session.treat([(3, 0)], "synthesize")
+    assert session.pending == {(3, 0)}

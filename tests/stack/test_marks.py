@@ -311,3 +311,51 @@ def test_a_pipe_holds_no_marks(tmp_path):
     os.mkfifo(path)
     with pytest.raises(BadInput, match="is a pipe"):
         Marks.read(path, SHAPE)
+
+
+def test_treatments_come_back_from_json():
+    marks = Marks({3, 8}, {5: [Region.from_mask(blob())]}, corrected={8})
+    assert '"treatment"' not in Marks({3}, marks.regions).to_json()
+    marks.treat([5], "correct")
+    back = Marks.from_json(marks.to_json(), SHAPE)
+    assert (back.whole, back.corrected) == ({3, 8}, {8})
+    assert [region.treatment for region in back.regions[5]] == ["correct"]
+    assert back.treated(8, "correct")
+    assert back.treated(3, "synthesize")
+    back.treat([8, 5], "synthesize")
+    assert back.corrected == set()
+    assert back.treated(5, "synthesize")
+    outlined = {
+        "regions": [{"slice": 1, "outline": [[0, 0], [0, 9], [9, 9]], "treatment": "correct"}]
+    }
+    assert Marks.from_json(json.dumps(outlined), SHAPE).treated(1, "correct")
+
+
+def test_no_such_treatment():
+    with pytest.raises(BadInput, match="no treatment 'wash'"):
+        Marks.from_json('{"slices": [{"slice": 3, "treatment": "wash"}]}', SHAPE)
+
+
+def test_a_mark_that_is_forgotten_loses_its_treatment():
+    marks = Marks({3}, corrected={3})
+    assert marks.each()[3, 0].corrected == {3}
+    assert marks.copy().corrected == {3}
+    marks.discard((3, 0))
+    assert marks.corrected == set()
+
+
+def test_later_marks_say_what_becomes_of_a_slice():
+    marks = Marks({3, 4}, corrected={3})
+    marks.update(Marks({3, 5}, {3: [Region.from_mask(blob())]}, {2: 1}, {5}))
+    assert (marks.whole, marks.corrected, marks.missing) == ({3, 4, 5}, {5}, {2: 1})
+    assert list(marks.regions) == [3]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["slice,treatment\n4,\n7,correct\n", "id,stack_id,index\n1,9,4\n2,9,7\n", "z\n4\n7\n"],
+)
+def test_tables_of_broken_sections(text):
+    marks = Marks.from_csv(text, SHAPE)
+    assert marks.whole == {4, 7}
+    assert marks.corrected == ({7} if "correct" in text else set())

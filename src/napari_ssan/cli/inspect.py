@@ -16,9 +16,10 @@ from typer import Option
 
 from napari_ssan.cli.options import FollowLinks, Overwrite, StackPath
 from napari_ssan.cli.outputs import check_target, write_text
-from napari_ssan.cli.progress import Bars, bars, tidy_beside
+from napari_ssan.cli.progress import Bars, bars, console, tidy_beside
 from napari_ssan.errors import BadInput
 from napari_ssan.files import StackFile, check_distinct, open_stack
+from napari_ssan.files.marks_files import ENDINGS, check_marks, write_marks
 from napari_ssan.files.units import LENGTHS, in_unit
 from napari_ssan.inspection.find import SENSITIVITY, Inspection
 from napari_ssan.inspection.inspect import inspect as look_through
@@ -34,7 +35,11 @@ def inspect(
     ] = None,
     marks_path: Annotated[
         Path | None,
-        Option("--marks", help="Write marks to this .json file, for repair --defects-file."),
+        Option(
+            "--marks",
+            help="Write marks for repair --defects-file: to a .json file, a .csv table of slices, "
+            "an .ome.zarr label image, or a new folder of PNG masks.",
+        ),
     ] = None,
     html_path: Annotated[
         Path | None, Option("--html", help="Write a report with pictures to this .html file.")
@@ -58,7 +63,10 @@ def inspect(
     """Find broken slices and regions, the most certain first, and say why."""
     tidy_beside(json_path, marks_path, html_path)
     file = open_stack(path, follow_links=follow_links)
-    targets = {json_path: (".json",), marks_path: (".json",), html_path: (".html", ".htm")}
+    if marks_path is not None:
+        check_marks(marks_path, file, overwrite)
+    text = marks_path if marks_path is not None and marks_path.suffix.lower() != ".zarr" else None
+    targets = {json_path: (".json",), text: ENDINGS, html_path: (".html", ".htm")}
     asked = {target: endings for target, endings in targets.items() if target is not None}
     given = [each for each in (json_path, marks_path, html_path) if each is not None]
     for target, endings in asked.items():
@@ -73,7 +81,14 @@ def inspect(
     if json_path is not None:
         write_text(json_path, found.to_json(), overwrite)
     if marks_path is not None:
-        write_text(marks_path, found.marks().to_json(), overwrite)
+        marks = found.marks()
+        write_marks(marks_path, marks, file, overwrite)
+        console.print(f"Wrote {marks_path}", markup=False)
+        if marks_path.suffix.lower() == ".csv" and marks.regions:
+            slices = ", ".join(map(str, sorted(marks.regions)))
+            console.print(
+                f"Note: a table holds whole slices only; regions of {slices} are not in it."
+            )
     if html_path is not None:
         write_text(html_path, to_html(found, file.stack(), path.name), overwrite)
     if not given:

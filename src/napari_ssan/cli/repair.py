@@ -34,6 +34,7 @@ from napari_ssan.files import (
     open_stack,
     save_stack,
 )
+from napari_ssan.files.marks_files import read_marks
 from napari_ssan.inspection.find import SURE
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.report.page import to_html
@@ -61,7 +62,11 @@ def repair(
         ),
     ] = "",
     defects_file: Annotated[
-        Path | None, Option(help="A .json or .csv file of marks to repair.")
+        Path | None,
+        Option(
+            help="Marks to repair: a .json file, a .csv table, a label image (.ome.zarr or .tif) "
+            "or a folder of masks."
+        ),
     ] = None,
     region: Annotated[
         Path | None,
@@ -97,8 +102,21 @@ def repair(
             show_default="1",
         ),
     ] = None,
+    treatment: Annotated[
+        Literal["synthesize", "correct"] | None,
+        Option(
+            help="synthesize makes marked pixels from the neighbours; correct keeps them, and "
+            "brings them to the neighbours' brightness and contrast. Inserted slices are always "
+            "synthesized.",
+            show_default="as each mark says, else synthesize",
+        ),
+    ] = None,
     mask: Annotated[
-        bool, Option(help="Also write a mask of the synthetic pixels beside OUTPUT.")
+        bool,
+        Option(
+            help="Also write a mask beside OUTPUT: 255 where a pixel is synthetic, 128 where it "
+            "is corrected, else 0."
+        ),
     ] = False,
     expected_error: Annotated[
         Path | None,
@@ -118,7 +136,10 @@ def repair(
     follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Repair a stack: synthesize its broken slices or regions from their neighbours."""
+    """Repair a stack: synthesize its broken slices or regions from their neighbours.
+
+    With --treatment correct, keep their pixels, and correct brightness and contrast.
+    """
     if confidence is not None:
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")
         expected_error = expected_error or confidence
@@ -127,7 +148,7 @@ def repair(
     file = open_stack(path, follow_links=follow_links)
     stack = file.stack()
     # Nothing that the repair reads may be overwritten.
-    given = [each for each in (defects_file, region, Path(model)) if each and each.is_file()]
+    given = [each for each in (defects_file, region, Path(model)) if each and each.exists()]
     for target in (output, mask_path(output)) if mask else (output,):
         check_output(target, [*file.files, *given], overwrite, dtype=stack.dtype)
         check_axes(target, file)
@@ -140,7 +161,7 @@ def repair(
     check_distinct([output, *beside, *([mask_path(output)] if mask else [])])
     found = _inspected(file) if defects == AUTO else Marks()
     named = "" if defects == AUTO else defects
-    marks = gather(stack, named, defects_file, region, insert_after, found, follow_links)
+    marks = gather(file, named, defects_file, region, insert_after, found, follow_links)
     marks.check(stack.shape)
     with _scratch(output) as pixels, bars() as show:
         for note in file.notes:
@@ -154,6 +175,7 @@ def repair(
             method=method,
             match=match,
             views=views,
+            treatment=treatment,
             scratch=pixels,
         )
         for z in _borrowed(repaired, file):
@@ -183,7 +205,10 @@ def _inspected(file: StackFile) -> Marks:
         found = look(file, show).at_least(SURE)
         for each in found.finds:
             where = "" if each.region is None else f" at y {each.region.top}, x {each.region.left}"
-            show.say(f"Found in slice {each.z}{where}: {each.kind}, p {each.p:.2f}. {each.reason}")
+            then = " It is corrected." if each.suggest == "correct" else ""
+            show.say(
+                f"Found in slice {each.z}{where}: {each.kind}, p {each.p:.2f}. {each.reason}{then}"
+            )
     if not (marks := found.marks()):
         raise BadInput(
             f"Nothing was found with a probability of at least {SURE}; look at what "
@@ -202,9 +227,9 @@ def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
 
 
 def gather(
-    stack: SliceStack,
+    file: StackFile,
     slices: str,
-    file: Path | None,
+    marked: Path | None,
     region: Path | None,
     insert_after: str,
     found: Marks,
@@ -217,18 +242,16 @@ def gather(
     BadInput
         If there is no mark, or one does not fit the stack.
     """
-    shape = stack.shape[1:]
-    marks = Marks.read(file, shape) if file else Marks()
-    marks.whole |= found.whole
-    for z, regions_found in found.regions.items():
-        marks.regions.setdefault(z, []).extend(regions_found)
+    stack = file.stack()
+    marks = read_marks(marked, file) if marked else Marks()
+    marks.update(found)
     named = parse_slices(slices)
     if region is None:
         marks.whole.update(named)
     else:
         flat, regions = _regions(region, stack, named, follow_links)
-        for z, marked in regions.items():
-            marks.add_region(z, marked)
+        for z, painted in regions.items():
+            marks.add_region(z, painted)
         if not flat:
             marks.whole.update(named)
     for z in parse_slices(insert_after):

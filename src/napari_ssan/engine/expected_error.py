@@ -112,6 +112,9 @@ def error_sentence(repaired: RepairedStack, slot: Slot) -> str:
     inserted = sum(z == slot[0] and number > 0 for z, number in repaired.slots)
     name = slot_text(slot, inserted)
     which = name[0].upper() + name[1:]
+    if all(record.corrected for record in records):
+        return f"{which}: its own pixels, corrected; nothing of it is synthetic."
+    records = [record for record in records if not record.corrected]
     far = too_far(records)
     if far:
         return f"{which}: {far}"

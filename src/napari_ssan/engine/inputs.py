@@ -7,7 +7,7 @@ overlap: a spline depends on where it is cut off, so each row keeps the cut that
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,9 @@ from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.intensity import Float, Intensity
 from napari_ssan.stack.registration import HERE, Placement, find_placement, halfway, read_placed
 from napari_ssan.stack.sections import Array, Window
+
+#: Threads: one for each neighbour.
+AT_ONCE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +98,9 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
             row[: len(pixels)] = intensity.normalize(pixels) if moved else pixels
         return Neighbour(rows, intensity, moved)
 
-    with ThreadPoolExecutor(2) as pool:  # one for each neighbour
-        placements = _placements(survey, job, window, pool)
-        neighbours = tuple(pool.map(neighbour, job.neighbours, placements))
+    places = placements(survey, job, window)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        neighbours = tuple(pool.map(neighbour, job.neighbours, places))
     own = good = None
     if job.region is not None:
         own = np.array(stack.read(job.slot[0], window))
@@ -105,17 +108,18 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
     return Inputs(job, grid, stack.dtype, neighbours, own, good)
 
 
-def _placements(survey: Survey, job: Job, window: Window, pool: Executor) -> tuple[Placement, ...]:
+def placements(survey: Survey, job: Job, window: Window) -> tuple[Placement, ...]:
     """Where the neighbours have what the section has, or would have."""
     stack, unmarked = survey.stack, survey.unmarked
     if job.region is not None:
         own = job.slot[0]
         field = field_of(stack.shape[1:], window)
         if np.isfinite(stack.read(own, field)[unmarked(own, field)]).all():
-            found = pool.map(
-                lambda z: find_placement(stack, own, z, unmarked, window), job.neighbours
-            )
-            return tuple(found)
+            with ThreadPoolExecutor(AT_ONCE) as pool:
+                found = pool.map(
+                    lambda z: find_placement(stack, own, z, unmarked, window), job.neighbours
+                )
+                return tuple(found)
     elif len(job.neighbours) == 2:
         before, after = job.neighbours
         return halfway(survey.placement(before, after), job.position)

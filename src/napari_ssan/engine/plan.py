@@ -1,8 +1,12 @@
-"""From marks to jobs: which section, which good neighbours, where between them."""
+"""From marks to jobs: which section, which treatment, which good neighbours, where between them.
+
+Easy to get wrong: a mark that is corrected keeps its pixels, but it is marked like any other, so
+it serves no other section as a neighbour.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,7 +16,7 @@ from napari_ssan.engine.repaired import Slot
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.intensity import Intensity, measure
 from napari_ssan.stack.marks import Marks
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import Region, Treatment
 from napari_ssan.stack.registration import Placement, find_placement
 from napari_ssan.stack.sections import SliceStack, Window, touch
 
@@ -20,20 +24,22 @@ from napari_ssan.stack.sections import SliceStack, Window, touch
 SMALLEST = 32
 #: Gaps with more sections than the network was trained for are still filled, with a warning.
 LONGEST_GAP = 3
+#: Rows that are looked at once.
+BAND_ROWS = 1024
 #: Regions nearer than this to each other are repaired as one, in pixels.
 NEAR = 16
 
 
 @dataclass(frozen=True)
 class Job:
-    """One synthesis: a whole section or a region of it.
+    """One piece of work: a whole section or a region of it.
 
     Attributes
     ----------
     slot : (int, int)
         The section.
     kind : {"whole", "region", "inserted"}
-        What is synthesized of it.
+        What is repaired of it.
     neighbours : tuple of int
         One or two sections of the source, in order.
     position : float
@@ -42,6 +48,8 @@ class Job:
         How many sections away each of them is, in the repaired stack.
     region : Region or None
         The marked pixels; None for the whole section.
+    treatment : {"synthesize", "correct"}
+        Whether pixels are made from the neighbours, or kept and matched to them.
     """
 
     slot: Slot
@@ -50,9 +58,10 @@ class Job:
     position: float
     distances: tuple[int, ...]
     region: Region | None = None
+    treatment: Treatment = "synthesize"
 
     def window(self, shape: tuple[int, int]) -> Window:
-        """The part of a section of `shape` that is synthesized."""
+        """The part of a section of `shape` that is repaired."""
         if self.region is not None:
             return self.region.window
         return slice(0, shape[0]), slice(0, shape[1])
@@ -157,18 +166,49 @@ def plan(survey: Survey) -> tuple[list[Job], list[str]]:
         z, inserted = slot
         if inserted or z in marks.whole:
             kind: Literal["whole", "inserted"] = "inserted" if inserted else "whole"
-            jobs.append(_job(survey, place, slot, kind, None, warnings))
+            job = _job(survey, place, slot, kind, None, warnings)
+            corrected = z in marks.corrected and not inserted
+            jobs.append(replace(job, treatment="correct") if corrected else job)
         else:
-            for region in merge(marks.regions.get(z, [])):
-                jobs.append(_job(survey, place, slot, "region", region, warnings))
+            # What is synthesized lies over what is corrected.
+            regions = sorted(merge(marks.regions.get(z, [])), key=lambda r: r.treatment)
+            for region in regions:
+                job = _job(survey, place, slot, "region", region, warnings)
+                jobs.append(replace(job, treatment=region.treatment))
+    for job in jobs:
+        if job.treatment == "correct":
+            _check_own(stack, job)
     return jobs, list(warnings)
 
 
+def _check_own(stack: SliceStack, job: Job) -> None:
+    """Refuse to correct pixels that hold no image."""
+    z, (rows, columns) = job.slot[0], job.window(stack.shape[1:])
+    advice = "synthesize it instead"
+    if z in stack.incomplete:
+        raise BadInput(f"Slice {z} lacks pixels in its file, so it cannot be corrected; {advice}.")
+    low, high = np.inf, -np.inf
+    for top in range(rows.start, rows.stop, BAND_ROWS):
+        band = stack.read(z, (slice(top, min(top + BAND_ROWS, rows.stop)), columns))
+        if not np.isfinite(band).all():
+            raise BadInput(
+                f"Slice {z} has pixels that are not finite (NaN or infinite), so it cannot be "
+                f"corrected; {advice}."
+            )
+        low, high = min(low, float(band.min())), max(high, float(band.max()))
+    if low == high:
+        raise BadInput(f"Slice {z} is constant where it is marked: there is nothing to correct; "
+                       f"{advice}.")  # fmt: skip
+
+
 def merge(regions: list[Region]) -> list[Region]:
-    """Regions with those that touch, or nearly so, made one."""
+    """Regions with those of a treatment that touch, or nearly so, made one."""
     merged: list[Region] = []
     for region in regions:
-        near = [other for other in merged if touch(other.window, region.window, NEAR)]
+        near = [
+            other for other in merged
+            if other.treatment == region.treatment and touch(other.window, region.window, NEAR)
+        ]  # fmt: skip
         for other in near:
             merged.remove(other)
             region = region.union(other)

@@ -1,4 +1,7 @@
-"""Which pixels of a stack are synthetic, and where they come from."""
+"""Which pixels of a stack are synthetic or corrected, and where they come from.
+
+Easy to get wrong: corrected pixels are the section's own, so they are not synthetic.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import MALFORMED
 from napari_ssan.stack.region import region_from_entry
 from napari_ssan.version import __version__
+
+#: The method of corrected pixels.
+CORRECT = "correct"
 
 
 class ErrorSummary(BaseModel):
@@ -52,6 +58,25 @@ def _none_if_wrong(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         return None
 
 
+class Transform(BaseModel):
+    """What corrected pixels went through: gain times grey value plus offset.
+
+    Attributes
+    ----------
+    gain, offset : tuple of tuple of float
+        Fields over a part of the section, which holds all corrected pixels: values in the middles
+        of equal rectangles, with linear interpolation between them. Offsets are in grey values.
+    window : (int, int, int, int)
+        That part: first row and column, and those after the last.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    gain: tuple[tuple[float, ...], ...]
+    offset: tuple[tuple[float, ...], ...]
+    window: tuple[int, int, int, int]
+
+
 class SyntheticSection(BaseModel):
     """How a section, or part of it, came about. Sections are those of the repaired stack.
 
@@ -60,25 +85,27 @@ class SyntheticSection(BaseModel):
     section : int
         Which one.
     kind : {"whole", "region", "inserted"}
-        Whether all of it is synthetic, the marked pixels, or it was absent before.
+        Whether all of it was repaired, the marked pixels, or it was absent before.
     share : float
-        Share of its pixels that is synthetic, 0 to 1.
+        Share of its pixels that was repaired, 0 to 1.
     region : dict or None
         Which pixels of a region are, see :func:`~napari_ssan.stack.region.packed`.
     neighbours : tuple of int
-        Sections that it was made from; a single one was copied.
+        Sections that it was made from, a single one being copied; or that it was matched to.
     position : float
         Where it lies between them: 0 at the first, 1 at the second.
     distance : int or None
         How many sections away the nearest of them is; None in older records.
     method, model, model_sha256 : str or None
-        How it was made, and by which weights.
+        How it was made, and by which weights; the method is ``correct`` for corrected pixels.
     match : {"mean", "histogram"} or None
         How its grey values were fitted to the neighbours'; None where one was copied.
     views : int or None
         Mirrored and turned views that the network averaged over.
     error : ErrorSummary or None
         How wrong it is likely to be; None if that was not estimated.
+    transform : Transform or None
+        What was done to the section's own pixels if they are corrected, not synthetic.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
@@ -96,6 +123,12 @@ class SyntheticSection(BaseModel):
     match: str | None = None
     views: int | None = None
     error: Annotated[ErrorSummary | None, WrapValidator(_none_if_wrong)] = None
+    transform: Transform | None = None
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the pixels are the section's own, and not synthetic."""
+        return self.method == CORRECT
 
     @property
     def copied(self) -> int | None:
@@ -104,13 +137,25 @@ class SyntheticSection(BaseModel):
             return None
         return self.neighbours[0] if self.position <= 0.5 else self.neighbours[-1]
 
+    @property
+    def word(self) -> Literal["synthetic", "copied", "corrected"]:
+        """What its pixels are."""
+        if self.corrected:
+            return "corrected"
+        return "synthetic" if self.copied is None else "copied"
+
+    @property
+    def origin(self) -> tuple[int, ...]:
+        """The sections that it comes from, or was matched to."""
+        return self.neighbours if self.copied is None else (self.copied,)
+
     def __str__(self) -> str:
-        origin, what = " and ".join(str(z) for z in self.neighbours), "synthetic"
-        if self.copied is not None:
-            origin, what = str(self.copied), "copied"
+        origin = " and ".join(map(str, self.origin))
         part = {"whole": "", "inserted": "inserted, "}.get(self.kind, f"{percent(self.share)} ")
-        by = self.model or self.method
-        return f"slice {self.section}: {part}{what}, from {origin} ({by})"
+        link, by = (
+            ("matched to", "") if self.corrected else ("from", f" ({self.model or self.method})")
+        )
+        return f"slice {self.section}: {part}{self.word}, {link} {origin}{by}"
 
 
 def percent(share: float) -> str:
@@ -119,7 +164,7 @@ def percent(share: float) -> str:
 
 
 class Provenance(BaseModel):
-    """What is synthetic in a repaired stack; written into every export as JSON."""
+    """What is synthetic or corrected in a repaired stack; written into every export as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -130,18 +175,20 @@ class Provenance(BaseModel):
     @property
     def numbers(self) -> frozenset[int]:
         """Sections that are synthetic, as a whole or in part."""
-        return frozenset(record.section for record in self.sections)
+        return frozenset(each.section for each in self.sections if not each.corrected)
 
 
-def recorded_marks(provenance: Provenance | None, shape: tuple[int, int, int]) -> Marks:
-    """Mark what a record says is synthetic in a stack of (sections, height, width).
+def recorded_marks(
+    provenance: Provenance | None, shape: tuple[int, int, int], corrected: bool = False
+) -> Marks:
+    """Mark what a record says is synthetic, or corrected, in a stack (sections, height, width).
 
     Of a region whose pixels the record does not tell, the whole section counts: they are among
     them. What lies outside the stack is left out.
     """
     marks = Marks()
     for record in provenance.sections if provenance else ():
-        if not 0 <= record.section < shape[0]:
+        if record.corrected != corrected or not 0 <= record.section < shape[0]:
             continue
         if record.kind != "region" or record.region is None:
             marks.whole.add(record.section)

@@ -15,15 +15,19 @@ from typing import Any
 
 import numpy.typing as npt
 
+from napari_ssan.engine.correction import TILING as CORRECTION
+from napari_ssan.engine.correction import correct
 from napari_ssan.engine.inputs import gather
 from napari_ssan.engine.methods import LessMemory, Method, make_method
-from napari_ssan.engine.plan import Survey, plan
+from napari_ssan.engine.plan import Job, Survey, plan
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.synthesis import TileDone, synthesize
+from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.errors import Cancelled, memory_in_words
 from napari_ssan.events import Event, Notice, Progress
 from napari_ssan.stack.alignment import LONGEST_SHIFT, SPLINE
 from napari_ssan.stack.marks import Marks, as_marks
+from napari_ssan.stack.region import as_treatment
 from napari_ssan.stack.sections import SliceStack
 
 
@@ -39,10 +43,11 @@ def repair(
     method: str = "ssan",
     match: str = "auto",
     views: int | None = None,
+    treatment: str | None = None,
     z_axis: int | None = None,
     scratch: Path | None = None,
 ) -> RepairedStack:
-    """Repair broken sections of a stack.
+    """Repair broken sections of a stack: synthesize what is marked, or correct it.
 
     Parameters
     ----------
@@ -71,6 +76,10 @@ def repair(
     views : {1, 2, 4, 8}, optional
         How many mirrored and turned views the network averages over: closer to the
         real section, smoother, and as many times slower. Default is 1.
+    treatment : {"synthesize", "correct"}, optional
+        What becomes of all marked pixels: they are made from the neighbours, or kept and
+        brought to the neighbours' brightness and contrast. By default as each mark says.
+        Inserted sections are always synthesized.
     z_axis : int, optional
         Along which axis the sections lie; default the third from last.
     scratch : Path, optional
@@ -92,6 +101,9 @@ def repair(
     """
     source = stack if isinstance(stack, SliceStack) else SliceStack(stack, z_axis)
     marks = as_marks(defects, source.shape[1:])
+    if treatment is not None:
+        marks = marks.copy()
+        marks.treat({*marks.whole, *marks.regions}, as_treatment(treatment))
     how = make_method(method, str(model), device, match, views)
     repaired = RepairedStack(source)
     for item in patches(source, marks, how, scratch=scratch, with_error=True):
@@ -113,10 +125,10 @@ def patches(
     scratch: Path | None = None,
     with_error: bool = False,
 ) -> Iterator[Event | Patch]:
-    """Synthesize what is marked, one patch after the other; close the generator to cancel.
+    """Repair what is marked, one patch after the other; close the generator to cancel.
 
     Parameters and errors are those of :func:`repair`. With `only`, all marks are planned with,
-    but these sections alone are synthesized. With `with_error`, the error of every pixel is
+    but these sections alone are repaired. With `with_error`, the error of every pixel is
     estimated, too, except where a single neighbour is copied: that tells nothing of it.
 
     Yields
@@ -131,7 +143,7 @@ def patches(
     jobs, warnings = plan(survey)
     jobs = [job for job in jobs if only is None or job.slot in only]
     yield from map(Notice, warnings)
-    grids = [method.tiling.grid(stack.shape[1:], job.rimmed(stack.shape[1:])) for job in jobs]
+    grids = [_grid(job, method, stack.shape[1:]) for job in jobs]
     # Those of a copy take no time to speak of, so they do not count.
     work = [
         grid.pixels if len(job.neighbours) > 1 else 0 for job, grid in zip(jobs, grids, strict=True)
@@ -139,9 +151,13 @@ def patches(
     total, all_pixels = sum(map(len, grids)), sum(work)
     begin, done, pixels = time.monotonic(), 0, 0
     for job, grid, own in zip(jobs, grids, work, strict=True):
-        inputs = gather(survey, job, grid, scratch)
-        steps = synthesize(inputs, method, with_error=with_error, scratch=scratch)
-        del inputs  # two jobs' inputs at a time may be too large for a disk
+        steps: Iterator[TileDone | LessMemory | Patch]
+        if job.treatment == "correct":
+            steps = correct(survey, job, grid, scratch)
+        else:  # named, inputs would be kept until the next job has its own: too large for a disk
+            steps = synthesize(
+                gather(survey, job, grid, scratch), method, with_error=with_error, scratch=scratch
+            )
         for item in steps:
             if isinstance(item, TileDone):
                 done, pixels = done + 1, pixels + own // len(grid)
@@ -152,3 +168,10 @@ def patches(
             if isinstance(item, LessMemory):
                 method = item.method
             yield item
+
+
+def _grid(job: Job, method: Method, shape: tuple[int, int]) -> TileGrid:
+    """Tiles of a job."""
+    if job.treatment == "correct":
+        return CORRECTION.grid(shape, job.window(shape))
+    return method.tiling.grid(shape, job.rimmed(shape))

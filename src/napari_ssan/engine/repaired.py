@@ -1,4 +1,4 @@
-"""The repaired stack: the original, untouched, with synthetic pixels laid over it."""
+"""The repaired stack: the original, untouched, with repaired pixels laid over it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Slot = tuple[int, int]
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """Synthetic pixels of a section.
+    """Synthetic or corrected pixels of a section.
 
     Attributes
     ----------
@@ -132,7 +132,13 @@ class RepairedStack(LazyVolume):
 
     def synthetic(self, index: Any) -> npt.NDArray[np.bool_]:
         """Which pixels are synthetic; indexed as the stack itself."""
-        return SyntheticPixels(self)[index].view(bool)
+        found: npt.NDArray[np.bool_] = SyntheticPixels(self)[index] == SyntheticPixels.value
+        return found
+
+    def corrected(self, index: Any) -> npt.NDArray[np.bool_]:
+        """Which pixels are the section's own, corrected; indexed as the stack itself."""
+        found: npt.NDArray[np.bool_] = SyntheticPixels(self)[index] == SyntheticPixels.corrected
+        return found
 
     @property
     def expected_error(self) -> ExpectedError:
@@ -210,18 +216,30 @@ class PixelFacts(LazyVolume):
     ----------
     repaired : RepairedStack
         What is laid over it later is seen, too.
-    earlier : Marks, optional
-        What of the source was synthetic before; nothing else is known of it.
+    earlier, corrected_earlier : Marks, optional
+        What of the source was synthetic or corrected before; nothing else is known of it.
     """
 
-    #: Dtype, and the value of a synthetic pixel of which nothing else is known.
+    #: Dtype, and the value of a synthetic and of a corrected pixel of which nothing else is known.
     kind: npt.DTypeLike
     value: float
+    corrected: float
 
-    def __init__(self, repaired: RepairedStack, earlier: Marks | None = None) -> None:
+    def __init__(
+        self,
+        repaired: RepairedStack,
+        earlier: Marks | None = None,
+        corrected_earlier: Marks | None = None,
+    ) -> None:
         super().__init__((), np.dtype(self.kind))
         self.repaired, self.zyx = repaired, repaired.zyx
-        self._earlier = earlier or Marks()
+        self._before = (
+            (corrected_earlier or Marks(), self.corrected),
+            (
+                earlier or Marks(),
+                self.value,
+            ),
+        )
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -233,15 +251,17 @@ class PixelFacts(LazyVolume):
         bounds, steps = contiguous(window)
         for pixels, at in zip(out, sections, strict=True):
             z, inserted = self.repaired.slots[at]
-            mask = None if inserted else self._earlier.mask(z, bounds)
-            if mask is not None:
-                pixels[mask[steps]] = self.value
+            for marks, value in self._before:
+                mask = None if inserted else marks.mask(z, bounds)
+                if mask is not None:
+                    pixels[mask[steps]] = value
         self.repaired.lay(sections, window, out, self._of)
         return out
 
     def _of(self, patch: Patch) -> Array | StoredArray:
         """What a patch has to say, in its shape."""
-        return np.broadcast_to(np.asarray(self.value, self.dtype), patch.pixels.shape)
+        value = self.corrected if patch.record.corrected else self.value
+        return np.broadcast_to(np.asarray(value, self.dtype), patch.pixels.shape)
 
 
 #: How a viewer shows them, as options of an image layer: in a colour that no micrograph has.
@@ -256,15 +276,26 @@ TINT: dict[str, Any] = {
 
 
 class SyntheticPixels(PixelFacts):
-    """Which pixels are synthetic: 1 where one is, as uint8."""
+    """Which pixels are not as they were: 1 where one is synthetic, 2 where corrected, as uint8."""
 
-    kind, value, what = np.uint8, 1, "The mask of synthetic pixels"
+    kind, value, corrected, what = np.uint8, 1, 2, "The mask of synthetic pixels"
+
+    def _read(self, sections: range, window: Window) -> Array:
+        """What was synthetic before, and is corrected now, is still synthetic."""
+        out = super()._read(sections, window)
+        bounds, steps = contiguous(window)
+        for pixels, at in zip(out, sections, strict=True):
+            z, inserted = self.repaired.slots[at]
+            mask = None if inserted else self._before[1][0].mask(z, bounds)
+            if mask is not None:
+                pixels[mask[steps]] = self.value
+        return out
 
 
 class ExpectedError(PixelFacts):
     """Expected absolute error, float32, in grey values; NaN where nothing is known of it."""
 
-    kind, value, what = np.float32, np.nan, "The expected error"
+    kind, value, corrected, what = np.float32, np.nan, np.nan, "The expected error"
 
     def _of(self, patch: Patch) -> Array | StoredArray:
         return super()._of(patch) if patch.error is None else patch.error

@@ -19,7 +19,7 @@ from napari_ssan.engine.blending import fit_to_rim
 from napari_ssan.engine.expected_error import gap_factor, summarize
 from napari_ssan.engine.inputs import Inputs
 from napari_ssan.engine.methods import LessMemory, MemoryFull, Method
-from napari_ssan.engine.plan import marked_share
+from napari_ssan.engine.plan import Job, marked_share
 from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray, buffer, store
@@ -69,8 +69,7 @@ def synthesize(
     mask = None if job.region is None else job.region.mask
     inner = job.window(inputs.grid.shape)
     top, left = inner[0].start, inner[1].start
-    name = f"{job.slot[0]}-{job.slot[1]}-{top}-{left}-{time.time_ns():x}.npy"
-    kept = _kept(pixels, scratch, name)
+    laid = kept(pixels, scratch, job)
     known = estimate = None
     scale = SPAN * wanted.std * gap_factor(job.distances)
     for error in errors:
@@ -79,8 +78,8 @@ def synthesize(
             error[part] = np.minimum(grey, LARGEST_ERROR)
         error = error[_within(inner, window)]
         known = summarize(error, mask, top, left, wanted.std)
-        estimate = _kept(error, scratch, f"error-{name}")
-    yield Patch(job.slot, top, left, kept, mask, _record(inputs, method, known), estimate)
+        estimate = kept(error, scratch, job, "error-")
+    yield Patch(job.slot, top, left, laid, mask, _record(inputs, method, known), estimate)
 
 
 def _tiles(inputs: Inputs, method: Method, layers: list[Float]) -> Iterator[TileDone | LessMemory]:
@@ -192,9 +191,13 @@ def _record(inputs: Inputs, method: Method, error: ErrorSummary | None) -> Synth
     )
 
 
-def _kept(values: Array, scratch: Path | None, name: str) -> Array | StoredArray:
-    """Put pixels into the scratch folder, if there is one."""
-    return values if scratch is None else store(scratch / name, values)
+def kept(values: Array, scratch: Path | None, job: Job, what: str = "") -> Array | StoredArray:
+    """Put a value for every pixel of a job into the scratch folder, if there is one."""
+    if scratch is None:
+        return values
+    place = "" if job.region is None else f"-{job.region.top}-{job.region.left}"
+    name = f"{what}{job.slot[0]}-{job.slot[1]}{place}-{time.time_ns():x}.npy"
+    return store(scratch / name, values)
 
 
 def _within(inner: Window, outer: Window) -> Window:

@@ -51,13 +51,16 @@ def merged(repaired: RepairedStack, earlier: Provenance | None) -> Provenance:
     -------
     Provenance
         In section numbers of the repaired stack. A section that was synthetic
-        before and is replaced as a whole has only the new record.
+        before and is replaced as a whole has only the new record; if it is only corrected, it
+        keeps the old one, too.
     """
     now = repaired.provenance
     if earlier is None or not earlier.sections:
         return now
     place = {z: new for new, (z, inserted) in enumerate(repaired.slots) if not inserted}
-    replaced = {record.section for record in now.sections if record.kind == "whole"}
+    replaced = {
+        record.section for record in now.sections if record.kind == "whole" and not record.corrected
+    }
     kept = [
         moved
         for record in earlier.sections

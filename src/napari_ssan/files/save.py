@@ -88,7 +88,8 @@ def save_stack(
     overwrite : bool
         Whether an output that exists is replaced, at the very end.
     mask : bool or path
-        Whether to write the mask of synthetic pixels too: 255 where synthetic, else 0.
+        Whether to write the mask of synthetic pixels too: 255 where synthetic, 128 where
+        corrected, else 0.
         True puts it beside the output, as `NAME.synthetic.tif` or `.ome.zarr`; a path
         puts it there.
     error : bool or path
@@ -133,10 +134,13 @@ def save_stack(
         (path, _Source(stack), calibration, provenance)
     ]
     if isinstance(stack, RepairedStack):
-        earlier = recorded_marks(calibration.provenance, stack.stack.shape)
+        earlier, corrected = (
+            recorded_marks(calibration.provenance, stack.stack.shape, which)
+            for which in (False, True)
+        )
         companions: list[tuple[bool | str | Path, Path, ArrayLike, str]] = [
-            (mask, mask_path(path), SyntheticMask(stack, earlier), "synthetic"),
-            (error, error_path(path), ExpectedError(stack, earlier), "expected error"),
+            (mask, mask_path(path), SyntheticMask(stack, earlier, corrected), "synthetic"),
+            (error, error_path(path), ExpectedError(stack, earlier, corrected), "expected error"),
         ]
         for wanted, usual, pixels, title in companions:
             if wanted:
@@ -162,9 +166,9 @@ def save_stack(
 
 
 class SyntheticMask(SyntheticPixels):
-    """Which pixels are synthetic, as an image: 255 where they are, else 0."""
+    """Which pixels are not as they were: 255 where synthetic, 128 where corrected, else 0."""
 
-    value = 255
+    value, corrected = 255, 128
 
 
 class _Source(LazyPixels):

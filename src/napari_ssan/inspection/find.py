@@ -11,7 +11,7 @@ from typing import Any
 
 from napari_ssan.json_text import dump_json
 from napari_ssan.stack.marks import Marks
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import Region, Treatment
 
 #: What counts as a find: the least probability.
 SENSITIVITY = {"low": 0.8, "normal": 0.5, "high": 0.2}
@@ -49,7 +49,7 @@ class Find:
     score: float
     p: float
     reason: str
-    suggest: str = "synthesize"
+    suggest: Treatment = "synthesize"
     region: Region | None = None
     gap: int = 0
 
@@ -121,8 +121,10 @@ class Inspection:
         for each in self.finds:
             if each.gap:
                 continue
-            if each.region is None:
-                marks.whole.add(each.z)
-            else:
-                marks.add_region(each.z, each.region)
+            if each.region is not None:
+                marks.add_region(each.z, replace(each.region, treatment=each.suggest))
+                continue
+            marks.whole.add(each.z)
+            if each.suggest == "correct":
+                marks.corrected.add(each.z)
         return marks

@@ -27,7 +27,7 @@ from napari_ssan.inspection.look import View
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.reasons import lost_reason, region_reason, slice_reason
 from napari_ssan.inspection.regions import SIGNS, Candidate
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import Region, Treatment
 
 #: Finds that are less probable are dropped.
 LEAST = 0.05
@@ -146,7 +146,7 @@ class Findings:
             p = self.usual.probability(name, score)
             if best is None or (p, score) > (best.p, best.score):
                 alike = max(own.before, own.after) > 0.8 * (self.correlation or 1.0)
-                suggest = "correct" if kind == "brightness" and alike else "synthesize"
+                suggest: Treatment = "correct" if kind == "brightness" and alike else "synthesize"
                 reason = slice_reason(told, self.traits, own)
                 best = Find(own.z, kind, score, p, reason, suggest)
         return best
@@ -175,7 +175,7 @@ class Findings:
                 beside = self.usual.probability(candidate.sign, score, BESIDE)
                 p = beside if p == first else max(p, min(first, SECOND * beside))
             kind = kind_of(candidate, taken.size)
-            suggest = "correct" if candidate.agrees else "synthesize"
+            suggest: Treatment = "correct" if candidate.agrees else "synthesize"
             reason = region_reason(kind, candidate)
             region = self._at_full_resolution(candidate.region)
             found.append(Find(own.z, kind, score, p, reason, suggest, region))

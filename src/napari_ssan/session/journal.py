@@ -171,10 +171,7 @@ def _parse(
         except BadInput as error:
             damage = damage or str(error)
             continue
-        marks.whole |= part.whole
-        marks.missing |= part.missing
-        for z, regions in part.regions.items():
-            marks.regions.setdefault(z, []).extend(regions)
+        marks.update(part)
     if not marks:
         if damage:
             raise BadInput(damage)

@@ -104,7 +104,7 @@ def tile_pixels(
         whole = missing or z in marks.whole
         regions: list[Region | None] = [None] if whole else [*merge(marks.regions[z])]
         for region in regions:
-            job = Job(mark, "region" if region else "whole", (), 0.5, region)
+            job = Job(mark, "region" if region else "whole", (), 0.5, (), region)
             pixels += tiling.grid(shape, job.rimmed(shape)).pixels * len(slots_of(marks, mark))
     return pixels
 

@@ -19,7 +19,7 @@ from napari_ssan.session.marks import Row, State, mark_of, pixels, slots_of, tab
 from napari_ssan.session.outdated import depends, outdated
 from napari_ssan.session.saved import Saved
 from napari_ssan.stack.marks import Mark, Marks
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import Region, Treatment
 from napari_ssan.stack.sections import SliceStack
 
 
@@ -93,6 +93,17 @@ class RepairSession:
         """Unmark regions; keys that are not there are passed over."""
         marks = self.marks.copy()
         self._remove(marks, marks.discard_regions(set(keys)), "deletion of a lasso")
+
+    def treat(self, marks: Iterable[Slot], treatment: Treatment) -> None:
+        """Choose what becomes of marks; those that had the other treatment are pending again."""
+        chosen = self.marks.copy()
+        altered = {
+            mark for mark in set(marks) & set(self._states)
+            if not mark[1] and not self.marks.treated(mark[0], treatment)
+        }  # fmt: skip
+        chosen.treat([z for z, _ in altered], treatment)
+        if altered:
+            self._replace(chosen, altered, "treatment")
 
     def set_missing(self, z: int, number: int) -> None:
         """Mark `number` sections as absent after section `z`; 0 takes the mark away.
@@ -229,17 +240,16 @@ class RepairSession:
         self._emit(what="repair again")
 
     def caption(self, slot: Slot) -> str:
-        """Say what is synthetic of a section, in a line; empty if nothing is."""
+        """Say what is synthetic or corrected of a section, in a line; empty if nothing is."""
         records = [patch.record for patch in self.repaired.patches(slot)]
-        if not records:
-            return ""
-        share = min(1.0, sum(record.share for record in records))
-        copies = {record.copied for record in records}
-        used = {z for record in records for z in record.neighbours}
-        what, origin = ("synthetic", used) if None in copies else ("copied", copies)
-        what = what if share == 1 else f"{percent(share)} {what}"
-        named = " and ".join(str(z) for z in sorted(z for z in origin if z is not None))
-        return f"{self.name(slot)}: {what}, from {named}"
+        parts = []
+        for word, link in (("synthetic", "from"), ("copied", "from"), ("corrected", "like")):
+            some = [record for record in records if record.word == word]
+            share = min(1.0, sum(record.share for record in some))
+            origin = sorted({z for record in some for z in record.origin})
+            what = word if share == 1 else f"{percent(share)} {word}"
+            parts += [f"{what}, {link} {' and '.join(map(str, origin))}"] if some else []
+        return f"{self.name(slot)}: {'; '.join(parts)}" if parts else ""
 
     def name(self, slot: Slot) -> str:
         """Name a section of the repaired stack."""

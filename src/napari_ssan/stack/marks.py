@@ -10,7 +10,7 @@ what is missing after it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from napari_ssan.errors import BadInput
 from napari_ssan.stack import marks_io
-from napari_ssan.stack.region import Mask, Region, integer
+from napari_ssan.stack.region import Mask, Region, Treatment, integer
 from napari_ssan.stack.sections import Window
 
 #: Sections that can be absent between two, at most: more is a slip of the pen.
@@ -40,11 +40,15 @@ class Marks:
         Regions by section.
     missing : dict of int to int
         How many sections are absent from the stack after a section.
+    corrected : set of int
+        Of the whole sections, those that keep their pixels and are only brought to their
+        neighbours' brightness and contrast. A region has its own treatment.
     """
 
     whole: set[int] = field(default_factory=set)
     regions: dict[int, list[Region]] = field(default_factory=dict)
     missing: dict[int, int] = field(default_factory=dict)
+    corrected: set[int] = field(default_factory=set)
 
     def __bool__(self) -> bool:
         return bool(self.whole or any(self.regions.values()) or self.missing)
@@ -57,6 +61,29 @@ class Marks:
         """Say that `count` more sections are absent after section `z`."""
         self.missing[z] = self.missing.get(z, 0) + count
 
+    def update(self, other: Marks) -> None:
+        """Add all marks of `other`."""
+        self.corrected -= other.whole
+        self.whole |= other.whole
+        self.corrected |= other.corrected
+        self.missing |= other.missing
+        for z, regions in other.regions.items():
+            self.regions.setdefault(z, []).extend(regions)
+
+    def treated(self, z: int, treatment: Treatment) -> bool:
+        """Whether all that is repaired of section `z` has this treatment."""
+        if z in self.whole:
+            return (z in self.corrected) == (treatment == "correct")
+        return all(region.treatment == treatment for region in self.regions.get(z, []))
+
+    def treat(self, sections: Iterable[int], treatment: Treatment) -> None:
+        """Choose what becomes of all that is marked in some sections."""
+        for z in sections:
+            if z in self.whole:
+                (self.corrected.add if treatment == "correct" else self.corrected.discard)(z)
+            if z in self.regions:
+                self.regions[z] = [replace(each, treatment=treatment) for each in self.regions[z]]
+
     def discard(self, mark: Mark) -> None:
         """Forget a mark; regions come back into view when their section is no longer whole."""
         z, missing = mark
@@ -64,6 +91,7 @@ class Marks:
             self.missing.pop(z, None)
         elif z in self.whole:
             self.whole.remove(z)
+            self.corrected.discard(z)
         else:
             self.regions.pop(z, None)
 
@@ -79,7 +107,7 @@ class Marks:
     def copy(self) -> Marks:
         """The same marks, to be changed apart from these."""
         regions = {z: list(found) for z, found in self.regions.items()}
-        return Marks(set(self.whole), regions, dict(self.missing))
+        return Marks(set(self.whole), regions, dict(self.missing), set(self.corrected))
 
     def __contains__(self, mark: Mark) -> bool:
         z, missing = mark
@@ -90,7 +118,7 @@ class Marks:
         found = {(z, 1): Marks(missing={z: number}) for z, number in self.missing.items()}
         for z in {*self.whole, *self.regions}:
             regions = {z: self.regions[z]} if z in self.regions else {}
-            found[z, 0] = Marks(self.whole & {z}, regions)
+            found[z, 0] = Marks(self.whole & {z}, regions, {}, self.corrected & {z})
         return found
 
     def by_key(self) -> dict[str, tuple[int, Region]]:
@@ -162,7 +190,7 @@ class Marks:
 
     def to_json(self) -> str:
         """The marks as JSON; :meth:`from_json` reads it back."""
-        return marks_io.to_json(self.whole, self.regions, self.missing)
+        return marks_io.to_json(self.whole, self.regions, self.missing, self.corrected)
 
     @classmethod
     def from_json(cls, text: str, shape: tuple[int, int]) -> Marks:

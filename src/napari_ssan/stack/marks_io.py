@@ -12,7 +12,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,19 @@ import numpy as np
 from napari_ssan.errors import BadInput
 from napari_ssan.json_text import dump_json
 from napari_ssan.paths import check_input
-from napari_ssan.stack.region import Region, integer, region_from_entry, region_to_entry
+from napari_ssan.stack.region import (
+    Region,
+    integer,
+    region_from_entry,
+    region_to_entry,
+    treatment_of,
+)
 
 FORMAT = 1
 #: Slices that a table can mark, at most: no stack has more.
 MOST_MARKED = 10**6
+#: Names of the column of a table that holds the section.
+SECTION_COLUMNS = ("slice", "z", "index")
 #: What goes wrong when text is read that is not of the expected form.
 MALFORMED = (
     AttributeError,
@@ -36,16 +44,24 @@ MALFORMED = (
     ValueError,
     zlib.error,
 )
-#: Sections, regions by section, and how many sections are missing after a section.
-Parts = tuple[set[int], dict[int, list[Region]], dict[int, int]]
+#: Sections, regions by section, how many sections are missing after a section, and which of the
+#: sections are to be corrected.
+Parts = tuple[set[int], dict[int, list[Region]], dict[int, int], set[int]]
 
 
-def to_json(whole: set[int], regions: dict[int, list[Region]], missing: dict[int, int]) -> str:
+def to_json(
+    whole: set[int],
+    regions: dict[int, list[Region]],
+    missing: dict[int, int],
+    corrected: Collection[int],
+) -> str:
     """Marks as JSON; :func:`from_json` reads it back."""
     return dump_json(
         {
             "format": FORMAT,
-            "slices": sorted(whole),
+            "slices": [
+                {"slice": z, "treatment": "correct"} if z in corrected else z for z in sorted(whole)
+            ],
             "regions": [region_to_entry(z, each) for z in sorted(regions) for each in regions[z]],
             "missing": [{"after": z, "count": n} for z, n in sorted(missing.items())],
         }
@@ -59,7 +75,8 @@ def from_json(text: str, shape: tuple[int, int]) -> Parts:
     ----------
     text : str
         ``{"slices": [12], "regions": [{"slice": 60, "outline": [[y, x], ...]}],
-        "missing": [{"after": 12, "count": 1}]}``; every part may be left out.
+        "missing": [{"after": 12, "count": 1}]}``; every part may be left out. A slice may be
+        written as ``{"slice": 12, "treatment": "correct"}``; a region may have a treatment, too.
     shape : (int, int)
         Height and width of the sections, to which outlines are cut.
 
@@ -68,13 +85,19 @@ def from_json(text: str, shape: tuple[int, int]) -> Parts:
     BadInput
         If the text is not of this form.
     """
+    whole: set[int] = set()
+    corrected: set[int] = set()
     regions: dict[int, list[Region]] = {}
     missing: dict[int, int] = {}
     try:
         content = json.loads(text)
         if int(content.get("format", FORMAT)) > FORMAT:
             raise BadInput("The marks were written by a newer version; update napari-ssan.")
-        whole = {integer(z) for z in _entries(content, "slices")}
+        for entry in _entries(content, "slices"):
+            named = entry if isinstance(entry, dict) else {"slice": entry}
+            whole.add(integer(named["slice"]))
+            if treatment_of(named) == "correct":
+                corrected.add(integer(named["slice"]))
         for entry in _entries(content, "regions"):
             z = integer(entry["slice"])
             regions.setdefault(z, []).append(region_from_entry(entry, shape))
@@ -85,17 +108,19 @@ def from_json(text: str, shape: tuple[int, int]) -> Parts:
         raise
     except MALFORMED as error:
         raise BadInput(f"The marks are not in the JSON form that is read here: {error}.") from None
-    return whole, regions, missing
+    return whole, regions, missing, corrected
 
 
 def from_csv(text: str, shape: tuple[int, int]) -> Parts:
     """Marks from a table.
 
-    Either with a column ``slice`` and, if wanted, ``last`` (to mark a
-    range), or the outlines of a Shapes layer as napari saves them
+    Either a table of sections, or the outlines of a Shapes layer as napari saves them
     (``index, shape-type, vertex-index, axis-0, axis-1, axis-2``): polygons,
     rectangles and ellipses, each on one section. Of more axes the last three
     count. Columns may be separated by commas, semicolons or tabs.
+
+    A table of sections has a column ``slice``, ``z`` or ``index`` (CATMAID's table
+    ``broken_slice``), and, if wanted, ``last`` (to mark a range) and ``treatment``.
 
     Parameters
     ----------
@@ -112,17 +137,20 @@ def from_csv(text: str, shape: tuple[int, int]) -> Parts:
     separator = max(",;\t", key=text.partition("\n")[0].count)
     table = csv.DictReader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
     whole: set[int] = set()
+    corrected: set[int] = set()
     regions: dict[int, list[Region]] = {}
     try:
         rows = list(table)
         columns = set(rows[0]) if rows else set()
         axes = sorted(int(name[5:]) for name in columns if re.fullmatch(r"axis-\d", name or ""))
-        if "slice" in columns:
+        if len(axes) < 3 and (named := next((n for n in SECTION_COLUMNS if n in columns), None)):
             for row in rows:
                 if len(whole) > MOST_MARKED:
                     raise BadInput(f"The table marks more than {MOST_MARKED} slices.")
-                first = integer(row["slice"])
-                whole.update(_range(first, integer(row.get("last") or first)))
+                first = integer(row[named])
+                some = set(_range(first, integer(row.get("last") or first)))
+                whole |= some
+                corrected |= some if treatment_of(row) == "correct" else set()
         elif "index" in columns and len(axes) >= 3:
             if any(len({float(row[f"axis-{axis}"]) for row in rows}) > 1 for axis in axes[:-3]):
                 raise BadInput(
@@ -146,7 +174,13 @@ def from_csv(text: str, shape: tuple[int, int]) -> Parts:
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"The table of marks has an entry that is no number: {error}.") from None
-    return whole, regions, {}
+    return whole, regions, {}, corrected
+
+
+def to_csv(whole: Collection[int], corrected: Collection[int]) -> str:
+    """Whole sections as a table; :func:`from_csv` reads it back."""
+    rows = [f"{z},{'correct' if z in corrected else 'synthesize'}\n" for z in sorted(whole)]
+    return "slice,treatment\n" + "".join(rows)
 
 
 def read(path: Path, shape: tuple[int, int]) -> Parts:

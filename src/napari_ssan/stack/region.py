@@ -8,10 +8,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,10 @@ from napari_ssan.errors import BadInput
 from napari_ssan.stack.sections import Window, moved
 
 Mask = npt.NDArray[np.bool_]
+#: What becomes of marked pixels: they are made from the neighbours, or kept and brought to the
+#: neighbours' brightness and contrast.
+Treatment = Literal["synthesize", "correct"]
+TREATMENTS: tuple[Treatment, ...] = get_args(Treatment)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +39,15 @@ class Region:
         True on marked pixels; at least one is.
     outline : tuple of (float, float), optional
         Vertices (row, column), if the region was drawn as a polygon.
+    treatment : {"synthesize", "correct"}
+        What becomes of the pixels.
     """
 
     top: int
     left: int
     mask: Mask
     outline: tuple[tuple[float, float], ...] | None = None
+    treatment: Treatment = "synthesize"
 
     @property
     def window(self) -> Window:
@@ -104,13 +111,13 @@ class Region:
         return cls(region.top, region.left, region.mask, outline)
 
     def union(self, other: Region) -> Region:
-        """Join both regions."""
+        """Join both regions; the treatment is that of this one."""
         top, left = min(self.top, other.top), min(self.left, other.left)
         ends = [np.add((r.top, r.left), r.mask.shape) for r in (self, other)]
         mask = np.zeros(np.max(ends, axis=0) - (top, left), bool)
         for region in (self, other):
             mask[moved(region.window, -top, -left)] |= region.mask
-        return Region(top, left, mask)
+        return Region(top, left, mask, treatment=self.treatment)
 
 
 def outline_key(z: int, outline: Iterable[Sequence[float]]) -> str:
@@ -125,9 +132,9 @@ def _outline_digest(outline: Iterable[Sequence[float]]) -> str:
 
 def region_to_entry(z: int, region: Region) -> dict[str, Any]:
     """Write a region of section `z` as JSON: its outline if it was drawn, else its packed mask."""
-    if region.outline is not None:
-        return {"slice": z, "outline": region.outline}
-    return {"slice": z} | packed(region)
+    drawn = region.outline is not None
+    entry = {"slice": z} | ({"outline": region.outline} if drawn else packed(region))
+    return entry if region.treatment == "synthesize" else entry | {"treatment": region.treatment}
 
 
 def packed(region: Region) -> dict[str, Any]:
@@ -153,8 +160,9 @@ def region_from_entry(entry: dict[str, Any], shape: tuple[int, int]) -> Region:
     LookupError, TypeError, ValueError, zlib.error
         If the entry has another form.
     """
+    treatment = treatment_of(entry)
     if "outline" in entry:
-        return Region.from_outline(entry["outline"], shape)
+        return replace(Region.from_outline(entry["outline"], shape), treatment=treatment)
     height, width = (integer(n) for n in entry["shape"])
     if height > shape[0] or width > shape[1]:
         raise BadInput(
@@ -168,7 +176,33 @@ def region_from_entry(entry: dict[str, Any], shape: tuple[int, int]) -> Region:
     )
     bits = np.frombuffer(unpacked, np.uint8)
     mask = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
-    return Region.from_mask(mask, integer(entry["top"]), integer(entry["left"]))
+    region = Region.from_mask(mask, integer(entry["top"]), integer(entry["left"]))
+    return replace(region, treatment=treatment)
+
+
+def treatment_of(entry: Mapping[str, Any]) -> Treatment:
+    """The treatment that an entry names; without one, pixels are synthesized.
+
+    Raises
+    ------
+    BadInput
+        If there is no such treatment.
+    """
+    return as_treatment(entry.get("treatment") or "synthesize")
+
+
+def as_treatment(name: Any) -> Treatment:
+    """A treatment by its name.
+
+    Raises
+    ------
+    BadInput
+        If there is no such treatment.
+    """
+    for known in TREATMENTS:
+        if name == known:
+            return known
+    raise BadInput(f"There is no treatment {name!r}; choose one of {', '.join(TREATMENTS)}.")
 
 
 def integer(value: Any) -> int:
