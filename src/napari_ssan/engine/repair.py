@@ -115,8 +115,8 @@ def patches(
 ) -> Iterator[Event | Patch]:
     """Synthesize what is marked, one patch after the other; close the generator to cancel.
 
-    Parameters and errors are those of :func:`repair`. With `only`, all marks are planned with,
-    but these sections alone are synthesized. With `with_error`, the error of every pixel is
+    Parameters and errors are those of :func:`repair`. With `only`, no marked pixel is
+    used, but these sections alone are synthesized. With `with_error`, the error of every pixel is
     estimated, too, except where a single neighbour is copied: that tells nothing of it.
 
     Yields
@@ -128,8 +128,7 @@ def patches(
     """
     # A tile sees so far, and lies so far off where its neighbour has shifted.
     survey = Survey(stack, marks, method.tiling.reach + LONGEST_SHIFT + SPLINE)
-    jobs, warnings = plan(survey)
-    jobs = [job for job in jobs if only is None or job.slot in only]
+    jobs, warnings = plan(survey, only)
     yield from map(Notice, warnings)
     grids = [method.tiling.grid(stack.shape[1:], job.rimmed(stack.shape[1:])) for job in jobs]
     total, all_pixels = sum(map(len, grids)), sum(grid.pixels for grid in grids)
