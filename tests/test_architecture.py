@@ -43,6 +43,7 @@ room("metrics", "stack")
 room("segmenter", "errors", "json_text", "network", "stack")
 room("engine", "atomic", "errors", "paths", "events", "version", "network", "stack")
 room("files", "atomic", "swap", "errors", "json_text", "paths", "stack", "engine")
+room("volumes", *KNOWS["files"], "events", "files")
 room("session", "atomic", "swap", "errors", "json_text", "paths", "events", "stack", "engine")
 room(
     "evaluation",

@@ -56,7 +56,7 @@ def write(path: Path, volume: np.ndarray, kind: str) -> Path:
     levels = pyramid(volume, along_z)
     for number, level in enumerate(levels):
         options = {"shards": shards} if shards else {}
-        chunks = (min(thick, 4), 32, 32)
+        chunks = (thick, 32, 32) if shards else (thick, 64, 64)
         group.create_array(str(number), data=level, chunks=chunks, **options)
     axes = [{"name": name, "type": "space"} for name in "zyx"]
     datasets = [

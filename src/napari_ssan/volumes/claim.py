@@ -150,6 +150,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _runs(found: dict[str, Any]) -> bool:
     """Whether the process of a claim, one of this machine, still runs."""
     try:
-        return abs(psutil.Process(found["process"]).create_time() - found["begun"]) < 1
+        begun = float(found["begun"])
+        return abs(psutil.Process(found["process"]).create_time() - begun) < 1
     except (psutil.Error, LookupError, TypeError, ValueError):
         return False

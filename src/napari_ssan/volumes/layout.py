@@ -85,12 +85,11 @@ def find_layout(path: Path) -> tuple[Layout, StackFile]:
             f"{path.name} is one level of the OME-Zarr image {path.parent.name}; give the path of "
             "the image, so that all of its levels stay consistent."
         )
-    arrays, calibration, _ = open_zarr(path, home_of(path))
+    arrays, _, _ = open_zarr(path, home_of(path))
     file = open_stack(path)
     stack = file.stack()
     zyx = stack.z_axis, stack.y_axis, stack.x_axis
     names = tuple(str(getattr(array, "path", "")) for array in arrays)
-    node = names[0] if calibration.flavour == "zarr" else "" if _datasets(path, "") else "0"
     shapes = [tuple(array.shape[axis] for axis in zyx) for array in arrays]
     factors = [(1, 1)]
     for number, (fine, coarse) in enumerate(itertools.pairwise(shapes), 1):
@@ -101,7 +100,12 @@ def find_layout(path: Path) -> tuple[Layout, StackFile]:
                 f"{coarse}, after {fine}. It cannot be kept consistent: repair to a new output."
             )
         factors.append((z, max(y, x)))
-    return Layout(node, names, zyx, tuple(factors)), file
+    return Layout(node_of(path), names, zyx, tuple(factors)), file
+
+
+def node_of(path: Path) -> str:
+    """Path within a store of the group or array whose attributes are the image's."""
+    return "0" if not _datasets(path, "") and _datasets(path, "0") else ""
 
 
 def _factor(fine: int, coarse: int) -> int:
@@ -200,10 +204,11 @@ def mean(fine: Level, factors: tuple[int, int], z: int, window: Window) -> Array
     if len(found) == 1:
         return found[0]
     if found[0].dtype.kind == "f":
-        return np.asarray(np.mean(found, axis=0, dtype=np.float64), found[0].dtype)
-    total = np.sum(found, axis=0, dtype=np.int64) + len(found) // 2
-    coarse: Array = (total // len(found)).astype(found[0].dtype)
-    return coarse
+        coarse: Array = np.mean(found, axis=0, dtype=np.float64)
+    else:
+        total: Array = np.sum(found, axis=0, dtype=np.int64)
+        coarse = (total + len(found) // 2) // len(found)
+    return coarse.astype(found[0].dtype)
 
 
 def coarser(marks: Marks, factors: tuple[int, int], shape: tuple[int, ...]) -> Marks:

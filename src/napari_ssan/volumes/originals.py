@@ -33,9 +33,9 @@ def usual_folder(volume: Path) -> Path:
     return volume.with_name(f"{volume.name}.originals")
 
 
-def noted_folder(volume: Path, layout: Layout) -> Path | None:
-    """Where a volume says that its originals are; None if it says nothing."""
-    for name in metadata_names(layout.node):
+def noted_folder(volume: Path, node: str) -> Path | None:
+    """Where the record of a node says that the originals are; None if it says nothing."""
+    for name in metadata_names(node):
         where = record_of(Objects(volume, volume).read(name)).get(WHERE)
         if isinstance(where, str):
             return real(volume.parent / where)
@@ -50,7 +50,7 @@ def folder_of(volume: Path, layout: Layout, given: Path | None) -> Path:
     BadInput
         If they are not where the volume says, or would get mixed up with others.
     """
-    noted, given = noted_folder(volume, layout), real(given) if given else None
+    noted, given = noted_folder(volume, layout.node), real(given) if given else None
     if noted is not None and noted.is_dir():
         if given not in (None, noted):
             raise BadInput(f"The originals of {volume.name} are in {noted}; leave --backup out.")
@@ -88,7 +88,7 @@ def make_folder(objects: Objects, layout: Layout) -> None:
     """
     kept = objects.backup / OBJECTS
     try:
-        if noted_folder(objects.store, layout) is None and kept.exists():
+        if noted_folder(objects.store, layout.node) is None and kept.exists():
             shutil.rmtree(kept)
         kept.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -56,10 +56,13 @@ def restore(
     """
     path = real(path)
     layout, _ = find_layout(path)
-    if noted_folder(path, layout) is None:
-        raise BadInput(f"{path.name} was not repaired in place, or it is restored already.")
     with Claim(path, tell) as claim:
         objects = Objects(path, folder_of(path, layout, backup))
+        if noted_folder(path, layout.node) is None:
+            if not objects.backup.exists():
+                raise BadInput(f"{path.name} was not repaired in place, or it is restored already.")
+            shutil.rmtree(objects.backup)  # all that a killed restore has left to do
+            return set()
         journal = Journal(objects.backup)
         state = journal.read()
         changed = state.asked | state.records.keys()

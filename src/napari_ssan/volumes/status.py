@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_ssan.engine.provenance import SyntheticSection
+from napari_ssan.errors import BadInput
+from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.paths import real
 from napari_ssan.volumes.claim import claimed
 from napari_ssan.volumes.journal import Journal
-from napari_ssan.volumes.layout import Layout
-from napari_ssan.volumes.originals import folder_of
+from napari_ssan.volumes.layout import node_of
+from napari_ssan.volumes.originals import noted_folder
 
 
 @dataclass(frozen=True)
@@ -50,13 +52,18 @@ class Status:
     synthetic: tuple[SyntheticSection, ...]
 
 
-def status(path: Path, layout: Layout, backup: Path | None = None) -> Status:
+def begun(path: Path) -> bool:
+    """Whether a volume has been repaired in place, at least in part, and not been restored."""
+    return path.is_dir() and is_zarr(path) and _where(real(path)) is not None
+
+
+def status(path: Path, backup: Path | None = None) -> Status:
     """Read how a volume stands that was repaired in place.
 
     Parameters
     ----------
     path : Path
-    layout : Layout
+        Of which :func:`begun` is true.
     backup : Path, optional
         Where the originals are, if they are not where the volume says.
 
@@ -66,7 +73,11 @@ def status(path: Path, layout: Layout, backup: Path | None = None) -> Status:
         If its originals are not there, or their journal is damaged.
     """
     path = real(path)
-    folder = folder_of(path, layout, backup)
+    folder = _where(path) if backup is None else real(backup)
+    if folder is None or not folder.is_dir():
+        raise BadInput(
+            f"The originals of {path.name} are not in {folder}; say with --backup where they are."
+        )
     state = Journal(folder).read()
     return Status(
         marked=tuple(sorted(state.asked)),
@@ -80,3 +91,7 @@ def status(path: Path, layout: Layout, backup: Path | None = None) -> Status:
         backup=folder,
         synthetic=state.synthetic,
     )
+
+
+def _where(path: Path) -> Path | None:
+    return noted_folder(path, node_of(path))
