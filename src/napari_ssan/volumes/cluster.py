@@ -69,7 +69,7 @@ def cluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 memory_limit=None,  # a large section is no leak
-                dashboard_address=":0" if _has_dashboard() else None,
+                dashboard_address=":0",
                 silence_logs=logging.CRITICAL,
             )
             where = {"address": stack.enter_context(local)}

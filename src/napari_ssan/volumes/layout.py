@@ -201,14 +201,13 @@ def mean(fine: Level, factors: tuple[int, int], z: int, window: Window) -> Array
         for _ in range(across.bit_length() - 1):
             section = halved(section)
         found.append(section)
-    if len(found) == 1:
-        return found[0]
-    if found[0].dtype.kind == "f":
-        coarse: Array = np.mean(found, axis=0, dtype=np.float64)
+    pixels: Array = np.stack(found)
+    coarse: Array
+    if pixels.dtype.kind == "f":
+        coarse = np.asarray(pixels.mean(axis=0, dtype=np.float64))
     else:
-        total: Array = np.sum(found, axis=0, dtype=np.int64)
-        coarse = (total + len(found) // 2) // len(found)
-    return coarse.astype(found[0].dtype)
+        coarse = (np.asarray(pixels.sum(axis=0, dtype=np.int64)) + len(found) // 2) // len(found)
+    return coarse.astype(pixels.dtype)
 
 
 def coarser(marks: Marks, factors: tuple[int, int], shape: tuple[int, ...]) -> Marks:
