@@ -61,5 +61,17 @@ Vgg = Annotated[
 Device = Annotated[str, Option(help="Where to compute: auto, cpu, cuda:0, cuda:1 or mps.")]
 Threads = Annotated[int, Option(min=0, max=MOST_THREADS, help="Number of CPU threads; 0 uses all.")]
 Resume = Annotated[bool, Option("--resume", help="Continue the interrupted run of this command.")]
+VolumePath = Annotated[
+    Path,
+    Argument(metavar="VOLUME", help="An OME-Zarr image or zarr array that was repaired in place."),
+]
+Backup = Annotated[
+    Path | None,
+    Option(
+        metavar="DIR",
+        help="Folder for the original chunks.",
+        show_default="VOLUME.originals, beside it",
+    ),
+]
 Overwrite = Annotated[bool, Option("--overwrite", help="Replace an output that exists already.")]
 Json = Annotated[bool, Option("--json", help="Print JSON instead of a table.")]

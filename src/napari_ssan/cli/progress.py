@@ -25,12 +25,14 @@ class Bars:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
-    def show(self, what: str, done: int, total: int) -> None:
-        """Set the bar called `what`; it appears with its first value."""
+    def show(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Set the bar called `what`, and a note beside it; it appears with its first value."""
         self._progress.start()
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done, total=total)
+        self._progress.update(
+            self._tasks[what], completed=done, total=total, description=f"{what}{note}"
+        )
 
     def engine(self, event: Event | Patch) -> None:
         """Show what the engine yields: a bar for tiles, lines for the rest."""

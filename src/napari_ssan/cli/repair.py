@@ -16,8 +16,17 @@ import numpy as np
 from typer import Argument, Option
 
 from napari_ssan.atomic import scratch
+from napari_ssan.cli.in_place import run_in_place
 from napari_ssan.cli.inspect import look
-from napari_ssan.cli.options import Device, FollowLinks, MethodName, Model, Overwrite, StackPath
+from napari_ssan.cli.options import (
+    Backup,
+    Device,
+    FollowLinks,
+    MethodName,
+    Model,
+    Overwrite,
+    StackPath,
+)
 from napari_ssan.cli.outputs import check_target, write_text
 from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.cli.signals import interruptible
@@ -37,11 +46,14 @@ from napari_ssan.files import (
 from napari_ssan.files.marks_files import read_marks
 from napari_ssan.inspection.find import SURE
 from napari_ssan.network.model_file import DEFAULT_MODEL
+from napari_ssan.paths import real
 from napari_ssan.report.page import to_html
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
+from napari_ssan.volumes.slabs import How
+from napari_ssan.volumes.status import begun
 
 #: In place of slices: repair what an inspection finds.
 AUTO = "auto"
@@ -50,9 +62,13 @@ AUTO = "auto"
 def repair(
     path: StackPath,
     output: Annotated[
-        Path,
-        Argument(metavar="OUTPUT", help="The file to write: .tif, .ome.tif, .ome.zarr or .zarr."),
-    ],
+        Path | None,
+        Argument(
+            metavar="OUTPUT",
+            help="The file to write: .tif, .ome.tif, .ome.zarr or .zarr. None with --in-place.",
+            show_default=False,
+        ),
+    ] = None,
     defects: Annotated[
         str,
         Option(
@@ -133,6 +149,30 @@ def repair(
         ),
     ] = None,
     confidence: Annotated[Path | None, Option(hidden=True)] = None,
+    in_place: Annotated[
+        bool,
+        Option(
+            "--in-place",
+            help="Change the zarr store STACK itself: only the chunks that hold synthetic pixels. "
+            "Their originals are kept; napari-ssan restore brings them back.",
+        ),
+    ] = False,
+    backup: Backup = None,
+    resume: Annotated[
+        bool,
+        Option("--resume", help="Go on with an interrupted repair in place."),
+    ] = False,
+    workers: Annotated[
+        int | None,
+        Option(min=1, help="In place: processes that work at the same time (needs dask)."),
+    ] = None,
+    scheduler: Annotated[
+        str,
+        Option(
+            metavar="tcp://HOST:PORT|FILE.json",
+            help="In place: a dask cluster that does the work.",
+        ),
+    ] = "",
     follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -143,6 +183,25 @@ def repair(
     if confidence is not None:
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")
         expected_error = expected_error or confidence
+    if in_place:
+        if output or mask or expected_error or report or overwrite or follow_links:
+            raise BadInput(
+                "With --in-place there is no OUTPUT, and no --mask, --expected-error, --report, "
+                "--overwrite or --follow-links; leave them out."
+            )
+        sources = defects_file or region or insert_after
+        if resume and not sources and (not defects or (defects == AUTO and begun(path))):
+            marks = Marks()
+        else:
+            file = open_stack(path)
+            marks = _marks(file, defects, defects_file, region, insert_after)
+        how = How(method, str(real(Path(model))) if Path(model).is_file() else model, match, views)
+        run_in_place(path, marks, how, device, backup, resume, workers, scheduler)
+        return
+    if backup or resume or workers or scheduler:
+        raise BadInput("--backup, --resume, --workers and --scheduler need --in-place.")
+    if output is None:
+        raise BadInput("Name an OUTPUT, or add --in-place to change a zarr store itself.")
     tidy_beside(output, expected_error, report)
     check_output(output, path, overwrite)
     file = open_stack(path, follow_links=follow_links)
@@ -159,9 +218,7 @@ def repair(
         check_target(report, (".html", ".htm"), [*file.files, *given], overwrite)
     beside = [each for each in (expected_error, report) if each is not None]
     check_distinct([output, *beside, *([mask_path(output)] if mask else [])])
-    found = _inspected(file) if defects == AUTO else Marks()
-    named = "" if defects == AUTO else defects
-    marks = gather(file, named, defects_file, region, insert_after, found, follow_links)
+    marks = _marks(file, defects, defects_file, region, insert_after, follow_links)
     marks.check(stack.shape)
     with _scratch(output) as pixels, bars() as show:
         for note in file.notes:
@@ -197,6 +254,20 @@ def repair(
         if report is not None:
             page = to_html(repaired, path.name, earlier=file.provenance)
             write_text(report, page, overwrite)
+
+
+def _marks(
+    file: StackFile,
+    defects: str,
+    defects_file: Path | None,
+    region: Path | None,
+    insert_after: str,
+    follow_links: bool = False,
+) -> Marks:
+    """What the options mark."""
+    found = _inspected(file) if defects == AUTO else Marks()
+    named = "" if defects == AUTO else defects
+    return gather(file, named, defects_file, region, insert_after, found, follow_links)
 
 
 def _inspected(file: StackFile) -> Marks:

@@ -6,6 +6,7 @@ stays; it is the only thing that this command changes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,24 +14,32 @@ import typer
 from rich.console import Console
 from typer import Argument
 
-from napari_ssan.cli.options import FollowLinks, Json
+from napari_ssan.cli.options import Backup, FollowLinks, Json
 from napari_ssan.cli.progress import tidy_beside
 from napari_ssan.files import open_image
 from napari_ssan.files.open import StackFile
 from napari_ssan.files.provenance_io import to_plain
 from napari_ssan.json_text import dump_json
+from napari_ssan.stack.marks_io import format_slices
+from napari_ssan.volumes.status import Status, begun
+from napari_ssan.volumes.status import status as in_place_status
 
 
 def status(
     path: Annotated[Path, Argument(metavar="STACK", help="A repaired stack.")],
     as_json: Json = False,
     follow_links: FollowLinks = False,
+    backup: Backup = None,
 ) -> None:
-    """Show which pixels of a stack are synthetic, and finish what a killed run left half-done."""
+    """Show which pixels of a stack are synthetic, and finish what a killed run left half-done.
+
+    Of a volume that was repaired in place, also what is marked, done, failed and restorable.
+    """
     tidy_beside(path)
     file = open_image(path, follow_links=follow_links)
+    in_place = in_place_status(path, backup) if begun(path) else None
     if as_json:
-        typer.echo(dump_json(gather(file)))
+        typer.echo(dump_json(gather(file) | {"in_place": in_place and plain(in_place)}))
         return
     out = Console(highlight=False, soft_wrap=True)
     shape = " x ".join(map(str, file.data.shape))
@@ -42,6 +51,9 @@ def status(
         out.print(str(record), markup=False)
     if not records:
         out.print("No synthetic pixels are recorded in it.")
+    if in_place:
+        for line in lines(in_place):
+            out.print(line, markup=False)
 
 
 def gather(file: StackFile) -> dict[str, Any]:
@@ -54,3 +66,35 @@ def gather(file: StackFile) -> dict[str, Any]:
         "notes": list(file.notes),
         "provenance": to_plain(file.provenance) if file.provenance else None,
     }
+
+
+def plain(status: Status) -> dict[str, Any]:
+    """Return how a repair in place stands, JSON-serializable."""
+    failed = [{"slices": list(slices), "reason": why} for slices, why in status.failed]
+    return {
+        "marked": list(status.marked),
+        "done": list(status.done),
+        "left": list(status.left),
+        "failed": failed,
+        "restorable": list(status.restorable),
+        "finished": status.finished,
+        "restoring": status.restoring,
+        "in_work": status.in_work or None,
+        "originals": str(status.backup),
+    }
+
+
+def lines(status: Status) -> Iterator[str]:
+    """Say how a repair in place stands."""
+    yield f"Repaired in place; originals are in {status.backup}."
+    for what in ("marked", "done", "left", "restorable"):
+        if slices := getattr(status, what):
+            yield f"  {what}: {format_slices(slices)}"
+    for slices, why in status.failed:
+        yield f"  failed: {format_slices(slices)}: {why}"
+    if status.in_work:
+        yield f"  {status.in_work} is at work on it."
+    elif status.restoring:
+        yield "  A restore was interrupted; repeat it."
+    elif not status.finished:
+        yield "  The run was interrupted: go on with --resume, or undo it with restore."

@@ -6,6 +6,7 @@ it serves no other section as a neighbour.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -129,13 +130,15 @@ class Survey:
         return None if intensity.usable else "is constant"
 
 
-def plan(survey: Survey) -> tuple[list[Job], list[str]]:
-    """Jobs for all marks of a stack, all planned from the original sections.
+def plan(survey: Survey, only: Container[Slot] | None = None) -> tuple[list[Job], list[str]]:
+    """Jobs for the marks of a stack, all planned from the original sections.
 
     Parameters
     ----------
     survey : Survey
         Stack and marks.
+    only : container of (int, int), optional
+        Sections to plan; the others are neither read nor warned of. Default is all.
 
     Returns
     -------
@@ -163,6 +166,8 @@ def plan(survey: Survey) -> tuple[list[Job], list[str]]:
     jobs: list[Job] = []
     warnings: dict[str, None] = {}
     for slot in slots:
+        if only is not None and slot not in only:
+            continue
         z, inserted = slot
         if inserted or z in marks.whole:
             kind: Literal["whole", "inserted"] = "inserted" if inserted else "whole"

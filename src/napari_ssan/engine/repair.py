@@ -127,8 +127,8 @@ def patches(
 ) -> Iterator[Event | Patch]:
     """Repair what is marked, one patch after the other; close the generator to cancel.
 
-    Parameters and errors are those of :func:`repair`. With `only`, all marks are planned with,
-    but these sections alone are repaired. With `with_error`, the error of every pixel is
+    Parameters and errors are those of :func:`repair`. With `only`, no marked pixel is
+    used, but these sections alone are repaired. With `with_error`, the error of every pixel is
     estimated, too, except where a single neighbour is copied: that tells nothing of it.
 
     Yields
@@ -140,8 +140,7 @@ def patches(
     """
     # A tile sees so far, and lies so far off where its neighbour has shifted.
     survey = Survey(stack, marks, method.tiling.reach + LONGEST_SHIFT + SPLINE)
-    jobs, warnings = plan(survey)
-    jobs = [job for job in jobs if only is None or job.slot in only]
+    jobs, warnings = plan(survey, only)
     yield from map(Notice, warnings)
     grids = [_grid(job, method, stack.shape[1:]) for job in jobs]
     # Those of a copy take no time to speak of, so they do not count.

@@ -6,6 +6,7 @@ inserted before it: `merged` turns old numbers into new ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -54,10 +55,18 @@ def merged(repaired: RepairedStack, earlier: Provenance | None) -> Provenance:
         before and is replaced as a whole has only the new record; if it is only corrected, it
         keeps the old one, too.
     """
-    now = repaired.provenance
+    place = {z: new for new, (z, inserted) in enumerate(repaired.slots) if not inserted}
+    return added(repaired.provenance, earlier, place)
+
+
+def added(
+    now: Provenance, earlier: Provenance | None, place: Mapping[int, int] | None = None
+) -> Provenance:
+    """As :func:`merged`, where `place` says which section has become which; None if all stayed."""
     if earlier is None or not earlier.sections:
         return now
-    place = {z: new for new, (z, inserted) in enumerate(repaired.slots) if not inserted}
+    if place is None:
+        place = {z: z for each in earlier.sections for z in (each.section, *each.neighbours)}
     replaced = {
         record.section for record in now.sections if record.kind == "whole" and not record.corrected
     }
@@ -71,7 +80,7 @@ def merged(repaired: RepairedStack, earlier: Provenance | None) -> Provenance:
     return now.model_copy(update={"sections": tuple(sections)})
 
 
-def _move(record: SyntheticSection, place: dict[int, int]) -> SyntheticSection | None:
+def _move(record: SyntheticSection, place: Mapping[int, int]) -> SyntheticSection | None:
     """A record in section numbers of the longer stack; None if the section is not in it."""
     if record.section not in place:
         return None

@@ -12,7 +12,7 @@ import io
 import json
 import re
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +211,17 @@ def parse_slices(text: str) -> list[int]:
         first = int(match[1])
         slices.extend(_range(first, int(match[2] or first)))
     return slices
+
+
+def format_slices(slices: Iterable[int]) -> str:
+    """Slices as :func:`parse_slices` reads them, in order: ``12,47-48``."""
+    parts: list[list[int]] = []
+    for z in sorted(set(slices)):
+        if parts and z == parts[-1][-1] + 1:
+            parts[-1][1:] = [z]
+        else:
+            parts.append([z])
+    return ",".join("-".join(map(str, part)) for part in parts)
 
 
 def _range(first: int, last: int) -> Iterator[int]:

@@ -1,0 +1,1 @@
+"""Volumes that outgrow a machine: repaired in place, slab by slab, resumable, and back again."""

@@ -1,0 +1,133 @@
+"""Where the originals of a volume are, and what its metadata say of it.
+
+The folder of originals lies beside the volume, or where the user wants it; the volume's record of
+provenance names it by a relative path, so that both can be moved together. Easy to get wrong: a
+folder that no volume names may be what a killed run left, or somebody's only originals.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from napari_ssan.atomic import reason
+from napari_ssan.engine.provenance import Provenance
+from napari_ssan.errors import BadInput
+from napari_ssan.files.provenance_io import added, from_plain, to_plain
+from napari_ssan.json_text import finite
+from napari_ssan.paths import real
+from napari_ssan.volumes.journal import NAME, State
+from napari_ssan.volumes.layout import Layout, metadata_names, record_of, with_record
+from napari_ssan.volumes.objects import OBJECTS, SCRATCH, Objects
+
+#: Key of the record that says where the originals are.
+WHERE = "originals"
+
+
+def usual_folder(volume: Path) -> Path:
+    """Where the originals of a volume are kept, unless the user says otherwise."""
+    return volume.with_name(f"{volume.name}.originals")
+
+
+def noted_folder(volume: Path, node: str) -> Path | None:
+    """Where the record of a node says that the originals are; None if it says nothing."""
+    for name in metadata_names(node):
+        where = record_of(Objects(volume, volume).read(name)).get(WHERE)
+        if isinstance(where, str):
+            return real(volume.parent / where)
+    return None
+
+
+def folder_of(volume: Path, layout: Layout, given: Path | None) -> Path:
+    """Where the originals of a volume are, or are to be.
+
+    Raises
+    ------
+    BadInput
+        If they are not where the volume says, or would get mixed up with others.
+    """
+    noted, given = noted_folder(volume, layout.node), real(given) if given else None
+    if noted is not None and noted.is_dir():
+        if given not in (None, noted):
+            raise BadInput(f"The originals of {volume.name} are in {noted}; leave --backup out.")
+        return noted
+    if noted is not None:
+        if given is None or not (given / NAME).is_file():
+            raise BadInput(
+                f"The originals of {volume.name} are not in {noted} any more; say with --backup "
+                "where they are now."
+            )
+        return given
+    folder = given or usual_folder(volume)
+    if folder.is_relative_to(volume) or volume.is_relative_to(folder):
+        raise BadInput("The folder for the originals must not lie in the volume, or it in that.")
+    if (folder / NAME).exists():
+        raise BadInput(
+            f"{folder} holds originals that {volume.name} does not know of; they may be another "
+            "volume's. Move them away, or choose another folder (--backup)."
+        )
+    there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    if there - {OBJECTS, SCRATCH} or (folder.exists() and not folder.is_dir()):
+        raise BadInput(f"{folder} is in use for something else; choose another (--backup).")
+    return folder
+
+
+def make_folder(objects: Objects, layout: Layout) -> None:
+    """Make the folder for originals, if there is none.
+
+    What is in it means nothing unless the volume names it: a killed run has left it.
+
+    Raises
+    ------
+    BadInput
+        If it cannot be made.
+    """
+    kept = objects.backup / OBJECTS
+    try:
+        if noted_folder(objects.store, layout.node) is None and kept.exists():
+            shutil.rmtree(kept)
+        kept.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(
+            f"The folder {objects.backup} for the originals cannot be made: {reason(error)}."
+        ) from error
+
+
+def note_in_metadata(objects: Objects, layout: Layout, state: State) -> None:
+    """Write into the metadata what is synthetic now, and where the originals are."""
+    where = objects.backup
+    with suppress(ValueError):  # on another drive of Windows
+        where = Path(os.path.relpath(where, objects.store.parent))
+    earlier = from_plain(_earlier(objects, layout))
+    provenance = added(Provenance(sections=state.synthetic), earlier)
+    record = finite(to_plain(provenance)) | {WHERE: where.as_posix()}
+    for name, content in with_record(_now(objects, layout), layout.node, record).items():
+        objects.replace(name, content)
+
+
+def restore_metadata(objects: Objects, layout: Layout) -> None:
+    """Bring the metadata back: to the byte, unless somebody has changed them since."""
+    before = with_record(_now(objects, layout), layout.node, _earlier(objects, layout))
+    for name, content in before.items():
+        if json.loads(content) == json.loads(objects.original(name) or b"{}"):
+            objects.put_back(name)
+        else:
+            objects.put(name, content)
+
+
+def _now(objects: Objects, layout: Layout) -> dict[str, bytes]:
+    """Metadata objects as they are."""
+    read = {name: objects.read(name) for name in metadata_names(layout.node)}
+    return {name: content for name, content in read.items() if content is not None}
+
+
+def _earlier(objects: Objects, layout: Layout) -> dict[str, Any] | None:
+    """The record that the volume had before the first repair in place."""
+    for name in metadata_names(layout.node):
+        if record := record_of(objects.original(name)):
+            return record
+    return None

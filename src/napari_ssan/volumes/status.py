@@ -1,0 +1,97 @@
+"""What was done to a volume, what is left to do, and what can be undone; changes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_ssan.engine.provenance import SyntheticSection
+from napari_ssan.errors import BadInput
+from napari_ssan.files.open_zarr import is_zarr
+from napari_ssan.paths import real
+from napari_ssan.volumes.claim import claimed
+from napari_ssan.volumes.journal import Journal
+from napari_ssan.volumes.layout import node_of
+from napari_ssan.volumes.originals import noted_folder
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a volume that was repaired in place stands; sections are sorted.
+
+    Attributes
+    ----------
+    marked, done, left : tuple of int
+        Sections that the last run is to repair, and of these the ones that it has repaired at
+        full resolution, and the others.
+    failed : tuple of (tuple of int, str)
+        Sections of each slab that has failed, and why.
+    restorable : tuple of int
+        Sections that `restore` can bring back.
+    finished : bool
+        Whether the last run has come to its end.
+    restoring : bool
+        Whether a restore was interrupted.
+    in_work : str
+        Who changes the volume now; empty if nobody does.
+    backup : Path
+        Folder of the originals.
+    synthetic : tuple of SyntheticSection
+        What is synthetic, by all runs.
+    """
+
+    marked: tuple[int, ...]
+    done: tuple[int, ...]
+    left: tuple[int, ...]
+    failed: tuple[tuple[tuple[int, ...], str], ...]
+    restorable: tuple[int, ...]
+    finished: bool
+    restoring: bool
+    in_work: str
+    backup: Path
+    synthetic: tuple[SyntheticSection, ...]
+
+
+def begun(path: Path) -> bool:
+    """Whether a volume has been repaired in place, at least in part, and not been restored."""
+    return path.is_dir() and is_zarr(path) and _where(real(path)) is not None
+
+
+def status(path: Path, backup: Path | None = None) -> Status:
+    """Read how a volume stands that was repaired in place.
+
+    Parameters
+    ----------
+    path : Path
+        Of which :func:`begun` is true.
+    backup : Path, optional
+        Where the originals are, if they are not where the volume says.
+
+    Raises
+    ------
+    BadInput
+        If its originals are not there, or their journal is damaged.
+    """
+    path = real(path)
+    folder = _where(path) if backup is None else real(backup)
+    if folder is None or not folder.is_dir():
+        raise BadInput(
+            f"The originals of {path.name} are not in {folder}; say with --backup where they are."
+        )
+    state = Journal(folder).read()
+    return Status(
+        marked=tuple(sorted(state.asked)),
+        done=tuple(sorted(state.repaired)),
+        left=tuple(sorted(state.asked - state.repaired)),
+        failed=tuple((tuple(sections), why) for sections, why in state.failed.values()),
+        restorable=tuple(sorted(state.asked | state.records.keys())),
+        finished=state.finished or not state.run,
+        restoring=bool(state.restoring),
+        in_work=claimed(path),
+        backup=folder,
+        synthetic=state.synthetic,
+    )
+
+
+def _where(path: Path) -> Path | None:
+    return noted_folder(path, node_of(path))

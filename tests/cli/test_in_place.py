@@ -1,0 +1,155 @@
+"""A repair in place from the command line, and back.
+
+Covers: napari_ssan.cli.in_place, napari_ssan.cli.restore, napari_ssan.cli.status,
+    napari_ssan.volumes.status
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from napari_ssan.files.write_zarr import halved
+from napari_ssan.stack.marks import Marks
+
+AVERAGE = ("--method", "average")
+
+
+@pytest.fixture
+def image(tmp_path, volume) -> Path:
+    """An OME-Zarr image of two levels."""
+    path = tmp_path / "image.ome.zarr"
+    group = zarr.create_group(path)
+    group.create_array("0", data=volume, chunks=(1, 48, 64))
+    group.create_array("1", data=np.stack([halved(s) for s in volume]), chunks=(1, 24, 32))
+    datasets = [
+        {"path": n, "coordinateTransformations": [{"type": "scale", "scale": [1, f, f]}]}
+        for n, f in (("0", 1), ("1", 2))
+    ]
+    axes = [{"name": name, "type": "space"} for name in "zyx"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    return path
+
+
+def files(path: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_there_and_back(run, image, volume, tmp_path):
+    before = files(image)
+    marks = tmp_path / "marks.json"
+    marks.write_text(Marks({2, 4}).to_json())
+    done = run("repair", image, "--in-place", "--defects-file", marks, *AVERAGE)
+    assert done.code == 0
+    assert "Repaired 2 slices of image.ome.zarr in place." in done.err
+    pixels = np.asarray(zarr.open_array(image / "0", mode="r"))
+    np.testing.assert_array_equal(np.delete(pixels, [2, 4], 0), np.delete(volume, [2, 4], 0))
+    assert (pixels[[2, 4]] != volume[[2, 4]]).any()
+    said = run("status", image)
+    assert "slice 2: synthetic, from 1 and 3 (average)" in said.out
+    assert "restorable: 2,4" in said.out
+    assert "interrupted" not in said.out
+    assert run("restore", image, "--slices", "2").err == "Restored slices 2 of image.ome.zarr.\n"
+    facts = json.loads(run("status", image, "--json").out)
+    assert facts["in_place"]["restorable"] == [4]
+    assert facts["in_place"]["finished"]
+    assert [record["section"] for record in facts["provenance"]["sections"]] == [4]
+    assert run("restore", image).code == 0
+    assert files(image) == before
+    assert json.loads(run("status", image, "--json").out)["in_place"] is None
+    assert "is restored already" in run("restore", image).sentence
+
+
+def test_what_failed_is_reported_and_tried_again(run, image):
+    bad = image / "0/c/4/0/0"
+    good = bad.read_bytes()
+    bad.write_bytes(b"rubbish")
+    before = files(image)
+    mask = image.parent / "mask.zarr"
+    region = np.zeros((7, 48, 64), np.uint8)
+    region[4, 10:20, 10:20] = 1
+    zarr.save_array(mask, region)
+    command = ("repair", image, "--in-place", "--region", mask, "--defects", "1", *AVERAGE)
+    failed = run(*command)
+    assert failed.code == 3
+    assert "Failed: 4: level 0 cannot be read at slice 4" in failed.err
+    assert "run the same command with --resume" in failed.err
+    said = run("status", image).out
+    assert "done: 1" in said
+    assert "failed: 4: level 0 cannot be read" in said
+    assert "The run was interrupted" in said
+    assert "--resume" in run(*command).sentence
+    bad.write_bytes(good)
+    assert run("repair", image, "--in-place", "--resume").code == 0
+    assert run(*command, "--resume").code == 0  # nothing is left to do
+    assert run("restore", image).code == 0
+    assert files(image) == {**before, "0/c/4/0/0": good}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("out.zarr", "--in-place"), "there is no OUTPUT"),
+        (("--in-place", "--mask"), "there is no OUTPUT"),
+        ((), "Name an OUTPUT"),
+        (("out.zarr", "--resume"), "need --in-place"),
+        (("--in-place", "--insert-after", "3"), "cannot be inserted in place"),
+        (("--in-place", "--workers", "1", "--scheduler", "tcp://x:1"), "not both"),
+    ],
+)
+def test_what_is_refused(run, image, arguments, words):
+    before = files(image)
+    assert words in run("repair", image, *arguments, "--defects", "3", *AVERAGE).sentence
+    assert files(image) == before
+
+
+def test_resume_without_a_run(run, image):
+    assert "no run to go on with" in run("repair", image, "--in-place", "--resume").sentence
+
+
+def test_dask_is_not_imported(image):
+    code = (
+        "import sys; from napari_ssan.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert not {'dask', 'distributed'} & set(sys.modules)"
+    )
+    arguments = ["repair", str(image), "--in-place", "--defects", "3", *AVERAGE]
+    subprocess.run([sys.executable, "-c", code, *arguments], check=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_an_interrupt_says_how_to_go_on(run, image):
+    before = files(image)
+    code = (
+        "import sys, time\nfrom napari_ssan.volumes import run\n"
+        "real = run.repair_slab\n"
+        "def slow(*rest): print('at it', flush=True); time.sleep(0.5); return real(*rest)\n"
+        "run.repair_slab = slow\nfrom napari_ssan.cli import main; main()"
+    )
+    arguments = ["repair", str(image), "--in-place", "--defects", "3", *AVERAGE]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()
+    assert "is being changed by process" in run(*arguments).sentence
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "To go on, run the same command with --resume." in said
+    assert run(*arguments, "--resume").code == 0
+    assert run("restore", image).code == 0
+    assert files(image) == before

@@ -1,0 +1,91 @@
+"""Workers: real ones, that are killed, too."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+from functools import partial
+
+import psutil
+import pytest
+
+from napari_ssan.errors import BadInput
+from napari_ssan.stack.marks import Marks
+from napari_ssan.volumes.cluster import cluster
+from napari_ssan.volumes.restore import restore
+from napari_ssan.volumes.run import repair_in_place
+
+from .conftest import AVERAGE, content
+
+pytest.importorskip("distributed")
+MARKED = Marks({1, 3, 5, 7, 9, 11})
+workers = partial(cluster, workers=2, scheduler="", tell=print)
+
+
+@pytest.mark.parametrize("kind", ["0.4", "0.5 sharded, halved along z"])
+def test_two_workers_write_the_same_bytes_as_none_also_when_they_are_killed(make, kind):
+    path, alone = make(kind), make(kind, "alone/image.ome.zarr")
+    before = content(path)
+    repair_in_place(alone, MARKED, AVERAGE, print)
+    chance, killed = random.Random(kind), []
+
+    def tell(item: object) -> None:
+        """After the first slabs, kill a worker that may be at any moment of another."""
+        if type(item).__name__ == "SlabsDone" and not killed:
+            threading.Timer(chance.uniform(0, 0.3), kill).start()
+
+    def kill() -> None:
+        found = [
+            child
+            for child in psutil.Process().children(recursive=True)
+            if "multiprocessing.spawn" in " ".join(child.cmdline())
+        ]
+        if found and os.name != "nt":
+            killed.append(chance.choice(found))
+            killed[-1].send_signal(signal.SIGKILL)
+
+    outcome = repair_in_place(path, MARKED, AVERAGE, tell, crew=workers)
+    assert outcome.failed == ()
+    assert killed
+    assert content(path) == content(alone)
+    restore(path, print)
+    assert content(path) == before
+
+
+def test_a_slab_that_fails_is_tried_by_workers_and_reported(make):
+    path = make("0.5 thick")
+    (path / "0/c/2/0/0").write_bytes(b"rubbish")  # slices 8 to 11
+    outcome = repair_in_place(path, Marks({1, 9, 11}), AVERAGE, print, crew=workers)
+    assert outcome.sections == (1,)
+    ((sections, why),) = outcome.failed
+    assert sections == (9, 11)
+    assert "cannot be read" in why
+
+
+def test_a_cluster_that_somebody_has_started(make, tmp_path):
+    from distributed import LocalCluster
+
+    path = make("0.5")
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, dashboard_address=None, resources={"GPU": 1}
+    ) as local:
+        address = partial(cluster, workers=None, scheduler=local.scheduler_address, tell=print)
+        assert repair_in_place(path, Marks({3}), AVERAGE, print, crew=address).sections == (3,)
+    crew = partial(cluster, workers=None, scheduler=str(tmp_path / "s.json"), tell=print)
+    with pytest.raises(BadInput, match="There is no scheduler file"):
+        repair_in_place(path, Marks({5}), AVERAGE, print, crew=crew)
+
+
+def test_a_scheduler_that_does_not_answer(make, monkeypatch):
+    monkeypatch.setattr("napari_ssan.volumes.cluster.PATIENCE", 1)
+    crew = partial(cluster, workers=None, scheduler="tcp://127.0.0.1:9", tell=print)
+    with pytest.raises(BadInput, match="No worker has answered from tcp"):
+        repair_in_place(make("0.5"), Marks({5}), AVERAGE, print, crew=crew)
+
+
+def test_without_dask(make, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with pytest.raises(BadInput, match="Workers need dask"):
+        repair_in_place(make("0.5"), Marks({5}), AVERAGE, print, crew=workers)
