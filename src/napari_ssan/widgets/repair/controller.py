@@ -23,7 +23,7 @@ from napari_ssan.widgets.repair.outlook_controller import OutlookController
 from napari_ssan.widgets.repair.presenter import caption_of, state_of
 from napari_ssan.widgets.repair.result_layers import Overlay
 from napari_ssan.widgets.repair.stack_controller import StackController
-from napari_ssan.widgets.repair.state import DockState, How, device_text
+from napari_ssan.widgets.repair.state import DockState, How, device_text, outlook_text
 from napari_ssan.widgets.repair.view import RepairView
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.caption import Caption
@@ -255,8 +255,9 @@ class RepairController:
             return state_of(self.viewer, self._stacks, "")
         how = self._how()
         rate = self._rates.get((how.model, how.device))
-        text = device_text(how, self.current.stack.shape[1:], rate)
-        return state_of(self.viewer, self._stacks, text)
+        shape = self.current.stack.shape[1:]
+        cost = outlook_text(how, shape, rate)
+        return state_of(self.viewer, self._stacks, device_text(how, shape, rate), cost)
 
     def _preload(self) -> None:
         """Load the network as soon as something is marked; if that fails, the repair says so."""

@@ -126,6 +126,7 @@ class RepairPanel(Column):
         )
         self.best.toggled.connect(lambda _: self.how_chosen.emit())
         self.device, self.terms, self.notes = wrapped(), wrapped(), wrapped()
+        self.caution = wrapped()
         self.repair = button(
             "Repair",
             "Synthesize what is marked from the good slices around it, in a new layer",
@@ -133,7 +134,7 @@ class RepairPanel(Column):
         )
         self.progress = ProgressRow("Stop at the next tile; finished slices stay")
         self.add(row(QLabel("Model"), self.model), self.where, self.best)
-        self.add(self.device, self.terms, self.repair, self.progress, self.notes)
+        self.add(self.caution, self.device, self.terms, self.repair, self.progress, self.notes)
         self.show_models(models, 0)
         say(self.notes, "")
 
@@ -168,6 +169,7 @@ class RepairPanel(Column):
     def _show_model(self) -> None:
         choice = self._models[self.model.currentIndex()]
         self.model.setToolTip(choice.tooltip)
+        say(self.caution, choice.caution)
         say(self.terms, f"Weights: {choice.terms}" if choice.terms else "")
         enable(self.best, choice.method == "ssan")
 

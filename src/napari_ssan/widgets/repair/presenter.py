@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_ssan.engine.expected_error import error_sentence
+from napari_ssan.engine.expected_error import error_sentence, scale_end
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.session.standing import Standing, standing
 from napari_ssan.widgets.repair.open_stacks import OpenStacks
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
-    """Gather what the dock shows; `device` as in :class:`DockState`."""
+def state_of(
+    viewer: ViewerModel, stacks: OpenStacks, device: str, outlook_cost: str = ""
+) -> DockState:
+    """Gather what the dock shows; `device` and `outlook_cost` as in :class:`DockState`."""
     current = stacks.current
     if current is None:
         return DockState(
@@ -62,6 +64,8 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
         revert=state in ("synthesized", "accepted"),
         can_export=has_result and current.work.idle,
         device=device,
+        error_end=scale_end(session.repaired) if accepted else 0.0,
+        outlook_cost=outlook_cost,
     )
 
 

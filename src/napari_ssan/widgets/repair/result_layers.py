@@ -8,6 +8,7 @@ from napari.layers import Image
 from napari.utils import Colormap
 from psygnal import Signal
 
+from napari_ssan.engine.expected_error import COLOURS, UNKNOWN, scale_end
 from napari_ssan.engine.repaired import RepairedStack, Slot, SyntheticPixels
 from napari_ssan.session.session import RepairSession
 from napari_ssan.stack.lazy import LARGEST_ARRAY, Guarded, LazyVolume
@@ -212,9 +213,13 @@ class ResultLayers:
         return self._overlay(volume, "synthetic pixels", colours, "translucent_no_depth", 0.35)
 
     def _glow(self) -> Image:
-        """Overlay of the expected error: black, which adds nothing, where a pixel is real."""
+        """Overlay of the expected error: clear where a pixel is real, or good."""
         volume = self.session.repaired.expected_error
-        layer = self._overlay(volume, "expected error", "inferno", "additive", 0.7)
+        places, colours = zip(*COLOURS, strict=True)
+        ramp = Colormap(colours, name="expected error", controls=places, nan_color=UNKNOWN)
+        layer = self._overlay(volume, "expected error", ramp, "translucent_no_depth", 1.0)
+        if hasattr(layer, "colorbar"):  # not in napari before 0.6
+            layer.colorbar.visible = True
         self._fit_glow(layer)
         return layer
 
@@ -235,12 +240,11 @@ class ResultLayers:
         )
 
     def _fit_glow(self, layer: Any) -> None:
-        """Have the highest expected error of all sections shown brightest."""
-        records = self.session.repaired.provenance.sections
-        top = max((record.error.highest for record in records if record.error), default=1.0)
-        if layer.contrast_limits_range[1] != top and top > 0:
-            layer.contrast_limits_range = (0, top)
-            layer.contrast_limits = (0, top)
+        """Have the same colours stand for the same errors in all sections."""
+        end = scale_end(self.session.repaired)
+        if layer.contrast_limits_range[1] != end:
+            layer.contrast_limits_range = (0, end)
+            layer.contrast_limits = (0, end)
 
     def _guarded(self, volume: LazyVolume) -> Any:
         """Show a layer nothing too large for memory in a 3-D view.

@@ -4,7 +4,7 @@ The view renders a `DockState`; the presenter makes it. Estimates of time are fo
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari_ssan.engine.methods import TILING
 from napari_ssan.session.marks import Row
@@ -12,6 +12,8 @@ from napari_ssan.widgets.shared.state import HeaderState, has_nvidia, time_text
 
 #: Seconds per megapixel of the network on a common CPU, until it has been measured.
 SECONDS_PER_MEGAPIXEL = 2.0
+#: Slices that a test on good slices hides at most, and how much of them it looks at.
+TRIALS, TRIAL_SIDE = 3, 1024
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class ModelChoice:
     model: str = ""
     #: Licence of the weights.
     terms: str = ""
+    #: What must not be taken for real in its results.
+    caution: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,10 @@ class DockState(HeaderState):
     #: How many slices are repaired, and how many of them the user has accepted.
     repaired: int = 0
     accepted: int = 0
+    #: Grey values at which the colours of the expected error end.
+    error_end: float = 0.0
+    #: What a test on good slices does, and about how long it takes.
+    outlook_cost: str = ""
     #: Whether the slice on screen can be accepted, or reverted.
     accept: bool = False
     revert: bool = False
@@ -149,6 +157,17 @@ def device_text(how: How, shape: tuple[int, int], per_megapixel: float | None) -
         return where
     seconds = (per_megapixel or SECONDS_PER_MEGAPIXEL) * slice_megapixels(how, shape)
     return f"{where} · ~{time_text(seconds)} per slice"
+
+
+def outlook_text(how: How, shape: tuple[int, int], per_megapixel: float | None) -> str:
+    """Say what a test on good slices does, and about how long it takes if that is known."""
+    what = f"Hides up to {TRIALS} good slices nearby, one at a time, and repairs them."
+    if how.method != "ssan" or (per_megapixel is None and has_nvidia() and how.device != "cpu"):
+        return what
+    height, width = (min(length, TRIAL_SIDE) for length in shape)
+    one = slice_megapixels(replace(how, views=None), (height, width))
+    seconds = TRIALS * one * (per_megapixel or SECONDS_PER_MEGAPIXEL)
+    return f"{what} Takes about {time_text(seconds)}."
 
 
 def slice_megapixels(how: How, shape: tuple[int, int]) -> float:

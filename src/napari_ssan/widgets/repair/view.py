@@ -49,6 +49,7 @@ class RepairView(DockView):
             panel.setEnabled(not state.refusal)
             panel.render_state(state)
         self.expected_error.render_state(state)
+        self.outlook.render_state(state)
 
     def ask_missing(self, z: int, known: int) -> int | None:
         """Ask how many slices are missing after slice `z`; None if the user cancels."""
