@@ -11,6 +11,7 @@ from napari_ssan.engine.provenance import percent
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.session.session import RepairSession
+from napari_ssan.session.standing import caption
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
 
@@ -229,10 +230,10 @@ def test_describe_says_what_is_synthetic(session):
     session.add_region(5, square(10, 10))
     session.set_missing(6, 1)
     repair(session)
-    assert session.caption((2, 0)) == "slice 2: synthetic, from 1 and 3"
-    assert session.caption((5, 0)) == "slice 5: 1.2 % synthetic, from 4 and 6"
-    assert session.caption((6, 1)) == "missing section 1 after 6: synthetic, from 6 and 7"
-    assert session.caption((3, 0)) == ""
+    assert caption(session.repaired, (2, 0)) == "slice 2: synthetic, from 1 and 3"
+    assert caption(session.repaired, (5, 0)) == "slice 5: 1.2 % synthetic, from 4 and 6"
+    assert caption(session.repaired, (6, 1)) == "missing section 1 after 6: synthetic, from 6 and 7"
+    assert caption(session.repaired, (3, 0)) == ""
 
 
 def test_snapshot_does_not_follow(session, volume):

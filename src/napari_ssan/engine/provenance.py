@@ -100,6 +100,12 @@ class SyntheticSection(BaseModel):
             return None
         return self.neighbours[0] if self.position <= 0.5 else self.neighbours[-1]
 
+    @property
+    def maker(self) -> str:
+        """The model or method that made it, as in ``ssan-fidelity, 8 views``."""
+        by = self.model or self.method
+        return f"{by}, {self.views} views" if self.views and self.views > 1 else by
+
     def __str__(self) -> str:
         origin, what = " and ".join(str(z) for z in self.neighbours), "synthetic"
         if self.copied is not None:

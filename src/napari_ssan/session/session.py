@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterable, Mapping, Set
 
 from psygnal import Signal
 
-from napari_ssan.engine.provenance import percent
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.errors import BadInput
 from napari_ssan.session.jobs import RepairJob
-from napari_ssan.session.marks import Row, State, mark_of, pixels, slots_of, table
+from napari_ssan.session.marks import State, mark_of, slots_of
+from napari_ssan.session.results import Result, SpareResults, depends, is_whole, name_of
 from napari_ssan.session.saved import Saved
+from napari_ssan.session.view import SessionView
 from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
 
-class RepairSession:
+class RepairSession(SessionView):
     """Marks of a stack, their states, and the repaired stack.
 
     The source is never changed. All marks take part in every repair, so that a
@@ -53,6 +54,8 @@ class RepairSession:
         self._states: dict[Slot, State] = {}
         self._revisions: dict[Slot, int] = {}
         self._claimed: dict[int, RepairJob] = {}
+        self._spares = SpareResults()
+        self._again: set[Mark] = set()
 
     # ---- marks
 
@@ -111,14 +114,6 @@ class RepairSession:
             kept.discard(mark)
         self._remove(kept, gone)
 
-    def state(self, slot: Slot) -> State | None:
-        """State of the mark that a section of the repaired stack belongs to."""
-        return self._states.get(mark_of(slot))
-
-    def rows(self) -> list[Row]:
-        """Return the table of marks; adjacent whole sections in the same state share a row."""
-        return table(self.marks, self._states, self.stack.shape[1:])
-
     # ---- repair
 
     @property
@@ -127,7 +122,7 @@ class RepairSession:
         return frozenset(
             mark
             for mark, state in self._states.items()
-            if state == "marked"
+            if (state == "marked" or mark in self._again)
             and not any(
                 job.revisions.get(mark) == self._revisions[mark] for job in self._claimed.values()
             )
@@ -146,13 +141,18 @@ class RepairSession:
             raise BadInput("Nothing is to be repaired: mark a slice or a region first.")
         only = {slot for mark in pending for slot in slots_of(self.marks, mark)}
         revisions = {mark: self._revisions[mark] for mark in pending}
-        job = RepairJob(self.stack, self.marks, frozenset(only), revisions)
+        again = pending & self._again
+        job = RepairJob(self.stack, self.marks, frozenset(only), revisions, again)
         self._claimed[id(job)] = job
         return job
 
     def release(self, job: RepairJob) -> None:
-        """Note that a job has ended; what it has not done is pending again."""
+        """Note that a job has ended; what it has not done is pending again.
+
+        Where there was a result already, that stays, and no other one is wanted any more.
+        """
         self._claimed.pop(id(job), None)
+        self._again -= job.again
         self.changed.emit()
 
     def take(self, patch: Patch, job: RepairJob) -> bool:
@@ -167,14 +167,52 @@ class RepairSession:
         known = mark in self.marks and self._revisions[mark] == job.revisions.get(mark)
         if not known or self._outdated(patch, job.marks):
             return False
+        if mark in job.again:
+            return self._take_again(mark, patch, job)
         if patch.slot not in job.begun:  # the first of a new repair replaces the old one
             self.repaired.revert(patch.slot)
             job.begun.add(patch.slot)
         self.repaired.add(patch)
         if job.begun.issuperset(slots_of(self.marks, mark)) and self._complete(mark):
             self._states[mark] = "synthesized"
+            self._spares.pop(mark, self.chosen(mark))  # made anew
         self._emit({patch.slot})
         return True
+
+    def _take_again(self, mark: Mark, patch: Patch, job: RepairJob) -> bool:
+        """Have a new result in place of the present one, which is kept, as soon as it is whole."""
+        came = job.coming.setdefault(mark, [])
+        came.append(patch)
+        if is_whole(self.marks, mark, came):
+            self._again.discard(mark)
+            self._choose(mark, tuple(came))
+        return True
+
+    # ---- several results
+
+    def again(self, marks: Iterable[Slot]) -> None:
+        """Want another result of marks that have one, which is kept."""
+        done = ("synthesized", "accepted")
+        self._again |= {mark for mark in map(mark_of, marks) if self._states.get(mark) in done}
+        self._emit()
+
+    def choose(self, slot: Slot, name: str) -> None:
+        """Have another result of a mark shown and exported; it is still to be accepted."""
+        mark = mark_of(slot)
+        result = self._spares.pop(mark, name)
+        if result:
+            self._choose(mark, result)
+
+    def _choose(self, mark: Mark, result: Result) -> None:
+        """Lay a result over the stack, and keep the one that was there."""
+        before = self._patches(slots_of(self.marks, mark))
+        slots = self._drop_patches(mark)
+        self._spares.put(mark, before)
+        self._spares.pop(mark, name_of(result))  # one of the same name is replaced
+        for patch in result:
+            self.repaired.add(patch)
+        self._states[mark] = "synthesized"
+        self._emit(slots | {patch.slot for patch in result})
 
     def accept(self, marks: Iterable[Slot]) -> None:
         """Keep what was synthesized."""
@@ -191,6 +229,7 @@ class RepairSession:
                 slots |= self._drop_patches(mark)
                 self._states[mark] = "reverted"
                 self._revisions[mark] += 1
+                self._again.discard(mark)
         self._emit(slots)
 
     def redo(self, marks: Iterable[Slot]) -> None:
@@ -199,42 +238,10 @@ class RepairSession:
             if mark in self._states:
                 self._states[mark] = "marked"
                 self._revisions[mark] += 1
+                self._again.discard(mark)
         self._emit()
 
-    def caption(self, slot: Slot) -> str:
-        """Say what is synthetic of a section, in a line; empty if nothing is."""
-        records = [patch.record for patch in self.repaired.patches(slot)]
-        if not records:
-            return ""
-        share = min(1.0, sum(record.share for record in records))
-        copies = {record.copied for record in records}
-        used = {z for record in records for z in record.neighbours}
-        what, origin = ("synthetic", used) if None in copies else ("copied", copies)
-        what = what if share == 1 else f"{percent(share)} {what}"
-        z, number = slot
-        which = f"missing section {number} after {z}" if number else f"slice {z}"
-        named = " and ".join(str(z) for z in sorted(z for z in origin if z is not None))
-        return f"{which}: {what}, from {named}"
-
-    @property
-    def accepted(self) -> dict[Slot, bool]:
-        """By section that is repaired: whether the user has accepted that."""
-        repaired = [slot for slot in self.repaired.slots if self.repaired.patches(slot)]
-        return {slot: self.state(slot) == "accepted" for slot in repaired}
-
-    def snapshot(self, accepted_only: bool = False) -> RepairedStack:
-        """Copy the repaired stack as it is now; later changes do not reach it."""
-        copy, accepted = RepairedStack(self.stack), self.accepted
-        for patch in self._patches(self.repaired.slots):
-            if accepted[patch.slot] or not accepted_only:
-                copy.add(patch)
-        return copy
-
     # ---- what is kept
-
-    def saved(self) -> Saved:
-        """Return the state, as a sidecar keeps it."""
-        return Saved(self.marks, dict(self._states), self._patches(self.repaired.slots))
 
     def restore(self, saved: Saved) -> None:
         """Take up a state that was saved, in place of the present one."""
@@ -244,7 +251,8 @@ class RepairSession:
             if mark_of(patch.slot) in self.marks:
                 self.repaired.add(patch)
                 slots.add(patch.slot)
-        self._states = {}
+        self._states, self._again = {}, set()
+        self._spares.restore(saved.spares, self.marks)
         for mark in self.marks.each():
             self._revisions[mark] = self._revisions.get(mark, 0) + 1
             self._states[mark] = _state(saved.states, mark)
@@ -269,6 +277,8 @@ class RepairSession:
     def _altered(self, marks: Set[Mark], added: bool, keep: bool = False) -> None:
         """Follow a change of marks with states, patches and what depends on them."""
         slots: set[Slot] = set()
+        self._spares.forget(marks)
+        self._again -= marks
         for mark in marks:
             self._revisions[mark] = self._revisions.get(mark, 0) + 1
             if not keep:
@@ -287,9 +297,10 @@ class RepairSession:
             if state not in ("synthesized", "accepted") or mark in marks:
                 continue
             patches = self._patches(slots_of(self.marks, mark))
-            if any(_depends(patch, altered) for patch in patches for altered in marks):
+            if any(depends(patch, altered) for patch in patches for altered in marks):
                 self._states[mark] = "marked"
                 self._revisions[mark] += 1
+                self._again.discard(mark)
 
     def _outdated(self, patch: Patch, planned: Marks) -> bool:
         """Whether marks that were set since the plan concern a patch."""
@@ -303,19 +314,6 @@ class RepairSession:
         low, high = min(patch.record.neighbours), max(patch.record.neighbours)
         return any(now.missing.get(z, 0) != planned.missing.get(z, 0) for z in range(low, high))
 
-    def _complete(self, mark: Slot) -> bool:
-        """Whether all marked pixels are synthesized."""
-        if mark[1]:
-            return all(self.repaired.patches(slot) for slot in slots_of(self.marks, mark))
-        patches = self.repaired.patches(mark)
-        if mark[0] in self.marks.whole:
-            return any(patch.mask is None for patch in patches)
-        done = sum(int(patch.mask.sum()) for patch in patches if patch.mask is not None)
-        return done == pixels(self.marks, mark[0])
-
-    def _patches(self, slots: Iterable[Slot]) -> tuple[Patch, ...]:
-        return tuple(patch for slot in slots for patch in self.repaired.patches(slot))
-
     def _drop_patches(self, mark: Slot) -> set[Slot]:
         belonging = [slot for slot in self.repaired.slots if mark_of(slot) == mark]
         return {slot for slot in belonging if self.repaired.revert(slot)}
@@ -325,13 +323,6 @@ class RepairSession:
             self.patched.emit(slots)
         self.changed.emit()
         self._save(self.saved())
-
-
-def _depends(patch: Patch, mark: Slot) -> bool:
-    """Whether a patch would be another one if something were marked."""
-    z, missing = mark
-    neighbours = patch.record.neighbours
-    return min(neighbours) <= z < max(neighbours) if missing else z in neighbours
 
 
 def _state(states: Mapping[Slot, str], mark: Slot) -> State:

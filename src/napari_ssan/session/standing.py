@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from napari_ssan.engine.expected_error import too_far
-from napari_ssan.engine.repaired import Slot
-from napari_ssan.session.session import RepairSession
+from napari_ssan.engine.provenance import percent
+from napari_ssan.engine.repaired import RepairedStack, Slot
+from napari_ssan.session.view import SessionView
 
 Kind = Literal["marked", "synthetic", "copied", "accepted", "original"]
 
@@ -25,9 +26,9 @@ class Standing:
     text: str
 
 
-def standing(session: RepairSession, slot: Slot) -> Standing | None:
+def standing(session: SessionView, slot: Slot) -> Standing | None:
     """What a section of the repaired stack is; None if it is real and not marked."""
-    state, text = session.state(slot), session.caption(slot)
+    state, text = session.state(slot), caption(session.repaired, slot)
     records = [patch.record for patch in session.repaired.patches(slot)]
     if not records:
         if state is None:
@@ -42,3 +43,19 @@ def standing(session: RepairSession, slot: Slot) -> Standing | None:
     )
     lines = [f"{text} · {said}", too_far(records)]
     return Standing(kind, "\n".join(line for line in lines if line))
+
+
+def caption(repaired: RepairedStack, slot: Slot) -> str:
+    """Say what is synthetic of a section, in a line; empty if nothing is."""
+    records = [patch.record for patch in repaired.patches(slot)]
+    if not records:
+        return ""
+    share = min(1.0, sum(record.share for record in records))
+    copies = {record.copied for record in records}
+    used = {z for record in records for z in record.neighbours}
+    what, origin = ("synthetic", used) if None in copies else ("copied", copies)
+    what = what if share == 1 else f"{percent(share)} {what}"
+    z, number = slot
+    which = f"missing section {number} after {z}" if number else f"slice {z}"
+    named = " and ".join(str(z) for z in sorted(z for z in origin if z is not None))
+    return f"{which}: {what}, from {named}"
