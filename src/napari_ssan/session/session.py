@@ -128,15 +128,15 @@ class RepairSession(SessionView):
             )
         )
 
-    def claim(self) -> RepairJob:
-        """Make a job of what is pending; :meth:`release` it when it has ended.
+    def claim(self, only: Mark | None = None) -> RepairJob:
+        """Make a job of what is pending, or of one mark; :meth:`release` it when it has ended.
 
         Raises
         ------
         BadInput
             If nothing is pending.
         """
-        pending = self.pending
+        pending = self.pending if only is None else self.pending & {only}
         if not pending:
             raise BadInput("Nothing is to be repaired: mark a slice or a region first.")
         only = {slot for mark in pending for slot in slots_of(self.marks, mark)}

@@ -11,6 +11,7 @@ from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.repair.state import DockState
 from napari_ssan.widgets.shared.layers import earlier_repairs, view_objection
+from napari_ssan.widgets.shared.library import result_label
 from napari_ssan.widgets.shared.state import Question
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def state_of(
         overlay="synthetic" in results.overlays,
         error_map="error" in results.overlays,
         expected_error=_expected_error(current, slot) if slot is not None else "",
+        results=tuple((name, result_label(name)) for name in session.results(slot)) if slot else (),
+        result=session.chosen(slot) if slot else "",
         repaired=len(accepted),
         accepted=sum(accepted),
         accept=state == "synthesized",

@@ -70,6 +70,9 @@ class DockState(HeaderState):
     error_map: bool = False
     #: Expected error of the slice on screen, in a sentence; empty if all of it is real.
     expected_error: str = ""
+    #: Results of the slice on screen, (name, label) each, and the name of the chosen one.
+    results: tuple[tuple[str, str], ...] = ()
+    result: str = ""
     #: How many slices are repaired, and how many of them the user has accepted.
     repaired: int = 0
     accepted: int = 0

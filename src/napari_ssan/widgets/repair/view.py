@@ -25,6 +25,7 @@ class RepairView(DockView):
         self.marking = MarkPanel()
         self.repairing = RepairPanel(models, devices)
         self.looking = LookPanel()
+        self.looking.show_models(models)
         self.outlook = OutlookPanel()
         self.expected_error = ExpectedErrorPanel()
         self.looking.add(self.outlook, self.expected_error)
