@@ -6,14 +6,14 @@ in view is read, never a whole section, since that may be larger than memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
-from napari_ssan.engine.side_by_side import across, beside
+from napari_ssan.engine.side_by_side import REACH, across, beside
 from napari_ssan.session.view import SessionView
 from napari_ssan.stack.pictures import around, to_grey
 from napari_ssan.stack.sections import Window
@@ -32,6 +32,8 @@ class Picture:
     pixels: Grey
     #: How many times as high a pixel is as wide.
     aspect: float = 1.0
+    #: In a cut: which row is the section that is compared.
+    row: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,21 +50,26 @@ class Comparison:
         Patches of the section in each of its results, by what made them.
     chosen : str
         The result that is exported.
+    label : callable
+        Puts what made a result in words.
     """
 
     repaired: RepairedStack
     slot: Slot
     results: Mapping[str, Sequence[Patch]]
     chosen: str
+    label: Callable[[str], str] = str
 
     @classmethod
-    def of(cls, session: SessionView, slot: Slot) -> Comparison | None:
+    def of(
+        cls, session: SessionView, slot: Slot, label: Callable[[str], str] = str
+    ) -> Comparison | None:
         """Take what a session has of a section; None if nothing of it is repaired."""
         results = {name: session.result(slot, name) for name in session.results(slot)}
         results = {name: patches for name, patches in results.items() if patches}
         if not results:
             return None
-        return cls(session.snapshot(), slot, results, session.chosen(slot))
+        return cls(session.snapshot(), slot, results, session.chosen(slot), label)
 
     def middle(self) -> tuple[int, int] | None:
         """The middle of what is repaired; None if that is all of the section."""
@@ -124,13 +131,15 @@ class Comparison:
                 f"{name} {when}",
                 to_grey(across(stack, slot, window), limits),
                 aspect / (rows.step or 1),
+                min(stack.slots.index(slot), REACH),
             )
             for name, window in cuts
             for when, stack, slot in stacks
         ]
 
     def _words(self, name: str) -> str:
-        return f"after: {name}, chosen" if name == self.chosen else f"after: {name}"
+        words = f"after: {self.label(name)}"
+        return f"{words}, chosen" if name == self.chosen else words
 
     @staticmethod
     def _within(rows: slice, columns: slice, centre: tuple[int, int]) -> tuple[int, int]:

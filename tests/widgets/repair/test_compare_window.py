@@ -51,7 +51,7 @@ def repaired(viewer, controller):
 
 
 def words(window):
-    return [caption for caption, *_ in window._pictures]
+    return [drawing.words for drawing in window._pictures]
 
 
 # ---- several results
@@ -145,7 +145,7 @@ def test_wheel_and_mouse_zoom_and_move_all_pictures(viewer, repaired, qtbot):
     repaired.finish()
     window = repaired.comparing.window
     canvas = window.canvas
-    size = window._pictures[0][1].size()
+    size = window._pictures[0].picture.size()
     for _ in range(12):
         turn = QWheelEvent(QPointF(50, 50), canvas.mapToGlobal(QPointF(50, 50)), QPoint(0, 0),
                            QPoint(0, 120), Qt.MouseButton.NoButton,
@@ -153,7 +153,7 @@ def test_wheel_and_mouse_zoom_and_move_all_pictures(viewer, repaired, qtbot):
                            False)  # fmt: skip
         QApplication.sendEvent(canvas, turn)
     repaired.finish()
-    assert window._pictures[0][1].width() < size.width()
+    assert window._pictures[0].picture.width() < size.width()
     centre = repaired.comparing._centre
     qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=QPoint(50, 50))
     qtbot.mouseMove(canvas, QPoint(60, 90))
@@ -176,8 +176,8 @@ def test_cuts_are_made_in_a_worker_at_their_true_height(viewer, repaired, monkey
     repaired.finish()
     shown = repaired.comparing.window._pictures
     assert words(repaired.comparing.window) == ["XZ before", "XZ after", "YZ before", "YZ after"]
-    assert shown[0][1].height() == 10
-    assert shown[0][2] == 7.5
+    assert shown[0].picture.height() == 10
+    assert (shown[0].aspect, shown[0].row) == (7.5, 2)
     assert threads
     assert threading.get_ident() not in threads
 
@@ -228,7 +228,7 @@ def test_two_pictures_blink(window, qtbot):
     window.way.setCurrentText("Blink")
     seen = set()
     qtbot.waitUntil(
-        lambda: seen.add(window.canvas._shown[0][0]) or seen == {"before", "after: b, chosen"},
+        lambda: seen.add(window.canvas._shown[0].words) or seen == {"before", "after: b, chosen"},
         timeout=10000,
     )
     window.way.setCurrentText("Side by side")

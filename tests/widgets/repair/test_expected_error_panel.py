@@ -62,7 +62,7 @@ def test_the_map_is_a_layer_over_the_result(viewer, controller):
     panel.map.click()
     layer = viewer.layers[MAP]
     assert viewer.layers.index(layer) == viewer.layers.index("em [repaired]") + 1
-    colours = layer.colormap.map(np.array([0.0, 0.2, 0.6, 1.0, np.nan]))
+    colours = layer.colormap.map(np.array([0.0, 0.3, 0.6, 1.0, np.nan]))
     assert not colours[:2, 3].any()
     assert 0 < colours[2, 3] < colours[3, 3]
     assert colours[4, 2] > colours[4, 0]
@@ -74,7 +74,9 @@ def test_the_map_is_a_layer_over_the_result(viewer, controller):
     end = scale_end(controller.current.session.repaired)
     assert layer.contrast_limits == [0, pytest.approx(end)]
     assert not panel.bar.isHidden()
-    assert panel.scale.text() == f"0 · {end / 2:g} · {end:g} grey values or more; blue: unknown"
+    assert panel.scale.text() == (
+        f"From 0 over {end / 2:g} to {end:g} grey values and more. Blue: unknown."
+    )
     assert panel.map.isChecked()
     controller.show_before(True)
     assert not layer.visible

@@ -59,7 +59,7 @@ class CompareController:
         slot = None if current is None else current.results.slot_on_screen()
         comparison = None
         if current is not None and slot is not None:
-            comparison = Comparison.of(current.session, slot)
+            comparison = Comparison.of(current.session, slot, result_label)
         if current is None or slot is None or comparison is None:
             self._slot, self._asked = None, ()
             window.show_results((), "")

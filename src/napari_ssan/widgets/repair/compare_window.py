@@ -7,6 +7,7 @@ Easy to get wrong: it stays open while slices change, so any number of pictures 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from qtpy.QtCore import QPoint, QRect, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QCloseEvent, QColor, QMouseEvent, QPainter, QPaintEvent, QPixmap, QWheelEvent
@@ -26,6 +27,29 @@ WAYS = {
 }
 #: Time that each picture blinks, in milliseconds, and height of a caption, in pixels.
 PERIOD, CAPTION = 600, 18
+#: Colours of the background and of lines, and length of the lines beside a cut, in pixels.
+GROUND, LINE, TICK = "#181818", "#ffb000", 12
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """A picture that is ready to be drawn; the rest is as in :class:`Picture`."""
+
+    words: str
+    picture: QPixmap
+    aspect: float
+    row: int | None
+
+    @classmethod
+    def of(cls, picture: Picture) -> Drawing:
+        """Get a picture ready."""
+        return cls(picture.words, pixmap(picture.pixels), picture.aspect, picture.row)
+
+    @property
+    def size(self) -> QSize:
+        """Size on screen, before it is fitted in."""
+        height = max(1, round(self.picture.height() * self.aspect))
+        return QSize(self.picture.width(), height)
 
 
 class Canvas(QWidget):
@@ -40,13 +64,13 @@ class Canvas(QWidget):
         super().__init__()
         self.setMinimumSize(320, 240)
         self.setMouseTracking(True)
-        self._shown: list[tuple[str, QPixmap, float]] = []
+        self._shown: list[Drawing] = []
         self._swiping = False
         self._border = 0.5
         self._held: QPoint | None = None
 
-    def show_pictures(self, shown: list[tuple[str, QPixmap, float]], swiping: bool) -> None:
-        """Draw these, (caption, picture, aspect) each; `swiping`: two over each other."""
+    def show_pictures(self, shown: list[Drawing], swiping: bool) -> None:
+        """Draw these; `swiping`: two over each other."""
         self._shown, self._swiping = shown, swiping
         self.update()
 
@@ -57,22 +81,23 @@ class Canvas(QWidget):
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
         """Draw the pictures."""
         painter = QPainter(self)
-        painter.fillRect(self.rect(), QColor("#181818"))
+        painter.fillRect(self.rect(), QColor(GROUND))
         if self._swiping and len(self._shown) == 2:
-            self._draw(painter, self.rect(), *self._shown[0])
+            self._draw(painter, self.rect(), self._shown[0])
             border = round(self._border * self.width())
             painter.setClipRect(QRect(border, 0, self.width() - border, self.height()))
-            self._draw(painter, self.rect(), *self._shown[1], right=True)
+            self._draw(painter, self.rect(), self._shown[1], right=True)
             painter.setClipping(False)
-            painter.fillRect(QRect(border - 1, 0, 2, self.height()), QColor("#ffb000"))
+            painter.fillRect(QRect(border - 1, 0, 2, self.height()), QColor(LINE))
         else:
             for place, each in zip(self._cells(), self._shown, strict=True):
-                self._draw(painter, place, *each)
+                self._draw(painter, place, each)
         painter.end()
 
     def _cells(self) -> list[QRect]:
         count = len(self._shown)
-        columns = count if count < 4 else -(-count // 2)
+        wide = all(each.size.width() > 3 * each.size.height() for each in self._shown)
+        columns = 1 if wide else count if count < 4 else -(-count // 2)
         rows = -(-count // columns) if count else 0
         return [
             QRect(
@@ -85,26 +110,23 @@ class Canvas(QWidget):
         ]
 
     @staticmethod
-    def _draw(
-        painter: QPainter,
-        place: QRect,
-        words: str,
-        picture: QPixmap,
-        aspect: float,
-        right: bool = False,
-    ) -> None:
-        room = QSize(place.width(), place.height() - CAPTION)
-        size = QSize(picture.width(), max(1, round(picture.height() * aspect)))
-        size.scale(room, Qt.AspectRatioMode.KeepAspectRatio)
-        left = place.left() + (place.width() - size.width()) // 2
+    def _draw(painter: QPainter, place: QRect, drawing: Drawing, right: bool = False) -> None:
+        """Draw a picture with its caption, which stands at the left or the `right`."""
+        size = drawing.size.scaled(
+            QSize(place.width(), place.height() - CAPTION), Qt.AspectRatioMode.KeepAspectRatio
+        )
+        left, top = place.left() + (place.width() - size.width()) // 2, place.top() + CAPTION
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        target = QRect(QPoint(left, place.top() + CAPTION), size)
-        painter.drawPixmap(target, picture)
+        painter.drawPixmap(QRect(QPoint(left, top), size), drawing.picture)
+        if drawing.row is not None:  # where the section lies in a cut
+            y = top + round((drawing.row + 0.5) * size.height() / drawing.picture.height())
+            for x in (left, left + size.width() - TICK):
+                painter.fillRect(QRect(x, y - 1, TICK, 2), QColor(LINE))
         side = Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft
-        line = QRect(left, place.top(), max(size.width(), 60), CAPTION)
-        painter.fillRect(line, QColor("#181818"))
+        caption = QRect(left, place.top(), max(size.width(), 60), CAPTION)
+        painter.fillRect(caption, QColor(GROUND))
         painter.setPen(QColor("#f0f0f0"))
-        painter.drawText(line, side | Qt.AlignmentFlag.AlignVCenter, words)
+        painter.drawText(caption, side | Qt.AlignmentFlag.AlignVCenter, drawing.words)
 
     def wheelEvent(self, event: QWheelEvent | None) -> None:  # noqa: N802
         """Ask for more or less."""
@@ -181,7 +203,7 @@ class CompareWindow(QDialog):
         column.addLayout(top)
         column.addWidget(self.canvas, 1)
         column.addWidget(self.hint)
-        self._pictures: list[tuple[str, QPixmap, float]] = []
+        self._pictures: list[Drawing] = []
         self._second = False
         self._timer = QTimer(self)
         self._timer.setInterval(PERIOD)
@@ -192,14 +214,14 @@ class CompareWindow(QDialog):
         """Show these pictures of a slice."""
         self.setWindowTitle(f"Compare: {title}")
         names = [picture.words for picture in pictures]
-        if names != [name for name, *_ in self._pictures]:
+        if names != [each.words for each in self._pictures]:
             for box, usual in ((self.one, "before"), (self.other, "after")):
                 kept = box.currentText()
                 box.clear()
                 box.addItems(names)
                 near = [n for n, name in enumerate(names) if name.startswith(usual)]
                 box.setCurrentIndex(names.index(kept) if kept in names else (near or [0])[-1])
-        self._pictures = [(p.words, pixmap(p.pixels), p.aspect) for p in pictures]
+        self._pictures = [Drawing.of(picture) for picture in pictures]
         self._draw()
 
     def show_results(self, results: Sequence[tuple[str, str]], chosen: str) -> None:
@@ -242,7 +264,7 @@ class CompareWindow(QDialog):
         say(self.hint, "The wheel zooms, dragging moves.")
         way, shown = self.way.currentText(), self._pictures
         if way in (SWIPE, BLINK) and shown:
-            by_name = {each[0]: each for each in shown}
+            by_name = {each.words: each for each in shown}
             names = (self.one.currentText(), self.other.currentText())
             shown = [by_name[name] for name in names if name in by_name]
             if way == BLINK:

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QLabel
 from napari_ssan.engine.expected_error import coloured
 from napari_ssan.widgets.repair.pictures import pixmap
 from napari_ssan.widgets.repair.state import DockState
-from napari_ssan.widgets.shared.parts import Fold, checkbox, enable, row, say, wrapped
+from napari_ssan.widgets.shared.parts import Fold, checkbox, enable, say, wrapped
 
 
 class ExpectedErrorPanel(Fold):
@@ -26,10 +26,10 @@ class ExpectedErrorPanel(Fold):
         )
         self.map.clicked.connect(self.map_toggled)
         self.sentence = wrapped()
-        self.bar, self.scale = QLabel(), QLabel()
+        self.bar, self.scale = QLabel(), wrapped()
         self.bar.setPixmap(_ramp())
         self.bar.setToolTip("Colours of the expected error. They are the same for all slices")
-        self.content.add(self.map, row(self.bar, self.scale), self.sentence)
+        self.content.add(self.map, self.bar, self.scale, self.sentence)
 
     def render_state(self, state: DockState) -> None:
         """Show a state."""
@@ -37,7 +37,7 @@ class ExpectedErrorPanel(Fold):
         enable(self.map, state.has_result)
         shown = state.error_map and state.error_end > 0
         end, middle = f"{state.error_end:g}", f"{state.error_end / 2:g}"
-        self.scale.setText(f"0 · {middle} · {end} grey values or more; blue: unknown")
+        self.scale.setText(f"From 0 over {middle} to {end} grey values and more. Blue: unknown.")
         for widget in (self.bar, self.scale):
             widget.setVisible(shown)
         say(self.sentence, state.expected_error or "Nothing on this slice is synthetic.")
@@ -45,6 +45,6 @@ class ExpectedErrorPanel(Fold):
 
 def _ramp() -> QPixmap:
     """The colours of the map over mid grey, from good to bad."""
-    colours = coloured(np.linspace(0, 1, 90)[None].repeat(12, axis=0), 1.0)
+    colours = coloured(np.linspace(0, 1, 240)[None].repeat(12, axis=0), 1.0)
     mixed = 0.5 * (1 - colours[..., 3:]) + colours[..., :3] * colours[..., 3:]
     return pixmap((255 * mixed).round().astype(np.uint8))

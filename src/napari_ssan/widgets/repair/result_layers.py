@@ -219,6 +219,7 @@ class ResultLayers:
         ramp = Colormap(colours, name="expected error", controls=places, nan_color=UNKNOWN)
         layer = self._overlay(volume, "expected error", ramp, "translucent_no_depth", 1.0)
         if hasattr(layer, "colorbar"):  # not in napari before 0.6
+            layer.colorbar.position = "bottom_right"  # the caption is at the top
             layer.colorbar.visible = True
         self._fit_glow(layer)
         return layer
