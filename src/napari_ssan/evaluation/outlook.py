@@ -200,8 +200,8 @@ def _say(found: Evaluation, method: str, rival: str, segmenter: Segmenter) -> Ou
 
 def _trial(z: int, crops: Mapping[str, Array], method: str, rival: str) -> Trial:
     limits = grey_limits([crops["real"]])
-    pictures = (to_grey(crops[name], limits) for name in ("real", method, rival))
-    return Trial(z, *pictures, words(rival))
+    real, made, simple = (to_grey(crops[name], limits) for name in ("real", method, rival))
+    return Trial(z, real, made, simple, words(rival))
 
 
 def _answer(found: Evaluation, method: str, rival: str, segmenter: Segmenter) -> str:

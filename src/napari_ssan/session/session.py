@@ -139,10 +139,10 @@ class RepairSession(SessionView):
         pending = self.pending if only is None else self.pending & {only}
         if not pending:
             raise BadInput("Nothing is to be repaired: mark a slice or a region first.")
-        only = {slot for mark in pending for slot in slots_of(self.marks, mark)}
+        slots = {slot for mark in pending for slot in slots_of(self.marks, mark)}
         revisions = {mark: self._revisions[mark] for mark in pending}
         again = pending & self._again
-        job = RepairJob(self.stack, self.marks, frozenset(only), revisions, again)
+        job = RepairJob(self.stack, self.marks, frozenset(slots), revisions, again)
         self._claimed[id(job)] = job
         return job
 

@@ -76,6 +76,31 @@ def test_a_second_model_needs_no_revert_and_the_chosen_result_is_shown(viewer, r
     np.testing.assert_array_equal(layer.data[2], first)
 
 
+def test_a_slice_is_repaired_again_once_at_a_time(viewer, repaired, notifications):
+    gate = threading.Event()
+    repaired.slow.submit(lambda report, cancel: gate.wait(10))
+    number = [choice.method for choice in repaired.models.entries].index("copy")
+    repaired.repair_again(number)
+    repaired.repair_again(number)
+    assert "being repaired already" in notifications[-1].message
+    gate.set()
+    repaired.finish()
+    assert repaired.current.session.results((2, 0)) == ["average", "copy"]
+    assert not repaired.current.session.pending
+
+
+def test_a_second_result_that_is_cancelled_leaves_the_first(viewer, repaired):
+    gate = threading.Event()
+    repaired.slow.submit(lambda report, cancel: gate.wait(10))
+    repaired.repair_again([c.method for c in repaired.models.entries].index("copy"))
+    repaired.current.cancel()
+    gate.set()
+    repaired.finish()
+    assert repaired.current.session.results((2, 0)) == ["average"]
+    assert not repaired.current.session.pending
+    assert repaired.view.looking.accept.isEnabled()
+
+
 def test_only_what_is_repaired_can_be_repaired_again(viewer, repaired):
     looking = repaired.view.looking
     assert looking.again.isEnabled()

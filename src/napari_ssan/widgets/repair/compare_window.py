@@ -194,8 +194,8 @@ class CompareWindow(QDialog):
         self.close_button = button("Close", "Close this window", self.close)
         top = QHBoxLayout()
         self._chosen = QLabel("Use")
-        for widget in (self.way, self.one, self.other):
-            top.addWidget(widget)
+        for box in (self.way, self.one, self.other):
+            top.addWidget(box)
         top.addStretch(1)
         for widget in (self._chosen, self.results, self.close_button):
             top.addWidget(widget)

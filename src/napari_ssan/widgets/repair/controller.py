@@ -123,9 +123,12 @@ class RepairController:
         """Repair the slice on screen with another model, too."""
         current, slot = self.current, self._slot()
         if current is not None and slot is not None:
+            mark, how = mark_of(slot), self._how(self.models.entries[number])
             current.session.again([slot])
-            how = self._how(self.models.entries[number])
-            self._try(lambda: current.repair(how, only=mark_of(slot)))
+            if mark in current.session.pending:
+                self._try(lambda: current.repair(how, only=mark))
+            else:
+                messages.warn("This slice is being repaired already: wait until that is done.")
 
     def choose_result(self, name: str) -> None:
         """Have another result of the slice on screen shown and exported."""

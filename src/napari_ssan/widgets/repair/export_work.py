@@ -55,6 +55,10 @@ class Export:
         for wanted, beside in ((self.mask, mask_path), (self.error, error_path)):
             if wanted:
                 check_output(beside(self.path), self.sources, overwrite=True)
+
+        def tick(done: int, total: int) -> None:
+            tell(Stage(self.title, done, total))
+
         written = save_stack(
             self.path,
             self.repaired,
@@ -62,7 +66,7 @@ class Export:
             overwrite=True,
             mask=self.mask,
             error=self.error,
-            progress=lambda done, total: tell(Stage(self.title, done, total)),
+            progress=tick,
             cancel=cancel,
         )
         if self.reviewed is not None:

@@ -238,6 +238,7 @@ class LookPanel(Column):
         self.models.clear()
         for number, choice in enumerate(models):
             action = self.models.addAction(choice.label)
+            assert action is not None  # Qt makes it
             action.triggered.connect(lambda _=False, n=number: self.again_wanted.emit(n))
 
     def show_keys(self, keys: Mapping[str, str]) -> None:

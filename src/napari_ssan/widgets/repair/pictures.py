@@ -9,12 +9,12 @@ from qtpy.QtWidgets import QLabel
 
 def pixmap(pixels: npt.NDArray[np.uint8]) -> QPixmap:
     """Turn grey values, (height, width), or colours, (height, width, 3), into a picture."""
-    pixels = np.ascontiguousarray(pixels)
-    height, width = pixels.shape[:2]
+    height, width = (int(length) for length in pixels.shape[:2])
     grey, colour = QImage.Format.Format_Grayscale8, QImage.Format.Format_RGB888
     kind = grey if pixels.ndim == 2 else colour
     # The copy owns its pixels; the first image only borrows them.
-    image = QImage(pixels.data, width, height, pixels.strides[0], kind).copy()
+    line = width * (1 if pixels.ndim == 2 else 3)
+    image = QImage(pixels.tobytes(), width, height, line, kind).copy()
     return QPixmap.fromImage(image)
 
 

@@ -84,16 +84,15 @@ class RepairView(DockView):
         box.setWindowTitle("Export")
         box.setIcon(QMessageBox.Icon.Question)
         box.setText(unaccepted_text(accepted, repaired))
-        roles, answers = QMessageBox.ButtonRole, {}
-        answers[box.addButton(f"Export all {repaired}", roles.AcceptRole)] = "all"
+        role = QMessageBox.ButtonRole.AcceptRole
+        answers = [(box.addButton(f"Export all {repaired}", role), "all")]
         if accepted:
-            only = box.addButton(f"Only the {accepted} accepted", roles.AcceptRole)
-            answers[only] = "accepted"
+            answers.append((box.addButton(f"Only the {accepted} accepted", role), "accepted"))
         box.addButton(QMessageBox.StandardButton.Cancel)
         box.exec()
-        answer = answers.get(box.clickedButton(), "")
+        chosen = box.clickedButton()
         box.deleteLater()
-        return answer
+        return next((answer for button, answer in answers if button is chosen), "")
 
     def ask_replace(self, paths: list[Path]) -> bool:
         """Ask whether to replace files that exist."""
