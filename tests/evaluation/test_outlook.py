@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from threading import Event
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.evaluation import outlook as module
 from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.leave_one_out import leave_one_out
 from napari_ssan.evaluation.outlook import Place
 from napari_ssan.events import RunsOn, Stage
 from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.pictures import grey_limits, to_grey
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
@@ -122,3 +125,30 @@ def test_it_stops(volume):
     flag.set()
     with pytest.raises(Cancelled):
         Place.of(SliceStack(volume), Marks(), 5).judge(lambda event: None, flag, "average")
+
+
+def test_the_answer_counts_membranes_and_comes_with_pictures(volume, monkeypatch):
+    class Dark:
+        def membranes(self, section):
+            return section < 110
+
+    monkeypatch.setattr(module, "bundled_segmenter", Dark)
+    outlook = judge(Place.of(SliceStack(volume), Marks({10}), 10), method="average")
+    found = re.fullmatch(
+        r"Membranes: (\d+) of 10 found, against (\d+) of 10 by copying the nearest slice\.",
+        outlook.answer,
+    )
+    assert found
+    assert 0 < int(found[1]) <= 10
+    assert [trial.section for trial in outlook.pictures] == [7, 8, 12]
+    first = outlook.pictures[0]
+    assert first.real.dtype == np.uint8
+    assert first.real.shape == first.made.shape == first.simple.shape == (64, 80)
+    limits = grey_limits([volume[7]])
+    np.testing.assert_array_equal(first.real, to_grey(volume[7], limits))
+    assert first.simple_way == "copying the nearest slice"
+    assert (first.simple != first.made).any()
+
+    Dark.membranes = lambda self, section: np.zeros(section.shape, bool)
+    outlook = judge(Place.of(SliceStack(volume), Marks({10}), 10), method="average")
+    assert outlook.answer.startswith("No membranes are found in the real slices nearby")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_ssan.errors import BadInput
-from napari_ssan.evaluation.use import dice, f1
+from napari_ssan.evaluation.use import dice, f1, recall
 
 
 def mask(*rows: str) -> np.ndarray:
@@ -58,3 +58,14 @@ def test_nothing_agrees_with_nothing_alone(measure):
 def test_other_sizes_are_refused(measure):
     with pytest.raises(BadInput, match=r"\(20, 20\) and \(20, 10\)"):
         measure(line(5), line(5)[:, :10])
+
+
+def test_recall_counts_what_is_found_of_the_truth():
+    truth, found = np.zeros((40, 60), bool), np.zeros((40, 60), bool)
+    truth[10], truth[30] = True, True
+    found[11] = True
+    found[20] = True  # found where nothing is: that is no matter
+    assert recall(found, truth) == pytest.approx(0.5, abs=0.05)
+    assert recall(truth, truth) == 1
+    assert recall(np.zeros_like(truth), truth) == 0
+    assert recall(found, np.zeros_like(truth)) is None

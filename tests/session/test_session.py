@@ -12,6 +12,7 @@ from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.session.marks import next_mark
 from napari_ssan.session.session import RepairSession
+from napari_ssan.session.standing import caption
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
 
@@ -230,10 +231,10 @@ def test_describe_says_what_is_synthetic(session):
     session.add_region(5, square(10, 10))
     session.set_missing(6, 1)
     repair(session)
-    assert session.caption((2, 0)) == "slice 2: synthetic, from 1 and 3"
-    assert session.caption((5, 0)) == "slice 5: 1.2 % synthetic, from 4 and 6"
-    assert session.caption((6, 1)) == "between 6 and 7, 1 of 1: synthetic, from 6 and 7"
-    assert session.caption((3, 0)) == ""
+    assert caption(session.repaired, (2, 0)) == "slice 2: synthetic, from 1 and 3"
+    assert caption(session.repaired, (5, 0)) == "slice 5: 1.2 % synthetic, from 4 and 6"
+    assert caption(session.repaired, (6, 1)) == "between 6 and 7, 1 of 1: synthetic, from 6 and 7"
+    assert caption(session.repaired, (3, 0)) == ""
 
 
 def test_snapshot_does_not_follow(session, volume):
@@ -504,7 +505,7 @@ def test_a_mark_is_corrected_and_can_be_synthesized_again(session, volume):
     assert set(states(session).values()) == {"synthesized"}
     assert not session.repaired.synthetic(()).any()
     assert session.repaired.corrected(3).all()
-    assert session.caption((3, 0)) == "slice 3: corrected, like 2 and 4"
+    assert caption(session.repaired, (3, 0)) == "slice 3: corrected, like 2 and 4"
     session.treat([(3, 0)], "correct")
     assert session.pending == set()
     session.treat([(3, 0)], "synthesize")

@@ -26,10 +26,10 @@ FARTHEST = 5
 #: good stays clear. What nothing is known of has a colour of its own.
 COLOURS = (
     (0.0, (1.0, 0.9, 0.1, 0.0)),
-    (0.3, (1.0, 0.9, 0.1, 0.0)),
-    (0.5, (1.0, 0.9, 0.1, 0.45)),
-    (0.75, (1.0, 0.45, 0.0, 0.6)),
-    (1.0, (0.8, 0.0, 0.1, 0.75)),
+    (0.4, (1.0, 0.9, 0.1, 0.0)),
+    (STRUCTURES / COURSE, (1.0, 0.9, 0.1, 0.35)),
+    (0.8, (1.0, 0.45, 0.0, 0.5)),
+    (1.0, (0.8, 0.0, 0.1, 0.65)),
 )
 UNKNOWN = (0.1, 0.45, 1.0, 0.35)
 #: Round numbers that a scale ends at, times a power of ten.

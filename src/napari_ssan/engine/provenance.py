@@ -149,6 +149,12 @@ class SyntheticSection(BaseModel):
         """The sections that it comes from, or was matched to."""
         return self.neighbours if self.copied is None else (self.copied,)
 
+    @property
+    def maker(self) -> str:
+        """The model or method that made it, as in ``ssan-fidelity, 8 views``."""
+        by = self.model or self.method
+        return f"{by}, {self.views} views" if self.views and self.views > 1 else by
+
     def __str__(self) -> str:
         origin = " and ".join(map(str, self.origin))
         part = {"whole": "", "inserted": "inserted, "}.get(self.kind, f"{percent(self.share)} ")

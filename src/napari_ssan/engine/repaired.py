@@ -264,10 +264,11 @@ class PixelFacts(LazyVolume):
         return np.broadcast_to(np.asarray(value, self.dtype), patch.pixels.shape)
 
 
-#: How a viewer shows them, as options of an image layer: in a colour that no micrograph has.
+#: How a viewer shows them, as options of an image layer: in colours that no micrograph has, one for
+#: synthetic and one for corrected pixels.
 TINT: dict[str, Any] = {
-    "colormap": [[0, 0, 0, 0], [1, 0, 0.8, 1]],
-    "contrast_limits": (0, 1),
+    "colormap": [[0, 0, 0, 0], [1, 0, 0.8, 1], [0, 0.75, 1, 1]],
+    "contrast_limits": (0, 2),
     "multiscale": False,
     "blending": "translucent_no_depth",
     "interpolation2d": "nearest",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import reduce
 from threading import Event as Flag
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_ssan.engine.device import device_in_words, free_gpu
 from napari_ssan.engine.methods import make_method
@@ -16,12 +17,15 @@ from napari_ssan.evaluation.choose import Chooser
 from napari_ssan.evaluation.evaluate import Evaluation, evaluate
 from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.summary import words
+from napari_ssan.evaluation.use import recall
 from napari_ssan.events import Event, RunsOn, Stage
+from napari_ssan.segmenter.segmenter import Segmenter, bundled_segmenter
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.lazy import LazySections
 from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.pictures import grey_limits, to_grey
 from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import SliceStack, Window, moved
+from napari_ssan.stack.sections import Array, SliceStack, Window, moved
 
 #: Slices that are judged, at most.
 SLICES = 3
@@ -35,14 +39,40 @@ class Outlook:
 
     Attributes
     ----------
+    answer : str
+        For a biologist: how many of the membranes are found in what is synthesized.
     sentence : str
-        In plain words.
+        How close it comes to the real slices, in plain words.
     figures : str
         Slice by slice, a line each.
+    pictures : tuple of Trial
+        What was compared.
     """
 
+    answer: str
     sentence: str
     figures: str
+    pictures: tuple[Trial, ...] = field(compare=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A good slice that was hidden: pictures of its middle, uint8, on one grey scale.
+
+    Attributes
+    ----------
+    section : int
+    real, made, simple : ndarray of uint8, (height, width)
+        The real slice, and as the judged method and a simple one made it.
+    simple_way : str
+        The simple method in words.
+    """
+
+    section: int
+    real: npt.NDArray[np.uint8]
+    made: npt.NDArray[np.uint8]
+    simple: npt.NDArray[np.uint8]
+    simple_way: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +155,8 @@ class Place:
                 report(item)
                 if cancel.is_set():
                     raise Cancelled
-            return _say(found, method, rival)
+            report(Stage("Looking for membranes…"))
+            return _say(found, method, rival, bundled_segmenter())
         finally:
             free_gpu()
 
@@ -144,7 +175,7 @@ def _cut(stack: SliceStack, window: Window) -> SliceStack:
     return SliceStack(cut, z_axis=0)
 
 
-def _say(found: Evaluation, method: str, rival: str) -> Outlook:
+def _say(found: Evaluation, method: str, rival: str, segmenter: Segmenter) -> Outlook:
     ours, theirs = found.rows[method], found.rows[rival]
     gains = [a["psnr"] - b["psnr"] for a, b in zip(ours, theirs, strict=True)]
     where = ", ".join(str(z) for z in found.sections)
@@ -162,4 +193,27 @@ def _say(found: Evaluation, method: str, rival: str) -> Outlook:
         f"mean error {a['ie']:.1f} of 255 ({b['ie']:.1f})"
         for a, b in zip(ours, theirs, strict=True)
     ]
-    return Outlook(f"{sentence}.", "\n".join(lines))
+    pictures = tuple(_trial(z, found.crops[z], method, rival) for z in found.sections)
+    answer = _answer(found, method, rival, segmenter)
+    return Outlook(answer, f"{sentence}.", "\n".join(lines), pictures)
+
+
+def _trial(z: int, crops: Mapping[str, Array], method: str, rival: str) -> Trial:
+    limits = grey_limits([crops["real"]])
+    real, made, simple = (to_grey(crops[name], limits) for name in ("real", method, rival))
+    return Trial(z, real, made, simple, words(rival))
+
+
+def _answer(found: Evaluation, method: str, rival: str, segmenter: Segmenter) -> str:
+    """Count the membranes that a segmenter finds again, in tenths of those in the real slices."""
+    shares: dict[str, list[float]] = {method: [], rival: []}
+    for crops in found.crops.values():
+        truth = segmenter.membranes(crops["real"])
+        for name, each in shares.items():
+            share = recall(segmenter.membranes(crops[name]), truth)
+            if share is not None:
+                each.append(share)
+    if not shares[method]:
+        return "No membranes are found in the real slices nearby: judge by the pictures."
+    ours, theirs = (round(10 * float(np.mean(each))) for each in shares.values())
+    return f"Membranes: {ours} of 10 found, against {theirs} of 10 by {words(rival)}."

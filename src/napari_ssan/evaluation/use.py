@@ -50,12 +50,25 @@ def f1(a: Mask, b: Mask, tolerance: float = 2) -> float:
     if not a.any() or not b.any():
         return float(a.any() == b.any())
     lines = skeletonize(a), skeletonize(b)
-    precision, recall = (
-        float((distance_transform_edt(~there)[own] <= tolerance).mean())
-        for own, there in (lines, lines[::-1])
-    )
+    precision, recall = (_near(own, there, tolerance) for own, there in (lines, lines[::-1]))
     total = precision + recall
     return 2 * precision * recall / total if total else 0.0
+
+
+def recall(found: Mask, truth: Mask, tolerance: float = 2) -> float | None:
+    """Share of the true centre lines that were found, 0 to 1; None if there are none.
+
+    Parameters and errors are those of :func:`f1`.
+    """
+    _check(found, truth)
+    if not truth.any():
+        return None
+    return _near(skeletonize(truth), skeletonize(found), tolerance) if found.any() else 0.0
+
+
+def _near(own: Mask, there: Mask, tolerance: float) -> float:
+    """Share of the pixels of one mask that are near a pixel of the other."""
+    return float((distance_transform_edt(~there)[own] <= tolerance).mean())
 
 
 def _check(a: Mask, b: Mask) -> None:

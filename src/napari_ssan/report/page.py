@@ -92,7 +92,7 @@ def _row(
         "now": "" if place is None else str(place[patch.slot]),
         "what": _what(record),
         "from": _origin(record),
-        "by": _by(record),
+        "by": record.maker,
         "error": _error(record),
         "accepted": "" if accepted is None else "yes" if accepted.get(patch.slot) else "not yet",
     }
@@ -109,11 +109,6 @@ def _what(record: SyntheticSection) -> str:
 def _origin(record: SyntheticSection) -> str:
     origin = record.neighbours if record.copied is None else (record.copied,)
     return " and ".join(map(str, origin))
-
-
-def _by(record: SyntheticSection) -> str:
-    by = record.model or record.method
-    return f"{by}, {record.views} views" if record.views and record.views > 1 else by
 
 
 def _error(record: SyntheticSection) -> str:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from napari_ssan.engine.repaired import Patch, Slot
 from napari_ssan.session.marks import State, known_state, mark_of
+from napari_ssan.session.results import Result
 from napari_ssan.session.saved import Saved
 from napari_ssan.stack.marks import Mark, Marks
 
@@ -27,6 +28,8 @@ class Part:
     marks: Marks
     state: State | None = None
     patches: tuple[Patch, ...] = ()
+    #: Results that are not chosen, by what made them.
+    spares: Mapping[str, Result] = field(default_factory=dict)
 
 
 NO_MARK = Part(Marks())
@@ -100,7 +103,12 @@ def parts_of(saved: Saved) -> dict[Mark, Part]:
     for patch in saved.patches:
         patches.setdefault(mark_of(patch.slot), []).append(patch)
     return {
-        mark: Part(marks, known_state(saved.states, mark), tuple(patches.get(mark, ())))
+        mark: Part(
+            marks,
+            known_state(saved.states, mark),
+            tuple(patches.get(mark, ())),
+            saved.spares.get(mark, {}),
+        )
         for mark, marks in saved.marks.each().items()
     }
 
@@ -114,10 +122,9 @@ def put(marks: Marks, parts: Parts) -> Marks:
             made.missing.pop(z, None)
         else:
             made.whole.discard(z)
+            made.corrected.discard(z)
             made.regions.pop(z, None)
-        made.whole |= part.marks.whole
-        made.missing |= part.marks.missing
-        made.regions |= {z: list(regions) for z, regions in part.marks.regions.items()}
+        made.update(part.marks)
     return made
 
 

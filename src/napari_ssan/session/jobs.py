@@ -13,7 +13,7 @@ from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.events import Event, Notice, Progress, RunsOn, Stage
 from napari_ssan.session.kept_method import KeptMethod
 from napari_ssan.session.sidecar import Sidecar
-from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.sections import SliceStack
 
 #: Receives what a job says.
@@ -31,6 +31,10 @@ class RepairJob:
     only: frozenset[Slot]
     #: By mark: the state of the marks that this job knows.
     revisions: Mapping[Slot, int]
+    #: Marks that have a result already, which stays until the new one is whole.
+    again: frozenset[Mark] = frozenset()
+    #: What has come of their new results.
+    coming: dict[Mark, list[Patch]] = field(default_factory=dict)
     #: Sections of which patches have been taken.
     begun: set[Slot] = field(default_factory=set)
 

@@ -24,6 +24,8 @@ from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput
 from napari_ssan.json_text import dump_json
 from napari_ssan.paths import check_input
+from napari_ssan.session.marks import mark_of
+from napari_ssan.session.results import Result
 from napari_ssan.session.saved import Saved, patch_to_json, read_patch
 from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.marks_io import MALFORMED
@@ -111,7 +113,7 @@ def read(folder: Path, stack: SliceStack) -> Saved | None:
         lines = (folder / NAME).read_bytes().split(b"\n")
     except FileNotFoundError:
         return _read_format_1(folder, stack)
-    content: Content = {"marks": {}, "states": {}, "patches": {}}
+    content: Content = {"marks": {}, "states": {}, "patches": {}, "spares": {}}
     when, damage = None, ""
     for number, line in enumerate(lines[:-1], 1):  # after the last break nothing, or a torn line
         try:
@@ -136,6 +138,7 @@ def _read_format_1(folder: Path, stack: SliceStack) -> Saved | None:
             "marks": {"": old["defects"]},
             "states": {_key(each["slot"]): each["state"] for each in old["states"]},
             "patches": {each["file"]: each for each in old["patches"]},
+            "spares": {},
         }
         return _parse(content, datetime.fromisoformat(old["saved"]), stack, folder)
     except FileNotFoundError:
@@ -181,7 +184,13 @@ def _parse(
     states = {known[key]: str(state) for key, state in found["states"].items() if key in known}
     patches = [read_patch(folder, *each, stack) for each in found["patches"].items()]
     kept = tuple(patch for patch in patches if patch is not None)
-    return Saved(marks, states, kept, when, len(patches) - len(kept), damage)
+    spares: dict[Mark, dict[str, Result]] = {}
+    for name, entry in found["spares"].items():
+        patch = read_patch(folder, name, entry, stack)
+        if patch is not None:
+            results = spares.setdefault(mark_of(patch.slot), {})
+            results[str(entry["result"])] = (*results.get(str(entry["result"]), ()), patch)
+    return Saved(marks, states, kept, when, len(patches) - len(kept), spares, damage)
 
 
 def _change(before: Saved, after: Saved) -> Content:
@@ -191,6 +200,7 @@ def _change(before: Saved, after: Saved) -> Content:
         "marks": {} if same else _differing(before.marks.each(), after.marks.each(), _mark_to_json),
         "states": _differing(before.states, after.states, str),
         "patches": _differing(_stored(before), _stored(after), patch_to_json),
+        "spares": _differing(_spares(before), _spares(after), _spare_to_json),
     }
     return {name: entries for name, entries in parts.items() if entries}
 
@@ -220,6 +230,22 @@ def _mark_to_json(mark: Marks) -> dict[str, Any]:
 
 def _stored(saved: Saved) -> dict[str, Patch]:
     return {p.pixels.path.name: p for p in saved.patches if isinstance(p.pixels, StoredArray)}
+
+
+def _spares(saved: Saved) -> dict[str, tuple[str, Patch]]:
+    """By the name of their file, patches that are not chosen, and what made their result."""
+    return {
+        patch.pixels.path.name: (name, patch)
+        for results in saved.spares.values()
+        for name, result in results.items()
+        for patch in result
+        if isinstance(patch.pixels, StoredArray)
+    }
+
+
+def _spare_to_json(spare: tuple[str, Patch]) -> dict[str, Any]:
+    name, patch = spare
+    return {"result": name} | patch_to_json(patch)
 
 
 def _line(content: Mapping[str, Any]) -> bytes:

@@ -7,7 +7,7 @@ stack's make it a lost one, never a wrong one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray
+from napari_ssan.session.results import Spares
 from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.marks_io import MALFORMED
 from napari_ssan.stack.region import Mask, Region, region_from_entry, region_to_entry
@@ -36,8 +37,16 @@ class Saved:
     when: datetime | None = None
     #: Patches whose files are missing or damaged; their marks are to be repaired again.
     lost: int = 0
+    #: Results that are not chosen, by mark and by what made them.
+    spares: Spares = field(default_factory=dict)
     #: Why part of it could not be read; empty if all could.
     damage: str = ""
+
+    @property
+    def all_patches(self) -> tuple[Patch, ...]:
+        """Those of all results, chosen or not."""
+        others = (result for results in self.spares.values() for result in results.values())
+        return (*self.patches, *(patch for result in others for patch in result))
 
     def __str__(self) -> str:
         slices = len({patch.slot for patch in self.patches})

@@ -10,20 +10,21 @@ from collections.abc import Callable, Iterable, Set
 
 from psygnal import Signal
 
-from napari_ssan.engine.provenance import percent
-from napari_ssan.engine.repaired import Patch, RepairedStack, Slot, slot_text
+from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.errors import BadInput
 from napari_ssan.session.history import NO_MARK, History, Parts, Step, parts_of, put
 from napari_ssan.session.jobs import RepairJob
-from napari_ssan.session.marks import Row, State, mark_of, pixels, slots_of, table
+from napari_ssan.session.marks import State, mark_of, slots_of
 from napari_ssan.session.outdated import depends, outdated
+from napari_ssan.session.results import Result, SpareResults, is_whole, name_of
 from napari_ssan.session.saved import Saved
+from napari_ssan.session.view import SessionView
 from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.region import Region, Treatment
 from napari_ssan.stack.sections import SliceStack
 
 
-class RepairSession:
+class RepairSession(SessionView):
     """Marks of a stack, their states, and the repaired stack.
 
     The source is never changed. All marks take part in every repair, so that a
@@ -57,6 +58,8 @@ class RepairSession:
         self._states: dict[Slot, State] = {}
         self._revisions: dict[Slot, int] = {}
         self._claimed: dict[int, RepairJob] = {}
+        self._spares = SpareResults()
+        self._again: set[Mark] = set()
         self.history = History()
 
     # ---- marks
@@ -149,14 +152,6 @@ class RepairSession:
             kept.discard(mark)
         self._remove(kept, gone, "unmark")
 
-    def state(self, slot: Slot) -> State | None:
-        """State of the mark that a section of the repaired stack belongs to."""
-        return self._states.get(mark_of(slot))
-
-    def rows(self) -> list[Row]:
-        """Return the table of marks; adjacent whole sections in the same state share a row."""
-        return table(self.marks, self._states, self.repaired)
-
     # ---- repair
 
     @property
@@ -165,32 +160,37 @@ class RepairSession:
         return frozenset(
             mark
             for mark, state in self._states.items()
-            if state == "marked"
+            if (state == "marked" or mark in self._again)
             and not any(
                 job.revisions.get(mark) == self._revisions[mark] for job in self._claimed.values()
             )
         )
 
-    def claim(self) -> RepairJob:
-        """Make a job of what is pending; :meth:`release` it when it has ended.
+    def claim(self, only: Mark | None = None) -> RepairJob:
+        """Make a job of what is pending, or of one mark; :meth:`release` it when it has ended.
 
         Raises
         ------
         BadInput
             If nothing is pending.
         """
-        pending = self.pending
+        pending = self.pending if only is None else self.pending & {only}
         if not pending:
             raise BadInput("Nothing is to be repaired: mark a slice or a region first.")
-        only = {slot for mark in pending for slot in slots_of(self.marks, mark)}
+        slots = {slot for mark in pending for slot in slots_of(self.marks, mark)}
         revisions = {mark: self._revisions[mark] for mark in pending}
-        job = RepairJob(self.stack, self.marks, frozenset(only), revisions)
+        again = pending & self._again
+        job = RepairJob(self.stack, self.marks, frozenset(slots), revisions, again)
         self._claimed[id(job)] = job
         return job
 
     def release(self, job: RepairJob) -> None:
-        """Note that a job has ended; what it has not done is pending again."""
+        """Note that a job has ended; what it has not done is pending again.
+
+        Where there was a result already, that stays, and no other one is wanted any more.
+        """
         self._claimed.pop(id(job), None)
+        self._again -= job.again
         self.changed.emit()
 
     def take(self, patch: Patch, job: RepairJob) -> bool:
@@ -205,14 +205,52 @@ class RepairSession:
         known = mark in self.marks and self._revisions[mark] == job.revisions.get(mark)
         if not known or outdated(patch, job.marks, self.marks):
             return False
+        if mark in job.again:
+            return self._take_again(mark, patch, job)
         if patch.slot not in job.begun:  # the first of a new repair replaces the old one
             self.repaired.revert(patch.slot)
             job.begun.add(patch.slot)
         self.repaired.add(patch)
         if job.begun.issuperset(slots_of(self.marks, mark)) and self._complete(mark):
             self._states[mark] = "synthesized"
+            self._spares.pop(mark, self.chosen(mark))  # made anew
         self._emit({patch.slot})
         return True
+
+    def _take_again(self, mark: Mark, patch: Patch, job: RepairJob) -> bool:
+        """Have a new result in place of the present one, which is kept, as soon as it is whole."""
+        came = job.coming.setdefault(mark, [])
+        came.append(patch)
+        if is_whole(self.marks, mark, came):
+            self._again.discard(mark)
+            self._emit(self._choose(mark, tuple(came)))
+        return True
+
+    # ---- several results
+
+    def again(self, marks: Iterable[Slot]) -> None:
+        """Want another result of marks that have one, which is kept."""
+        done = ("synthesized", "accepted")
+        self._again |= {mark for mark in map(mark_of, marks) if self._states.get(mark) in done}
+        self._emit()
+
+    def choose(self, slot: Slot, name: str) -> None:
+        """Have another result of a mark shown and exported; it is still to be accepted."""
+        mark = mark_of(slot)
+        result = self._spares.pop(mark, name)
+        if result:
+            self._emit(self._choose(mark, result), "choice of a result")
+
+    def _choose(self, mark: Mark, result: Result) -> set[Slot]:
+        """Lay a result over the stack, and keep the one that was there; slots that have changed."""
+        before = self._patches(slots_of(self.marks, mark))
+        slots = self._drop_patches(mark)
+        self._spares.put(mark, before)
+        self._spares.pop(mark, name_of(result))  # one of the same name is replaced
+        for patch in result:
+            self.repaired.add(patch)
+        self._states[mark] = "synthesized"
+        return slots | {patch.slot for patch in result}
 
     def accept(self, marks: Iterable[Slot]) -> None:
         """Keep what was synthesized."""
@@ -229,6 +267,7 @@ class RepairSession:
                 slots |= self._drop_patches(mark)
                 self._states[mark] = "reverted"
                 self._revisions[mark] += 1
+                self._again.discard(mark)
         self._emit(slots, "revert")
 
     def redo(self, marks: Iterable[Slot]) -> None:
@@ -237,47 +276,10 @@ class RepairSession:
             if mark in self._states:
                 self._states[mark] = "marked"
                 self._revisions[mark] += 1
+                self._again.discard(mark)
         self._emit(what="repair again")
 
-    def caption(self, slot: Slot) -> str:
-        """Say what is synthetic or corrected of a section, in a line; empty if nothing is."""
-        records = [patch.record for patch in self.repaired.patches(slot)]
-        parts = []
-        for word, link in (("synthetic", "from"), ("copied", "from"), ("corrected", "like")):
-            some = [record for record in records if record.word == word]
-            share = min(1.0, sum(record.share for record in some))
-            origin = sorted({z for record in some for z in record.origin})
-            what = word if share == 1 else f"{percent(share)} {word}"
-            parts += [f"{what}, {link} {' and '.join(map(str, origin))}"] if some else []
-        return f"{self.name(slot)}: {'; '.join(parts)}" if parts else ""
-
-    def name(self, slot: Slot) -> str:
-        """Name a section of the repaired stack."""
-        return slot_text(slot, self.marks.missing.get(slot[0], 0))
-
-    @property
-    def accepted(self) -> dict[Slot, bool]:
-        """By section that is repaired: whether the user has accepted that."""
-        repaired = [slot for slot in self.repaired.slots if self.repaired.patches(slot)]
-        return {slot: self.state(slot) == "accepted" for slot in repaired}
-
-    def snapshot(self, accepted_only: bool = False) -> RepairedStack:
-        """Copy the repaired stack as it is now; later changes do not reach it."""
-        copy, accepted = RepairedStack(self.stack), self.accepted
-        for patch in self._patches(self.repaired.slots):
-            if accepted[patch.slot] or not accepted_only:
-                copy.add(patch)
-        return copy
-
     # ---- what is kept
-
-    def saved(self) -> Saved:
-        """Return the state, as a sidecar keeps it."""
-        marks = self.marks.copy()
-        states = {mark: state for mark, state in self._states.items() if state != "synthetic"}
-        for mark in self._states.keys() - states.keys():
-            marks.discard(mark)
-        return Saved(marks, states, self._patches(self.repaired.slots))
 
     def restore(self, saved: Saved) -> None:
         """Take up a state that was saved, in place of the present one."""
@@ -331,6 +333,8 @@ class RepairSession:
             if part.state is not None:
                 done = part.state == "reverted" or self._complete(mark)
                 self._states[mark] = part.state if done else "marked"
+            self._again.discard(mark)
+            self._spares.restore(mark, part.spares, marks)
         moved = {m for m, part in parts.items() if now.get(m, NO_MARK.marks) != part.marks}
         self._outdate({mark for mark in moved if mark in marks or mark[1]})
         return slots
@@ -338,6 +342,8 @@ class RepairSession:
     def _altered(self, marks: Set[Mark], what: str, added: bool, keep: bool = False) -> None:
         """Follow a change of marks with states, patches and what depends on them."""
         slots: set[Slot] = set()
+        self._spares.forget(marks)
+        self._again -= marks
         for mark in marks:
             self._revisions[mark] = self._revisions.get(mark, 0) + 1
             if not keep:
@@ -359,19 +365,7 @@ class RepairSession:
             if any(depends(patch, altered) for patch in patches for altered in marks):
                 self._states[mark] = "marked"
                 self._revisions[mark] += 1
-
-    def _complete(self, mark: Slot) -> bool:
-        """Whether all marked pixels are synthesized."""
-        if mark[1]:
-            return all(self.repaired.patches(slot) for slot in slots_of(self.marks, mark))
-        patches = self.repaired.patches(mark)
-        if mark[0] in self.marks.whole:
-            return any(patch.mask is None for patch in patches)
-        done = sum(int(patch.mask.sum()) for patch in patches if patch.mask is not None)
-        return done == pixels(self.marks, mark[0])
-
-    def _patches(self, slots: Iterable[Slot]) -> tuple[Patch, ...]:
-        return tuple(patch for slot in slots for patch in self.repaired.patches(slot))
+                self._again.discard(mark)
 
     def _drop_patches(self, mark: Slot) -> set[Slot]:
         belonging = [slot for slot in self.repaired.slots if mark_of(slot) == mark]

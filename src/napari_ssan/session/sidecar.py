@@ -120,7 +120,7 @@ class Sidecar:
             if saved.damage or not saved.lost:  # else the next save does it
                 with contextlib.suppress(OSError):  # what is there is good; the next save tells
                     self._journal.compact(saved)
-            self._needed = saved.patches
+            self._needed = saved.all_patches
         if not self._sealed:
             self._prune(self._needed or ())
         return saved
@@ -142,7 +142,7 @@ class Sidecar:
             self._journal.write(saved)
         if not saved.marks:
             self._remove_if_empty()
-        self._needed = saved.patches
+        self._needed = saved.all_patches
 
     def load_rejected(self) -> frozenset[Place]:
         """Read which suggestions were rejected.

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from napari_ssan.engine.expected_error import too_far
-from napari_ssan.engine.repaired import Slot
-from napari_ssan.session.session import RepairSession
+from napari_ssan.engine.provenance import percent
+from napari_ssan.engine.repaired import RepairedStack, Slot, slot_text
+from napari_ssan.session.view import SessionView
 
-Kind = Literal["marked", "synthetic", "copied", "accepted", "original"]
+Kind = Literal["marked", "synthetic", "copied", "corrected", "accepted", "original"]
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class Standing:
     text: str
 
 
-def standing(session: RepairSession, slot: Slot) -> Standing | None:
+def standing(session: SessionView, slot: Slot) -> Standing | None:
     """What a section of the repaired stack is; None if it is real and not marked."""
-    state, text = session.state(slot), session.caption(slot)
+    state, text = session.state(slot), caption(session.repaired, slot)
     records = [patch.record for patch in session.repaired.patches(slot)]
     if not records:
         if state is None:
@@ -35,10 +36,25 @@ def standing(session: RepairSession, slot: Slot) -> Standing | None:
         said = "marked, not repaired yet" if state == "marked" else "marked, the original is shown"
         return Standing("marked", f"slice {slot[0]}: {said}")
     accepted = state == "accepted"
-    copied = all(record.copied is not None for record in records)
-    kind: Kind = "accepted" if accepted else "copied" if copied else "synthetic"
+    words = {record.word for record in records}
+    own: Kind = words.pop() if len(words) == 1 else "synthetic"
+    kind: Kind = "accepted" if accepted else own
     said = {"accepted": "accepted", "marked": "to be repaired again"}.get(
         state or "", "not accepted yet"
     )
     lines = [f"{text} · {said}", too_far(records)]
     return Standing(kind, "\n".join(line for line in lines if line))
+
+
+def caption(repaired: RepairedStack, slot: Slot) -> str:
+    """Say what is synthetic, copied or corrected of a section, in a line; empty if nothing is."""
+    records = [patch.record for patch in repaired.patches(slot)]
+    parts = []
+    for word, link in (("synthetic", "from"), ("copied", "from"), ("corrected", "like")):
+        some = [record for record in records if record.word == word]
+        share = min(1.0, sum(record.share for record in some))
+        origin = sorted({z for record in some for z in record.origin})
+        what = word if share == 1 else f"{percent(share)} {word}"
+        parts += [f"{what}, {link} {' and '.join(map(str, origin))}"] if some else []
+    inserted = sum(z == slot[0] and number > 0 for z, number in repaired.slots)
+    return f"{slot_text(slot, inserted)}: {'; '.join(parts)}" if parts else ""

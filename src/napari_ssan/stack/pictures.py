@@ -15,6 +15,8 @@ from napari_ssan.stack.sections import Array, Window
 
 #: Smallest side of what is shown of a region, and largest side of a picture, in pixels.
 SMALLEST, LARGEST = 128, 320
+#: Largest side of a picture that is to be looked at closely.
+ENLARGED = 512
 #: Percentiles of the pixels that are shown black and white.
 ENDS = (0.5, 99.5)
 
@@ -48,6 +50,24 @@ def framed(shape: tuple[int, int], part: Window | None = None, largest: int = LA
     step = max(1, -(-max(stop - start for start, stop in spans) // largest))
     rows, columns = (slice(start, stop, step) for start, stop in spans)
     return rows, columns
+
+
+def around(shape: tuple[int, int], centre: tuple[int, int], span: int) -> Window:
+    """Choose a square of a section, within it, with the steps that make its picture small enough.
+
+    Parameters
+    ----------
+    shape, centre : (int, int)
+        Of the section, and of the square.
+    span : int
+        Side of the square, in pixels; less where the section is smaller.
+    """
+    step = max(1, -(-span // ENLARGED))
+    parts = []
+    for length, middle in zip(shape, centre, strict=True):
+        start = max(0, min(middle - span // 2, length - span))
+        parts.append(slice(start, min(start + span, length), step))
+    return parts[0], parts[1]
 
 
 def grey_limits(pictures: Iterable[Array]) -> tuple[float, float]:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_ssan.engine.expected_error import scale_end
 from napari_ssan.files import open_stack
 from napari_ssan.plugin.writers import write
 from napari_ssan.stack import lazy
@@ -61,13 +62,21 @@ def test_the_map_is_a_layer_over_the_result(viewer, controller):
     panel.map.click()
     layer = viewer.layers[MAP]
     assert viewer.layers.index(layer) == viewer.layers.index("em [repaired]") + 1
-    assert layer.colormap.name == "inferno"
+    colours = layer.colormap.map(np.array([0.0, 0.3, 0.6, 1.0, np.nan]))
+    assert not colours[:2, 3].any()
+    assert 0 < colours[2, 3] < colours[3, 3]
+    assert colours[4, 2] > colours[4, 0]
+    assert layer.colorbar.visible
     assert layer.data.dtype == np.float32
     np.testing.assert_array_equal(layer.scale, (30, 4, 4))
     assert (layer.data[2] > 0).all()
     assert not layer.data[3].any()
-    (record,) = controller.current.session.repaired.provenance.sections
-    assert layer.contrast_limits == [0, pytest.approx(record.error.highest)]
+    end = scale_end(controller.current.session.repaired)
+    assert layer.contrast_limits == [0, pytest.approx(end)]
+    assert not panel.bar.isHidden()
+    assert panel.scale.text() == (
+        f"From 0 over {end / 2:g} to {end:g} grey values and more. Blue: unknown."
+    )
     assert panel.map.isChecked()
     controller.show_before(True)
     assert not layer.visible
@@ -103,13 +112,13 @@ def test_later_repairs_are_seen_in_it(viewer, controller):
     repair(controller, 2)
     controller.view.expected_error.map.click()
     layer = viewer.layers[MAP]
+    before = layer.contrast_limits
     controller.current.session.set_missing(5, 1)
     repair(controller, 7)
     assert layer.data.shape == (11, 64, 80)
     assert (layer.data[:][[2, 6, 8]] > 0).all()
     assert layer.extent.data[1][0] == 10
-    records = controller.current.session.repaired.provenance.sections
-    assert layer.contrast_limits[1] == pytest.approx(max(r.error.highest for r in records))
+    assert layer.contrast_limits == before  # the scale is the same for all slices
 
 
 def test_of_a_copy_there_is_a_map_that_shows_nothing(viewer, controller):

@@ -10,8 +10,10 @@ import threading
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtWidgets import QLabel
 
 from napari_ssan.evaluation import outlook as module
+from napari_ssan.widgets.shared.state import has_nvidia
 
 
 @pytest.fixture
@@ -65,12 +67,24 @@ def test_good_slices_near_the_mark_are_judged(viewer, controller):
     viewer.dims.set_point(0, 8)
     ask(controller)
     panel = controller.view.outlook
-    assert panel.answer.text().startswith("On slices 2, 3, 7 nearby averaging comes closer")
-    assert panel.answer.toolTip().count("PSNR") == 3
+    assert " of 10 found, against " in panel.answer.text() or "No membranes" in panel.answer.text()
+    assert panel.more.content.isHidden()
+    assert panel.figures.text().startswith("On slices 2, 3, 7 nearby averaging comes closer")
+    assert panel.figures.text().count("PSNR") == 3
+    labels = [label.text() for label in panel.pictures.findChildren(QLabel) if label.text()]
+    assert labels[:3] == ["slice 2, real", "repaired", "copying the nearest slice"]
+    assert len(labels) == 9
     assert panel.progress.isHidden()
     assert not panel.judge.isHidden()
     assert controller.current.rows[0].state == "marked"
     assert len(viewer.layers) == 1
+
+
+def test_it_says_beforehand_what_it_costs(controller):
+    controller.models.choose([m.method for m in controller.models.entries].index("ssan"))
+    said = controller.view.outlook.cost.text()
+    assert said.startswith("Hides up to 3 good slices nearby")
+    assert said.endswith(" s.") or has_nvidia()
 
 
 def test_it_says_how_far_it_is_and_can_be_stopped(controller, held, notifications):

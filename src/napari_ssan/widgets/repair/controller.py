@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.compat import isalive
 
+from napari_ssan.engine.repaired import Slot
 from napari_ssan.errors import BadInput
 from napari_ssan.session.kept_method import KeptMethod
 from napari_ssan.session.marks import mark_of
 from napari_ssan.session.rates import Rates, tried
+from napari_ssan.widgets.repair.compare_controller import CompareController
+from napari_ssan.widgets.repair.export_questions import ask_and_export
 from napari_ssan.widgets.repair.keys import Keys
 from napari_ssan.widgets.repair.many_marks import ManyMarks
 from napari_ssan.widgets.repair.model_list import ModelList
@@ -26,12 +28,12 @@ from napari_ssan.widgets.repair.outlook_controller import OutlookController
 from napari_ssan.widgets.repair.presenter import caption_of, state_of
 from napari_ssan.widgets.repair.result_layers import Overlay
 from napari_ssan.widgets.repair.stack_controller import StackController
-from napari_ssan.widgets.repair.state import DockState, How, device_text
+from napari_ssan.widgets.repair.state import DockState, How, ModelChoice, device_text, outlook_text
 from napari_ssan.widgets.repair.suggesting import Suggesting
 from napari_ssan.widgets.repair.view import RepairView
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.caption import Caption
-from napari_ssan.widgets.shared.layers import earlier_repairs, source_path
+from napari_ssan.widgets.shared.layers import earlier_repairs
 from napari_ssan.widgets.shared.state import device_choices
 from napari_ssan.workers import TaskQueue
 
@@ -50,6 +52,7 @@ class RepairController:
         # With the button of the window it goes before anything was closed.
         self.view.destroyed.connect(lambda: self.close())
         self._outlook = OutlookController(self.view.outlook, self.slow)
+        self.comparing = CompareController(self.view, lambda: self.current)
         self._kept = KeptMethod()
         self._loading: How | None = None
         self._stacks = OpenStacks(viewer, self.quick, self.slow, self._kept)
@@ -125,6 +128,23 @@ class RepairController:
         if current is not None:
             self._try(lambda: current.repair(self._how()))
 
+    def repair_again(self, number: int) -> None:
+        """Repair the slice on screen with another model, too."""
+        current, slot = self.current, self._slot()
+        if current is not None and slot is not None:
+            mark, how = mark_of(slot), self._how(self.models.entries[number])
+            current.session.again([slot])
+            if mark in current.session.pending:
+                self._try(lambda: current.repair(how, only=mark))
+            else:
+                messages.warn("This slice is being repaired already: wait until that is done.")
+
+    def choose_result(self, name: str) -> None:
+        """Have another result of the slice on screen shown and exported."""
+        slot = self._slot()
+        if self.current is not None and slot is not None:
+            self.current.session.choose(slot, name)
+
     def ask_outlook(self) -> None:
         """Have the chosen model judged on good slices near the mark, or the slice on screen."""
         current = self.current
@@ -141,46 +161,20 @@ class RepairController:
 
     def accept(self) -> None:
         """Keep the repair of the slice on screen."""
-        slot = None if self.current is None else self.current.results.slot_on_screen()
+        slot = self._slot()
         if self.current is not None and slot is not None:
             self.current.session.accept([slot])
 
     def revert(self) -> None:
         """Take the repair of the slice on screen away."""
-        slot = None if self.current is None else self.current.results.slot_on_screen()
+        slot = self._slot()
         if self.current is not None and slot is not None:
             self._many.revert([mark_of(slot)])
 
     def export(self, suffix: str, mask: bool, error: bool, report: bool = False) -> None:
         """Ask what, where to, and whether to replace what is there, and write."""
-        from napari_ssan.files import error_path, mask_path, report_path
-
-        current = self.current
-        if current is None:
-            return
-        accepted = current.session.accepted.values()
-        wanted = "all"
-        if not all(accepted):
-            wanted = self.view.ask_unaccepted(sum(accepted), len(accepted))
-        if not wanted:
-            return
-        source = source_path(current.image)
-        folder = source.parent if source is not None and source.exists() else Path.home()
-        name = f"{current.image.name.split('.')[0]}_repaired"
-        target = self.view.ask_target(folder, name, suffix)
-        if target is None:
-            return
-        try:
-            outputs = [target]
-            outputs += [mask_path(target)] if mask else []
-            outputs += [error_path(target)] if error else []
-            outputs += [report_path(target)] if report else []
-        except BadInput as refusal:
-            messages.report(refusal)
-            return
-        existing = [path for path in outputs if path.exists() or path.is_symlink()]
-        if not existing or self.view.ask_replace(existing):
-            current.export(target, mask, error, report, accepted_only=wanted == "accepted")
+        if self.current is not None:
+            ask_and_export(self.view, self.current, suffix, mask, error, report)
 
     def open_sample(self) -> None:
         """Open the generated stack."""
@@ -197,13 +191,15 @@ class RepairController:
     def _on_models(self) -> None:
         self._outlook.forget()
         self.view.repairing.show_models(self.models.entries, self.models.index)
+        self.view.looking.show_models(self.models.entries)
         self.refresh()
 
     def finish(self) -> None:
         """Wait until all work has ended; meant for scripts, since the GUI stands still."""
-        while self.quick.current is not None or self.slow.current is not None:
-            self.quick.finish()
-            self.slow.finish()
+        queues = (self.quick, self.slow, self.comparing.queue)
+        while any(queue.current is not None for queue in queues):
+            for queue in queues:
+                queue.finish()
 
     def close(self) -> None:
         """Stop all work, wait for it, save, and let go of the viewer if that is still there.
@@ -219,6 +215,7 @@ class RepairController:
             self._caption.say("")
         self.models.close()
         self._outlook.close()
+        self.comparing.close()
         self._stacks.close_all(gone)
         self.slow.close()
         self.quick.finish()
@@ -259,6 +256,7 @@ class RepairController:
             return
         self._preload()
         self.view.render_state(self._state())
+        self.comparing.refresh()
         said = caption_of(self.current)
         self._caption.say(*("",) if said is None else (said.text, said.kind))
 
@@ -267,9 +265,9 @@ class RepairController:
             return state_of(self.viewer, self._stacks, "")
         how = self._how()
         rate = self._rates.of(how.model, how.device)
-        pixels = self.current.pending_pixels
-        text = device_text(how, self.current.stack.shape[1:], rate, pixels)
-        return state_of(self.viewer, self._stacks, text)
+        shape, pixels = self.current.stack.shape[1:], self.current.pending_pixels
+        device, cost = device_text(how, shape, rate, pixels), outlook_text(how, shape, rate)
+        return state_of(self.viewer, self._stacks, device, cost)
 
     def _preload(self) -> None:
         """Load the network as soon as something is marked; if that fails, the repair says so."""
@@ -293,8 +291,13 @@ class RepairController:
 
     # ---- within
 
-    def _how(self) -> How:
-        choice, panel = self.models.chosen, self.view.repairing
+    def _slot(self) -> Slot | None:
+        """The section on screen."""
+        return None if self.current is None else self.current.results.slot_on_screen()
+
+    def _how(self, choice: ModelChoice | None = None) -> How:
+        """What to repair with: the chosen model, or another one."""
+        choice, panel = choice or self.models.chosen, self.view.repairing
         return How(choice.method, choice.model, panel.device_name(), panel.views())
 
     def _connect_view(self) -> None:
@@ -318,6 +321,9 @@ class RepairController:
         looking.before_toggled.connect(self.show_before)
         looking.accept_pressed.connect(self.accept)
         looking.revert_pressed.connect(self.revert)
+        looking.again_wanted.connect(self.repair_again)
+        looking.result_chosen.connect(self.choose_result)
+        looking.compare_pressed.connect(self.comparing.open)
         looking.overlay_toggled.connect(partial(self._show_overlay, "synthetic"))
         view.expected_error.map_toggled.connect(partial(self._show_overlay, "error"))
         view.outlook.asked.connect(self.ask_outlook)

@@ -51,13 +51,14 @@ class Export:
         from napari_ssan.files import check_output, error_path, mask_path, save_stack
         from napari_ssan.files.layer_calibration import layer_calibration
 
-        def tick(done: int, total: int) -> None:
-            tell(Stage(self.title, done, total))
-
         check_output(self.path, self.sources, overwrite=True, dtype=self.repaired.dtype)
         for wanted, beside in ((self.mask, mask_path), (self.error, error_path)):
             if wanted:
                 check_output(beside(self.path), self.sources, overwrite=True)
+
+        def tick(done: int, total: int) -> None:
+            tell(Stage(self.title, done, total))
+
         written = save_stack(
             self.path,
             self.repaired,

@@ -16,6 +16,12 @@ from napari_ssan.widgets.repair.state import ModelChoice
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.library import LIBRARY, model_label, model_tooltip
 
+#: What a model that was trained to make texture must say.
+INVENTED = (
+    "Its fine texture is invented: it looks like that of the neighbours, but it was not there. "
+    "Trust the structures only."
+)
+
 
 class ModelList:
     """The entries of the list of models, in their order on screen, and the chosen one."""
@@ -105,4 +111,5 @@ def model_choice(info: ModelInfo) -> ModelChoice:
         str(info.path),
         str(info.card.get("terms", "")),
         str(info.card.get("loss", "")),
+        INVENTED if info.card.get("loss") == "L_s" else "",
     )

@@ -92,7 +92,8 @@ class OutlookController:
     def _on_answer(self, task: Task, outlook: "Outlook") -> None:
         if task is self._task:
             self._task = None
-            self._panel.show_answer(outlook.sentence, outlook.figures)
+            figures = f"{outlook.sentence}\n{outlook.figures}"
+            self._panel.show_answer(outlook.answer, figures, outlook.pictures)
 
     def _on_end(self, task: Task) -> None:
         if task is self._task:  # it failed, or was cancelled

@@ -7,7 +7,7 @@ checkboxes and a list in a row are no form that magicgui would shorten.
 from collections.abc import Mapping
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QApplication, QComboBox, QLabel
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QMenu
 
 from napari_ssan.widgets.repair.marks_table import MarksTable
 from napari_ssan.widgets.repair.marks_tools import MarksTools, SlicesField
@@ -148,6 +148,7 @@ class RepairPanel(Column):
         )
         self.best.toggled.connect(lambda _: self.how_chosen.emit())
         self.device, self.terms, self.notes = wrapped(), wrapped(), wrapped()
+        self.caution = wrapped()
         self.repair = button(
             "Repair",
             "Synthesize what is marked from the good slices around it, in a new layer",
@@ -155,7 +156,7 @@ class RepairPanel(Column):
         )
         self.progress = ProgressRow("Stop at the next tile; finished slices stay")
         self.add(row(QLabel("Model"), self.model), self.where, self.best)
-        self.add(self.device, self.terms, self.repair, self.progress, self.notes)
+        self.add(self.caution, self.device, self.terms, self.repair, self.progress, self.notes)
         self.show_models(models, 0)
         say(self.notes, "")
 
@@ -190,6 +191,7 @@ class RepairPanel(Column):
     def _show_model(self) -> None:
         choice = self._models[self.model.currentIndex()]
         self.model.setToolTip(choice.tooltip)
+        say(self.caution, choice.caution)
         say(self.terms, f"Weights: {choice.terms}" if choice.terms else "")
         enable(self.best, choice.method == "ssan")
 
@@ -208,10 +210,15 @@ class LookPanel(Column):
     accept_pressed = Signal()
     revert_pressed = Signal()
     overlay_toggled = Signal(bool)
+    compare_pressed = Signal()
+    #: The model of another result, by its number, and the result that is to be used.
+    again_wanted = Signal(int)
+    result_chosen = Signal(str)
 
     def __init__(self) -> None:
         super().__init__(heading("3  Compare and accept"))
         self._key: str | None = None
+        self._results: tuple[tuple[str, str], ...] = ()
         self.before = button("Show before", "")
         self.before.setCheckable(True)
         self.accept = button(
@@ -230,7 +237,31 @@ class LookPanel(Column):
         self.before.clicked.connect(self.before_toggled)
         self.overlay.clicked.connect(self.overlay_toggled)
         self.add(pairs(self.before, self.overlay, self.accept, self.revert))
-        self.add(self.accepted)
+        self.again = button(
+            "Repair again with",
+            "Repair the slice on screen with another model, too. Both results are kept: choose one",
+        )
+        self.models = QMenu(self.again)
+        self.again.setMenu(self.models)
+        self.compare = button(
+            "Compare…",
+            "See the slice on screen beside its neighbours, before and after, and its results",
+            self.compare_pressed.emit,
+        )
+        self.result = narrow_list("The result that is shown and exported")
+        self.result.activated.connect(
+            lambda n: self.result_chosen.emit(str(self.result.itemData(n)))
+        )
+        self.choice = Column(row(QLabel("Result"), self.result))
+        self.add(pairs(self.again, self.compare), self.choice, self.accepted)
+
+    def show_models(self, models: list[ModelChoice]) -> None:
+        """Fill the menu of models to repair again with."""
+        self.models.clear()
+        for number, choice in enumerate(models):
+            action = self.models.addAction(choice.label)
+            assert action is not None  # Qt makes it
+            action.triggered.connect(lambda _=False, n=number: self.again_wanted.emit(n))
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which key does the same."""
@@ -250,6 +281,15 @@ class LookPanel(Column):
         self.overlay.setChecked(state.overlay)
         enable(self.before, state.has_result)
         enable(self.overlay, state.has_synthetic)
+        entries = [(label, name, "") for name, label in state.results]
+        if state.results != self._results or state.result != self.result.currentData():
+            self._results = state.results
+            names = [name for name, _ in state.results]
+            fill(self.result, entries, names.index(state.result) if state.result in names else -1)
+        several = len(state.results) > 1 or (bool(state.results) and not state.result)
+        self.choice.setVisible(several)
+        for widget in (self.again, self.compare):
+            enable(widget, bool(state.result))
         say(self.accepted, accepted_text(state.accepted, state.repaired))
         enable(self.accept, state.accept)
         enable(self.revert, state.revert)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_ssan.engine.expected_error import error_sentence
+from napari_ssan.engine.expected_error import error_sentence, scale_end
 from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.session.history import Step
@@ -13,14 +13,17 @@ from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.repair.state import DockState
 from napari_ssan.widgets.shared.layers import earlier_repairs
+from napari_ssan.widgets.shared.library import result_label
 from napari_ssan.widgets.shared.state import Question
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 
-def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
-    """Gather what the dock shows; `device` as in :class:`DockState`."""
+def state_of(
+    viewer: ViewerModel, stacks: OpenStacks, device: str, outlook_cost: str = ""
+) -> DockState:
+    """Gather what the dock shows; `device` and `outlook_cost` as in :class:`DockState`."""
     current = stacks.current
     if current is None:
         return DockState(
@@ -69,12 +72,16 @@ def state_of(viewer: ViewerModel, stacks: OpenStacks, device: str) -> DockState:
         overlay="synthetic" in results.overlays,
         error_map="error" in results.overlays,
         expected_error=_expected_error(current, slot) if slot is not None else "",
+        results=tuple((name, result_label(name)) for name in session.results(slot)) if slot else (),
+        result=session.chosen(slot) if slot else "",
         repaired=len(accepted),
         accepted=sum(accepted),
         accept=state == "synthesized",
         revert=state in ("synthesized", "accepted"),
         can_export=has_result and current.work.idle,
         device=device,
+        error_end=scale_end(session.repaired) if accepted else 0.0,
+        outlook_cost=outlook_cost,
     )
 
 

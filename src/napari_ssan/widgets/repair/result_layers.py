@@ -8,6 +8,7 @@ from napari.layers import Image
 from napari.utils import Colormap
 from psygnal import Signal
 
+from napari_ssan.engine.expected_error import COLOURS, UNKNOWN, scale_end
 from napari_ssan.engine.repaired import TINT, RepairedStack, Slot, SyntheticPixels
 from napari_ssan.session.session import RepairSession
 from napari_ssan.stack.lazy import LARGEST_ARRAY, Guarded, LazyVolume
@@ -265,11 +266,16 @@ class ResultLayers:
         return SyntheticPixels(self.session.repaired, self._earlier)
 
     def _glow(self) -> Image:
-        """Overlay of the expected error: black, which adds nothing, where a pixel is real."""
+        """Overlay of the expected error: clear where a pixel is real, or good."""
         volume = self.session.repaired.expected_error
+        places, colours = zip(*COLOURS, strict=True)
+        ramp = Colormap(colours, name="expected error", controls=places, nan_color=UNKNOWN)
         layer = self._overlay(
-            volume, "expected error", colormap="inferno", blending="additive", opacity=0.7
+            volume, "expected error", colormap=ramp, blending="translucent_no_depth", opacity=1.0
         )
+        if hasattr(layer, "colorbar"):  # not in napari before 0.6
+            layer.colorbar.position = "bottom_right"  # the caption is at the top
+            layer.colorbar.visible = True
         self._fit_glow(layer)
         return layer
 
@@ -283,12 +289,11 @@ class ResultLayers:
         )
 
     def _fit_glow(self, layer: Any) -> None:
-        """Have the highest expected error of all sections shown brightest."""
-        records = self.session.repaired.provenance.sections
-        top = max((record.error.highest for record in records if record.error), default=1.0)
-        if layer.contrast_limits_range[1] != top and top > 0:
-            layer.contrast_limits_range = (0, top)
-            layer.contrast_limits = (0, top)
+        """Have the same colours stand for the same errors in all sections."""
+        end = scale_end(self.session.repaired)
+        if layer.contrast_limits_range[1] != end:
+            layer.contrast_limits_range = (0, end)
+            layer.contrast_limits = (0, end)
 
     def _guarded(self, volume: LazyVolume) -> Any:
         """Show a layer nothing too large for memory in a 3-D view.

@@ -22,6 +22,7 @@ from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.session.suggestions import Suggestions
+from napari_ssan.stack.marks import Mark
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.autosave import Autosave
@@ -70,6 +71,7 @@ class StackController:
         slow: TaskQueue,
         kept: KeptMethod,
     ) -> None:
+        self.viewer = viewer
         self.image = image
         self.stack = stack
         self._quick, self._kept = quick, kept
@@ -137,15 +139,15 @@ class StackController:
 
     # ---- work
 
-    def repair(self, how: How) -> None:
-        """Queue a repair of what is pending.
+    def repair(self, how: How, only: Mark | None = None) -> None:
+        """Queue a repair of what is pending, or of one mark.
 
         Raises
         ------
         BadInput
             If nothing is.
         """
-        job = self.session.claim()
+        job = self.session.claim(only)
         self.results.ensure()
         self.noted.emit("")
         self._notes.clear()

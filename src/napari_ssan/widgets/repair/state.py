@@ -5,7 +5,7 @@ The view renders a `DockState`; the presenter makes it. Estimates of time are fo
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from napari_ssan.engine.methods import TILING
 from napari_ssan.inspection.find import Find
@@ -14,6 +14,8 @@ from napari_ssan.widgets.shared.state import HeaderState, has_nvidia, time_text
 
 #: Seconds per megapixel of the network on a common CPU, until it has been measured.
 SECONDS_PER_MEGAPIXEL = 4.0
+#: Slices that a test on good slices hides at most, and how much of them it looks at.
+TRIALS, TRIAL_SIDE = 3, 1024
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class ModelChoice:
     terms: str = ""
     #: Loss that it was trained with.
     loss: str = ""
+    #: What must not be taken for real in its results.
+    caution: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,16 @@ class DockState(HeaderState):
     error_map: bool = False
     #: Expected error of the slice on screen, in a sentence; empty if all of it is real.
     expected_error: str = ""
+    #: Results of the slice on screen, (name, label) each, and the name of the chosen one.
+    results: tuple[tuple[str, str], ...] = ()
+    result: str = ""
     #: How many slices are repaired, and how many of them the user has accepted.
     repaired: int = 0
     accepted: int = 0
+    #: Grey values at which the colours of the expected error end.
+    error_end: float = 0.0
+    #: What a test on good slices does, and about how long it takes.
+    outlook_cost: str = ""
     #: Whether the slice on screen can be accepted, or reverted.
     accept: bool = False
     revert: bool = False
@@ -189,6 +200,17 @@ def device_text(
     size = (how.views or 1) * pixels / 1e6 or slice_megapixels(how, shape)
     time = time_text((per_megapixel or SECONDS_PER_MEGAPIXEL) * size)
     return f"{where} · ~{time} {'for what is marked' if pixels else 'per slice'}"
+
+
+def outlook_text(how: How, shape: tuple[int, int], per_megapixel: float | None) -> str:
+    """Say what a test on good slices does, and about how long it takes if that is known."""
+    what = f"Hides up to {TRIALS} good slices nearby, one at a time, and repairs them."
+    if how.method != "ssan" or (per_megapixel is None and has_nvidia() and how.device != "cpu"):
+        return what
+    height, width = (min(length, TRIAL_SIDE) for length in shape)
+    one = slice_megapixels(replace(how, views=None), (height, width))
+    seconds = TRIALS * one * (per_megapixel or SECONDS_PER_MEGAPIXEL)
+    return f"{what} Takes about {time_text(seconds)}."
 
 
 def slice_megapixels(how: How, shape: tuple[int, int]) -> float:

@@ -26,6 +26,7 @@ class RepairView(DockView):
         self.marking = MarkPanel()
         self.repairing = RepairPanel(models, devices)
         self.looking = LookPanel()
+        self.looking.show_models(models)
         self.outlook = OutlookPanel()
         self.expected_error = ExpectedErrorPanel()
         self.looking.add(self.outlook, self.expected_error)
@@ -50,6 +51,7 @@ class RepairView(DockView):
             panel.setEnabled(not state.refusal)
             panel.render_state(state)
         self.expected_error.render_state(state)
+        self.outlook.render_state(state)
 
     def ask_missing(self, z: int, known: int) -> int | None:
         """Ask how many slices are missing after slice `z`; None if the user cancels."""
@@ -81,16 +83,15 @@ class RepairView(DockView):
         box.setWindowTitle("Export")
         box.setIcon(QMessageBox.Icon.Question)
         box.setText(unaccepted_text(accepted, repaired))
-        roles, answers = QMessageBox.ButtonRole, dict[object, str]()
-        answers[box.addButton(f"Export all {repaired}", roles.AcceptRole)] = "all"
+        role = QMessageBox.ButtonRole.AcceptRole
+        answers = [(box.addButton(f"Export all {repaired}", role), "all")]
         if accepted:
-            only = box.addButton(f"Only the {accepted} accepted", roles.AcceptRole)
-            answers[only] = "accepted"
+            answers.append((box.addButton(f"Only the {accepted} accepted", role), "accepted"))
         box.addButton(QMessageBox.StandardButton.Cancel)
         box.exec()
-        answer = answers.get(box.clickedButton(), "")
+        chosen = box.clickedButton()
         box.deleteLater()
-        return answer
+        return next((answer for button, answer in answers if button is chosen), "")
 
     def ask_replace(self, paths: list[Path]) -> bool:
         """Ask whether to replace files that exist."""

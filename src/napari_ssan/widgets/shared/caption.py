@@ -16,6 +16,7 @@ COLOURS = {
     "marked": ("#ffb000", "#000000"),
     "synthetic": ("#b8007f", "#ffffff"),
     "copied": ("#1a5fb4", "#ffffff"),
+    "corrected": ("#007a94", "#ffffff"),
     "accepted": ("#0a6640", "#ffffff"),
     "original": ("#3d3d3d", "#ffffff"),
 }

@@ -168,6 +168,18 @@ def section_on_screen(viewer: ViewerModel, layer: Layer, z_axis: int, count: int
     return z if 0 <= z < count else None
 
 
+def centre_on_screen(viewer: ViewerModel, layer: Layer, stack: SliceStack) -> tuple[int, int]:
+    """Row and column in the middle of the view, or of the section if that is elsewhere."""
+    point = np.asarray(viewer.dims.point, float)
+    camera = getattr(viewer, "scene", viewer).camera  # napari before 0.9 has it on the viewer
+    for axis, at in zip(viewer.dims.displayed, camera.center[-2:], strict=True):
+        point[axis] = at
+    data = world_to_data(viewer, layer, point)
+    y, x = (round(float(data[axis])) for axis in (stack.y_axis, stack.x_axis))
+    height, width = stack.shape[1:]
+    return (y, x) if 0 <= y < height and 0 <= x < width else (height // 2, width // 2)
+
+
 def go_to(viewer: ViewerModel, layer: Layer, z_axis: int, z: int) -> None:
     """Move the slider to a section of a layer."""
     data = world_to_data(viewer, layer, np.asarray(viewer.dims.point, float))

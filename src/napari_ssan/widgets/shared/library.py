@@ -44,6 +44,13 @@ def model_label(info: ModelInfo) -> str:
     return f"{BUNDLED.get(info.name, info.name)} (bundled)" if info.bundled else info.name
 
 
+def result_label(name: str) -> str:
+    """Name of a result, from what made it, as in ``Natural texture, 8 views``."""
+    for model, label in BUNDLED.items():
+        name = name.replace(model, label)
+    return name
+
+
 def model_tooltip(info: ModelInfo) -> str:
     """What a model is, and how it was trained."""
     loss, summary = info.card.get("loss"), info.card.get("summary")

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from napari_ssan.engine.repaired import Patch
+from napari_ssan.session.comparison import Comparison
+from napari_ssan.session.session import RepairSession
+from napari_ssan.stack.region import Region
+from napari_ssan.stack.sections import SliceStack
+
+LIMITS = (0.0, 255.0)
+
+
+def repair(session, method="average") -> None:
+    job = session.claim()
+
+    def report(event):
+        if isinstance(event, Patch):
+            session.take(event, job)
+
+    job.run(report, threading.Event(), method=method)
+    session.release(job)
+
+
+@pytest.fixture
+def session(volume) -> RepairSession:
+    session = RepairSession(SliceStack(volume))
+    session.mark([2])
+    session.set_missing(5, 1)
+    session.add_region(4, Region(10, 20, np.ones((8, 6), bool)))
+    repair(session)
+    session.again([(2, 0)])
+    repair(session, "copy")
+    return session
+
+
+def test_previous_before_after_and_next_in_step(session, volume):
+    shown = Comparison.of(session, (2, 0)).pictures((48, 65), 64, LIMITS)
+    assert [each.words for each in shown] == [
+        "previous: slice 1",
+        "before",
+        "after: average",
+        "after: copy, chosen",
+        "next: slice 3",
+    ]
+    part = slice(16, 80), slice(33, 97)
+    np.testing.assert_array_equal(shown[0].pixels, volume[1][part])
+    np.testing.assert_array_equal(shown[1].pixels, volume[2][part])
+    np.testing.assert_array_equal(shown[3].pixels, session.repaired[2][part])
+    np.testing.assert_array_equal(shown[4].pixels, volume[3][part])
+    assert (shown[2].pixels != shown[3].pixels).any()
+
+
+def test_a_region_is_in_the_middle_and_an_inserted_section_has_no_before(session):
+    assert Comparison.of(session, (2, 0)).middle() is None
+    assert Comparison.of(session, (4, 0)).middle() == (14, 23)
+    inserted = Comparison.of(session, (5, 1))
+    words = [each.words for each in inserted.pictures((0, 0), 64, LIMITS)]
+    assert words == ["previous: slice 5", "after: average, chosen", "next: slice 6"]
+    assert [each.words for each in inserted.cuts((0, 0), 64, LIMITS, 5.0)] == [
+        "XZ after",
+        "YZ after",
+    ]
+    assert Comparison.of(session, (3, 0)) is None
+
+
+def test_cuts_go_through_the_point_before_and_after(session, volume):
+    shown = Comparison.of(session, (2, 0)).cuts((48, 65), 64, LIMITS, 7.5)
+    assert [each.words for each in shown] == ["XZ before", "XZ after", "YZ before", "YZ after"]
+    np.testing.assert_array_equal(shown[0].pixels, volume[:, 48, 33:97])
+    np.testing.assert_array_equal(shown[1].pixels, session.repaired[:, 48, 33:97])
+    np.testing.assert_array_equal(shown[3].pixels, session.repaired[:, 16:80, 65])
+    assert {each.aspect for each in shown} == {7.5}
+
+
+def test_it_is_a_copy_that_does_not_follow(session, volume):
+    taken = Comparison.of(session, (2, 0))
+    before = taken.pictures((48, 65), 64, LIMITS)
+    session.unmark([(2, 0)])
+    for one, other in zip(before, taken.pictures((48, 65), 64, LIMITS), strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+
+
+def test_of_a_large_section_only_the_part_in_view_is_read(session, volume):
+    """Sections of 20000 x 20000: no read is larger than what is shown."""
+
+    class Watched:
+        shape, dtype, largest = (9, 20000, 20000), np.dtype(np.uint8), 0
+
+        def __getitem__(self, index):
+            lengths = [len(range(n)[i]) for n, i in zip(self.shape, index, strict=True)
+                       if isinstance(i, slice)]  # fmt: skip
+            Watched.largest = max(Watched.largest, int(np.prod(lengths)))
+            return np.zeros(lengths, np.uint8)
+
+    (patch,) = session.repaired.patches((2, 0))
+    large = RepairSession(SliceStack(Watched()))
+    large.mark([2])
+    large.repaired.add(patch)
+    taken = Comparison.of(large, (2, 0))
+    taken.pictures((10000, 10000), 2048, LIMITS)
+    taken.cuts((10000, 10000), 2048, LIMITS, 1.0)
+    assert 0 < Watched.largest <= 512 * 512
