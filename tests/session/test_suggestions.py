@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -144,3 +146,12 @@ def test_a_large_region_is_outlined_at_a_lower_resolution():
     covered[part.window] = part.mask
     assert covered[100:1901, 50:1851][disc].all()
     assert covered.sum() < 1.05 * disc.sum()
+
+
+def test_what_only_needs_a_correction_is_marked_so(session, suggestions):
+    pale = replace(BLANK, kind="brightness", suggest="correct")
+    shaded = replace(DIRT, suggest="correct")
+    offer(suggestions, pale, shaded)
+    suggestions.accept(suggestions.open)
+    assert session.marks.corrected == {5}
+    assert [region.treatment for region in session.marks.regions[3]] == ["correct"]

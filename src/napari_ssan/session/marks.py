@@ -15,6 +15,7 @@ import numpy as np
 from napari_ssan.engine.plan import merge
 from napari_ssan.engine.repaired import RepairedStack, Slot
 from napari_ssan.stack.marks import Mark, Marks
+from napari_ssan.stack.region import Treatment
 
 #: Synthetic: it was so already when the stack's file was opened.
 State = Literal["marked", "synthesized", "accepted", "reverted", "synthetic"]
@@ -35,6 +36,8 @@ class Row:
     state: State
     #: Where its sections lie in the repaired stack; empty while none of it is there.
     places: tuple[int, ...] = ()
+    #: What becomes of its pixels.
+    treatment: Treatment = "synthesize"
 
 
 def table(marks: Marks, states: Mapping[Mark, State], repaired: RepairedStack) -> list[Row]:
@@ -48,7 +51,7 @@ def table(marks: Marks, states: Mapping[Mark, State], repaired: RepairedStack) -
         if (
             last is not None
             and row.kind == last.kind == "whole"
-            and row.state == last.state
+            and (row.state, row.treatment) == (last.state, last.treatment)
             and mark[0] == last.marks[-1][0] + 1
         ):
             rows[-1] = replace(
@@ -68,10 +71,11 @@ def _row(
     z, missing = mark
     if missing:
         return Row((mark,), "missing", marks.missing[z], 1.0, state, places)
+    treatment: Treatment = "correct" if marks.treated(z, "correct") else "synthesize"
     if z in marks.whole:
-        return Row((mark,), "whole", 1, 1.0, state, places)
+        return Row((mark,), "whole", 1, 1.0, state, places, treatment)
     share = pixels(marks, z) / float(np.prod(shape))
-    return Row((mark,), "region", len(marks.regions[z]), share, state, places)
+    return Row((mark,), "region", len(marks.regions[z]), share, state, places, treatment)
 
 
 def pixels(marks: Marks, z: int) -> int:

@@ -64,8 +64,8 @@ class RepairSession(SessionView):
 
     # ---- marks
 
-    def mark(self, sections: Iterable[int]) -> None:
-        """Mark whole sections.
+    def mark(self, sections: Iterable[int], treatment: Treatment = "synthesize") -> None:
+        """Mark whole sections; those that are marked already stay as they are.
 
         Raises
         ------
@@ -74,6 +74,7 @@ class RepairSession(SessionView):
         """
         marks, new = self.marks.copy(), set(sections) - self.marks.whole
         marks.whole |= new
+        marks.treat(new, treatment)
         if new:
             self._replace(marks, {(z, 0) for z in new}, "mark")
 

@@ -9,6 +9,7 @@ place, not by its pixels.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from psygnal import Signal
@@ -19,7 +20,7 @@ from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.session.rejected import Place, covers, place_of
 from napari_ssan.session.session import RepairSession
 from napari_ssan.stack.intensity import Float64
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import TREATMENTS, Region, as_treatment
 
 #: A find is done with if so much of it is marked.
 MARKED = 0.5
@@ -104,9 +105,11 @@ class Suggestions:
             If no good section would be left.
         """
         finds = tuple(finds)
-        whole = [find.z for find in finds if find.region is None and not find.gap]
-        if whole:
-            self._session.mark(whole)
+        for treatment in TREATMENTS:
+            alike = [find for find in finds if find.suggest == treatment]
+            self._session.mark(
+                [find.z for find in alike if find.region is None and not find.gap], treatment
+            )
         for find in finds:
             if find.gap:
                 self._session.set_missing(find.z, find.gap)
@@ -151,7 +154,14 @@ class Suggestions:
 
 def outlines_of(found: Inspection, shape: tuple[int, int]) -> Outlines:
     """The outlines of all regions that were found in sections of `shape`."""
-    return {find: outlined(find.region, shape) for find in found.finds if find.region is not None}
+    return {
+        find: [
+            replace(part, treatment=as_treatment(find.suggest))
+            for part in outlined(find.region, shape)
+        ]
+        for find in found.finds
+        if find.region is not None
+    }
 
 
 def outlined(region: Region, shape: tuple[int, int]) -> list[Region]:

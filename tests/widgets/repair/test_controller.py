@@ -34,7 +34,7 @@ from napari_ssan.network.model_library import delete, import_model
 from napari_ssan.session import jobs, journal, kept_method, sidecar
 from napari_ssan.session.rates import Rates
 from napari_ssan.stack import lazy
-from napari_ssan.widgets.repair import result_layers, review
+from napari_ssan.widgets.repair import presenter, result_layers, review
 from napari_ssan.widgets.shared.library import LIBRARY
 from napari_ssan.widgets.shared.sessions import SESSIONS
 
@@ -1527,3 +1527,40 @@ def test_a_model_that_is_kept_appears_at_once_and_can_be_chosen(controller, tiny
     delete("Cortex A7")
     LIBRARY.changed.emit()
     assert controller.view.repairing.model.currentText() == "Faithful (bundled)"
+
+
+# ---- treatment
+
+
+def test_what_becomes_of_a_mark_is_chosen_and_can_be_undone(viewer, controller, asked):
+    tools = controller.view.marking.tools
+    assert tools.treating.isHidden()
+    type_slices(controller, "3,5-6")
+    at(viewer, 3)
+    assert (tools.label.text(), tools.treatment.currentData()) == ("Slice 3", "synthesize")
+    tools.treatment.setCurrentIndex(1)
+    tools.treatment.activated.emit(1)
+    rows = {row.marks: row.treatment for row in controller.current.rows}
+    assert rows == {((3, 0),): "correct", ((5, 0), (6, 0)): "synthesize"}
+    table = controller.view.marking.table
+    assert [table.item(line, 1).text() for line in range(2)] == ["whole, correct", "whole"]
+    table.selectRow(1)
+    assert (tools.label.text(), tools.treatment.currentData()) == ("Slice 5–6", "synthesize")
+    tools.treatment.setCurrentIndex(1)
+    tools.treatment.activated.emit(1)
+    assert controller.current.session.marks.corrected == {3, 5, 6}
+    controller.current.undo()
+    assert controller.current.session.marks.corrected == {3}
+
+
+def test_a_corrected_slice_is_called_that(viewer, controller):
+    type_slices(controller, "3")
+    controller.current.session.treat([(3, 0)], "correct")
+    repair(controller)
+    at(viewer, 3)
+    caption = presenter.caption_of(controller.current)
+    assert caption.kind == "corrected"
+    assert caption.text.startswith("slice 3: corrected, like 2 and 4")
+    overlay = controller.current.results
+    overlay.show_overlay("synthetic", True)
+    assert np.unique(np.asarray(overlay.overlays["synthetic"].data[3])).tolist() == [2]

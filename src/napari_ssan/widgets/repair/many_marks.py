@@ -13,6 +13,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.session.marks import mark_of, next_mark
 from napari_ssan.stack.marks import Mark
 from napari_ssan.stack.marks_io import parse_slices
+from napari_ssan.stack.region import as_treatment
 from napari_ssan.widgets.repair.keys import Keys
 from napari_ssan.widgets.shared import messages
 
@@ -51,6 +52,7 @@ class ManyMarks:
         marking.tools.accept_pressed.connect(self.accept)
         marking.tools.revert_pressed.connect(lambda: self.revert(self._chosen()))
         marking.tools.undo_pressed.connect(self.undo)
+        marking.tools.treatment_chosen.connect(self.treat)
         marking.table.delete_pressed.connect(lambda: self.unmark(self._chosen(alone=True)))
 
     def bind(self, keys: Keys) -> dict[str, str]:
@@ -124,6 +126,17 @@ class ManyMarks:
         current, repaired = self._current(), self._repaired(marks)
         if current is not None and repaired and self._may_lose(self._slices(repaired), "Revert"):
             current.session.revert(repaired)
+
+    def treat(self, treatment: str) -> None:
+        """Choose what becomes of the selected rows, or of the mark on screen."""
+        current, marks = self._current(), self._chosen(alone=True)
+        section = self._state().section
+        if not marks and section is not None:
+            marks = [(section, 0)]
+        done = self._repaired(marks)
+        if current is not None and self._may_lose(len(done), "Repair again"):
+            current.session.treat(marks, as_treatment(treatment))
+        self._view.render_state(self._state())
 
     def unmark(self, marks: Iterable[Mark]) -> None:
         """Forget marks; ask if several of them are repaired."""

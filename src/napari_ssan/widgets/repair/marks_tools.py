@@ -4,14 +4,22 @@ Shows its share of a `DockState` and emits signals; what a press does is decided
 :class:`~napari_ssan.widgets.repair.many_marks.ManyMarks`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QLineEdit, QPushButton
+from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QPushButton
 
-from napari_ssan.widgets.repair.state import DockState, keyed
-from napari_ssan.widgets.shared.parts import Column, button, enable, row
+from napari_ssan.widgets.repair.state import DockState, keyed, slices_text
+from napari_ssan.widgets.shared.parts import Column, button, enable, fill, row
 
+#: What may become of marked pixels: label and tooltip.
+TREATMENTS = {
+    "synthesize": ("Synthesize", "the pixels are made from the neighbours"),
+    "correct": (
+        "Correct",
+        "the slice keeps its own pixels; brightness and contrast are brought to the neighbours'",
+    ),
+}
 EXAMPLE = "12, 47-48, 100-110"
 
 
@@ -51,6 +59,8 @@ class MarksTools(Column):
     accept_pressed = Signal()
     revert_pressed = Signal()
     undo_pressed = Signal(bool)
+    #: What shall become of the selected rows, or of the mark on screen.
+    treatment_chosen = Signal(str)
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +72,14 @@ class MarksTools(Column):
         self.redo = _narrow("⟳", lambda: self.undo_pressed.emit(True))
         tools = row(self.back, self.forth, self.accept, self.revert, self.undo, self.redo)
         tools.setSpacing(3)
-        self.add(tools)
+        self.treatment = QComboBox()
+        fill(self.treatment, [(label, name, tip) for name, (label, tip) in TREATMENTS.items()], 0)
+        self.treatment.activated.connect(
+            lambda _: self.treatment_chosen.emit(str(self.treatment.currentData()))
+        )
+        self.label = QLabel()
+        self.treating = Column(row(self.label, self.treatment))
+        self.add(tools, self.treating)
         self._keys: Mapping[str, str] = {}
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
@@ -71,10 +88,10 @@ class MarksTools(Column):
         self.back.setToolTip(keyed("Go to the mark before this slice", keys.get("previous")))
         self.forth.setToolTip(keyed("Go to the next mark", keys.get("next")))
 
-    def render_state(self, state: DockState, selected: int) -> None:
-        """Show a state; `selected` rows of the table are selected."""
-        many = selected > 1
-        which = str(selected) if many else "all"
+    def render_state(self, state: DockState, selected: Sequence[int]) -> None:
+        """Show a state; `selected` lines of the table are selected."""
+        many = len(selected) > 1
+        which = str(len(selected)) if many else "all"
         these = "of the selected rows" if many else "there is"
         self.accept.setText(f"Accept {which}")
         self.accept.setToolTip(
@@ -84,6 +101,7 @@ class MarksTools(Column):
         self.revert.setToolTip(
             f"Show the original again for every repair {these}, after a question; the marks stay"
         )
+        self._show_treatment(state, selected)
         repaired = {each.state for each in state.rows}
         enable(self.accept, "synthesized" in repaired)
         enable(self.revert, bool({"synthesized", "accepted"} & repaired))
@@ -96,6 +114,19 @@ class MarksTools(Column):
             enable(widget, bool(what))
             text = f"{verb}: {what}" if what else f"Nothing to {verb.lower()}"
             widget.setToolTip(keyed(text, self._keys.get(verb.lower())))
+
+    def _show_treatment(self, state: DockState, selected: Sequence[int]) -> None:
+        rows = [state.rows[line] for line in selected if line < len(state.rows)]
+        rows = rows or [each for each in state.rows if (state.section, 0) in each.marks]
+        rows = [each for each in rows if each.kind != "missing"]
+        self.treating.setVisible(bool(rows))
+        named = ", ".join(map(slices_text, rows[:2])) + (", …" if len(rows) > 2 else "")
+        self.label.setText(f"Slice {named}")
+        treatments = {each.treatment for each in rows}
+        one = treatments.pop() if len(treatments) == 1 else ""
+        self.treatment.setCurrentIndex(self.treatment.findData(one))
+        tips = [f"{label}: {tip}" for label, tip in TREATMENTS.values()]
+        self.treatment.setToolTip("\n".join(tips))
 
 
 def _narrow(text: str, press: Callable[[], object]) -> QPushButton:

@@ -117,7 +117,7 @@ class MarkPanel(Column):
         self._show_tools()
 
     def _show_tools(self) -> None:
-        self.tools.render_state(self._state, len(self.table.selected))
+        self.tools.render_state(self._state, self.table.selected)
 
     def _on_mark(self) -> None:
         shift = QApplication.keyboardModifiers() & Qt.KeyboardModifier.ShiftModifier

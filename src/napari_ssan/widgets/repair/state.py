@@ -125,12 +125,14 @@ def places_text(row: Row) -> str:
 
 def what_text(row: Row) -> str:
     """Kind and size of the marks of a row."""
-    if row.kind == "whole":
-        return "whole"
     if row.kind == "missing":
         return f"{row.count} missing"
+    then = ", correct" if row.treatment == "correct" else ""
+    if row.kind == "whole":
+        return f"whole{then}"
     share = f"{100 * row.share:.1f} %" if row.share >= 0.001 else "< 0.1 %"
-    return f"region {share}" if row.count == 1 else f"{row.count} regions {share}"
+    which = "region" if row.count == 1 else f"{row.count} regions"
+    return f"{which} {share}{then}"
 
 
 def suggestion_text(find: Find, place: int, count: int) -> str:
