@@ -1,6 +1,7 @@
 """The dock in a viewer model: everything but the canvas.
 
-Covers: napari_ssan.widgets.repair.keys, napari_ssan.widgets.repair.layer_work,
+Covers: napari_ssan.widgets.repair.drawing, napari_ssan.widgets.repair.keys,
+    napari_ssan.widgets.repair.layer_work,
     napari_ssan.widgets.repair.many_marks, napari_ssan.widgets.repair.marks_tools,
     napari_ssan.widgets.repair.model_list, napari_ssan.widgets.repair.presenter,
     napari_ssan.widgets.repair.result_layers, napari_ssan.widgets.repair.stack_controller,

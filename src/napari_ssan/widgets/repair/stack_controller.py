@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,11 +21,11 @@ from napari_ssan.session.rates import tile_pixels
 from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
-from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.autosave import Autosave
+from napari_ssan.widgets.repair.drawing import Drawing
 from napari_ssan.widgets.repair.layer_work import LayerWork, Stopwatch
-from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline, region_of
+from napari_ssan.widgets.repair.marks_layer import MarksLayer
 from napari_ssan.widgets.repair.result_layers import ResultLayers
 from napari_ssan.widgets.repair.state import How
 from napari_ssan.widgets.shared import messages
@@ -82,9 +81,7 @@ class StackController:
         self.closed = False
         self.session.changed.connect(self._on_session)
         self.session.patched.connect(self._on_patched)
-        self.marks.drawn.connect(self._on_drawn)
-        self.marks.erased.connect(self.session.remove_regions)
-        self.marks.refused.connect(messages.warn)
+        self._drawing = Drawing(self.session, self.marks, quick)
         self.marks.drawing_changed.connect(self.changed.emit)
         self.results.changed.connect(self._on_results)
         self._open()
@@ -101,12 +98,12 @@ class StackController:
 
     def unmark(self, marks: tuple[tuple[int, int], ...]) -> None:
         """Forget marks, and the shapes that they were drawn with."""
-        self._with_shapes(lambda: self.session.unmark(marks))
+        self._drawing.follow(lambda: self.session.unmark(marks))
 
     def undo(self, again: bool = False) -> None:
         """Take back the last thing that was done to the marks; `again` brings it back."""
         before = self.results.synthetic
-        self._with_shapes(lambda: self.session.undo(again))
+        self._drawing.follow(lambda: self.session.undo(again))
         if self.results.synthetic and not before:
             self.results.ensure()  # what was discarded comes back
 
@@ -211,14 +208,6 @@ class StackController:
 
     # ---- within
 
-    def _with_shapes(self, change: Callable[[], object]) -> None:
-        """Change the marks, and have the shapes that they were drawn with follow."""
-        before = self.session.marks.by_key()
-        change()
-        now = self.session.marks.by_key()
-        self.marks.erase(before.keys() - now.keys())
-        self.marks.show({key: found for key, found in now.items() if key not in before})
-
     def _open(self) -> None:
         # A repaired layer whose original is gone is a stack of its own, not that of the file.
         derived = owner_of(self.image) is not None
@@ -280,27 +269,6 @@ class StackController:
                 f"The saved pixels of {saved.lost} repairs are missing or damaged: "
                 "repair their marks again."
             )
-
-    def _on_drawn(self, outlines: dict[str, tuple[int, Outline]]) -> None:
-        shape = self.stack.shape[1:]
-        known = self.session.marks.by_key()
-        outlines = {key: found for key, found in outlines.items() if key not in known}
-        if not outlines:
-            return
-
-        def work(report: object, cancel: Flag) -> list[tuple[str, int, Region | BadInput]]:
-            return [(key, z, region_of(outline, shape)) for key, (z, outline) in outlines.items()]
-
-        task = self._quick.submit(work)
-        task.succeeded.connect(self._on_regions)
-        task.failed.connect(messages.report)
-
-    def _on_regions(self, regions: list[tuple[str, int, Region | BadInput]]) -> None:
-        for key, z, region in regions:
-            if isinstance(region, BadInput):
-                messages.report(region)
-            elif self.marks.has(key):
-                self.session.add_region(z, region)
 
     def _on_blank(self, found: list[int]) -> None:
         self.blank = [z for z in found if z not in self.session.marks.whole]
