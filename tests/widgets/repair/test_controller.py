@@ -909,6 +909,20 @@ def test_deleting_the_original_stops_its_repair(viewer, image, controller, slowl
     assert controller.current is None or controller.current.image != image
 
 
+def test_a_stack_that_is_opened_again_while_its_repair_stops_is_offered(
+    viewer, image, controller, slowly, notifications, volume, qtbot
+):
+    controller.current.session.mark([3, 6])
+    controller.repair()
+    slowly.release()
+    wait_for(qtbot, lambda: "synthesized" in states(controller).values())
+    viewer.layers.remove(image)
+    viewer.add_image(volume, name="again")
+    controller.finish()
+    assert not notifications
+    assert str(controller.current.offer) == "2 marks and 1 repaired slice from today"
+
+
 def test_closing_while_it_runs_keeps_what_is_done(controller, slowly, qtbot, viewer, image):
     controller.current.session.mark([2, 6])
     controller.repair()

@@ -63,7 +63,7 @@ class StackController:
     ) -> None:
         self.image = image
         self.stack = stack
-        self._quick, self._kept = quick, kept
+        self._quick, self._slow, self._kept = quick, slow, kept
         self.work = LayerWork(slow)
         self.work.changed.connect(self._on_work)
         self._autosave = Autosave(quick)
@@ -208,7 +208,7 @@ class StackController:
 
     # ---- within
 
-    def _open(self) -> None:
+    def _open(self, again: bool = False) -> None:
         # A repaired layer whose original is gone is a stack of its own, not that of the file.
         derived = owner_of(self.image) is not None
         source = None if derived else source_path(self.image)
@@ -224,11 +224,28 @@ class StackController:
 
         task = self._quick.submit(work)
         # Qt holds methods weakly; the sidecar must be let go even if the layer is gone by then.
-        task.succeeded.connect(partial(StackController._on_opened, self))
+        task.succeeded.connect(partial(StackController._on_opened, self, again))
         task.failed.connect(messages.report)
 
-    def _on_opened(self, found: tuple[Sidecar | None, Saved | BadInput | None]) -> None:
+    def _open_later(self) -> None:
+        """Try once more when what is being stopped has ended, and has been saved."""
+
+        def open_again() -> None:
+            if not self.closed:
+                self._open(again=True)
+
+        def wait_for_saving() -> None:
+            self._quick.submit(lambda report, cancel: None).ended.connect(open_again)
+
+        self._slow.submit(lambda report, cancel: None).ended.connect(wait_for_saving)
+
+    def _on_opened(
+        self, again: bool, found: tuple[Sidecar | None, Saved | BadInput | None]
+    ) -> None:
         self._autosave.sidecar, saved = found
+        if self._autosave.sidecar is None and not again and self._slow.current is not None:
+            self._open_later()
+            return
         if self._autosave.sidecar is None:
             messages.warn(
                 "This stack is being repaired in another layer or window, too: what is done here "
