@@ -1,6 +1,7 @@
 """The dock in a viewer model: everything but the canvas.
 
-Covers: napari_ssan.widgets.repair.keys, napari_ssan.widgets.repair.layer_work,
+Covers: napari_ssan.widgets.repair.drawing, napari_ssan.widgets.repair.keys,
+    napari_ssan.widgets.repair.layer_work,
     napari_ssan.widgets.repair.many_marks, napari_ssan.widgets.repair.marks_tools,
     napari_ssan.widgets.repair.model_list, napari_ssan.widgets.repair.presenter,
     napari_ssan.widgets.repair.result_layers, napari_ssan.widgets.repair.stack_controller,
@@ -941,6 +942,20 @@ def test_deleting_the_original_stops_its_repair(viewer, image, controller, slowl
     controller.slow.finish()
     assert not notifications
     assert controller.current is None or controller.current.image != image
+
+
+def test_a_stack_that_is_opened_again_while_its_repair_stops_is_offered(
+    viewer, image, controller, slowly, notifications, volume, qtbot
+):
+    controller.current.session.mark([3, 6])
+    controller.repair()
+    slowly.release()
+    wait_for(qtbot, lambda: "synthesized" in states(controller).values())
+    viewer.layers.remove(image)
+    viewer.add_image(volume, name="again")
+    controller.finish()
+    assert not notifications
+    assert str(controller.current.offer) == "2 marks and 1 repaired slice from today"
 
 
 def test_closing_while_it_runs_keeps_what_is_done(controller, slowly, qtbot, viewer, image):

@@ -245,7 +245,7 @@ class RepairController:
             self.view.repairing.show_note(text)
 
     def _on_timed(self, how: How, rate: float) -> None:
-        if self._rates.learn(how.model, how.device, rate):
+        if self._rates.learn(how.model, how.device, rate):  # unsaved, it is measured anew
             self.quick.submit(lambda report, cancel: self._rates.save())
 
     # ---- showing

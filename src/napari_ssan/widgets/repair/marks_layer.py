@@ -10,7 +10,6 @@ import numpy.typing as npt
 from napari.layers import Shapes
 from psygnal import Signal
 
-from napari_ssan.errors import BadInput
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.shared.layers import made_for, owner_of, placement, to_data_of, unwrap
@@ -253,11 +252,3 @@ def ellipse(corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     angle = np.linspace(0, 2 * np.pi, ELLIPSE, endpoint=False)[:, None]
     points: npt.NDArray[np.float64] = centre + np.cos(angle) * across + np.sin(angle) * down
     return points
-
-
-def region_of(outline: Outline, shape: tuple[int, int]) -> Region | BadInput:
-    """Region of a section of (height, width) that an outline encloses, or why there is none."""
-    try:
-        return Region.from_outline(outline, shape)
-    except BadInput as error:
-        return error

@@ -69,7 +69,7 @@ class MarksTable(Table):
         for line, row in enumerate(rows):
             self.put(line, 0, slices_text(row), GO)
             self.put(line, SLIDER, places_text(row), PLACE)
-            self.put(line, 1, what_text(row), GO)
+            self.put(line, 1, what_text(row), f"{what_text(row)}. {GO}")
             self.put(line, 2, row.state, STATES[row.state])
             for column, action in ((3, ACTIONS.get(row.state, ("", ""))), (4, (UNMARK, FORGET))):
                 self.put(line, column, *action).setTextAlignment(Qt.AlignmentFlag.AlignCenter)

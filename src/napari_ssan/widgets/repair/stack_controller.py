@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,13 +22,13 @@ from napari_ssan.session.session import RepairSession
 from napari_ssan.session.sidecar import Sidecar
 from napari_ssan.session.suggestions import Suggestions
 from napari_ssan.stack.marks import Mark
-from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.autosave import Autosave
+from napari_ssan.widgets.repair.drawing import Drawing
 from napari_ssan.widgets.repair.export_work import Export, Reviewed
 from napari_ssan.widgets.repair.file_record import FileRecord
 from napari_ssan.widgets.repair.layer_work import LayerWork, Stopwatch
-from napari_ssan.widgets.repair.marks_layer import MarksLayer, Outline, region_of
+from napari_ssan.widgets.repair.marks_layer import MarksLayer
 from napari_ssan.widgets.repair.result_layers import ResultLayers
 from napari_ssan.widgets.repair.review import Review
 from napari_ssan.widgets.repair.state import How
@@ -74,7 +73,7 @@ class StackController:
         self.viewer = viewer
         self.image = image
         self.stack = stack
-        self._quick, self._kept = quick, kept
+        self._quick, self._slow, self._kept = quick, slow, kept
         self.work = LayerWork(slow)
         self.work.changed.connect(self._on_work)
         self._autosave = Autosave(quick)
@@ -96,9 +95,7 @@ class StackController:
         self.closed = False
         self.session.changed.connect(self._on_session)
         self.session.patched.connect(self._on_patched)
-        self.marks.drawn.connect(self._on_drawn)
-        self.marks.erased.connect(self.session.remove_regions)
-        self.marks.refused.connect(messages.warn)
+        self._drawing = Drawing(self.session, self.marks, quick)
         self.marks.drawing_changed.connect(self.changed.emit)
         self.results.changed.connect(self._on_results)
         self.record.find(quick)
@@ -116,12 +113,12 @@ class StackController:
 
     def unmark(self, marks: tuple[tuple[int, int], ...]) -> None:
         """Forget marks, and the shapes that they were drawn with."""
-        self._with_shapes(lambda: self.session.unmark(marks))
+        self._drawing.follow(lambda: self.session.unmark(marks))
 
     def undo(self, again: bool = False) -> None:
         """Take back the last thing that was done to the marks; `again` brings it back."""
         before = self.results.synthetic
-        self._with_shapes(lambda: self.session.undo(again))
+        self._drawing.follow(lambda: self.session.undo(again))
         if self.results.synthetic and not before:
             self.results.ensure()  # what was discarded comes back
 
@@ -205,15 +202,7 @@ class StackController:
 
     # ---- within
 
-    def _with_shapes(self, change: Callable[[], object]) -> None:
-        """Change the marks, and have the shapes that they were drawn with follow."""
-        before = self.session.marks.by_key()
-        change()
-        now = self.session.marks.by_key()
-        self.marks.erase(before.keys() - now.keys())
-        self.marks.show({key: found for key, found in now.items() if key not in before})
-
-    def _open(self) -> None:
+    def _open(self, again: bool = False) -> None:
         # A repaired layer whose original is gone is a stack of its own, not that of the file.
         derived = owner_of(self.image) is not None
         source = None if derived else source_path(self.image)
@@ -231,11 +220,28 @@ class StackController:
         task = self._quick.submit(work)
         task.reported.connect(self.review.suggestions.known)
         # Qt holds methods weakly; the sidecar must be let go even if the layer is gone by then.
-        task.succeeded.connect(partial(StackController._on_opened, self))
+        task.succeeded.connect(partial(StackController._on_opened, self, again))
         task.failed.connect(messages.report)
 
-    def _on_opened(self, found: tuple[Sidecar | None, Saved | BadInput | None]) -> None:
+    def _open_later(self) -> None:
+        """Try once more when what is being stopped has ended, and has been saved."""
+
+        def open_again() -> None:
+            if not self.closed:
+                self._open(again=True)
+
+        def wait_for_saving() -> None:
+            self._quick.submit(lambda report, cancel: None).ended.connect(open_again)
+
+        self._slow.submit(lambda report, cancel: None).ended.connect(wait_for_saving)
+
+    def _on_opened(
+        self, again: bool, found: tuple[Sidecar | None, Saved | BadInput | None]
+    ) -> None:
         self._autosave.sidecar, saved = found
+        if self._autosave.sidecar is None and not again and self._slow.current is not None:
+            self._open_later()
+            return
         if self._autosave.sidecar is None:
             messages.warn(
                 "This stack is being repaired in another layer or window, too: what is done here "
@@ -277,27 +283,6 @@ class StackController:
                 f"The saved pixels of {saved.lost} repairs are missing or damaged: "
                 "repair their marks again."
             )
-
-    def _on_drawn(self, outlines: dict[str, tuple[int, Outline]]) -> None:
-        shape = self.stack.shape[1:]
-        known = self.session.marks.by_key()
-        outlines = {key: found for key, found in outlines.items() if key not in known}
-        if not outlines:
-            return
-
-        def work(report: object, cancel: Flag) -> list[tuple[str, int, Region | BadInput]]:
-            return [(key, z, region_of(outline, shape)) for key, (z, outline) in outlines.items()]
-
-        task = self._quick.submit(work)
-        task.succeeded.connect(self._on_regions)
-        task.failed.connect(messages.report)
-
-    def _on_regions(self, regions: list[tuple[str, int, Region | BadInput]]) -> None:
-        for key, z, region in regions:
-            if isinstance(region, BadInput):
-                messages.report(region)
-            elif self.marks.has(key):
-                self.session.add_region(z, region)
 
     def _draw_marks(self) -> None:
         """Draw the outlines of regions that were accepted."""
