@@ -183,3 +183,30 @@ def test_a_result_that_has_lost_pixels_is_left_out(volume, tmp_path):
     restored = RepairSession(stack)
     restored.restore(sidecar.load(stack))
     assert restored.results((2, 0)) == ["copy"]
+
+
+@pytest.mark.parametrize("damage", [{}, [], 7, "x", {"slot": [99, 0]}])
+def test_damaged_results_are_passed_over(volume, tmp_path, damage):
+    stack = SliceStack(volume)
+    sidecar = Sidecar(tmp_path / "side" / "x")
+    session = RepairSession(stack, sidecar.save)
+    two_results(session, sidecar)
+    with (sidecar.folder / NAME).open("a", encoding="utf-8") as file:
+        (name,) = read(sidecar.folder, stack).spares[2, 0]["average"]
+        line = {"spares": {name.pixels.path.name: damage}}
+        file.write(json.dumps(line) + "\n")
+    saved = read(sidecar.folder, stack)
+    assert (saved.spares, saved.damage) == ({}, "")
+    assert len(saved.patches) == 1
+
+
+def test_a_result_without_a_name_is_still_read(volume, tmp_path):
+    stack = SliceStack(volume)
+    sidecar = Sidecar(tmp_path / "side" / "x")
+    session = RepairSession(stack, sidecar.save)
+    two_results(session, sidecar)
+    path = sidecar.folder / NAME
+    path.write_text(path.read_text(encoding="utf-8").replace('"result"', '"was"'), encoding="utf-8")
+    restored = RepairSession(stack)
+    restored.restore(read(sidecar.folder, stack))
+    assert restored.results((2, 0)) == ["average", "copy"]

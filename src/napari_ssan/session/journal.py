@@ -188,8 +188,8 @@ def _parse(
     for name, entry in found["spares"].items():
         patch = read_patch(folder, name, entry, stack)
         if patch is not None:
-            results = spares.setdefault(mark_of(patch.slot), {})
-            results[str(entry["result"])] = (*results.get(str(entry["result"]), ()), patch)
+            results, made = spares.setdefault(mark_of(patch.slot), {}), str(entry.get("result"))
+            results[made] = (*results.get(made, ()), patch)
     return Saved(marks, states, kept, when, len(patches) - len(kept), spares, damage)
 
 
