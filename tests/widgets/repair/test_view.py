@@ -96,6 +96,7 @@ def test_rendering_is_idempotent(view):
 
 def test_everything_fits_at_320_pixels(view):
     view.render_state(replace(READY, section=1060, whole=True, drawing=True))
+    assert view.area.widget().minimumSizeHint().width() <= 320
     assert view.minimumSizeHint().width() <= 320
     for button in view.findChildren(QPushButton):
         needed = button.fontMetrics().horizontalAdvance(button.text())

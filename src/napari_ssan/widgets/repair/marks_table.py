@@ -24,6 +24,8 @@ STATES = {
     "reverted": "The original is shown again; the mark stays",
     "synthetic": "Synthetic already in this file. Repairs of other slices do not use it",
 }
+#: Lines that are on screen at once in a dock of less than some height, and in a higher one.
+FEW, MANY, HIGH = 4, 12, 800
 GO, FORGET = "Click to go to this slice", "Remove the mark, and its repair if there is one"
 
 
@@ -37,9 +39,15 @@ class MarksTable(Table):
         super().__init__(
             ("slice", "what", "state", "", ""), "The marks. Click one to go to its slice", 24
         )
-        self.setMinimumHeight(150)
+        self._lines = FEW
+        self.fit(FEW)
         self._rows: tuple[Row, ...] = ()
         self.cellClicked.connect(self._on_click)
+
+    def use_room(self, height: int) -> None:
+        """Show as many lines as suit a dock of a height in pixels."""
+        self._lines = MANY if height > HIGH else FEW
+        self.fit(self._lines)
 
     def show_rows(self, rows: tuple[Row, ...]) -> None:
         """Fill the table."""
@@ -53,6 +61,7 @@ class MarksTable(Table):
             self.put(line, 2, row.state, STATES[row.state])
             for column, action in ((3, ACTIONS.get(row.state, ("", ""))), (4, (UNMARK, FORGET))):
                 self.put(line, column, *action).setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.fit(self._lines)
 
     def _on_click(self, line: int, column: int) -> None:
         item = self.item(line, column)

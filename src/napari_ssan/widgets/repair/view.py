@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from magicgui.widgets import Dialog, Label, SpinBox
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_ssan.network.model_file import SUFFIX
@@ -30,9 +31,14 @@ class RepairView(DockView):
         self.looking.add(self.outlook, self.expected_error)
         self.exporting = ExportPanel()
         self.panels = (self.marking, self.repairing, self.looking, self.exporting)
-        self.add(*self.panels)
-        self.column.addStretch()
+        self.add(self.marking, self.repairing, self.looking)
+        self.finish(self.exporting)
         self.render_state(DockState())
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Give the table of marks as many lines as there is room for."""
+        super().resizeEvent(event)
+        self.marking.table.use_room(self.height())
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which keys do what the buttons do, by action."""
