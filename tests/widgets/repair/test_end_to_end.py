@@ -224,7 +224,7 @@ def test_reopening_a_file_offers_what_was_saved(make_napari_viewer_proxy, volume
     second.open(str(path), plugin="napari-ssan")
     widget = open_dock(second)[1]
     head = widget.controller.view.header
-    assert head.message.text() == "Found 1 mark and 1 repaired slice from today."
+    assert head.message.text() == "Found 1 mark from today, already repaired."
     head.yes.click()
     assert states(widget) == {((2, 0),): "synthesized"}
     assert "stack [repaired]" in second.layers

@@ -58,7 +58,7 @@ class RepairView(DockView):
 
     def ask_missing(self, z: int, known: int) -> int | None:
         """Ask how many slices are missing after slice `z`; None if the user cancels."""
-        count = SpinBox(label="Missing slices", value=max(known, 1), min=0, max=20)
+        count = SpinBox(label="Number", value=max(known, 1), min=0, max=20)
         question = Label(value=f"How many slices are missing between {z} and {z + 1}?")
         dialog = Dialog(widgets=[question, count], parent=self)
         dialog.native.setWindowTitle("Missing slices")
