@@ -88,7 +88,7 @@ def test_what_an_older_version_saved_is_taken_over(stack, side):
     as_format_1(stack, side)
     for again in (Sidecar(side.folder), Sidecar(side.folder)):  # the second one from the journal
         saved = again.load(stack)
-        assert str(saved) == "3 marks and 3 repaired slices from today"
+        assert str(saved) == "3 marks from today, all of them repaired"
         other = RepairSession(stack)
         other.restore(saved)
         assert other.rows() == session.rows()
@@ -165,7 +165,7 @@ def test_nothing_saved_is_nothing(stack, side):
 
 def test_summary_says_from_when(stack, side):
     repaired(stack, side)
-    assert str(side.load(stack)) == "3 marks and 3 repaired slices from today"
+    assert str(side.load(stack)) == "3 marks from today, all of them repaired"
     yesterday = datetime.now(UTC) - timedelta(days=1)
     assert str(Saved(Marks({1}), {(1, 0): "marked"}, (), yesterday)) == "1 mark from yesterday"
     long_ago = datetime(2020, 5, 4, 12, tzinfo=UTC)

@@ -241,7 +241,7 @@ def _job(
                 found.append(candidate)
                 break
             if candidate not in survey.marks.whole:
-                warnings[f"Slice {candidate} {objection}: it is passed over as a neighbour."] = None
+                warnings[f"Slice {candidate} {objection}, so no repair uses it here."] = None
     if not found:
         raise BadInput(
             f"Slice {z} has no good slice on either side: all others are marked, constant, "
@@ -249,16 +249,16 @@ def _job(
         )
     if len(found) == 1:
         warnings[
-            f"Slice {z} has a good slice on one side only: "
-            f"what is marked of it is copied from slice {found[0]}."
+            f"Slice {z} has a good slice on one side only, "
+            f"so its marked pixels are copied from slice {found[0]}."
         ] = None
         away = abs(place[found[0], 0] - place[slot])
         return Job(slot, kind, (found[0],), 0.0, (away,), region)
     first, last, own = place[found[0], 0], place[found[1], 0], place[slot]
     if last - first - 1 > LONGEST_GAP:
         warnings[
-            f"Slices {found[0]} and {found[1]} are {last - first} sections apart; "
-            "expect little of what lies between."
+            f"Slices {found[0]} and {found[1]} are {last - first} sections apart: "
+            "a repair between them is mostly a guess."
         ] = None
     neighbours, position = (found[0], found[1]), (own - first) / (last - first)
     return Job(slot, kind, neighbours, position, (own - first, last - own), region)

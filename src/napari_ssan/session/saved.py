@@ -17,6 +17,7 @@ import numpy as np
 from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray
+from napari_ssan.session.marks import mark_of
 from napari_ssan.session.results import Spares
 from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.marks_io import MALFORMED
@@ -49,11 +50,13 @@ class Saved:
         return (*self.patches, *(patch for result in others for patch in result))
 
     def __str__(self) -> str:
-        slices = len({patch.slot for patch in self.patches})
-        text = _count(len(self.states), "mark")
-        if slices:
-            text += f" and {_count(slices, 'repaired slice')}"
-        return text if self.when is None else f"{text} from {_day(self.when)}"
+        marks, repaired = len(self.states), len({mark_of(patch.slot) for patch in self.patches})
+        text = "1 mark" if marks == 1 else f"{marks} marks"
+        if self.when is not None:
+            text += f" from {_day(self.when)}"
+        if repaired < marks:
+            return f"{text}, {repaired} of them repaired" if repaired else text
+        return f"{text}, already repaired" if marks == 1 else f"{text}, all of them repaired"
 
 
 def patch_to_json(patch: Patch) -> dict[str, Any]:
@@ -97,10 +100,6 @@ def _mask_from_json(entry: dict[str, Any], stack: SliceStack) -> Mask | None:
     height, width = (int(n) for n in entry["shape"])
     marks = Marks(regions={0: [region_from_entry(entry, stack.shape[1:])]})
     return marks.mask(0, (slice(0, height), slice(0, width)))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _day(when: datetime) -> str:

@@ -197,6 +197,7 @@ def test_everything_fits_at_320_pixels(view, qtbot, run, wants):
     view.show_vgg(state)
     view.live.show_history(history())
     qtbot.wait(5)
+    assert view.area.widget().minimumSizeHint().width() <= 320
     assert view.minimumSizeHint().width() <= 320
     assert view.width() == 320
     for widget in [*view.findChildren(QPushButton), *view.findChildren(QLabel)]:

@@ -1280,7 +1280,7 @@ def test_marks_and_repairs_survive(viewer, controller, make_controller, volume, 
     again = ViewerModel()
     again.add_image(volume, scale=(30, 4, 4), units="nm", name="em")
     second = make_controller(again)
-    assert second.view.header.message.text() == "Found 3 marks and 2 repaired slices from today."
+    assert second.view.header.message.text() == "Found 3 marks from today, 2 of them repaired."
     assert not second.view.marking.mark.isEnabled()
     second.view.header.yes.click()
     assert states(second) == before
@@ -1396,7 +1396,7 @@ def test_a_stack_that_is_open_twice_is_saved_once(
     again = ViewerModel()
     again.add_image(volume)
     third = make_controller(again)
-    assert third.view.header.message.text() == "Found 1 mark and 1 repaired slice from today."
+    assert third.view.header.message.text() == "Found 1 mark from today, already repaired."
     assert len(notifications) == 1
 
 

@@ -13,11 +13,14 @@ import pytest
 import tifffile
 from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QApplication, QMainWindow
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
 
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.events import Progress
 from napari_ssan.session import jobs
+from napari_ssan.widgets.fine_tune.dock import FineTuneDock
+from napari_ssan.widgets.repair.dock import RepairDock
+from napari_ssan.widgets.shared.dock import parent_of
 
 
 @pytest.fixture
@@ -224,7 +227,7 @@ def test_reopening_a_file_offers_what_was_saved(make_napari_viewer_proxy, volume
     second.open(str(path), plugin="napari-ssan")
     widget = open_dock(second)[1]
     head = widget.controller.view.header
-    assert head.message.text() == "Found 1 mark and 1 repaired slice from today."
+    assert head.message.text() == "Found 1 mark from today, already repaired."
     head.yes.click()
     assert states(widget) == {((2, 0),): "synthesized"}
     assert "stack [repaired]" in second.layers
@@ -239,6 +242,28 @@ def test_file_save_keeps_scale_and_provenance(viewer, dock, qtbot, tmp_path):
     again, _ = viewer.open(written, plugin="napari-ssan")
     assert list(again.scale) == [30, 4, 4]
     assert (np.asarray(again.data) == np.asarray(layer.data)).all()
+
+
+def test_on_a_small_screen_both_docks_share_one_place_and_their_buttons_are_on_screen(
+    viewer, dock, qtbot
+):
+    window().resize(1280, 720)
+    viewer.window.add_plugin_dock_widget("napari-ssan", "Fine-tune")
+    (repairer,), (tuner,) = (window().findChildren(kind) for kind in (RepairDock, FineTuneDock))
+    places = [parent_of(each, QDockWidget) for each in (repairer, tuner)]
+    qtbot.waitUntil(lambda: places[1] in window().tabifiedDockWidgets(places[0]), timeout=5000)
+    qtbot.waitUntil(lambda: on_screen(tuner.controller.view.run.train), timeout=5000)
+    repairer.controller.current.session.mark(range(1, 10, 2))
+    places[0].raise_()
+    view = repairer.controller.view
+    for button in (view.repairing.repair, view.exporting.export):
+        qtbot.waitUntil(lambda button=button: on_screen(button), timeout=5000)
+    assert view.marking.table.height() < 150
+
+
+def on_screen(widget):
+    """Whether all of a widget can be seen."""
+    return widget.visibleRegion().boundingRect() == widget.rect()
 
 
 def test_an_empty_viewer_opens_the_sample(viewer, qtbot):
@@ -302,8 +327,11 @@ def test_closing_the_window_while_a_repair_runs(tmp_path):
     code = """
 import numpy as np, napari, threading, time
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QMainWindow
+from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
 from napari_ssan.session import jobs
+from napari_ssan.widgets.fine_tune.dock import FineTuneDock
+from napari_ssan.widgets.repair.dock import RepairDock
+from napari_ssan.widgets.shared.dock import parent_of
 plain = jobs.patches
 def slowly(*rest, **more):
     for item in plain(*rest, **more):

@@ -105,10 +105,32 @@ def test_rendering_is_idempotent(view):
 
 def test_everything_fits_at_320_pixels(view):
     view.render_state(replace(READY, section=1060, whole=True, drawing=True))
+    assert view.area.widget().minimumSizeHint().width() <= 320
     assert view.minimumSizeHint().width() <= 320
     for button in view.findChildren(QPushButton):
         needed = button.fontMetrics().horizontalAdvance(button.text())
         assert button.isHidden() or not button.isVisible() or needed < button.width(), button.text()
+
+
+def test_a_table_is_as_high_as_its_lines(view):
+    table = view.marking.table
+    view.resize(320, 600)
+    view.render_state(DockState())
+    assert table.height() < 30
+    view.render_state(replace(READY, rows=ROWS[:1]))
+    assert table.height() == 2 * 24 + 6
+    many = tuple(replace(ROWS[0], marks=((z, 0),)) for z in range(50))
+    view.render_state(replace(READY, rows=many))
+    assert table.height() < 150
+    view.resize(320, 1000)
+    assert table.height() > 300
+
+
+def test_long_words_do_not_widen_the_dock(view):
+    sentence = "very_long_name_of_a_file_" * 5 + " cannot be read."
+    view.repairing.show_note(sentence)
+    assert view.repairing.notes.text() == sentence
+    assert view.area.widget().minimumSizeHint().width() <= 320
 
 
 def test_every_control_says_what_it_does(view):

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QMainWindow
 from napari_ssan.widgets.fine_tune.backend import Backend
 from napari_ssan.widgets.fine_tune.controller import FineTuneController
 from napari_ssan.widgets.fine_tune.trainer import Trainer
-from napari_ssan.widgets.shared.dock import Dock
+from napari_ssan.widgets.shared.dock import Dock, parent_of
 from napari_ssan.widgets.shared.layers import unwrap
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ class FineTuneDock(Dock):
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
         """Find the window that the dock is in: training ends with it."""
         super().showEvent(event)
-        window = self.parentWidget()
-        while window is not None and not isinstance(window, QMainWindow):
-            window = window.parentWidget()
+        window = parent_of(self, QMainWindow)
         if window is not None:
             end_with(window, self.controller.trainer)
 

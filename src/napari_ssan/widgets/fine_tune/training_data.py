@@ -82,8 +82,7 @@ class TrainingDataPanel(Column):
         for line, entry in enumerate(left_out):
             self.table.put(line, 0, ranges_text(entry.sections))
             self.table.put(line, 1, entry.reason)
-        lines = min(max(len(left_out), 1), LINES) + 1
-        self.table.setFixedHeight(HEIGHT * lines + 6)
+        self.table.fit(LINES)
 
     def _on_click(self, line: int, column: int) -> None:
         if self._left_out:

@@ -16,7 +16,7 @@ from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.parts import Column, ProgressRow, button, pairs, say, wrapped
 from napari_ssan.workers import Task, TaskQueue, Work
 
-WANTED = "The natural-texture loss needs VGG16 weights. Download 528 MB (31 MB kept)?"
+WANTED = "Natural texture needs the weights of VGG16. Download 528 MB once? 31 MB are kept."
 
 
 class VggPanel(Column):

@@ -37,7 +37,7 @@ class FineTuneView(DockView):
         self.forecast = Column(self.vgg, self.data)
         self.add(self.learning, self.training, self.forecast)
         self.add(self.run, self.verdict, self.live, self.models)
-        self.column.addStretch()
+        self.finish()
         self.options.changed.connect(self.changed)
         self.subset.changed.connect(self.changed)
         self.render_state(FineTuneState())

@@ -29,6 +29,8 @@ STATES = {
 #: The column that is shown where inserted slices move those after them. It stands second.
 SLIDER = 5
 PLACE = "Where it is on the slider while the repaired stack is shown"
+#: Lines that are on screen at once in a dock of less than some height, and in a higher one.
+FEW, MANY, HIGH = 4, 12, 800
 GO, FORGET = "Click to go to this slice", "Remove the mark, and its repair if there is one"
 
 
@@ -51,10 +53,16 @@ class MarksTable(Table):
         assert header is not None  # Qt makes it
         header.moveSection(SLIDER, 1)
         self.setColumnHidden(SLIDER, True)
-        self.setMinimumHeight(150)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self._lines = FEW
+        self.fit(FEW)
         self._rows: tuple[Row, ...] = ()
         self.cellClicked.connect(self._on_click)
+
+    def use_room(self, height: int) -> None:
+        """Show as many lines as suit a dock of a height in pixels."""
+        self._lines = MANY if height > HIGH else FEW
+        self.fit(self._lines)
 
     def show_rows(self, rows: tuple[Row, ...]) -> None:
         """Fill the table."""
@@ -73,6 +81,7 @@ class MarksTable(Table):
             self.put(line, 2, row.state, STATES[row.state])
             for column, action in ((3, ACTIONS.get(row.state, ("", ""))), (4, (UNMARK, FORGET))):
                 self.put(line, column, *action).setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.fit(self._lines)
 
     @property
     def selected(self) -> list[int]:

@@ -143,7 +143,7 @@ class RepairPanel(Column):
         self.where.currentIndexChanged.connect(lambda _: self.how_chosen.emit())
         self.best = checkbox(
             f"Best quality ({BEST_VIEWS}× slower)",
-            "Averages eight mirrored and turned views: about .06 dB closer to the real slice, "
+            "Averages eight mirrored and turned views: about 0.06 dB closer to the real slice, "
             "smoother, eight times slower.",
         )
         self.best.toggled.connect(lambda _: self.how_chosen.emit())

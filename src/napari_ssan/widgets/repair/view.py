@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from magicgui.widgets import Dialog, Label, SpinBox
+from qtpy.QtGui import QResizeEvent
 from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_ssan.network.model_file import SUFFIX
@@ -32,9 +33,14 @@ class RepairView(DockView):
         self.looking.add(self.outlook, self.expected_error)
         self.exporting = ExportPanel()
         self.panels = (self.marking, self.repairing, self.looking, self.exporting)
-        self.add(*self.panels)
-        self.column.addStretch()
+        self.add(self.marking, self.repairing, self.looking)
+        self.finish(self.exporting)
         self.render_state(DockState())
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        """Give the table of marks as many lines as there is room for."""
+        super().resizeEvent(event)
+        self.marking.table.use_room(self.height())
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which keys do what the buttons do, by action."""
@@ -55,7 +61,7 @@ class RepairView(DockView):
 
     def ask_missing(self, z: int, known: int) -> int | None:
         """Ask how many slices are missing after slice `z`; None if the user cancels."""
-        count = SpinBox(label="Missing slices", value=max(known, 1), min=0, max=20)
+        count = SpinBox(label="Number", value=max(known, 1), min=0, max=20)
         question = Label(value=f"How many slices are missing between {z} and {z + 1}?")
         dialog = Dialog(widgets=[question, count], parent=self)
         dialog.native.setWindowTitle("Missing slices")

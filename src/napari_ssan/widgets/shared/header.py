@@ -1,13 +1,13 @@
 """The top of a dock: the list of stacks, and a banner for a message or a question.
 
-A dock's view inherits from `DockView` and adds its panels below the header. The text of
-the banner, and which stacks are listed, are left to the controllers.
+A dock's view inherits from `DockView`, adds its panels below the header, and calls `finish`. The
+text of the banner, and which stacks are listed, are left to the controllers.
 """
 
 from collections.abc import Sequence
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QLabel, QLayout, QScrollArea, QSizePolicy, QWidget
 
 from napari_ssan.widgets.shared.parts import Column, button, narrow_list, pairs, row, say, wrapped
 from napari_ssan.widgets.shared.state import Question
@@ -60,11 +60,31 @@ class HeaderView(Column):
 
 
 class DockView(Column):
-    """Base of a dock's view: the header, and the margins of a dock."""
+    """Base of a dock's view: the header and panels, which scroll, and what is always on screen."""
 
     def __init__(self, tooltip: str) -> None:
-        super().__init__()
-        self.setMinimumWidth(300)
-        self.column.setContentsMargins(8, 4, 8, 4)
+        super().__init__(spacing=0)
+        # else napari adds a stretch below it, which takes half of the height
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self._body = Column()
+        self._body.setMinimumWidth(300)
+        self._body.column.setContentsMargins(8, 4, 8, 4)
+        self.area = QScrollArea()
+        self.area.setWidgetResizable(True)
+        self.area.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.area.setWidget(self._body)
+        self.column.addWidget(self.area, 1)
         self.header = HeaderView(tooltip)
         self.add(self.header)
+
+    def add(self, *contents: QWidget | QLayout) -> None:
+        """Add to the bottom of what scrolls."""
+        if contents:
+            self._body.add(*contents)
+
+    def finish(self, *pinned: Column) -> None:
+        """Leave the free space below the panels; what is pinned stays on screen below it."""
+        self._body.column.addStretch()
+        for panel in pinned:
+            panel.column.setContentsMargins(8, 0, 8, 4)
+            self.column.addWidget(panel)

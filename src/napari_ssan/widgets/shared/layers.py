@@ -150,7 +150,7 @@ def view_objection(
     if displayed != {stack.y_axis, stack.x_axis}:
         return (
             "The view cuts across the slices: roll the dimensions (Ctrl+E) until the slider "
-            "is that of z."
+            "moves through z."
         )
     data, linear = _data_and_directions(viewer, layer)
     tilt = max(abs(linear[stack.z_axis, axis - offset]) for axis in viewer.dims.displayed)

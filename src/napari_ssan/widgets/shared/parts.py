@@ -5,6 +5,7 @@ press does, is decided by the panels. Plain Qt: magicgui has no folds, tables or
 buttons; it builds the forms of seldom-changed options and the questions in dialogs.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from qtpy.QtCore import Qt, QTimer, Signal
@@ -27,6 +28,9 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+
+#: Words that are broken if there is no room for them, and a space without a width.
+LONG, BREAK = re.compile(r"\S{20,}"), "\u200b"
 
 
 class Column(QWidget):
@@ -94,6 +98,7 @@ class Table(QTableWidget):
 
     def __init__(self, headings: Sequence[str], tooltip: str, line_height: int) -> None:
         super().__init__(0, len(headings))
+        self._line_height = line_height
         self.setHorizontalHeaderLabels(list(headings))
         self.setToolTip(tooltip)
         self.setShowGrid(False)
@@ -112,6 +117,11 @@ class Table(QTableWidget):
         header.setMinimumSectionSize(26)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
+
+    def fit(self, most: int) -> None:
+        """Take the height of its lines, of `most` at most; the others are scrolled to."""
+        lines = min(self.rowCount(), most)
+        self.setFixedHeight(self._line_height * (1 + lines) + (6 if lines else 2))
 
     def put(self, line: int, column: int, text: str, tooltip: str = "") -> QTableWidgetItem:
         """Write into a cell."""
@@ -175,10 +185,28 @@ def heading(text: str) -> QLabel:
     return label
 
 
+class Wrapped(QLabel):
+    """Text that runs over several lines. Long words, such as names of files, are broken, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWordWrap(True)
+
+    def setText(self, text: str | None) -> None:  # noqa: N802
+        """Show a text; long words may be broken, unless it is rich text."""
+        plain = text or ""
+        if self.textFormat() != Qt.TextFormat.RichText:
+            plain = LONG.sub(lambda word: BREAK.join(word.group()), plain)
+        super().setText(plain)
+
+    def text(self) -> str:
+        """The text as it was given."""
+        return super().text().replace(BREAK, "")
+
+
 def wrapped(tooltip: str = "") -> QLabel:
     """Text that runs over several lines."""
-    label = QLabel()
-    label.setWordWrap(True)
+    label = Wrapped()
     label.setToolTip(tooltip)
     return label
 
