@@ -1,0 +1,173 @@
+"""What a repair in place costs: workers, dask, planning, memory.
+
+Run ``python benchmarks/volumes.py --json`` on a machine with at least two idle cores. It measures
+
+- sections per second of one process without dask, of dask with one worker and with two, each of one
+  thread, between the first and the last slab, so that no import counts;
+- the time from the call to the first slab, for 10 000 slabs of which 1 % holds marks;
+- how far memory rises above the imports for one whole section, in volumes of 100 and of 2000
+  sections, and of a section in a shard of 64 sections.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+# One thread, as dask gives to each worker; before torch is imported.
+os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+import numpy as np
+import zarr
+from memory import resident_bytes
+
+from napari_ssan.errors import Cancelled
+from napari_ssan.files.write_zarr import halved
+from napari_ssan.stack.marks import Marks
+from napari_ssan.volumes.cluster import cluster
+from napari_ssan.volumes.run import SlabsDone, repair_in_place
+from napari_ssan.volumes.slabs import How
+
+SLABS, SHARE = 10_000, 0.01
+
+
+def make(path: Path, sections: int, side: int, shards: tuple[int, int, int] | None = None) -> Path:
+    """Write an OME-Zarr image of two levels, of smooth noise that moves slowly."""
+    group = zarr.create_group(path)
+    random = np.random.default_rng(0)
+    coarse = random.integers(60, 200, (side // 8 + 2, side // 8 + 2), np.uint8)
+    base = coarse.repeat(8, 0).repeat(8, 1)
+    levels = []
+    for number in range(2):
+        chunks = (1, min(512, side >> number), min(512, side >> number))
+        shape = (sections, side >> number, side >> number)
+        levels.append(
+            group.create_array(
+                str(number), shape=shape, dtype=np.uint8, chunks=chunks, shards=shards
+            )
+        )
+    for z in range(0, sections, thick := shards[0] if shards else 1):
+        block = np.stack(
+            [
+                base[(at := n // 4 % 8) : at + side, :side] // 2
+                + random.integers(0, 90, (side, side), np.uint8)
+                for n in range(z, min(z + thick, sections))
+            ]
+        )
+        levels[0][z : z + thick] = block
+        levels[1][z : z + thick] = np.stack([halved(section) for section in block])
+    datasets = [
+        {"path": str(n), "coordinateTransformations": [{"type": "scale", "scale": [1, 2**n, 2**n]}]}
+        for n in range(2)
+    ]
+    image = {"axes": [{"name": name, "type": "space"} for name in "zyx"], "datasets": datasets}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [image]}
+    return path
+
+
+def rate(path: Path, marks: Marks, workers: int, skip: int) -> float:
+    """Sections per second, from the `skip`-th on; without dask for no workers."""
+    times: list[tuple[int, float]] = []
+
+    def tell(item: Any) -> None:
+        if isinstance(item, SlabsDone):
+            times.append((item.done, time.monotonic()))
+
+    crew = partial(cluster, workers=workers, scheduler="", tell=print) if workers else None
+    repair_in_place(path, marks, How(), tell, device="cpu", crew=crew)
+    first = next(each for each in times if each[0] >= skip)
+    last = next(each for each in times if each[0] == len(marks.whole))
+    return (last[0] - first[0]) / (last[1] - first[1])
+
+
+def planning(folder: Path) -> float:
+    """Seconds from the call to the first slab."""
+
+    class Stop:
+        def __enter__(self) -> Stop:
+            raise Cancelled
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+    path = make(folder / "many.ome.zarr", SLABS, 64)
+    marked = set(range(5, SLABS, round(1 / SHARE)))
+    begin = time.monotonic()
+    try:
+        repair_in_place(path, Marks(marked), How("average"), str, crew=lambda order: Stop())
+    except Cancelled:
+        return time.monotonic() - begin
+    raise AssertionError("nothing was planned")
+
+
+def one_section(path: str) -> Any:
+    """Repair a section in the middle, for :func:`memory.resident_bytes`."""
+    import napari_ssan.engine.error_network
+    import napari_ssan.network.ssan  # noqa: F401
+
+    return partial(repair_in_place, Path(path), Marks({50}), How("average"), str)
+
+
+def rates(folder: Path, slabs: int, side: int) -> dict[str, float | None]:
+    """Sections per second of no, one and two workers."""
+    marks = Marks(set(range(1, 2 * slabs, 2)))
+    alone, one, two = (
+        rate(make(folder / f"{workers}.ome.zarr", 2 * slabs + 1, side), marks, workers, 4)
+        for workers in (0, 1, 2)
+    )
+    return {
+        "sections per second, alone": alone,
+        "sections per second, one worker": one,
+        "sections per second, two workers": two,
+        "two workers over one (goal 1.7)": two / one,
+        "one worker over none (goal 0.9)": one / alone,
+    }
+
+
+def memory(folder: Path, side: int) -> dict[str, float | None]:
+    """How far memory rises above the imports for a section, in MiB."""
+    facts = {}
+    for what, sections, shards in (
+        ("of 100", 100, None),
+        ("of 2000", 2000, None),
+        ("of 100, in shards of 64", 100, (64, 512, 512)),
+    ):
+        path = make(folder / f"{what}.ome.zarr", sections, side, shards)
+        risen = resident_bytes(one_section, str(path))
+        facts[f"MiB for a section {what}"] = None if risen is None else risen / 2**20
+    return facts
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--folder", type=Path, help="on which disk; default is the system's own")
+    parser.add_argument("--only", choices=("rates", "planning", "memory"))
+    parser.add_argument("--slabs", type=int, default=24, help="sections to repair for a rate")
+    parser.add_argument("--side", type=int, default=512, help="height and width of a section")
+    options = parser.parse_args()
+    facts: dict[str, float | None] = {}
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        if options.only in (None, "rates"):
+            facts |= rates(folder, options.slabs, options.side)
+        if options.only in (None, "planning"):
+            facts["seconds to plan 10000 slabs"] = planning(folder)
+        if options.only in (None, "memory"):
+            facts |= memory(folder, 2 * options.side)
+        facts |= {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    if options.json:
+        print(json.dumps(facts, indent=2))
+    else:
+        for what, value in facts.items():
+            print(f"{what}: {'unknown' if value is None else f'{value:.3g}'}")
+
+
+if __name__ == "__main__":
+    main()
