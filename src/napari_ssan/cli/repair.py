@@ -235,8 +235,8 @@ def gather(
         marks.whole.update(named)
     else:
         flat, regions = _regions(region, stack, named, follow_links)
-        for z, marked in regions.items():
-            marks.add_region(z, marked)
+        for z, pixels in regions.items():
+            marks.add_region(z, pixels)
         if not flat:
             marks.whole.update(named)
     for z in parse_slices(insert_after):
