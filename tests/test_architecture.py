@@ -58,7 +58,7 @@ room(
 room(
     "training",
     *("atomic", "errors", "events", "json_text", "paths", "version"),
-    *("network", "losses", "stack", "metrics", "segmenter", "engine"),
+    *("network", "losses", "stack", "inspection", "metrics", "segmenter", "engine"),
 )
 room("finetune", *KNOWS["training"], "swap", "evaluation", "training")
 room("export", "errors", "network", "stack", "engine")

@@ -151,3 +151,11 @@ def test_fields_are_linear_between_the_middles():
     out = fields.apply(np.full((8, 4), 2.0), (slice(0, 8), slice(0, 4)))
     np.testing.assert_allclose(out[:, 0], [2, 2, 3, 5, 7, 9, 10, 10])
     assert (out == out[:, :1]).all()
+
+
+def test_a_section_that_is_nearly_all_black_is_no_error(clean):
+    stack = clean.copy()
+    stack[4] = np.where(clean[4] > 190, clean[4] - 190, 0)
+    assert (stack[4] == 0).mean() > 0.9
+    repaired = napari_ssan.repair(stack, [4], method="average", treatment="correct")
+    assert np.isfinite(repaired.provenance.sections[0].transform.gain).all()

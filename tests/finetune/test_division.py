@@ -62,7 +62,13 @@ def test_a_long_stack_is_judged_in_all_its_parts(config, volume):
 def test_progress_is_told_and_it_can_be_cancelled(stack, config):
     events = []
     divide(stack, config, events.append)
-    assert events[0] == Preparing("looking for triplets", 0, 24)
+    inspecting, selecting = (
+        [each for each in events if each.text == f"looking for {what}"]
+        for what in ("broken slices", "triplets")
+    )
+    assert events == inspecting + selecting
+    assert inspecting[-1] == Preparing("looking for broken slices", 24, 24)
+    assert selecting[0] == Preparing("looking for triplets", 0, 24)
     assert events[-1] == Preparing("looking for triplets", 24, 24)
     cancel = Flag()
     cancel.set()

@@ -32,6 +32,7 @@ from napari_ssan.evaluation.report_html import to_html
 from napari_ssan.evaluation.result import NETWORK, Result, to_result
 from napari_ssan.evaluation.summary import summarize
 from napari_ssan.files import open_image, open_stack
+from napari_ssan.inspection.leave_out import leave_out
 from napari_ssan.json_text import dump_json
 from napari_ssan.losses.vgg_weights import find_weights
 from napari_ssan.network.model_file import DEFAULT_MODEL, ModelInfo, read_info
@@ -40,6 +41,7 @@ from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.segmenter.training import two_fold
 from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.sections import Array, SliceStack
+from napari_ssan.stack.source import Source
 
 #: Order of the methods in the tables: the baselines, then the network.
 ORDER = (*METHODS[1:], METHODS[0])
@@ -126,6 +128,12 @@ def evaluate(
 
         labelled = None if truth is None else _labelled(stack, truth, show)
         wanted = None if slices == "auto" else parse_slices(slices)
+        if wanted is None:
+            source, said = leave_out(Source(stack, marks=marks), look)
+            marks = source.avoided
+            if said:
+                show.say(f"Note: {said}.")
+                chooser = Chooser(stack, gap, marks)
         choice = chooser.spread(progress=look) if wanted is None else chooser.named(wanted, look)
         for note in file.notes:
             show.say(f"Note: {note}")

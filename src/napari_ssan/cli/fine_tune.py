@@ -217,7 +217,7 @@ def _resumed(folder: Path, source: Source, config: FineTuneConfig, title: str) -
                 "(--overwrite)."
             )
     used, _ = narrow(source)
-    marks = cut_marks(used)
+    marks = cut_marks(used, used.marks)
     known = (run.title, run.record.count, run.record.sections, run.record.marks)
     given = (title, len(used.stack), (used.start, used.stop), marks.to_json() if marks else "")
     if known != given:
@@ -243,6 +243,8 @@ def _begun(
     plan = forecast(division, config, vgg, threads or cores())
     if division.note:
         show.say(f"Note: {division.note}")
+    if division.said:
+        show.say(f"{division.said}.")
     show.say(division.text[0].upper() + division.text[1:])
     show.say("Held out: slices " + ", ".join(map(str, division.held_out)))
     show.say(f"Loss {plan.loss}; {plan.cost}")

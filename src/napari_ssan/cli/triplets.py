@@ -17,6 +17,7 @@ from napari_ssan.cli.sources import parse_source, source_path
 from napari_ssan.errors import BadInput
 from napari_ssan.files.belongings import check_folder
 from napari_ssan.files.output import replacing
+from napari_ssan.inspection.leave_out import leave_out
 from napari_ssan.json_text import dump_json
 from napari_ssan.paths import real
 from napari_ssan.stack.selection import select
@@ -76,6 +77,9 @@ def triplets(
     tiles = Tiles(size, stride, match)
     parts = split_parts(source, val_share, test_share)
     with bars() as show:
+        source, said = leave_out(source, lambda n, all_: show.show("inspecting", n, all_))
+        if said:
+            show.say(f"Note: {said}.")
         selection = select(source, lambda n, all_: show.show("looking", n, all_), size=size)
         with replacing(folder, overwrite) as temporary:
             facts = write(

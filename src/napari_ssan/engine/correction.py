@@ -229,7 +229,8 @@ def fit(
 def _figures(values: Float64, floor: float) -> tuple[float, float]:
     """Median and contrast of grey values."""
     low, middle, high = np.quantile(values, (ENDS[0], 0.5, ENDS[1]))
-    return float(middle), float(high - low) + floor
+    spread = float(high - low) + floor  # 0 where nearly all values are the same
+    return float(middle), spread or float(values.std()) or 1.0
 
 
 def _rectangles(

@@ -111,6 +111,7 @@ class FineTuneConfig(BaseModel):
             # No zoom: the stack has one voxel size, and resampling would smooth its grain.
             augmentation=Augmentation(zoom=1.0),
             match=match,
+            inspect=False,  # the stack was inspected when it was divided
             seed=self.seed,
             loss=LossConfig(
                 preset=self.loss,

@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_ssan.errors import BadInput
 from napari_ssan.finetune.config import CROP, FineTuneConfig
+from napari_ssan.inspection.leave_out import leave_out
 from napari_ssan.network.model_file import read_info
 from napari_ssan.stack.comparison import DAMAGED
 from napari_ssan.stack.selection import Selection, TripletSections, select
@@ -50,6 +51,8 @@ class Division:
         Sections that are judged on at the end.
     learned : Selection
         Triplets to learn from.
+    said : str
+        A sentence about it; empty if nothing looks broken.
     """
 
     source: Source
@@ -59,6 +62,7 @@ class Division:
     held: tuple[tuple[int, int], ...]
     held_out: tuple[int, ...]
     learned: Selection
+    said: str = ""
 
     @property
     def text(self) -> str:
@@ -106,6 +110,10 @@ def divide(
     def passed_on(done: int, total: int) -> None:
         report(Preparing("looking for triplets", done, total))
 
+    def looking(done: int, total: int) -> None:
+        report(Preparing("looking for broken slices", done, total))
+
+    source, said = leave_out(source, looking, cancel)
     selection = select(source, passed_on, cancel, size=crop)
     blocks = tuple((block.start, block.stop) for block in training)
     train = tuple(block for block in blocks if _within(selection.triplets, [block]))
@@ -142,6 +150,7 @@ def divide(
         tuple(block for block, sections in chosen.items() if sections),
         tuple(judged[round(place)] for place in places),
         learned,
+        said,
     )
 
 

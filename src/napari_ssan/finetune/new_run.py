@@ -66,7 +66,7 @@ def new_run(
     on_cpu = choose_device(config.device).type == "cpu"
     source = division.source
     folder = folder or runs_folder() / f"{datetime.now():%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
-    marks = cut_marks(source)
+    marks, damage = (cut_marks(source, some) for some in (source.marks, source.damage))
     training = config.training(
         division.crop,
         len(division.held),
@@ -83,6 +83,7 @@ def new_run(
         count=len(source.stack),
         sections=(source.start, source.stop),
         marks=marks.to_json() if marks else "",
+        damage=damage.to_json() if damage else "",
         train=division.train,
         held=division.held,
         held_out=division.held_out,

@@ -71,6 +71,8 @@ class Record(BaseModel):
         The copied sections: the first, and the one after the last.
     marks : str
         Marks of the copied sections, as JSON.
+    damage : str
+        What looked broken when the run began, as JSON; empty in runs of older versions.
     train, held : tuple of (int, int)
         Blocks of sections to learn from and to validate on.
     held_out : tuple of int
@@ -91,6 +93,7 @@ class Record(BaseModel):
     count: int
     sections: tuple[int, int]
     marks: str
+    damage: str = ""
     train: tuple[tuple[int, int], ...]
     held: tuple[tuple[int, int], ...]
     held_out: tuple[int, ...]
@@ -182,8 +185,11 @@ class Run:
         """The copied sections, with their marks."""
         record = self.record
         stack = SliceStack(SectionCopy(self.folder / SECTIONS, record.sections[0], record.count))
-        marks = Marks.from_json(record.marks, stack.shape[1:]) if record.marks else None
-        return Source(stack, marks=marks)
+        marks, damage = (
+            Marks.from_json(text, stack.shape[1:]) if text else None
+            for text in (record.marks, record.damage)
+        )
+        return Source(stack, marks=marks, damage=damage)
 
     def blocks(self) -> tuple[list[Source], list[Source]]:
         """Sections to learn from, and to validate on."""

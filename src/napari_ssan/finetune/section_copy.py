@@ -93,9 +93,8 @@ def copy_sections(
     report(Preparing("copying sections", shape[0], shape[0]))
 
 
-def cut_marks(source: Source) -> Marks | None:
-    """Marks of a source as they lie in its snapshot."""
-    marks = source.marks
+def cut_marks(source: Source, marks: Marks | None) -> Marks | None:
+    """Marks of a stack as they lie in the snapshot of a source."""
     if not marks:
         return None
     cut = Marks({z for z in marks.whole if z in source.sections})

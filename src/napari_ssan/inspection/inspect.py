@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Event as Flag
@@ -26,6 +26,8 @@ from napari_ssan.inspection.neighbours import REACH, Traits, compare
 from napari_ssan.inspection.plant import REGION_KINDS, plant_region, plant_slice
 from napari_ssan.inspection.regions import SIGNS, Candidate
 
+#: Why there is nothing to see in a section that is known to be broken.
+NOTHING, KNOWN = np.zeros((0, 0), np.float32), "is known to be broken"
 #: Damage is planted in this many sections, and in at most this share of them.
 PLANTED, PLANTED_SHARE = 8, 1 / 4
 #: Whole sections that are planted, and the regions that are planted together in one.
@@ -64,7 +66,11 @@ class Judged:
 
 
 def inspect(
-    view: View, *, workers: int = 1, cancel: Flag | None = None
+    view: View,
+    *,
+    workers: int = 1,
+    cancel: Flag | None = None,
+    without: Container[int] = (),
 ) -> Iterator[Progress | Inspection]:
     """Look for broken sections and regions.
 
@@ -76,6 +82,8 @@ def inspect(
         Number of threads. Sections are read one after the other in any case.
     cancel : threading.Event, optional
         Set it to stop at the next section.
+    without : container of int
+        Sections that are known to be broken: they are not read, and nothing is found in them.
 
     Yields
     ------
@@ -91,7 +99,7 @@ def inspect(
     """
     total = view.shape[0]
     started, judged = time.monotonic(), []
-    for each in _stream(view, workers, cancel):
+    for each in _stream(view, workers, cancel, without):
         judged.append(each)
         spent = time.monotonic() - started
         left = spent / len(judged) * (total - len(judged))
@@ -99,7 +107,9 @@ def inspect(
     yield summarize(view, judged)
 
 
-def _stream(view: View, workers: int, cancel: Flag | None) -> Iterator[Judged]:
+def _stream(
+    view: View, workers: int, cancel: Flag | None, without: Container[int]
+) -> Iterator[Judged]:
     """Judge every section, in order."""
     total = view.shape[0]
     number = min(PLANTED, int(total * PLANTED_SHARE))
@@ -113,7 +123,10 @@ def _stream(view: View, workers: int, cancel: Flag | None) -> Iterator[Judged]:
             if cancel is not None and cancel.is_set():
                 raise Cancelled
             while len(looks) < workers and (ahead := z + len(looks)) < total:
-                looks.append(pool.submit(look, ahead, view.read(ahead)))
+                if ahead in without:
+                    looks.append(pool.submit(Sighting, ahead, NOTHING, KNOWN))
+                else:
+                    looks.append(pool.submit(look, ahead, view.read(ahead)))
             if looks:
                 window[z] = looks.popleft().result()
             middle = z - REACH
@@ -166,7 +179,8 @@ def summarize(view: View, judged: list[Judged]) -> Inspection:
         [planted for each in judged for planted in each.planted],
         {sign: [value for each in judged for value in each.peaks.get(sign, [])] for sign in SIGNS},
     )
-    finds: list[Find] = findings.all()
+    known = {each.traits.z for each in judged if each.traits.flaw == KNOWN}
+    finds: list[Find] = [each for each in findings.all() if each.z not in known]
     return Inspection(
         view.shape[0], view.level, findings.correlation, tuple(finds), findings.cannot_tell
     )

@@ -99,7 +99,7 @@ def measure_section(source: Source, z: int, closely: bool) -> SectionFigures:
         Also measure blur and structure.
     """
     pixels = source.stack.read(z, source.field)
-    marked = source.marks.mask(z, source.field) if source.marks else None
+    marked = source.avoided.mask(z, source.field)
     marks = None
     if marked is not None and marked.any():
         marks = Marks(regions={0: [Region.from_mask(marked)]})

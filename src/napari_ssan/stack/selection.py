@@ -33,6 +33,7 @@ from napari_ssan.stack.comparison import (
     outliers,
 )
 from napari_ssan.stack.intensity import Intensity
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.source import Source
 
 #: Share of triplets whose outer sections lie 2, 3 and 4 sections apart.
@@ -130,7 +131,8 @@ def select(
     source's area. Sections marked as a whole are not read. A triplet is left out if
 
     - a section is marked, or a section between them is missing;
-    - a section is blank, incomplete, not finite, or far from usual in brightness or contrast;
+    - a section is blank, incomplete, not finite, or far from usual in brightness or contrast,
+      or looks broken (:attr:`~napari_ssan.stack.source.Source.damage`);
     - aligned neighbours resemble each other far less than usual (a discontinuity);
     - its sections differ in blur.
 
@@ -158,7 +160,7 @@ def select(
         if cancel is not None and cancel.is_set():
             raise Cancelled("The choice of triplets was cancelled.")
         report(done, len(source.sections))
-        if source.marks is None or z not in source.marks.whole:
+        if z not in source.avoided.whole:
             measured[z] = measure_section(source, z, closely)
         before = measured.get(z - source.spacing)
         if closely and before is not None and z in measured:
@@ -213,9 +215,9 @@ class _Judge:
 
     def reason(self, chain: range) -> str | None:
         """Say why a chain of sections is left out; None if it is fit."""
-        if self._marked(chain):
+        if self._touched(chain, self.source.marks):
             return MARKED
-        if self.damaged.intersection(chain):
+        if self.damaged.intersection(chain) or self._touched(chain, self.source.damage):
             return DAMAGED
         if self.judging and any(
             self.pairs[z].correlation < LIKENESS * self.level for z in chain[:-1]
@@ -224,8 +226,8 @@ class _Judge:
         details = [self.measured[z].detail for z in chain]
         return BLURRED if max(details) > BLUR_FACTOR * min(details) else None
 
-    def _marked(self, chain: range) -> bool:
-        marks = self.source.marks
+    def _touched(self, chain: range, marks: Marks | None) -> bool:
+        """Whether marks leave too little of a chain of sections."""
         if marks is None:
             return False
         if marks.whole.intersection(chain):

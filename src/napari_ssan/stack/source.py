@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from napari_ssan.stack.alignment import FIELD
 from napari_ssan.stack.marks import Marks
@@ -25,6 +26,8 @@ class Source:
         Marks; marked pixels are never drawn.
     window : (slice, slice), optional
         Rows and columns that may be used.
+    damage : Marks, optional
+        What looks broken though nobody has marked it; it is not drawn, either.
     """
 
     stack: SliceStack
@@ -33,9 +36,18 @@ class Source:
     spacing: int = 1
     marks: Marks | None = None
     window: Window | None = None
+    damage: Marks | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stop", self.stop or len(self.stack))
+
+    @cached_property
+    def avoided(self) -> Marks:
+        """All that is not drawn: marks and damage."""
+        together = Marks()
+        for marks in (self.marks, self.damage):
+            together.update(marks or Marks())
+        return together
 
     @property
     def area(self) -> Window:
@@ -62,6 +74,6 @@ class Source:
         return range(self.start, self.stop)
 
     def touches_mark(self, z: int, window: Window) -> bool:
-        """Whether any pixel in a window of section `z` is marked."""
-        mask = self.marks.mask(z, window) if self.marks else None
+        """Whether any pixel in a window of section `z` is marked, or looks broken."""
+        mask = self.avoided.mask(z, window)
         return mask is not None and bool(mask.any())

@@ -98,6 +98,22 @@ def load_checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
     return Checkpoint(tensors, facts)
 
 
+def as_begun(config: TrainingConfig, path: Path) -> TrainingConfig:
+    """The settings with `inspect` as it was when the run began that left a checkpoint.
+
+    Versions before had no inspection. What else differs is up to :func:`load_checkpoint`, also
+    if the file cannot be read.
+    """
+    check_input(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            settings = json.loads(file.metadata()["identity"])["settings"]
+        began = bool({"inspect": False, **settings}["inspect"])
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError):
+        return config
+    return config.model_copy(update={"inspect": began})
+
+
 @contextmanager
 def restoring(path: Path) -> Iterator[None]:
     """Refuse a checkpoint, whole as it is, whose content a run cannot take up."""
@@ -178,7 +194,8 @@ def _compare(path: Path, then: dict[str, Any], now: dict[str, Any]) -> None:
 def _completed(settings: dict[str, Any]) -> dict[str, Any]:
     """Add today's defaults to the settings of a run that an older version began."""
     try:
-        return TrainingConfig.model_validate(settings).model_dump(mode="json")
+        before = {"inspect": False, **settings}
+        return TrainingConfig.model_validate(before).model_dump(mode="json")
     except ValidationError:
         return settings
 

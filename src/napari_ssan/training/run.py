@@ -16,13 +16,14 @@ import torch
 
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.events import Notice
+from napari_ssan.inspection.leave_out import leave_out
 from napari_ssan.losses.total import TotalLoss
 from napari_ssan.network.device import device_name
 from napari_ssan.network.ssan import SSAN
 from napari_ssan.segmenter.segmenter import Segmenter
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.triplets import TripletSampler
-from napari_ssan.training.checkpoint import CheckpointWriter, checkpoint_path, restoring
+from napari_ssan.training.checkpoint import CheckpointWriter, as_begun, checkpoint_path, restoring
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.data import crops_of, split_sources
 from napari_ssan.training.events import Compared, Finished, Preparing, Report, Validated
@@ -32,7 +33,7 @@ from napari_ssan.training.memory import gives_memory_back
 from napari_ssan.training.preparation import check_files, find_checkpoint, identify, without_vgg
 from napari_ssan.training.result import Result, describe_run, hand_over
 from napari_ssan.training.state import Facts, TrainingState
-from napari_ssan.training.validation import METRICS, Validation
+from napari_ssan.training.validation import METRICS, Check, Validation
 
 
 @gives_memory_back
@@ -129,8 +130,14 @@ def run(
     loss = TotalLoss(config.loss, vgg, segmenter.network if segmenter else None).to(device)
     if loss.vgg is not None:
         notes.append(Notice(f"VGG16 compares {', '.join(loss.vgg.taps)}"))
+    config = as_begun(config, checkpoint_path(output)) if resume else config
     identity = identify(config, train, held, start, loss)
     checkpoint = find_checkpoint(output, identity, notes.append) if resume else None
+    if config.inspect:
+        train, held = (
+            [_inspected(source, report, check, cancel, notes) for source in some]
+            for some in (train, held)
+        )
     sampler = TripletSampler(
         train,
         config.crop,
@@ -200,6 +207,20 @@ def run(
         Finished(made.steps, made.minutes, made.scores, made.start_scores, made.better, made.reason)
     )
     return made
+
+
+def _inspected(
+    source: Source, report: Report, check: Check, cancel: Flag, notes: list[Notice]
+) -> Source:
+    """A source with what looks broken marked."""
+
+    def looking(done: int, total: int) -> None:
+        check()
+        report(Preparing("looking for broken slices", done, total))
+
+    source, said = leave_out(source, looking, cancel)
+    notes += [Notice(said)] if said else []
+    return source
 
 
 def _recall(facts: Facts, report: Report) -> None:
