@@ -92,3 +92,24 @@ def test_a_short_stack_is_told_to_be_short(broken):
     *_, found = inspect(View(SliceStack(broken.broken[5:8])))
     assert "too few" in found.cannot_tell[0]
     assert [find.z for find in found.finds if find.p > 0.5] == [1]
+
+
+def test_pixels_without_a_value_are_a_region_and_the_rest_of_the_section_is_kept(broken):
+    stack = broken.clean.astype(np.float32)
+    stack[9, 30:60, 40:90] = np.nan
+    stack[9, 100, 100] = np.inf
+    stack[13] = np.nan
+    stack[15, 1:] = np.nan
+    *_, found = inspect(View(SliceStack(stack)))
+    certain = {find.z: find for find in found.finds if find.p == 1}
+    assert certain.keys() == {9, 13, 15}
+    find = certain[9]
+    assert (find.kind, find.gap) == ("missing", 0)
+    assert find.reason == "4.4 % of its pixels have no value (NaN or infinite)."
+    mask = np.zeros(stack.shape[1:], bool)
+    mask[find.region.window] = find.region.mask
+    bad = ~np.isfinite(stack[9])
+    assert mask[bad].all()
+    assert mask.sum() < 1.2 * bad.sum()
+    assert all(certain[z].kind == "blank" and certain[z].region is None for z in (13, 15))
+    assert sum(find.z == 9 and find.p > 0.5 for find in found.finds) == 1

@@ -23,7 +23,7 @@ from napari_ssan.inspection.judge import (
     region_figures,
     slice_figures,
 )
-from napari_ssan.inspection.look import View
+from napari_ssan.inspection.look import Mask, View
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.reasons import lost_reason, region_reason, slice_reason
 from napari_ssan.inspection.regions import SIGNS, Candidate
@@ -127,6 +127,9 @@ class Findings:
             above = whole.get(own.z)
             if self.alike and not (above and above.p >= 0.5 and above.kind != "brightness"):
                 found += self._regions(own, regions)
+        found += [
+            self._without_values(own.z, own.lost) for own in self.traits if own.lost is not None
+        ]
         if self.alike:
             found += self._lost({find.z for find in whole.values() if find.p >= 0.2})
         found = [find for find in found if find.p >= LEAST]
@@ -159,6 +162,8 @@ class Findings:
             if c.long or not c.sign.endswith("long")
         ]
         taken = np.zeros([n // self.view.step + 1 for n in self.view.shape[1:]], bool)
+        if own.lost is not None:
+            taken[: own.lost.shape[0], : own.lost.shape[1]] = own.lost
         kept: list[tuple[float, float, Candidate]] = []
         for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign == "soft", -pair[0])):
             p = self.usual.probability(candidate.sign, score)
@@ -180,6 +185,13 @@ class Findings:
             region = self._at_full_resolution(candidate.region)
             found.append(Find(own.z, kind, score, p, reason, suggest, region))
         return found
+
+    def _without_values(self, z: int, lost: Mask) -> Find:
+        """The pixels of a section that are not finite."""
+        region = self._at_full_resolution(Region.from_mask(lost))
+        share = 100 * region.pixels / np.prod(self.view.stack.shape[1:])
+        reason = f"{share:.2g} % of its pixels have no value (NaN or infinite)."
+        return Find(z, "missing", CERTAIN, 1.0, reason, region=region)
 
     def _at_full_resolution(self, region: Region) -> Region:
         """A region at the resolution of comparison, at the full resolution of the stack."""

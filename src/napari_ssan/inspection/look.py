@@ -117,7 +117,7 @@ class Sighting:
     z : int
         The section.
     pixels : ndarray, (height, width) of the view
-        As they were read.
+        As they were read; the median in place of what is not finite.
     flaw : str
         Why there is nothing to see; empty for a section with an image. The rest is then unset.
     level, contrast : float
@@ -134,6 +134,8 @@ class Sighting:
         Constant margins, at the resolution of comparison.
     shifts : dict of int to (float, float)
         How far other sections must be moved to lie on this one, as far as it was asked.
+    lost : ndarray of bool, or None
+        Pixels that are not finite, at the resolution of comparison; None if all are.
     """
 
     z: int
@@ -147,12 +149,17 @@ class Sighting:
     grain: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     flat: Mask = field(default_factory=lambda: np.zeros((0, 0), bool), repr=False)
     shifts: dict[int, Shift] = field(default_factory=dict, repr=False)
+    lost: Mask | None = field(default=None, repr=False)
 
 
 def look(z: int, pixels: Float) -> Sighting:
     """Measure the (height, width) pixels of a section."""
-    if not np.isfinite(pixels).all():
-        return Sighting(z, pixels, "has pixels that are not finite (NaN or infinite)")
+    finite, lost = np.isfinite(pixels), None
+    if finite.mean() < 1 - MOSTLY:
+        return Sighting(z, pixels, "has no values (NaN or infinite) in most of its pixels")
+    if not finite.all():
+        lost = coarse((~finite).astype(np.float32)) > 0
+        pixels = np.where(finite, pixels, np.median(pixels[finite]))
     flat = _constant(pixels)
     if pixels.min() == pixels.max():
         return Sighting(z, pixels, "is constant")
@@ -174,6 +181,7 @@ def look(z: int, pixels: Float) -> Sighting:
         gaussian_filter(coarse(unit), SMOOTH),
         _grain(unit),
         coarse(flat.astype(np.float32)) > 0.5,
+        lost=lost,
     )
 
 

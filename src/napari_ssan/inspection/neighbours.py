@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.ndimage import rotate
 
-from napari_ssan.inspection.look import Float, Sighting, halved
+from napari_ssan.inspection.look import Float, Mask, Sighting, halved
 from napari_ssan.inspection.regions import Candidate, odd_regions
 from napari_ssan.stack.alignment import Shift, correlation, find_shift
 
@@ -50,6 +50,8 @@ class Traits:
         Correlations of sections around it that are so many sections apart.
     neighbours : tuple of int
         The two sections that it was compared with; empty if there were no two.
+    lost : ndarray of bool, or None
+        Pixels that are not finite, as in :class:`~napari_ssan.inspection.look.Sighting`.
     """
 
     z: int
@@ -65,6 +67,7 @@ class Traits:
     twin: float = 0.0
     apart: dict[int, float] = field(default_factory=dict)
     neighbours: tuple[int, ...] = ()
+    lost: Mask | None = field(default=None, repr=False)
 
     @property
     def end(self) -> bool:
@@ -89,7 +92,7 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
     candidates : tuple of Candidate
         Regions that might be damaged.
     """
-    traits = Traits(seen.z, seen.flaw, seen.level, seen.contrast, seen.sharpness)
+    traits = Traits(seen.z, seen.flaw, seen.level, seen.contrast, seen.sharpness, lost=seen.lost)
     usable = [z for z, each in window.items() if z != seen.z and not each.flaw]
     near = sorted(usable, key=lambda z: (abs(z - seen.z), -z))
     if seen.flaw or len(near) < 2:

@@ -17,6 +17,7 @@ COLOURS = {
     "synthesized": "#2aa1b3",
     "accepted": "#3aa757",
     "reverted": "#8a8f98",
+    "synthetic": "#e05fb4",
 }
 #: Height of the strip and least width of a tick, in pixels.
 HEIGHT, THINNEST = 18, 2.0
@@ -95,6 +96,7 @@ LEGEND = {
     "blue": "repaired",
     "green": "accepted",
     "grey": "reverted",
+    "pink": "synthetic in the file already",
 }
 
 
