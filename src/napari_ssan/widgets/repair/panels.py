@@ -282,7 +282,7 @@ class LookPanel(Column):
         enable(self.before, state.has_result)
         enable(self.overlay, state.has_synthetic)
         entries = [(label, name, "") for name, label in state.results]
-        if state.results != self._results or state.result != self.result.currentData():
+        if state.results != self._results or state.result != (self.result.currentData() or ""):
             self._results = state.results
             names = [name for name, _ in state.results]
             fill(self.result, entries, names.index(state.result) if state.result in names else -1)

@@ -30,9 +30,13 @@ class Caption:
         # napari before 0.9 has it on the viewer itself.
         self._overlay = canvas.overlays.text if canvas is not None else viewer.text_overlay
         self._theirs: dict[str, Any] | None = None
+        self._said = ("", "original")
 
     def say(self, text: str, kind: str = "original") -> None:
         """Show a line in the colours of a kind; an empty one gives the overlay back."""
+        if (text, kind) == self._said:  # each change of the overlay draws the canvas anew
+            return
+        self._said = text, kind
         if text:
             if self._theirs is None:
                 names = ("text", "visible", "position", "color", "font_size", "box", "box_color")
