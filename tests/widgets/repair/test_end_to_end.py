@@ -1,4 +1,7 @@
-"""The dock in a real viewer, as a user meets it. Access off the GUI thread is refused."""
+"""The dock in a real viewer, as a user meets it. Access off the GUI thread is refused.
+
+Covers: napari_ssan.widgets.shared.dock
+"""
 
 from __future__ import annotations
 
