@@ -153,3 +153,21 @@ def test_an_interrupt_says_how_to_go_on(run, image):
     assert run(*arguments, "--resume").code == 0
     assert run("restore", image).code == 0
     assert files(image) == before
+
+
+def test_chunks_and_shards_of_a_zarr_output(run, image, tmp_path):
+    plain, cut = tmp_path / "plain.ome.zarr", tmp_path / "cut.ome.zarr"
+    arguments = ("--defects", "3", *AVERAGE)
+    assert run("repair", image, plain, *arguments).code == 0
+    sizes = ("--chunks", "2,16,16", "--shards", "4,32,48")
+    assert run("repair", image, cut, *arguments, *sizes).code == 0
+    arrays = [zarr.open_array(path / "0", mode="r") for path in (plain, cut)]
+    np.testing.assert_array_equal(*map(np.asarray, arrays))
+    assert (arrays[1].chunks, arrays[1].shards) == ((2, 16, 16), (4, 32, 48))
+    for name, given, words in (
+        ("out.tif", sizes, "--chunks and --shards"),
+        ("out.zarr", ("--chunks", "2,16,16", "--shards", "4,40,40"), "not made of whole chunks"),
+        ("out.zarr", ("--chunks", "512"), "write them as in"),
+        ("out.zarr", ("--chunks", "0,9,9"), "write them as in"),
+    ):
+        assert words in run("repair", image, tmp_path / name, *arguments, *given).sentence

@@ -1,3 +1,8 @@
+"""The command, from its options to its outputs.
+
+Covers: napari_ssan.cli.marks
+"""
+
 from __future__ import annotations
 
 import json

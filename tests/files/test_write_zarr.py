@@ -8,7 +8,7 @@ import zarr
 
 from napari_ssan.errors import BadInput
 from napari_ssan.files import Calibration, open_stack, save_stack, write_zarr
-from napari_ssan.files.write_zarr import halved
+from napari_ssan.files.write_zarr import Pieces, halved
 
 
 def test_valid_ome_zarr_with_a_pyramid(tmp_path, make, repair, monkeypatch):
@@ -134,3 +134,31 @@ def test_local_mean(dtype):
     assert result.dtype == kind
     assert result[0, 0] == (2.75 if kind.kind == "f" else 3)
     assert (result[0, 1], result[1, 0], result[1, 1]) == (high, low, 7)
+
+
+@pytest.mark.parametrize("z_last", [False, True])
+@pytest.mark.parametrize(
+    "pieces", [Pieces((3, 16, 32)), Pieces((1, 16, 16), (4, 32, 32)), Pieces((64, 512, 512))]
+)
+def test_pieces_of_any_size_hold_the_same_pixels(tmp_path, volume, monkeypatch, pieces, z_last):
+    monkeypatch.setattr(write_zarr, "SMALLEST_LEVEL", 20)
+    data, axes = (volume().transpose(1, 2, 0), "yxz") if z_last else (volume(), "zyx")
+    calibration = Calibration.of(axes, flavour="zarr", name="image")
+    calls = []
+    for name, cut in (("plain.zarr", None), ("cut.zarr", pieces)):
+        save_stack(
+            tmp_path / name,
+            data,
+            calibration,
+            pieces=cut,
+            progress=lambda done, total: calls.append((done, total)),
+        )
+    assert calls == 2 * calls[: len(data[0, 0]) if z_last else len(data)]
+    yaozarrs.validate_zarr_store(str(tmp_path / "cut.zarr"))
+    plain, cut = (zarr.open_group(tmp_path / name, mode="r") for name in ("plain.zarr", "cut.zarr"))
+    for number in "012":
+        assert cut[number].chunks == tuple(pieces.chunks["zyx".index(axis)] for axis in axes)
+        shards = pieces.shards and tuple(pieces.shards["zyx".index(axis)] for axis in axes)
+        assert cut[number].shards == shards
+    for number in "012":
+        np.testing.assert_array_equal(np.asarray(plain[number]), np.asarray(cut[number]))

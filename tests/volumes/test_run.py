@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaozarrs
 import zarr
 
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
 from napari_ssan.engine.repair import repair
 from napari_ssan.errors import BadInput
-from napari_ssan.files import read_provenance
+from napari_ssan.files import Calibration, read_provenance, save_stack
 from napari_ssan.network.model_file import load_model, save_model
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
@@ -199,6 +200,10 @@ def test_originals_elsewhere(make, tmp_path):
     moved = elsewhere.rename(tmp_path / "moved")
     with pytest.raises(BadInput, match="say with --backup where they are"):
         restore(path, say)
+    other = make("0.5 halved along z", "other.ome.zarr")
+    repair_in_place(other, Marks({7}), AVERAGE, say)
+    with pytest.raises(BadInput, match="are not those of"):
+        restore(path, say, backup=other.with_name(f"{other.name}.originals"))
     repair_in_place(path, Marks({8}), AVERAGE, say, backup=moved)
     restore(path, say)
     assert content(path) == before
@@ -238,9 +243,7 @@ def test_what_is_refused(make, tmp_path, monkeypatch, volume):
         repair_in_place(tmp_path / "odd.zarr", Marks({3}), AVERAGE, say)
     assert content(path) == before
     assert not list(tmp_path.glob(".*"))
-    assert {each.name for each in tmp_path.iterdir()} <= {
-        path.name, "odd.zarr", f"{path.name}.originals"
-    }  # fmt: skip
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, "odd.zarr"}
 
 
 def test_a_slab_that_fails_is_tried_three_times_and_left_as_it_was(make, volume):
@@ -320,3 +323,34 @@ def test_other_weights_are_not_gone_on_with(make, tiny_model, tmp_path):
     save_model(model, network, {"tile": 64, "note": "another"})
     with pytest.raises(Gone, match="not those that the run began with"):
         repair_in_place(path, Marks(), how, say, resume=True)
+
+
+def test_what_we_have_written_ourselves(tmp_path, volume, monkeypatch):
+    monkeypatch.setattr("napari_ssan.files.write_zarr.SMALLEST_LEVEL", 40)
+    path = tmp_path / "image.ome.zarr"
+    save_stack(path, volume, Calibration.of("zyx", flavour="zarr", name="image"))
+    before = content(path)
+    assert len(zarr.open_group(path, mode="r").attrs["ome"]["multiscales"][0]["datasets"]) == 3
+    for _ in range(2):  # with blosc, too, the bytes are always the same
+        repair_in_place(path, marks(), AVERAGE, say)
+        after = content(path)
+        restore(path, say)
+        assert content(path) == before
+    repair_in_place(path, marks(), AVERAGE, say)
+    assert content(path) == after
+    expected = np.asarray(repair(volume, marks(), method="average"))
+    for found, wanted in zip(levels_of(path), pyramid(expected), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("kind", ["0.4", "0.5 sharded"])
+def test_others_read_it_and_take_the_originals_for_no_image(make, volume, kind):
+    reader = pytest.importorskip("napari_ome_zarr").napari_get_reader
+    path = make(kind)
+    repair_in_place(path, marks(), AVERAGE, say)
+    yaozarrs.validate_zarr_store(str(path))
+    ((data, *_),) = reader(str(path))(str(path))
+    expected = np.asarray(repair(volume, marks(), method="average"))
+    for found, wanted in zip(data, pyramid(expected), strict=True):
+        np.testing.assert_array_equal(np.asarray(found), wanted)
+    assert reader(f"{path}.originals") is None

@@ -1,6 +1,6 @@
 """``napari-ssan repair``: a broken stack in, a repaired file out.
 
-Responsible for turning options into marks and for refusing outputs that must not be written;
+Responsible for refusing outputs that must not be written; :mod:`napari_ssan.cli.marks` reads marks,
 :mod:`napari_ssan.engine` repairs and :mod:`napari_ssan.files` writes. Easy to get wrong: every
 check comes before the repair, since a refusal after an hour of work is too late.
 """
@@ -12,12 +12,11 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 from typer import Argument, Option
 
 from napari_ssan.atomic import scratch
 from napari_ssan.cli.in_place import run_in_place
-from napari_ssan.cli.inspect import look
+from napari_ssan.cli.marks import AUTO, read_marks
 from napari_ssan.cli.options import (
     Backup,
     Device,
@@ -39,24 +38,17 @@ from napari_ssan.files import (
     check_distinct,
     check_output,
     mask_path,
-    open_image,
     open_stack,
     save_stack,
 )
-from napari_ssan.files.marks_files import read_marks
-from napari_ssan.inspection.find import SURE
+from napari_ssan.files.output import kind
+from napari_ssan.files.write_zarr import Pieces
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.paths import real
 from napari_ssan.report.page import to_html
 from napari_ssan.stack.marks import Marks
-from napari_ssan.stack.marks_io import parse_slices
-from napari_ssan.stack.region import Region
-from napari_ssan.stack.sections import SliceStack
 from napari_ssan.volumes.slabs import How
 from napari_ssan.volumes.status import begun
-
-#: In place of slices: repair what an inspection finds.
-AUTO = "auto"
 
 
 def repair(
@@ -173,6 +165,17 @@ def repair(
             help="In place: a dask cluster that does the work.",
         ),
     ] = "",
+    chunks: Annotated[
+        str,
+        Option(
+            metavar="Z,Y,X",
+            help="Size of the chunks of a zarr OUTPUT: slices, rows, columns.",
+            show_default="1,512,512",
+        ),
+    ] = "",
+    shards: Annotated[
+        str, Option(metavar="Z,Y,X", help="Store chunks of a zarr OUTPUT in shards of this size.")
+    ] = "",
     follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -194,7 +197,7 @@ def repair(
             marks = Marks()
         else:
             file = open_stack(path)
-            marks = _marks(file, defects, defects_file, region, insert_after)
+            marks = read_marks(file, defects, defects_file, region, insert_after)
         how = How(method, str(real(Path(model))) if Path(model).is_file() else model, match, views)
         run_in_place(path, marks, how, device, backup, resume, workers, scheduler)
         return
@@ -202,6 +205,9 @@ def repair(
         raise BadInput("--backup, --resume, --workers and --scheduler need --in-place.")
     if output is None:
         raise BadInput("Name an OUTPUT, or add --in-place to change a zarr store itself.")
+    pieces = Pieces.parse(chunks, shards)
+    if pieces and kind(output) != "zarr":
+        raise BadInput("--chunks and --shards are for a zarr OUTPUT; leave them out.")
     tidy_beside(output, expected_error, report)
     check_output(output, path, overwrite)
     file = open_stack(path, follow_links=follow_links)
@@ -218,7 +224,7 @@ def repair(
         check_target(report, (".html", ".htm"), [*file.files, *given], overwrite)
     beside = [each for each in (expected_error, report) if each is not None]
     check_distinct([output, *beside, *([mask_path(output)] if mask else [])])
-    marks = _marks(file, defects, defects_file, region, insert_after, follow_links)
+    marks = read_marks(file, defects, defects_file, region, insert_after, follow_links)
     marks.check(stack.shape)
     with _scratch(output) as pixels, bars() as show:
         for note in file.notes:
@@ -250,42 +256,11 @@ def repair(
                 error=expected_error or False,
                 progress=lambda done, total: show.show("writing", done, total),
                 cancel=cancel,
+                pieces=pieces,
             )
         if report is not None:
             page = to_html(repaired, path.name, earlier=file.provenance)
             write_text(report, page, overwrite)
-
-
-def _marks(
-    file: StackFile,
-    defects: str,
-    defects_file: Path | None,
-    region: Path | None,
-    insert_after: str,
-    follow_links: bool = False,
-) -> Marks:
-    """What the options mark."""
-    found = _inspected(file) if defects == AUTO else Marks()
-    named = "" if defects == AUTO else defects
-    return gather(file, named, defects_file, region, insert_after, found, follow_links)
-
-
-def _inspected(file: StackFile) -> Marks:
-    """Marks of what an inspection finds with high probability, after it was listed."""
-    with bars() as show:
-        found = look(file, show).at_least(SURE)
-        for each in found.finds:
-            where = "" if each.region is None else f" at y {each.region.top}, x {each.region.left}"
-            then = " It is corrected." if each.suggest == "correct" else ""
-            show.say(
-                f"Found in slice {each.z}{where}: {each.kind}, p {each.p:.2f}. {each.reason}{then}"
-            )
-    if not (marks := found.marks()):
-        raise BadInput(
-            f"Nothing was found with a probability of at least {SURE}; look at what "
-            "napari-ssan inspect finds, and name slices with --defects."
-        )
-    return marks
 
 
 def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
@@ -295,75 +270,6 @@ def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:
     records = repaired.provenance.sections
     used = {repaired.slots[place][0] for record in records for place in record.neighbours}
     return sorted(used & file.provenance.numbers)
-
-
-def gather(
-    file: StackFile,
-    slices: str,
-    marked: Path | None,
-    region: Path | None,
-    insert_after: str,
-    found: Marks,
-    follow_links: bool = False,
-) -> Marks:
-    """Collect the marks that the options name, and those that were found.
-
-    Raises
-    ------
-    BadInput
-        If there is no mark, or one does not fit the stack.
-    """
-    stack = file.stack()
-    marks = read_marks(marked, file) if marked else Marks()
-    marks.update(found)
-    named = parse_slices(slices)
-    if region is None:
-        marks.whole.update(named)
-    else:
-        flat, regions = _regions(region, stack, named, follow_links)
-        for z, painted in regions.items():
-            marks.add_region(z, painted)
-        if not flat:
-            marks.whole.update(named)
-    for z in parse_slices(insert_after):
-        marks.add_missing(z)
-    if not marks:
-        raise BadInput(
-            "Nothing is marked: give --defects, --defects-file, --region or --insert-after."
-        )
-    return marks
-
-
-def _regions(
-    path: Path, stack: SliceStack, named: list[int], follow_links: bool
-) -> tuple[bool, dict[int, Region]]:
-    """Return whether a mask image is 2-D, and its non-zero pixels of each section."""
-    mask = open_image(path, follow_links=follow_links).data
-    long = [axis for axis, length in enumerate(mask.shape) if length > 1]
-    shape = tuple(mask.shape[axis] for axis in long)
-    flat = shape == stack.shape[1:]
-    if flat and not named:
-        raise BadInput("A 2-D mask applies to the slices of --defects: name them.")
-    # Apart from axes of length 1, a volume has the axes of the stack in their order.
-    own = [axis for axis, length in enumerate(stack.source_shape) if length > 1]
-    if not flat and shape != tuple(stack.source_shape[axis] for axis in own):
-        raise BadInput(
-            f"The mask {path.name} has the shape {tuple(mask.shape)}; it must be that of "
-            f"the stack, {stack.source_shape}, or of a slice, {stack.shape[1:]}."
-        )
-    regions = {}
-    for z in dict.fromkeys(named) if flat else range(len(stack)):
-        index: list[int | slice] = [
-            slice(None) if axis in long else 0 for axis in range(len(mask.shape))
-        ]
-        if not flat:
-            index[long[own.index(stack.z_axis)]] = z
-        marked = np.asarray(mask[tuple(index)]) != 0
-        if marked.any():
-            regions[z] = Region.from_mask(marked)
-    if not regions:
-        raise BadInput(f"The mask {path.name} is empty; pixels to repair must be non-zero.")
-    return flat, regions
 
 
 @contextmanager

@@ -73,15 +73,22 @@ def files_in(path: Path) -> Iterator[tuple[str, int]]:
     if not path.is_dir():
         yield "", path.stat().st_size
         return
-    path = real(path)
-    for folder, folders, names in os.walk(path, followlinks=True):
-        links = {name for name in folders if Path(folder, name).is_symlink()}
-        if links and os.path.realpath(folder) != folder:
-            folders[:] = [name for name in folders if name not in links]
-        for name in names:
-            file = Path(folder, name)
-            if file.is_file():
-                yield file.relative_to(path).as_posix(), file.stat().st_size
+    root, within = str(real(path)), [""]
+    while within:  # plain text, as there may be millions of files
+        inner = within.pop()
+        folder = f"{root}/{inner}".rstrip("/")
+        try:
+            entries = [*os.scandir(folder)]
+        except OSError:  # nobody else can read it either
+            continue
+        for entry in entries:
+            name = f"{inner}{entry.name}"
+            if entry.is_file():
+                yield name, entry.stat().st_size
+            elif entry.is_dir() and not (
+                entry.is_symlink() and os.path.realpath(folder) != os.path.normpath(folder)
+            ):
+                within.append(f"{name}/")
 
 
 def zarr_chunks(path: Path, array: Any) -> Chunks:

@@ -59,8 +59,8 @@ def open_zarr(path: Path, home: Path | None) -> tuple[list[ArrayLike], Calibrati
         If there is no image, or its metadata make no sense.
     """
     for folder, folders, names in os.walk(path):
-        for link in filter(os.path.islink, (Path(folder, name) for name in folders + names)):
-            check_within(home, path.name, link)
+        for link in filter(os.path.islink, (f"{folder}/{name}" for name in folders + names)):
+            check_within(home, path.name, Path(link))
     try:
         node = zarr.open(str(path), mode="r")
     except Exception as error:

@@ -31,7 +31,7 @@ from napari_ssan.files.output import (
 )
 from napari_ssan.files.provenance_io import merged
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
-from napari_ssan.files.write_zarr import check_zarr, write_zarr
+from napari_ssan.files.write_zarr import Pieces, check_zarr, write_zarr
 from napari_ssan.stack.lazy import LazyPixels
 from napari_ssan.stack.sections import DTYPES, Array, ArrayLike
 
@@ -70,6 +70,7 @@ def save_stack(
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
     bigtiff: bool | None = None,
+    pieces: Pieces | None = None,
 ) -> list[Path]:
     """Save a stack, section by section.
 
@@ -102,6 +103,8 @@ def save_stack(
         Set it to stop after the current band of a section.
     bigtiff : bool, optional
         Whether to write BigTIFF. By default, if the size needs it or the input was one.
+    pieces : Pieces, optional
+        Size of the chunks and shards of an OME-Zarr.
 
     Returns
     -------
@@ -153,7 +156,7 @@ def save_stack(
         for temporary, (target, data, its, said) in zip(temporaries, outputs, strict=True):
             counter.check()
             if kind(target) == "zarr":
-                write_zarr(temporary, data, its, said, counter)
+                write_zarr(temporary, data, its, said, counter, pieces)
             else:
                 labels = _labels(stack, its) if isinstance(stack, RepairedStack) else None
                 flavour = choose_flavour(target, its.flavour, np.dtype(data.dtype))

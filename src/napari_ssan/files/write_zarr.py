@@ -6,14 +6,19 @@ space, so the axes of the store may be in another order than those of the data.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import zarr
 from pydantic import ValidationError
 from yaozarrs import v05
 from yaozarrs.write.v05 import prepare_image
+from zarr.codecs import BloscCodec
 
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
@@ -32,12 +37,57 @@ _TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 _ORDER = {"time": 0, "space": 2}
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """How a store is cut up.
+
+    Attributes
+    ----------
+    chunks, shards : (int, int, int), or None
+        Sections, rows and columns.
+    """
+
+    chunks: tuple[int, int, int]
+    shards: tuple[int, int, int] | None = None
+
+    @classmethod
+    def parse(cls, chunks: str, shards: str) -> Pieces | None:
+        """Pieces from text such as ``1,512,512``; None if both are empty.
+
+        Raises
+        ------
+        BadInput
+            If these are no three numbers, or a shard is not made of whole chunks.
+        """
+        if not chunks and not shards:
+            return None
+        within = _numbers(chunks) if chunks else (1, CHUNK, CHUNK)
+        around = _numbers(shards) if shards else None
+        if around and any(a % w for a, w in zip(around, within, strict=True)):
+            raise BadInput(
+                f"A shard of {shards} is not made of whole chunks of {','.join(map(str, within))}; "
+                "give multiples of them."
+            )
+        return cls(within, around)
+
+
+def _numbers(text: str) -> tuple[int, int, int]:
+    try:
+        z, y, x = (int(part) for part in text.split(","))
+        if min(z, y, x) > 0:
+            return z, y, x
+    except ValueError:
+        pass
+    raise BadInput(f"{text!r} are no sections, rows and columns; write them as in 1,512,512.")
+
+
 def write_zarr(
     path: Path,
     data: ArrayLike,
     calibration: Calibration,
     provenance: Provenance | None,
     step: Callable[[bool], None],
+    pieces: Pieces | None = None,
 ) -> None:
     """Write a volume as OME-Zarr 0.5.
 
@@ -57,6 +107,8 @@ def write_zarr(
         Written to the attributes of the root.
     step : callable
         Called after each band, with True when it was the last of a section; it may raise.
+    pieces : Pieces, optional
+        Size of chunks and shards; default is single sections of `CHUNK` by `CHUNK` pixels.
 
     Raises
     ------
@@ -71,15 +123,23 @@ def write_zarr(
     shapes = _level_shapes(shape, y, x)
     attributes = {KEY: finite(to_plain(provenance))} if provenance is not None else None
     image = _image(calibration, order, len(shapes))
+    cut = pieces or Pieces((1, CHUNK, CHUNK))
+    sizes = (dict(zip("zyx", size or (), strict=False)) for size in (cut.chunks, cut.shards))
+    chunks, shards = (tuple(size.get(calibration.axes[at], 1) for at in order) for size in sizes)
     _, arrays = prepare_image(
         path,
         image,
         [(tuple(level[at] for at in order), np.dtype(data.dtype)) for level in shapes],
         extra_attributes=attributes,
-        chunks=tuple(CHUNK if at in (y, x) else 1 for at in order),
-        writer="zarr",
+        chunks=chunks,
+        shards=shards if cut.shards else None,
+        writer="zarr" if pieces is None else partial(_array, chunks),
     )
     levels = [arrays[str(number)] for number in range(len(shapes))]
+    if pieces is not None:
+        zyx = calibration.axes.index("z"), y, x
+        _write_slabs(data, levels, order, zyx, cut.shards or cut.chunks, step)
+        return
     for place in np.ndindex(*(n for at, n in enumerate(shape) if at not in (y, x))):
         _write_section(data, levels, order, place, (y, x), step)
 
@@ -143,6 +203,66 @@ def _write_section(
     for level in levels[1:]:
         write(level, slice(None), section)
         section = halved(section)
+
+
+def _write_slabs(
+    data: ArrayLike,
+    levels: list[Any],
+    order: list[int],
+    zyx: tuple[int, int, int],
+    size: tuple[int, int, int],
+    step: Callable[[bool], None],
+) -> None:
+    """Write all levels object by object, as many sections at once as an object has.
+
+    The coarser levels are made from the one before, as it has just been written.
+    """
+    turned = order.index(zyx[0]), order.index(zyx[1]), order.index(zyx[2])
+    for top in range(0, data.shape[zyx[0]], size[0]):
+        sections = slice(top, min(top + size[0], data.shape[zyx[0]]))
+        for number, level in enumerate(levels):
+            for box in itertools.product(
+                *(_cut(level.shape[at], n) for at, n in zip(turned[1:], size[1:], strict=True))
+            ):
+                if number == 0:
+                    block = _block(data, zyx, (sections, *box))
+                else:
+                    double = (slice(2 * part.start, 2 * part.stop) for part in box)
+                    fine = _block(levels[number - 1], turned, (sections, *double))
+                    block = np.stack([halved(section) for section in fine])
+                index: list[int | slice] = [0] * len(order)
+                for at, part in zip(turned, (sections, *box), strict=True):
+                    index[at] = part
+                level[tuple(index)] = block.transpose(np.argsort(turned))
+                step(False)
+        for _ in range(sections.start, sections.stop):
+            step(True)
+
+
+def _array(
+    whole: tuple[int, ...],
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: Any,
+    chunks: tuple[int, ...],
+    **options: Any,
+) -> Any:
+    """As yaozarrs makes an array, but with whole chunks where a level is smaller than these."""
+    compressor = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+    options["compressors"] = {"blosc-zstd": compressor}[options.pop("compression")]
+    return zarr.create_array(str(path), shape=shape, dtype=dtype, chunks=whole, **options)
+
+
+def _cut(length: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
+
+
+def _block(data: ArrayLike, zyx: tuple[int, int, int], box: tuple[slice, ...]) -> Array:
+    """Pixels of a box, (sections, rows, columns); all other axes have length 1."""
+    index: list[int | slice] = [0] * len(data.shape)
+    for at, part in zip(zyx, box, strict=True):
+        index[at] = part
+    return np.asarray(data[tuple(index)]).transpose(np.argsort(np.argsort(zyx)))
 
 
 def _bands(height: int, width: int) -> Iterator[slice]:

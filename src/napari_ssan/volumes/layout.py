@@ -19,10 +19,9 @@ import numpy as np
 import zarr
 
 from napari_ssan.errors import BadInput
-from napari_ssan.files.border import home_of
 from napari_ssan.files.lazy import LazyArray
 from napari_ssan.files.open import StackFile, open_stack
-from napari_ssan.files.open_zarr import is_zarr, open_zarr
+from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.files.provenance_io import KEY
 from napari_ssan.files.write_zarr import halved
 from napari_ssan.stack.marks import Marks
@@ -85,12 +84,12 @@ def find_layout(path: Path) -> tuple[Layout, StackFile]:
             f"{path.name} is one level of the OME-Zarr image {path.parent.name}; give the path of "
             "the image, so that all of its levels stay consistent."
         )
-    arrays, _, _ = open_zarr(path, home_of(path))
     file = open_stack(path)
     stack = file.stack()
     zyx = stack.z_axis, stack.y_axis, stack.x_axis
-    names = tuple(str(getattr(array, "path", "")) for array in arrays)
-    shapes = [tuple(array.shape[axis] for axis in zyx) for array in arrays]
+    node = node_of(path)
+    names = tuple(f"{node}/{name}".strip("/") for name in _datasets(path, node)) or ("",)
+    shapes = [tuple(level.shape[axis] for axis in zyx) for level in file.levels]
     factors = [(1, 1)]
     for number, (fine, coarse) in enumerate(itertools.pairwise(shapes), 1):
         z, y, x = (_factor(n, m) for n, m in zip(fine, coarse, strict=True))
@@ -100,7 +99,7 @@ def find_layout(path: Path) -> tuple[Layout, StackFile]:
                 f"{coarse}, after {fine}. It cannot be kept consistent: repair to a new output."
             )
         factors.append((z, max(y, x)))
-    return Layout(node_of(path), names, zyx, tuple(factors)), file
+    return Layout(node, names, zyx, tuple(factors)), file
 
 
 def node_of(path: Path) -> str:

@@ -76,6 +76,25 @@ def folder_of(volume: Path, layout: Layout, given: Path | None) -> Path:
     return folder
 
 
+def check_belongs(
+    objects: Objects, layout: Layout, sections: tuple[int, int], state: State
+) -> None:
+    """Check that originals are those of a volume with sections of (height, width).
+
+    Raises
+    ------
+    BadInput
+        If they are of another one: put back, they would destroy it.
+    """
+    if state.run and (
+        Layout.from_json(state.run["layout"]) != layout or tuple(state.run["size"]) != sections
+    ):
+        raise BadInput(
+            f"The originals in {objects.backup} are not those of {objects.store.name} as it is "
+            "now; say with --backup where its own are."
+        )
+
+
 def make_folder(objects: Objects, layout: Layout) -> None:
     """Make the folder for originals, if there is none.
 

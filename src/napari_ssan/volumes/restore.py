@@ -17,6 +17,7 @@ from napari_ssan.volumes.journal import Journal, State
 from napari_ssan.volumes.layout import Layout, find_layout, metadata_names
 from napari_ssan.volumes.objects import Objects
 from napari_ssan.volumes.originals import (
+    check_belongs,
     folder_of,
     note_in_metadata,
     noted_folder,
@@ -55,7 +56,7 @@ def restore(
         If there is nothing to restore, or somebody else works on the volume.
     """
     path = real(path)
-    layout, _ = find_layout(path)
+    layout, file = find_layout(path)
     with Claim(path, tell) as claim:
         objects = Objects(path, folder_of(path, layout, backup))
         if noted_folder(path, layout.node) is None:
@@ -65,6 +66,7 @@ def restore(
             return set()
         journal = Journal(objects.backup)
         state = journal.read()
+        check_belongs(objects, layout, file.stack().shape[1:], state)
         changed = state.asked | state.records.keys()
         if unknown := sorted((sections or set()) - changed):
             raise BadInput(

@@ -23,7 +23,7 @@ from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.journal import Journal, Row, State, joined
 from napari_ssan.volumes.layout import Layout, find_layout
 from napari_ssan.volumes.objects import Objects
-from napari_ssan.volumes.originals import folder_of, make_folder, note_in_metadata
+from napari_ssan.volumes.originals import check_belongs, folder_of, make_folder, note_in_metadata
 from napari_ssan.volumes.slabs import (
     Gone,
     How,
@@ -175,7 +175,7 @@ def repair_in_place(
     with Claim(path, tell) as claim:
         objects = Objects(path, folder_of(path, layout, backup))
         state = Journal(objects.backup).read()
-        make_folder(objects, layout)
+        check_belongs(objects, layout, stack.shape[1:], state)
         objects.sweep()
         if _goes_on(state, marks, how, resume, stack.shape[1:]):
             tell(f"Going on: {len(state.asked) - len(state.repaired)} slices are left to do.")
@@ -184,12 +184,14 @@ def repair_in_place(
             every = joined(state.marks(stack.shape[1:]), marks)
             every.check(stack.shape)
             method = how.make(device)  # refused before anything is changed
+            make_folder(objects, layout)
             note_in_metadata(objects, layout, state)
             Journal(objects.backup).write(
                 "begin",
                 format=1,
                 sections=asked,
                 marks=every.to_json(),
+                size=list(stack.shape[1:]),
                 layout=asdict(layout),
                 incomplete=sorted(stack.incomplete - state.records.keys()),
                 how=asdict(how),
