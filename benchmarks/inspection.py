@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from scipy.ndimage import gaussian_filter1d
 
 from napari_ssan.cli.sources import parse_source
 from napari_ssan.inspection.find import SENSITIVITY, Find, Inspection
@@ -39,7 +41,7 @@ APART = 4
 OVERLAP = 0.1
 #: Kinds that are planted: of whole sections, sections that are cut out, and regions.
 KINDS = (*(f"slice {kind}" for kind in (*SLICE_KINDS, "lost")),
-         *(f"region {kind}" for kind in REGION_KINDS))  # fmt: skip
+         *(f"region {kind}" for kind in (*REGION_KINDS, "missing")))  # fmt: skip
 
 app = typer.Typer(add_completion=False)
 out = Console()
@@ -59,6 +61,19 @@ def look(sections: Sections) -> Inspection:
     *_, found = inspect(View(SliceStack(np.stack(sections))))
     assert isinstance(found, Inspection)
     return found.at_least(SENSITIVITY["normal"])
+
+
+def plant_margin(pixels: Array, strength: int, random: np.random.Generator) -> tuple[Array, Array]:
+    """Make a ragged margin of a section black or white; the section, and which pixels those are."""
+    height, width = pixels.shape
+    deep = (0.05, 0.09, 0.15)[strength] * height
+    ragged = gaussian_filter1d(random.standard_normal(width), width / 16)
+    edge = deep * (1 + 0.3 * ragged / (ragged.std() + 1e-9))
+    mask = np.arange(height)[:, None] < edge[None]
+    if random.integers(2):
+        mask = mask[::-1]
+    value = float(pixels.min() if random.integers(2) else pixels.max())
+    return np.where(mask, value, pixels).astype(np.float32), mask
 
 
 def damage(
@@ -88,7 +103,8 @@ def damage(
             other = clean[z - 1 if name == "duplicate" else far].astype(np.float32)
             pixels = plant_slice(name, pixels, other, strength, random)
         else:
-            pixels, mask = plant_region(name, pixels, strength, random)
+            plant = plant_margin if name == "missing" else partial(plant_region, name)
+            pixels, mask = plant(pixels, strength, random)
         sections[z] = to_dtype(pixels.astype(np.float64), clean[z].dtype)
         planted[z] = (kind, strength, mask)
     if lost:

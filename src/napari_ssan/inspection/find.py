@@ -17,6 +17,8 @@ from napari_ssan.stack.region import Region, Treatment
 SENSITIVITY = {"low": 0.8, "normal": 0.5, "high": 0.2}
 #: A find of this probability is repaired without being asked about.
 SURE = 0.9
+#: A find of this probability is neither learned from nor judged on.
+LEFT_OUT = 0.99
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,9 @@ class Findings:
                 beside = self.usual.probability(candidate.sign, score, BESIDE)
                 p = beside if p == first else max(p, min(first, SECOND * beside))
             kind = kind_of(candidate, taken.size)
-            suggest: Treatment = "correct" if candidate.agrees else "synthesize"
+            suggest: Treatment = (
+                "correct" if candidate.agrees and candidate.textured else "synthesize"
+            )
             reason = region_reason(kind, candidate)
             region = self._at_full_resolution(candidate.region)
             found.append(Find(own.z, kind, score, p, reason, suggest, region))

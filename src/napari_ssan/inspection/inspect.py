@@ -32,7 +32,7 @@ NOTHING, KNOWN = np.zeros((0, 0), np.float32), "is known to be broken"
 PLANTED, PLANTED_SHARE = 8, 1 / 4
 #: Whole sections that are planted, and the regions that are planted together in one.
 PLANTED_SLICES = ("brightness", "blur", "noise", "displaced", "discontinuity")
-PLANTED_REGIONS = tuple(kind for kind in REGION_KINDS if kind not in ("missing", "charging"))
+PLANTED_REGIONS = tuple(kind for kind in REGION_KINDS if kind != "charging")
 #: What planted regions are seen by.
 SIGNS_OF = {
     "contamination": ("dark", "dark wide"),

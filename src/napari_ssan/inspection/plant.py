@@ -14,7 +14,7 @@ from napari_ssan.inspection.look import MAD, Float, Mask
 
 #: Whole sections, and regions, that can be damaged in these ways.
 SLICE_KINDS = ("blank", "duplicate", "brightness", "blur", "noise", "displaced", "discontinuity")
-REGION_KINDS = ("contamination", "hole", "fold", "crack", "charging", "blur", "missing")
+REGION_KINDS = ("contamination", "hole", "fold", "crack", "charging", "blur")
 #: Weak, medium and strong: as dark or light as the 2 % darkest or lightest pixels, and more.
 STRENGTHS = (0, 1, 2)
 
@@ -93,15 +93,6 @@ def plant_region(
     """
     level, contrast = _scale(pixels)
     height, width = pixels.shape
-    if kind == "missing":
-        deep = (0.05, 0.09, 0.15)[strength] * height
-        ragged = gaussian_filter1d(random.standard_normal(width), width / 16)
-        edge = deep * (1 + 0.3 * ragged / (ragged.std() + 1e-9))
-        mask = np.arange(height)[:, None] < edge[None]
-        if random.integers(2):
-            mask = mask[::-1]
-        value = float(pixels.min() if random.integers(2) else pixels.max())
-        return np.where(mask, value, pixels).astype(np.float32), mask
     size = (0.001, 0.003, 0.008)[strength] * (3 if kind in ("charging", "blur") else 1)
     shape = _line if kind in ("fold", "crack") else _blob
     for _ in range(20):

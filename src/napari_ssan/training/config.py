@@ -64,7 +64,7 @@ class TrainingConfig(BaseModel):
     """Align the sections of a triplet, and leave out triplets whose sections do not match or are
     blurred. false: leave out only marked and empty sections, and align nothing."""
     inspect: bool = True
-    """Leave out slices and regions that an inspection finds broken with a probability of .9 or
+    """Leave out slices and regions that an inspection finds broken with a probability of .99 or
     more. A run that is resumed goes on as it began."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the random numbers: the first weights and the training crops."""
