@@ -107,18 +107,12 @@ class RepairSession:
     def adopt(self, recorded: Marks) -> None:
         """Mark what was synthetic already when the stack's file was opened.
 
-        No repair uses it as if it were real. Its file tells it again, so it is not saved.
-
-        Raises
-        ------
-        BadInput
-            If it does not fit the stack, or nothing would be left.
+        It is not saved, since its file tells it again. Raises BadInput if nothing would be left.
         """
-        marks, new = self.marks.copy(), recorded.each().keys() - self._states.keys()
-        for z, _ in new:
-            marks.whole |= recorded.whole & {z}
-            if z in recorded.regions:
-                marks.regions[z] = list(recorded.regions[z])
+        new = {mark: each for mark, each in recorded.each().items() if mark not in self._states}
+        marks = self.marks.copy()
+        for each in new.values():
+            marks.whole, marks.regions = marks.whole | each.whole, marks.regions | each.regions
         if new:
             marks.check(self.stack.shape)
             self.marks = marks
@@ -246,10 +240,10 @@ class RepairSession:
 
     def saved(self) -> Saved:
         """Return the state, as a sidecar keeps it."""
-        marks = self.marks.copy()
-        states = {mark: state for mark, state in self._states.items() if state != "synthetic"}
-        for mark in self._states.keys() - states.keys():
+        marks, states = self.marks.copy(), dict(self._states)
+        for mark in [mark for mark, state in states.items() if state == "synthetic"]:
             marks.discard(mark)
+            del states[mark]
         return Saved(marks, states, self._patches(self.repaired.slots))
 
     def restore(self, saved: Saved) -> None:
