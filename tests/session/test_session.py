@@ -13,6 +13,7 @@ from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.session.marks import next_mark
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.standing import caption
+from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
 
@@ -510,3 +511,24 @@ def test_a_mark_is_corrected_and_can_be_synthesized_again(session, volume):
     assert session.pending == set()
     session.treat([(3, 0)], "synthesize")
     assert session.pending == {(3, 0)}
+
+
+def test_what_its_file_calls_synthetic_is_marked_but_neither_pending_nor_saved(volume):
+    kept = []
+    session = RepairSession(SliceStack(volume), kept.append)
+    session.mark([1])
+    session.adopt(Marks({1, 4}, {7: [square(5, 5)]}))
+    assert session.pending == {(1, 0)}
+    assert {row.marks: row.state for row in session.rows()} == {
+        ((1, 0),): "marked",
+        ((4, 0),): "synthetic",
+        ((7, 0),): "synthetic",
+    }
+    session.mark([2])
+    assert kept[-1].marks.whole == {1, 2}
+    assert (1, 0) in kept[-1].states
+    assert not {(4, 0), (7, 0)} & kept[-1].states.keys()
+    session.redo([(4, 0)])
+    assert (4, 0) in session.pending
+    with pytest.raises(BadInput, match="Every slice is marked"):
+        RepairSession(SliceStack(volume)).adopt(Marks(set(range(len(volume)))))

@@ -127,18 +127,12 @@ class RepairSession(SessionView):
     def adopt(self, recorded: Marks) -> None:
         """Mark what was synthetic already when the stack's file was opened.
 
-        No repair uses it as if it were real. Its file tells it again, so it is not saved.
-
-        Raises
-        ------
-        BadInput
-            If it does not fit the stack, or nothing would be left.
+        It is not saved, since its file tells it again. Raises BadInput if nothing would be left.
         """
-        marks, new = self.marks.copy(), recorded.each().keys() - self._states.keys()
-        for z, _ in new:
-            marks.whole |= recorded.whole & {z}
-            if z in recorded.regions:
-                marks.regions[z] = list(recorded.regions[z])
+        new = {mark: each for mark, each in recorded.each().items() if mark not in self._states}
+        marks = self.marks.copy()
+        for each in new.values():
+            marks.whole, marks.regions = marks.whole | each.whole, marks.regions | each.regions
         if new:
             marks.check(self.stack.shape)
             self.marks = marks
@@ -284,7 +278,8 @@ class RepairSession(SessionView):
 
     def restore(self, saved: Saved) -> None:
         """Take up a state that was saved, in place of the present one."""
-        slots = self._put(dict.fromkeys(self._states, NO_MARK) | parts_of(saved))
+        present = [mark for mark, state in self._states.items() if state != "synthetic"]
+        slots = self._put(dict.fromkeys(present, NO_MARK) | parts_of(saved))
         self.history.clear()
         self._emit(slots)
 

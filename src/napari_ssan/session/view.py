@@ -71,9 +71,16 @@ class SessionView:
     # ---- what is kept
 
     def saved(self) -> Saved:
-        """Return the state, as a sidecar keeps it."""
+        """Return the state, as a sidecar keeps it; what the file says itself is left out."""
+        marks, states = self.marks, dict(self._states)
+        synthetic = [mark for mark, state in states.items() if state == "synthetic"]
+        if synthetic:
+            marks = marks.copy()
+        for mark in synthetic:
+            marks.discard(mark)
+            del states[mark]
         patches = self._patches(self.repaired.slots)
-        return Saved(self.marks, dict(self._states), patches, spares=self._spares.all())
+        return Saved(marks, states, patches, spares=self._spares.all())
 
     # ---- within
 
