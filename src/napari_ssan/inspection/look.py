@@ -30,6 +30,7 @@ HALVED = 384
 SMOOTH = 1.5
 #: A section that is constant, or clipped, in this share of its pixels is blank.
 MOSTLY = 0.8
+MOSTLY_BLANK = "is black, white or constant in most of its pixels"
 #: MAD of a normal distribution whose standard deviation is 1.
 MAD = 0.6745
 
@@ -151,14 +152,8 @@ class Sighting:
 
 def look(z: int, pixels: Float) -> Sighting:
     """Measure the (height, width) pixels of a section."""
-    if not np.isfinite(pixels).all():
-        return Sighting(z, pixels, "has pixels that are not finite (NaN or infinite)")
-    flat = _constant(pixels)
-    if pixels.min() == pixels.max():
-        return Sighting(z, pixels, "is constant")
-    clipped = [float((pixels == end).mean()) for end in (pixels.min(), pixels.max())]
-    if flat.mean() > MOSTLY or max(clipped) > MOSTLY:
-        return Sighting(z, pixels, "is black, white or constant in most of its pixels")
+    if (why := flaw(pixels)) or (flat := _constant(pixels)).mean() > MOSTLY:
+        return Sighting(z, pixels, why or MOSTLY_BLANK)
     seen = pixels[~flat]
     level = float(np.median(seen))
     contrast = float(np.median(np.abs(seen - level))) / MAD or float(seen.std())
@@ -175,6 +170,17 @@ def look(z: int, pixels: Float) -> Sighting:
         _grain(unit),
         coarse(flat.astype(np.float32)) > 0.5,
     )
+
+
+def flaw(pixels: Float) -> str:
+    """Say why a section has no image, in words that follow its name; empty if it has one."""
+    if not np.isfinite(pixels).all():
+        return "has pixels that are not finite (NaN or infinite)"
+    low, high = pixels.min(), pixels.max()
+    if low == high:
+        return "is constant"
+    clipped = max(float((pixels == end).mean()) for end in (low, high))
+    return MOSTLY_BLANK if clipped > MOSTLY else ""
 
 
 def _constant(pixels: Float) -> Mask:
