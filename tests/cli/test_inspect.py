@@ -92,3 +92,18 @@ def test_bad_input_is_one_sentence(run, path, tmp_path, monkeypatch, arguments, 
     monkeypatch.chdir(tmp_path)
     assert sentence in run("inspect", path, *arguments).sentence
     assert [each.name for each in tmp_path.iterdir()] == ["stack.tif"]
+
+
+def test_marks_are_written_for_other_programs_and_read_again(run, path, tmp_path, broken):
+    for name in ("m.ome.zarr", "masks", "m.csv"):
+        outcome = run("inspect", path, "--marks", tmp_path / name)
+        assert outcome.code == 0, outcome.err
+        out = tmp_path / f"{name}.tif"
+        assert run("repair", path, out, "--defects-file", tmp_path / name,
+                   "--method", "average").code == 0  # fmt: skip
+        assert {2, 7} <= {record.section for record in read_provenance(out).sections}
+    assert run("inspect", path, "--marks", tmp_path / "masks").code == 2
+    assert run("inspect", path, "--marks", tmp_path / "m.ome.zarr").code == 2
+    refused = run("inspect", path, "--marks", tmp_path / "m.png")
+    assert refused.code == 2
+    assert "Marks are not written as m.png" in refused.sentence

@@ -41,6 +41,13 @@ def test_marks_are_read_back_and_lost_sections_are_no_marks():
     (region,) = back.regions[5]
     np.testing.assert_array_equal(region.mask, REGION.mask)
     assert (region.top, region.left) == (10, 20)
+    assert region.treatment == "correct"
+
+
+def test_marks_have_the_treatment_that_is_suggested():
+    finds = (Find(2, "brightness", 9.0, 1.0, "It is darker.", "correct"), FINDS[0])
+    marks = Inspection(9, 0, None, finds).marks()
+    assert (marks.whole, marks.corrected) == ({2, 3}, {2})
 
 
 def test_finds_of_low_probability_are_dropped():

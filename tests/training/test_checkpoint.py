@@ -14,6 +14,7 @@ from napari_ssan.events import Notice
 from napari_ssan.training import checkpoint as module
 from napari_ssan.training.checkpoint import (
     CheckpointWriter,
+    as_begun,
     checkpoint_path,
     digest,
     load_checkpoint,
@@ -220,3 +221,24 @@ def test_a_full_disk_is_told_once_and_does_not_end_training(tmp_path, checkpoint
     writer.keep(checkpoint)
     assert [type(event) for event in events] == [Notice, Checkpointed]
     assert "full" in str(events[0])
+
+
+@pytest.mark.parametrize("began", [None, False, True])
+def test_a_run_goes_on_with_or_without_an_inspection_as_it_began(tmp_path, checkpoint, began):
+    """Versions without an inspection did not write the setting."""
+    path = tmp_path / "a.checkpoint"
+    config = make_config()
+    settings = config.model_dump(mode="json")
+    del settings["inspect"]
+    if began is not None:
+        settings["inspect"] = began
+    save_checkpoint(path, checkpoint, {"settings": settings})
+    now = as_begun(config, path)
+    assert now.inspect is bool(began)
+    assert same(load_checkpoint(path, {"settings": now.model_dump(mode="json")}), checkpoint)
+
+
+def test_without_a_checkpoint_that_can_be_read_settings_stay(tmp_path):
+    (tmp_path / "bad.checkpoint").write_text("no checkpoint")
+    for name in ("none.checkpoint", "bad.checkpoint"):
+        assert as_begun(make_config(), tmp_path / name) == make_config()

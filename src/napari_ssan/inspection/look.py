@@ -30,6 +30,7 @@ HALVED = 384
 SMOOTH = 1.5
 #: A section that is constant, or clipped, in this share of its pixels is blank.
 MOSTLY = 0.8
+MOSTLY_BLANK = "is black, white or constant in most of its pixels"
 #: MAD of a normal distribution whose standard deviation is 1.
 MAD = 0.6745
 
@@ -160,12 +161,8 @@ def look(z: int, pixels: Float) -> Sighting:
     if not finite.all():
         lost = coarse((~finite).astype(np.float32)) > 0
         pixels = np.where(finite, pixels, np.median(pixels[finite]))
-    flat = _constant(pixels)
-    if pixels.min() == pixels.max():
-        return Sighting(z, pixels, "is constant")
-    clipped = [float((pixels == end).mean()) for end in (pixels.min(), pixels.max())]
-    if flat.mean() > MOSTLY or max(clipped) > MOSTLY:
-        return Sighting(z, pixels, "is black, white or constant in most of its pixels")
+    if (why := _flaw(pixels)) or (flat := _constant(pixels)).mean() > MOSTLY:
+        return Sighting(z, pixels, why or MOSTLY_BLANK)
     seen = pixels[~flat]
     level = float(np.median(seen))
     contrast = float(np.median(np.abs(seen - level))) / MAD or float(seen.std())
@@ -183,6 +180,15 @@ def look(z: int, pixels: Float) -> Sighting:
         coarse(flat.astype(np.float32)) > 0.5,
         lost=lost,
     )
+
+
+def _flaw(pixels: Float) -> str:
+    """Say why a section has no image, in words that follow its name; empty if it has one."""
+    low, high = pixels.min(), pixels.max()
+    if low == high:
+        return "is constant"
+    clipped = max(float((pixels == end).mean()) for end in (low, high))
+    return MOSTLY_BLANK if clipped > MOSTLY else ""
 
 
 def _constant(pixels: Float) -> Mask:

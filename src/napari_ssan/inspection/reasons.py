@@ -24,7 +24,8 @@ REGIONS = {
 
 def region_reason(kind: str, candidate: Candidate) -> str:
     """Say why a region was found."""
-    more = "; its structure agrees with theirs" if candidate.agrees and kind != "charging" else ""
+    seen = candidate.agrees and candidate.textured and kind != "charging"
+    more = "; its structure agrees with theirs" if seen else ""
     return f"{REGIONS[kind]}{more}."
 
 
