@@ -7,7 +7,7 @@ sampler depends only on its seed and settings, and can be saved and restored.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -100,13 +100,7 @@ class TripletSampler:
         self.sources, self.size = sources, size
         self.augmentation, self.match = augmentation, match
         self.random = np.random.default_rng(seed)
-        for source in sources:
-            height, width = source.extent
-            if min(height, width) < size:
-                raise BadInput(
-                    f"Slices of {height} x {width} pixels are smaller than a training "
-                    f"crop of {size}; choose a smaller crop or a larger stack."
-                )
+        check_size(sources, size)
         self.selections = _select_all(sources, size, select, report, cancel)
 
     def __iter__(self) -> Iterator[Triplet]:
@@ -165,6 +159,23 @@ class TripletSampler:
         if vary.swaps(self.random):
             return Triplet(following, target, previous, 1 - position)
         return Triplet(previous, target, following, position)
+
+
+def check_size(sources: Iterable[Source], size: int) -> None:
+    """Refuse sources that are smaller than a crop.
+
+    Raises
+    ------
+    BadInput
+        If one is.
+    """
+    for source in sources:
+        height, width = source.extent
+        if min(height, width) < size:
+            raise BadInput(
+                f"Slices of {height} x {width} pixels are smaller than a training "
+                f"crop of {size}; choose a smaller crop or a larger stack."
+            )
 
 
 def cut(
