@@ -13,7 +13,7 @@ import pytest
 
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.marks import Marks
-from napari_ssan.volumes.cluster import cluster
+from napari_ssan.volumes.cluster import _device, cluster
 from napari_ssan.volumes.restore import restore
 from napari_ssan.volumes.run import repair_in_place
 
@@ -89,3 +89,19 @@ def test_without_dask(make, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(BadInput, match="Workers need dask"):
         repair_in_place(make("0.5"), Marks({5}), AVERAGE, print, crew=workers)
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "name", "chosen"),
+    [
+        ("auto", 4, 5, "cuda:1"),
+        ("cuda", 2, "1", "cuda:1"),
+        ("auto", 1, 1, "auto"),
+        ("auto", 0, 1, "auto"),
+        ("cpu", 4, 1, "cpu"),
+        ("auto", 4, "SLURMCluster-3", "auto"),
+    ],
+)
+def test_each_worker_takes_the_gpu_of_its_number(monkeypatch, device, count, name, chosen):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    assert _device(device, name) == chosen
