@@ -22,6 +22,8 @@ from napari_ssan.volumes.slabs import Order, Slab, repair_slab
 
 #: Seconds to wait for a scheduler, and for its first worker.
 PATIENCE = 60
+#: Environment of a worker.
+ONE_THREAD = {f"{name}_NUM_THREADS": 1 for name in ("OMP", "MKL", "OPENBLAS")}
 #: Name of dask's resource; a worker that has one takes a slab at a time.
 GPU = "GPU"
 
@@ -48,6 +50,7 @@ def cluster(
         If dask is not installed, or the scheduler does not answer.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise BadInput(
@@ -65,13 +68,15 @@ def cluster(
                     f"There is no scheduler file {scheduler}; start the scheduler first."
                 )
         else:
-            local = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                memory_limit=None,  # a large section is no leak
-                dashboard_address=":0",
-                silence_logs=logging.CRITICAL,
-            )
+            # Dask would have memory given back to the system at once, which slows torch down.
+            with dask.config.set({"distributed.nanny.pre-spawn-environ": ONE_THREAD}):
+                local = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    memory_limit=None,  # a large section is no leak
+                    dashboard_address=":0",
+                    silence_logs=logging.CRITICAL,
+                )
             where = {"address": stack.enter_context(local)}
         try:
             client = stack.enter_context(Client(**where, timeout=PATIENCE, set_as_default=False))
