@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_ssan.files import StackFile
     from napari_ssan.stack.sections import SliceStack
 
+#: What the names of files end in that may be opened, as in ``napari.yaml``.
+ENDINGS = (".tif", ".tiff", ".zarr", ".h5", ".hdf", ".hdf5", ".mrc", ".rec", ".st")
+
 LayerData = tuple[Any, dict[str, Any], str]
 
 #: Contrast limits are taken from the middle of so many sections, of this height and width.
@@ -28,7 +31,7 @@ PERCENTILES = (0.1, 99.9)
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """Return a reader for a TIFF, zarr or HDF5 file that holds a stack of grey sections.
+    """Return a reader for a TIFF, zarr, HDF5 or MRC file that holds a stack of grey sections.
 
     Parameters
     ----------
@@ -48,7 +51,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | 
         if len(path) != 1:
             return None
         path = path[0]
-    if Path(path).suffix.lower() not in (".tif", ".tiff", ".zarr", ".h5", ".hdf", ".hdf5"):
+    if Path(path).suffix.lower() not in ENDINGS:
         return None
     try:
         file = open_stack(path)
