@@ -50,6 +50,23 @@ def test_cremi(write, volume, dtype):
     np.testing.assert_array_equal(file.stack().read(4, window), data[4][window])
 
 
+def test_a_dataset_by_name(write, volume, tmp_path):
+    other = volume()[::-1].copy()
+    path = write("stack.h5", volumes__raw=volume(), other__pixels=other, flat=np.zeros((4, 5)))
+    for name in ("other/pixels", "/other/pixels"):
+        file = open_stack(f"{path}:{name}")
+        assert file.path == path
+        np.testing.assert_array_equal(np.asarray(file.data), other)
+    np.testing.assert_array_equal(np.asarray(open_stack(path).data), volume())
+    for name, words in (("/nothing", "holds no dataset"), ("/flat", "is no 3-D dataset")):
+        with pytest.raises(BadInput, match=words):
+            open_stack(f"{path}:{name}")
+    with pytest.raises(BadInput, match="does not exist"):
+        open_stack(tmp_path / "absent.h5:/volumes/raw")
+    with pytest.raises(BadInput, match=r"name one, as in two\.h5:/a"):
+        open_stack(write("two.h5", a=volume(), b=volume()))
+
+
 def test_any_file_with_one_volume(write, volume):
     path = write("stack.h5", a__b=volume(), c=np.zeros(5))
     file = open_stack(path)

@@ -104,3 +104,20 @@ def test_a_folder_that_cannot_be_written_to(volume, monkeypatch):
     monkeypatch.setattr("pathlib.Path.open", refuse)
     with pytest.raises(BadInput, match="cannot be written to"), Claim(volume, say):
         pass
+
+
+def test_one_that_is_just_being_made_is_waited_for(volume):
+    def late() -> None:
+        time.sleep(0.2)
+        with Claim(volume.with_name("other"), say):
+            claim_path(volume).write_text(claim_path(volume.with_name("other")).read_text())
+
+    claim_path(volume).touch()
+    other = threading.Thread(target=late)
+    other.start()
+    with pytest.raises(BadInput, match="is being changed by process"), Claim(volume, say):
+        pass
+    other.join()
+    claim_path(volume).write_text("")  # torn by a power cut
+    with Claim(volume, say) as held:
+        assert holds(volume, held.token)

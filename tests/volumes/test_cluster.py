@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
+import time
 from functools import partial
 
 import psutil
@@ -13,7 +16,8 @@ import pytest
 
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.marks import Marks
-from napari_ssan.volumes.cluster import cluster
+from napari_ssan.volumes.cluster import _device, cluster
+from napari_ssan.volumes.journal import NAME
 from napari_ssan.volumes.restore import restore
 from napari_ssan.volumes.run import repair_in_place
 
@@ -54,11 +58,39 @@ def test_two_workers_write_the_same_bytes_as_none_also_when_they_are_killed(make
     assert content(path) == before
 
 
+@pytest.mark.skipif(os.name == "nt", reason="process groups")
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_client_or_everything_is_killed(make, whole_group):
+    path, alone = make("0.5 sharded"), make("0.5 sharded", "alone/image.ome.zarr")
+    before = content(path)
+    repair_in_place(alone, MARKED, AVERAGE, print)
+    arguments = ("repair", path, "--in-place", "--defects", "1,3,5,7,9,11", "--method", "average")
+    code = "from napari_ssan.cli import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments), "--workers", "2"]
+    process = subprocess.Popen(command, start_new_session=True)
+    journal, end = path.with_name(f"{path.name}.originals") / NAME, time.monotonic() + 120
+    while not (journal.exists() and b"done" in journal.read_bytes()):
+        assert time.monotonic() < end
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(random.Random(whole_group).uniform(0, 0.3))
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
+    process.wait()
+    outcome = repair_in_place(path, Marks(), AVERAGE, print, resume=True)
+    assert outcome.sections == (1, 3, 5, 7, 9, 11)
+    assert content(path) == content(alone)
+    restore(path, print)
+    assert content(path) == before
+
+
 def test_a_slab_that_fails_is_tried_by_workers_and_reported(make):
     path = make("0.5 thick")
     (path / "0/c/2/0/0").write_bytes(b"rubbish")  # slices 8 to 11
-    outcome = repair_in_place(path, Marks({1, 9, 11}), AVERAGE, print, crew=workers)
-    assert outcome.sections == (1,)
+    said: list[str] = []
+    crew = partial(cluster, workers=2, scheduler="", tell=said.append)
+    outcome = repair_in_place(path, Marks({0, 9, 11}), AVERAGE, print, crew=crew)
+    assert any("good slice on one side only" in text for text in said)
+    assert outcome.sections == (0,)
     ((sections, why),) = outcome.failed
     assert sections == (9, 11)
     assert "cannot be read" in why
@@ -89,3 +121,19 @@ def test_without_dask(make, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "distributed", None)
     with pytest.raises(BadInput, match="Workers need dask"):
         repair_in_place(make("0.5"), Marks({5}), AVERAGE, print, crew=workers)
+
+
+@pytest.mark.parametrize(
+    ("device", "count", "name", "chosen"),
+    [
+        ("auto", 4, 5, "cuda:1"),
+        ("cuda", 2, "1", "cuda:1"),
+        ("auto", 1, 1, "auto"),
+        ("auto", 0, 1, "auto"),
+        ("cpu", 4, 1, "cpu"),
+        ("auto", 4, "SLURMCluster-3", "auto"),
+    ],
+)
+def test_each_worker_takes_the_gpu_of_its_number(monkeypatch, device, count, name, chosen):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: count)
+    assert _device(device, name) == chosen

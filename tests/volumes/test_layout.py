@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import zarr
 
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
-from napari_ssan.volumes.layout import Level, coarser, find_layout, mean
+from napari_ssan.volumes.layout import Layout, Level, coarser, find_layout, mean
 from napari_ssan.volumes.objects import Objects, OriginalStore, StagedStore
 
 from .conftest import KINDS, content, levels_of, pyramid
@@ -92,3 +93,19 @@ def test_originals_are_seen_whatever_is_changed(make, kind, tmp_path, volume):
     for name in objects.names():
         objects.put_back(name)
     assert content(path) == before
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "float32"])
+def test_means_of_pairs_of_sections_in_other_dtypes(tmp_path, dtype):
+    values = np.random.default_rng(0).integers(0, 30000, (5, 6, 8))
+    values = values - 15000 if dtype != "uint16" else values
+    group = zarr.create_group(tmp_path / "image.zarr")
+    group.create_array("0", data=values.astype(dtype), chunks=(2, 6, 8))
+    layout = Layout("", ("0",), (0, 1, 2), ((1, 1),))
+    fine = Level(StagedStore(Objects(tmp_path / "image.zarr", tmp_path / "kept")), layout, 0)
+    window = slice(0, 3), slice(0, 4)
+    for z in range(3):
+        found = mean(fine, (2, 2), z, window)
+        pair = values[2 * z : 2 * z + 2].reshape(-1, 3, 2, 4, 2).mean(axis=(0, 2, 4))
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, pair, atol=1 if dtype != "float32" else 1e-2)

@@ -29,7 +29,7 @@ StackPath = Annotated[
     Path,
     Argument(
         metavar="STACK",
-        help="The stack: TIFF, zarr, OME-Zarr, HDF5, or a folder of single-slice images.",
+        help="The stack: TIFF, zarr, OME-Zarr, HDF5, MRC, or a folder of single-slice images.",
     ),
 ]
 FollowLinks = Annotated[

@@ -104,6 +104,14 @@ def check_within(home: Path | None, name: str, other: Path) -> None:
         )
 
 
+def always_allowed() -> float:
+    """Bytes of a piece that are allowed whatever is stored."""
+    try:
+        return float(os.environ[VARIABLE]) * 2**30
+    except (KeyError, ValueError):
+        return ALLOWED
+
+
 def check_piece(name: str, size: int, stored: int) -> None:
     """Check that a chunk, strip or tile is not far larger than the file can hold.
 
@@ -120,11 +128,7 @@ def check_piece(name: str, size: int, stored: int) -> None:
     BadInput
         If it is suspiciously large.
     """
-    try:
-        allowed = float(os.environ[VARIABLE]) * 2**30
-    except (KeyError, ValueError):
-        allowed = ALLOWED
-    if size > max(allowed, RATIO * stored):
+    if size > max(always_allowed(), RATIO * stored):
         raise BadInput(
             f"{name} declares pieces of {size / 2**30:.3g} GiB that must be decoded at once, from "
             f"{stored / 2**20:.3g} MiB; if that is right, set {VARIABLE} to so many GiB."

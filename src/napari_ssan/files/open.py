@@ -17,7 +17,8 @@ from napari_ssan.files.calibration import Calibration, Flavour
 from napari_ssan.files.completeness import Chunks, Witness, check_some
 from napari_ssan.files.lazy import LazyArray
 from napari_ssan.files.open_folder import look, open_folder, read_image
-from napari_ssan.files.open_hdf5 import is_hdf5, open_hdf5
+from napari_ssan.files.open_hdf5 import is_hdf5, open_hdf5, split_dataset
+from napari_ssan.files.open_mrc import is_mrc, open_mrc
 from napari_ssan.files.open_tiff import open_tiff
 from napari_ssan.files.open_zarr import is_zarr, open_zarr
 from napari_ssan.files.tiff_integrity import MAGIC
@@ -26,7 +27,9 @@ from napari_ssan.stack.sections import ArrayLike, SliceStack
 from napari_ssan.swap import interrupted
 
 #: What can be opened, in words.
-FORMATS = "a TIFF, a zarr array, an OME-Zarr image, an HDF5 file, or a folder of TIFFs or PNGs"
+FORMATS = (
+    "a TIFF, a zarr array, an OME-Zarr image, an HDF5 or MRC file, or a folder of TIFFs or PNGs"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +106,8 @@ def open_stack(path: str | Path, *, follow_links: bool = False) -> StackFile:
     ----------
     path : str or Path
         TIFF (OME, ImageJ, plain, BigTIFF), zarr array (v2, v3), OME-Zarr
-        (0.4, 0.5), HDF5 (CREMI), or a folder of single-section TIFFs or PNGs.
+        (0.4, 0.5), HDF5 (``stack.h5``, ``stack.h5:/volumes/raw``), MRC, or a folder
+        of single-section TIFFs or PNGs.
     follow_links : bool
         Whether it may take pixels from outside its folder. `path` itself may always be a link.
 
@@ -177,6 +181,7 @@ def read_provenance(path: str | Path) -> Provenance | None:
 
 
 def _open(path: Path, follow_links: bool = False) -> StackFile:
+    path, dataset = split_dataset(path)
     check_input(path)
     if not path.exists():
         if part := interrupted(path):
@@ -197,8 +202,11 @@ def _open(path: Path, follow_links: bool = False) -> StackFile:
         with path.open("rb") as file:
             start = file.read(4)
         if is_hdf5(path, start):
-            data, calibration, stored, others = open_hdf5(path, home)
+            data, calibration, stored, others = open_hdf5(path, home, dataset)
             return StackFile(path, data, calibration, (data,), others, chunks=stored)
+        if is_mrc(path):
+            data, calibration = open_mrc(path)
+            return StackFile(path, data, calibration, (data,))
         if start not in MAGIC and path.suffix.lower() not in (".tif", ".tiff"):
             raise BadInput(f"{path.name} cannot be opened; give {FORMATS}.")
         image = open_tiff(path, home)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def is_hdf5(path: Path, start: bytes) -> bool:
 
 @reader
 def open_hdf5(
-    path: Path, home: Path | None
+    path: Path, home: Path | None, name: str = ""
 ) -> tuple[LazyArray, Calibration, Chunks | None, tuple[Path, ...]]:
     """Open the volume in an HDF5 file.
 
@@ -45,6 +46,8 @@ def open_hdf5(
         With a dataset ``volumes/raw``, as in CREMI, or a single 3-D dataset.
     home : Path or None
         Where all other files must lie; see :mod:`~napari_ssan.files.border`.
+    name : str
+        The dataset to open, such as ``/volumes/raw``; empty for the usual one.
 
     Returns
     -------
@@ -64,7 +67,7 @@ def open_hdf5(
     with contextlib.ExitStack() as files:
         opened = _Files(home, files)
         file = opened.open(path)
-        where, dataset = _choose(path, file, opened)
+        where, dataset = _choose(path, file, opened, name)
         chunks = opened.admit(where, dataset)
         resolution = dataset.attrs.get(RESOLUTION)
         close = files.pop_all().close
@@ -138,6 +141,11 @@ class _Files:
             elif isinstance(link, h5py.SoftLink):
                 start = node.file if link.path.startswith("/") else node
                 path, node = self.find(path, start, link.path)
+            elif node.get(part, getclass=True) is h5py.Dataset:
+                # Always in this way: one that is open already cannot be opened in another.
+                access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
+                access.set_efile_prefix(b"${ORIGIN}")  # beside the file, not where the program runs
+                node = h5py.Dataset(h5py.h5d.open(node.id, part.encode(), access))
             else:
                 node = node[part]
         return path, node
@@ -196,14 +204,31 @@ class _Files:
             return None if chunks and chunks.missing else source.shape
 
 
-def _choose(path: Path, file: Any, opened: _Files) -> tuple[Path, Any]:
+def split_dataset(path: Path) -> tuple[Path, str]:
+    """A file and the dataset in it that a path such as ``stack.h5:/volumes/raw`` names."""
+    found = re.fullmatch(r"(.+\.(?:h5|hdf|hdf5)):(.+)", str(path), re.IGNORECASE | re.DOTALL)
+    if found is None or path.exists():
+        return path, ""
+    return Path(found[1]), found[2]
+
+
+def _choose(path: Path, file: Any, opened: _Files, wanted: str) -> tuple[Path, Any]:
     """The dataset with the sections, and the file that it lies in."""
+    where, dataset = opened.find(path, file, wanted or _usual(path, file, opened))
+    if len(getattr(dataset, "shape", None) or ()) != 3:
+        raise BadInput(f"{wanted} in {path.name} is no 3-D dataset; name another one.")
+    return where, dataset
+
+
+def _usual(path: Path, file: Any, opened: _Files) -> str:
+    """Name of the dataset with the sections, if there is no doubt."""
     import h5py
 
     shapes: dict[str, tuple[int, ...]] = {}
     outside: list[str] = []
 
-    def note(name: str, node: Any) -> None:
+    def note(name: str) -> None:
+        node = opened.find(path, file, name)[1]
         if hasattr(node, "shape"):
             shapes[name] = node.shape or ()
 
@@ -211,25 +236,22 @@ def _choose(path: Path, file: Any, opened: _Files) -> tuple[Path, Any]:
         if isinstance(link, h5py.ExternalLink):
             outside.append(name)
 
-    file.visititems(note)
+    file.visit(note)
     file.visititems_links(note_link)
     if RAW in outside or all(len(shape) != 3 for shape in shapes.values()):
         for name in [RAW] if RAW in outside else outside:
-            note(name, opened.find(path, file, name)[1])
+            note(name)
     volumes = [name for name, shape in shapes.items() if len(shape) == 3]
     if RAW not in volumes and len(volumes) != 1:
         there = ", ".join(volumes or shapes) or "nothing"
         what = "several 3-D datasets" if volumes else "no 3-D dataset"
-        raise BadInput(
-            f"{path.name} holds {what} and no {RAW}: it holds {there}; "
-            "copy the dataset to repair to a TIFF or zarr."
+        advice = (
+            f"name one, as in {path.name}:/{volumes[0]}"
+            if volumes
+            else ("copy the dataset to repair to a TIFF or zarr")
         )
-    where, dataset = opened.find(path, file, RAW if RAW in volumes else volumes[0])
-    owner, name = dataset.file, dataset.name.encode()
-    del dataset  # one that is open already keeps its way to files of external storage
-    access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    access.set_efile_prefix(b"${ORIGIN}")  # beside the HDF5 file, not where the program runs
-    return where, h5py.Dataset(h5py.h5d.open(owner.id, name, access))
+        raise BadInput(f"{path.name} holds {what} and no {RAW}: it holds {there}; {advice}.")
+    return RAW if RAW in volumes else volumes[0]
 
 
 def _three_lengths(resolution: Any) -> list[float] | None:

@@ -75,7 +75,9 @@ class Claim:
             self.path.unlink(missing_ok=True)
 
     def _take_over(self) -> None:
-        found = _read(self.path)
+        if not (found := _read(self.path)):  # its owner may be about to write it
+            time.sleep(SETTLING)
+            found = _read(self.path)
         process, host = found.get("process"), found.get("host")
         alive = f"{self._volume.name} is being changed by process {process} on {host}"
         if host == platform.node():

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_ssan.errors import BadInput
+from napari_ssan.events import Notice
 from napari_ssan.volumes.journal import Row
 from napari_ssan.volumes.run import Result
 from napari_ssan.volumes.slabs import Order, Slab, repair_slab
 
 #: Seconds to wait for a scheduler, and for its first worker.
 PATIENCE = 60
+#: Environment of a worker.
+ONE_THREAD = {f"{name}_NUM_THREADS": 1 for name in ("OMP", "MKL", "OPENBLAS")}
 #: Name of dask's resource; a worker that has one takes a slab at a time.
 GPU = "GPU"
 
@@ -40,7 +43,7 @@ def cluster(
     scheduler : str
         Address of a scheduler, or path of its file, in their place.
     tell : callable
-        Is told where the dashboard is.
+        Is told where the dashboard is, and what workers have noticed.
 
     Raises
     ------
@@ -48,6 +51,7 @@ def cluster(
         If dask is not installed, or the scheduler does not answer.
     """
     try:
+        import dask
         from distributed import Client, LocalCluster
     except ImportError as error:
         raise BadInput(
@@ -65,13 +69,15 @@ def cluster(
                     f"There is no scheduler file {scheduler}; start the scheduler first."
                 )
         else:
-            local = LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                memory_limit=None,  # a large section is no leak
-                dashboard_address=":0",
-                silence_logs=logging.CRITICAL,
-            )
+            # Dask would have memory given back to the system at once, which slows torch down.
+            with dask.config.set({"distributed.nanny.pre-spawn-environ": ONE_THREAD}):
+                local = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    memory_limit=None,  # a large section is no leak
+                    dashboard_address=":0",
+                    silence_logs=logging.CRITICAL,
+                )
             where = {"address": stack.enter_context(local)}
         try:
             client = stack.enter_context(Client(**where, timeout=PATIENCE, set_as_default=False))
@@ -83,7 +89,7 @@ def cluster(
             ) from error
         if _has_dashboard():
             tell(f"Dashboard: {client.dashboard_link}")
-        yield Dask(client, order)
+        yield Dask(client, order, tell)
 
 
 class Dask:
@@ -93,12 +99,14 @@ class Dask:
     ----------
     client : distributed.Client
     order : Order
+    tell : callable
+        Is told what workers have noticed.
     """
 
-    def __init__(self, client: Any, order: Order) -> None:
+    def __init__(self, client: Any, order: Order, tell: Callable[[str], object]) -> None:
         from distributed import as_completed
 
-        self._client, self._order = client, order
+        self._client, self._order, self._tell = client, order, tell
         self._ready = as_completed(loop=client.loop)
         self._slabs: dict[str, Slab] = {}
         self._tried: dict[Row, set[str]] = {}
@@ -128,7 +136,10 @@ class Dask:
         future = next(self._ready)
         slab = self._slabs.pop(future.key)
         if future.status == "finished":
-            return slab, future.result()
+            records, notices = future.result()
+            for notice in notices:
+                self._tell(f"Note: {notice}")
+            return slab, records
         if future.cancelled():
             raise BadInput("The scheduler is gone; go on with --resume when it is back.")
         error = future.exception()
@@ -143,13 +154,22 @@ class Dask:
 TRIES_OF_DASK = 4
 
 
-def _on_worker(order: Order, slab: Slab) -> list[dict[str, Any]]:
-    """Do a slab on a worker; an error says on which, so that another one tries it next."""
+def _on_worker(order: Order, slab: Slab) -> tuple[list[dict[str, Any]], list[str]]:
+    """Do a slab on a worker, and collect its notices.
+
+    An error says on which worker, so that another one tries the slab next.
+    """
     from distributed import get_worker
 
-    worker = get_worker()
+    worker, notices = get_worker(), list[str]()
+
+    def tell(item: object) -> None:
+        if isinstance(item, Notice):
+            notices.append(str(item))
+
+    order = replace(order, device=_device(order.device, worker.name))
     try:
-        return repair_slab(replace(order, device=_device(order.device, worker.name)), slab)
+        return repair_slab(order, slab, tell), notices
     except Exception as error:
         error.worker = worker.address  # type: ignore[attr-defined]
         raise

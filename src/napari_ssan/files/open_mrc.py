@@ -1,0 +1,77 @@
+"""Opens an MRC file, as IMOD and other programs of electron tomography write them.
+
+It needs mrcfile, which is an extra; pixels are mapped, and read when they are asked for. Easy to
+get wrong: bytes are signed in the standard, and unsigned in most files of IMOD, which says so in
+words of the header that others leave empty.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_ssan.errors import BadInput
+from napari_ssan.files.calibration import Calibration
+from napari_ssan.files.lazy import LazyArray, reader
+
+#: Where the header says that this is MRC, and how; and IMOD's own words, by bytes.
+MAP, IMOD, FLAGS = slice(208, 212), slice(152, 156), slice(156, 160)
+STAMP, SIGNED = 1146047817, 1
+
+
+def is_mrc(path: Path) -> bool:
+    """Whether a file is MRC, by its header."""
+    with path.open("rb") as file:
+        return file.read(MAP.stop)[MAP] == b"MAP "
+
+
+@reader
+def open_mrc(path: Path) -> tuple[LazyArray, Calibration]:
+    """Open the volume in an MRC file.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    data : LazyArray, (z, y, x)
+        Rows as they are stored; IMOD shows the first one at the bottom.
+    calibration : Calibration
+
+    Raises
+    ------
+    BadInput
+        If mrcfile is not installed, the file is damaged, or it holds signed bytes.
+    """
+    try:
+        import mrcfile
+    except ImportError:
+        raise BadInput(
+            f"{path.name} is an MRC file, which needs mrcfile: pip install 'napari-ssan[mrc]'."
+        ) from None
+    file = mrcfile.mmap(path, mode="r")
+    pixels = file.data
+    if pixels.dtype == np.int8:
+        with path.open("rb") as header:
+            words = header.read(FLAGS.stop)
+        stamp, flags = (
+            np.frombuffer(words[part], file.header.mode.dtype)[0] for part in (IMOD, FLAGS)
+        )
+        if stamp != STAMP or flags & SIGNED:
+            raise BadInput(
+                f"{path.name} has signed bytes, which are not read; convert it, as with IMOD's "
+                "newstack -mode 1."
+            )
+        pixels = pixels.view(np.uint8)
+    size = file.voxel_size
+    scale = [float(getattr(size, axis)) for axis in "zyx"]
+    known = all(np.isfinite(scale)) and min(scale) > 0
+    calibration = Calibration.of(
+        "zyx"[-pixels.ndim :],
+        scale[-pixels.ndim :] if known else None,
+        "angstrom" if known else None,
+        name=path.name.split(".")[0],
+    )
+    return LazyArray(pixels, path.name, file.close), calibration
