@@ -1,4 +1,6 @@
-"""Covers: napari_ssan.session.marks, napari_ssan.session.history, napari_ssan.session.outdated"""
+"""Covers: napari_ssan.session.marking, napari_ssan.session.marks, napari_ssan.session.history,
+napari_ssan.session.outdated
+"""
 
 from __future__ import annotations
 

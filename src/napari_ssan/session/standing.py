@@ -27,11 +27,11 @@ class Standing:
 
 
 def standing(session: SessionView, slot: Slot) -> Standing | None:
-    """What a section of the repaired stack is; None if it is real and not marked."""
+    """What a repair made of a section; None if it is not marked, or only by its own file."""
     state, text = session.state(slot), caption(session.repaired, slot)
     records = [patch.record for patch in session.repaired.patches(slot)]
     if not records:
-        if state is None:
+        if state in (None, "synthetic"):
             return None
         said = "marked, not repaired yet" if state == "marked" else "marked, the original is shown"
         return Standing("marked", f"slice {slot[0]}: {said}")

@@ -538,7 +538,7 @@ def test_the_end_of_a_stack_that_got_longer_is_as_good_as_the_rest(viewer, contr
     repair(controller)
     at(viewer, 11)
     assert controller.view.marking.hint.text() == ""
-    assert viewer.canvas.overlays.text.text.startswith("slice 9: synthetic")
+    assert viewer.canvas.overlays.text.text.startswith("slice 9: copied, from 8")
     controller.view.looking.accept.click()
     assert states(controller)[((9, 0),)] == "accepted"
     at(viewer, 9)
@@ -712,7 +712,7 @@ def test_the_time_of_a_repair_is_told_before_and_remembered(
     assert said.text().endswith("for what is marked")
     controller.finish()  # the network is loaded, and tried
     key = f"{Path(tiny_model).stem} on auto"
-    assert controller._rates._rates[key] > 0
+    assert controller._preloading._rates._rates[key] > 0
     repair(controller)
     assert Rates().of(str(tiny_model), "auto") > 0
 
@@ -955,7 +955,7 @@ def test_a_stack_that_is_opened_again_while_its_repair_stops_is_offered(
     viewer.add_image(volume, name="again")
     controller.finish()
     assert not notifications
-    assert str(controller.current.offer) == "2 marks and 1 repaired slice from today"
+    assert str(controller.current.offer) == "2 marks from today, 1 of them repaired"
 
 
 def test_closing_while_it_runs_keeps_what_is_done(controller, slowly, qtbot, viewer, image):

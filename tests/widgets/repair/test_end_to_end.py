@@ -328,19 +328,21 @@ def test_the_contaminated_slice_is_repaired(viewer, data_folder, qtbot):
 def test_closing_the_window_while_a_repair_runs(tmp_path):
     """With the button of the window, which napari hears of last."""
     code = """
-import numpy as np, napari, threading, time
+import numpy as np, napari, threading
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QApplication, QDockWidget, QMainWindow
+from qtpy.QtWidgets import QApplication, QMainWindow
+from napari_ssan.engine.repaired import Patch
+from napari_ssan.events import Progress
 from napari_ssan.session import jobs
-from napari_ssan.widgets.fine_tune.dock import FineTuneDock
-from napari_ssan.widgets.repair.dock import RepairDock
-from napari_ssan.widgets.shared.dock import parent_of
-plain = jobs.patches
-def slowly(*rest, **more):
+plain, first = jobs.patches, threading.Semaphore(1)
+def one_only(*rest, **more):
     for item in plain(*rest, **more):
+        if isinstance(item, Progress):
+            tile = item
+        while isinstance(item, Patch) and not first.acquire(timeout=0.01):
+            yield tile  # without end: only the closing can stop it
         yield item
-        time.sleep(0.15)
-jobs.patches = slowly
+jobs.patches = one_only
 viewer = napari.Viewer()
 viewer.add_image(np.random.default_rng(0).integers(0, 255, (30, 64, 64)).astype("uint8"))
 _, dock = viewer.window.add_plugin_dock_widget("napari-ssan", "Repair slice")

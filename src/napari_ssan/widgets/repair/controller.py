@@ -7,7 +7,7 @@ its :class:`~napari_ssan.widgets.repair.stack_controller.StackController`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,7 @@ from qtpy.compat import isalive
 
 from napari_ssan.engine.repaired import Slot
 from napari_ssan.errors import BadInput
-from napari_ssan.session.kept_method import KeptMethod
 from napari_ssan.session.marks import mark_of
-from napari_ssan.session.rates import Rates, tried
 from napari_ssan.widgets.repair.compare_controller import CompareController
 from napari_ssan.widgets.repair.export_questions import ask_and_export
 from napari_ssan.widgets.repair.keys import Keys
@@ -25,6 +23,7 @@ from napari_ssan.widgets.repair.many_marks import ManyMarks
 from napari_ssan.widgets.repair.model_list import ModelList
 from napari_ssan.widgets.repair.open_stacks import OpenStacks
 from napari_ssan.widgets.repair.outlook_controller import OutlookController
+from napari_ssan.widgets.repair.preloading import Preloading
 from napari_ssan.widgets.repair.presenter import caption_of, state_of
 from napari_ssan.widgets.repair.result_layers import Overlay
 from napari_ssan.widgets.repair.stack_controller import StackController
@@ -53,10 +52,9 @@ class RepairController:
         self.view.destroyed.connect(lambda: self.close())
         self._outlook = OutlookController(self.view.outlook, self.slow)
         self.comparing = CompareController(self.view, lambda: self.current)
-        self._kept = KeptMethod()
-        self._loading: How | None = None
-        self._stacks = OpenStacks(viewer, self.quick, self.slow, self._kept)
-        self._rates = Rates()
+        self._preloading = Preloading(self.quick, self.slow)
+        self._preloading.learned.connect(self.refresh)
+        self._stacks = OpenStacks(viewer, self.quick, self.slow, self._preloading.kept)
         self._closed = False
         self._keys = Keys(viewer)
         self._caption = Caption(viewer)
@@ -220,7 +218,7 @@ class RepairController:
         self.slow.close()
         self.quick.finish()
         self.quick.close()
-        self._kept.forget()
+        self._preloading.kept.forget()
 
     # ---- following the stacks
 
@@ -233,7 +231,7 @@ class RepairController:
         opened.changed.connect(self.refresh)
         opened.work.progressed.connect(self._on_progress)
         opened.noted.connect(self._on_noted)
-        opened.timed.connect(self._on_timed)
+        opened.timed.connect(self._preloading.learn)
 
     def _on_progress(self) -> None:
         if self.current is not None and not self._closed:
@@ -244,17 +242,14 @@ class RepairController:
         if not self._closed:
             self.view.repairing.show_note(text)
 
-    def _on_timed(self, how: How, rate: float) -> None:
-        if self._rates.learn(how.model, how.device, rate):  # unsaved, it is measured anew
-            self.quick.submit(lambda report, cancel: self._rates.save())
-
     # ---- showing
 
     def refresh(self) -> None:
         """Show the present state in dock and corner."""
         if self._closed:
             return
-        self._preload()
+        if self.current is not None and self.current.session.pending:
+            self._preloading.load(self._how())
         self.view.render_state(self._state())
         self.comparing.refresh()
         said = caption_of(self.current)
@@ -264,30 +259,10 @@ class RepairController:
         if self.current is None:
             return state_of(self.viewer, self._stacks, "")
         how = self._how()
-        rate = self._rates.of(how.model, how.device)
+        rate = self._preloading.rate(how)
         shape, pixels = self.current.stack.shape[1:], self.current.pending_pixels
         device, cost = device_text(how, shape, rate, pixels), outlook_text(how, shape, rate)
         return state_of(self.viewer, self._stacks, device, cost)
-
-    def _preload(self) -> None:
-        """Load the network as soon as something is marked; if that fails, the repair says so."""
-        how, current = self._how(), self.current
-        if how.method != "ssan" or how == self._loading:
-            return
-        if current is not None and current.session.pending:
-            self._loading = how
-            task = self.slow.submit(lambda report, cancel: self._try_out(how))
-            task.succeeded.connect(partial(self._on_tried, how))
-
-    def _try_out(self, how: How) -> float | None:
-        """Load the network, in a worker, and see how fast it is if that is not known."""
-        method = self._kept.make(**asdict(how))
-        return tried(method) if self._rates.of(how.model, how.device) is None else None
-
-    def _on_tried(self, how: How, rate: float | None) -> None:
-        if rate is not None and not self._closed:
-            self._rates.learn(how.model, how.device, rate)
-            self.refresh()
 
     # ---- within
 
