@@ -7,7 +7,7 @@ sampler depends only on its seed and settings, and can be saved and restored.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -45,6 +45,17 @@ class Triplet:
     target: Float
     following: Float
     position: float
+
+
+def check_extent(sources: Sequence[Source], size: int) -> None:
+    """Refuse sources that are smaller than a crop, with BadInput; no pixel is read."""
+    for source in sources:
+        height, width = source.extent
+        if min(height, width) < size:
+            raise BadInput(
+                f"Slices of {height} x {width} pixels are smaller than a training "
+                f"crop of {size}; choose a smaller crop or a larger stack."
+            )
 
 
 class TripletSampler:
@@ -100,13 +111,7 @@ class TripletSampler:
         self.sources, self.size = sources, size
         self.augmentation, self.match = augmentation, match
         self.random = np.random.default_rng(seed)
-        for source in sources:
-            height, width = source.extent
-            if min(height, width) < size:
-                raise BadInput(
-                    f"Slices of {height} x {width} pixels are smaller than a training "
-                    f"crop of {size}; choose a smaller crop or a larger stack."
-                )
+        check_extent(sources, size)
         self.selections = _select_all(sources, size, select, report, cancel)
 
     def __iter__(self) -> Iterator[Triplet]:

@@ -22,7 +22,7 @@ from napari_ssan.network.device import device_name
 from napari_ssan.network.ssan import SSAN
 from napari_ssan.segmenter.segmenter import Segmenter
 from napari_ssan.stack.source import Source
-from napari_ssan.stack.triplets import TripletSampler
+from napari_ssan.stack.triplets import TripletSampler, check_extent
 from napari_ssan.training.checkpoint import CheckpointWriter, as_begun, checkpoint_path, restoring
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.data import crops_of, split_sources
@@ -134,6 +134,7 @@ def run(
     identity = identify(config, train, held, start, loss)
     checkpoint = find_checkpoint(output, identity, notes.append) if resume else None
     if config.inspect:
+        check_extent(train, config.crop)  # before it takes long
         train, held = (
             [_inspected(source, report, check, cancel, notes) for source in some]
             for some in (train, held)
