@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from napari_ssan.inspection.find import Find, Inspection
-from napari_ssan.inspection.page import OUTLINE, to_html
+from napari_ssan.inspection.page import to_html
+from napari_ssan.stack.pictures import OUTLINE
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 

@@ -22,12 +22,29 @@ def highest(candidates, sign):
         ("fold", "dark long"),
         ("crack", "light long"),
         ("blur", "soft"),
-        ("missing", "flat"),
     ],
 )
 def test_planted_damage_stands_out(broken, sightings, kind, sign):
     random = np.random.default_rng(1)
     pixels, mask = plant_region(kind, broken.clean[2].astype(np.float32), 2, random)
+    found = standing_out(sightings, pixels, mask, sign)
+    assert found.long == (kind in ("fold", "crack"))
+
+
+@pytest.mark.parametrize("end", [np.min, np.max])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_black_or_white_margin_stands_out(broken, sightings, end, turned):
+    pixels = broken.clean[2].astype(np.float32)
+    height, width = pixels.shape
+    edge = height * (0.15 + 0.04 * np.sin(np.arange(width) / width * 9))
+    mask = np.arange(height)[:, None] < edge
+    mask = mask[::-1] if turned else mask
+    pixels[mask] = end(pixels)
+    standing_out(sightings, pixels, mask, "flat")
+
+
+def standing_out(sightings, pixels, mask, sign):
+    """The highest candidate, which is higher than those of the good section, and at the damage."""
     _, candidates = compare(look(2, pixels), sightings)
     found = highest(candidates, sign)
     _, good = compare(sightings[2], sightings)
@@ -36,7 +53,7 @@ def test_planted_damage_stands_out(broken, sightings, kind, sign):
     seen = np.zeros(mask.shape, bool)
     seen[found.region.window] = found.region.mask
     assert (seen & mask).sum() > 0.3 * (seen | mask).sum()
-    assert found.long == (kind in ("fold", "crack", "missing")) or kind == "missing"
+    return found
 
 
 def test_a_line_is_long_and_a_spot_is_not():

@@ -13,7 +13,8 @@ import napari_ssan
 from napari_ssan import Marks, Region
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
 from napari_ssan.engine.repaired import RepairedStack
-from napari_ssan.report.page import OUTLINE, to_html
+from napari_ssan.report.page import to_html
+from napari_ssan.stack.pictures import OUTLINE
 from napari_ssan.stack.sections import SliceStack
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_ssan.stack.pictures import SMALLEST, framed, grey_limits, to_grey
+from napari_ssan.stack.pictures import OUTLINE, SMALLEST, framed, grey_limits, outlined, to_grey
 
 
 def test_a_small_section_is_shown_as_it_is():
@@ -27,3 +27,16 @@ def test_grey_values_are_those_of_the_given_pictures():
     grey = to_grey(np.array([[0, 10, 50, 90, 200, np.nan]]), (10, 90))
     assert grey.tolist() == [[0, 0, 128, 255, 255, 0]]
     assert to_grey(np.array([[5]]), (5, 5)).dtype == np.uint8
+
+
+def test_a_line_goes_around_a_part_within_it():
+    grey = np.full((7, 7), 50, np.uint8)
+    part = np.zeros((7, 7), bool)
+    part[1:6, 1:6] = True
+    line = part.copy()
+    line[2:5, 2:5] = False
+    picture = outlined(grey, part)
+    assert (picture[line] == OUTLINE).all()
+    assert (picture[~line] == 50).all()
+    assert (outlined(grey, None) == 50).all()
+    assert (grey == 50).all()

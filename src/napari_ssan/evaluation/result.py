@@ -1,6 +1,7 @@
 """The result of an evaluation as plain data, for the JSON file and the report.
 
-Its layout is public and described in ``docs/evaluate.md``. Slices, not sections: users read it.
+Its layout is public and described in ``docs/reference/report.md``. It says slices, not sections,
+since users read it.
 """
 
 from __future__ import annotations

@@ -8,17 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import binary_erosion
 
 from napari_ssan.html_page import render, to_png
 from napari_ssan.inspection.find import Find, Inspection
-from napari_ssan.stack.pictures import framed, grey_limits, to_grey
+from napari_ssan.stack.pictures import framed, grey_limits, outlined, to_grey
 from napari_ssan.stack.sections import SliceStack
 
 #: Most finds that are shown with pictures; the table lists all.
 SHOWN = 60
-#: Colour of outlines, and how many colours a picture has.
-OUTLINE, COLOURS = (255, 140, 0), 128
+#: How many colours a picture has.
+COLOURS = 128
 
 
 def to_html(found: Inspection, stack: SliceStack, name: str) -> str:
@@ -57,12 +56,12 @@ def _scene(find: Find, stack: SliceStack) -> dict[str, Any]:
     limits = grey_limits(pixels.values())
     pictures = []
     for z, values in pixels.items():
-        grey = np.repeat(to_grey(values, limits)[..., None], 3, axis=2)
+        part = None
         if z == find.z and find.region is not None:
             mask = np.zeros(shape, bool)
             mask[find.region.window] = find.region.mask
-            seen = mask[window]
-            grey[seen & ~binary_erosion(seen, border_value=0)] = OUTLINE
+            part = mask[window]
+        picture = outlined(to_grey(values, limits), part)
         words = f"slice {z}" if z == find.z else f"slice {z}, {'before' if z < find.z else 'after'}"
-        pictures.append({"words": words, "data": to_png(grey, COLOURS)})
+        pictures.append({"words": words, "data": to_png(picture, COLOURS)})
     return {"entry": find.entry(), "pictures": pictures}

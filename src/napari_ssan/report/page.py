@@ -12,19 +12,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_erosion
 
 from napari_ssan.engine.expected_error import COURSE, STRUCTURES, coloured, scale_end, too_far
 from napari_ssan.engine.provenance import Provenance, SyntheticSection, percent
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.side_by_side import Beside, beside
 from napari_ssan.html_page import pieces, to_png
-from napari_ssan.stack.pictures import framed, to_grey
+from napari_ssan.stack.pictures import framed, outlined, to_grey
 from napari_ssan.stack.sections import Window
 from napari_ssan.version import __version__
 
-#: Colour of outlines, and how many colours a picture has.
-OUTLINE, COLOURS = (255, 140, 0), 128
+#: How many colours a picture has.
+COLOURS = 128
 
 Picture = npt.NDArray[np.uint8]
 
@@ -133,12 +132,11 @@ def _scene(
         part = slice(patch.top, patch.top + height), slice(patch.left, patch.left + width)
     window = framed(repaired.stack.shape[1:], part)
     seen = beside(repaired.stack, repaired.patches(patch.slot), window)
-    outline = _outline(patch, repaired.stack.shape[1:], window)
+    mask = _mask(patch, repaired.stack.shape[1:], window)
 
     def grey(words: str, pixels: npt.NDArray[Any]) -> dict[str, str]:
-        picture = np.repeat(to_grey(pixels, seen.limits)[..., None], 3, axis=2)
-        if outline is not None and words in ("before", "after"):
-            picture[outline] = OUTLINE
+        own = words in ("before", "after")
+        picture = outlined(to_grey(pixels, seen.limits), mask if own else None)
         return {"words": words, "data": to_png(picture, COLOURS)}
 
     pictures = [grey(f"slice {seen.sources[0]}", seen.neighbours[0])]
@@ -153,14 +151,13 @@ def _scene(
     return {"row": row, "pictures": pictures}
 
 
-def _outline(patch: Patch, shape: tuple[int, int], window: Window) -> npt.NDArray[np.bool_] | None:
+def _mask(patch: Patch, shape: tuple[int, int], window: Window) -> npt.NDArray[np.bool_] | None:
     if patch.mask is None:
         return None
     rows, columns = (range(*part.indices(n)) for part, n in zip(window, shape, strict=True))
     inside = np.zeros((len(rows), len(columns)), bool)
     patch.lay(inside, window, patch.mask)
-    outline: npt.NDArray[np.bool_] = inside & ~binary_erosion(inside, border_value=0)
-    return outline
+    return inside
 
 
 def _painted(seen: Beside, end: float) -> Picture:

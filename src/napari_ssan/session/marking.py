@@ -24,7 +24,10 @@ from napari_ssan.stack.sections import SliceStack
 
 
 class MarkingSession(SessionView):
-    """The part of a session that marks; :class:`~napari_ssan.session.session.RepairSession`."""
+    """The part of a session that marks.
+
+    Parameters and attributes are those of :class:`~napari_ssan.session.session.RepairSession`.
+    """
 
     #: Marks or states are not what they were.
     changed = Signal()

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import binary_erosion
 
 from napari_ssan.stack.sections import Array, Window
 
@@ -19,6 +20,8 @@ SMALLEST, LARGEST = 128, 320
 ENLARGED = 512
 #: Percentiles of the pixels that are shown black and white.
 ENDS = (0.5, 99.5)
+#: Colour of the line around a part of a picture.
+OUTLINE = (255, 140, 0)
 
 
 def framed(shape: tuple[int, int], part: Window | None = None, largest: int = LARGEST) -> Window:
@@ -83,3 +86,13 @@ def to_grey(pixels: Array, limits: tuple[float, float]) -> npt.NDArray[np.uint8]
     unit = (np.nan_to_num(pixels.astype(np.float64), nan=low) - low) / ((high - low) or 1.0)
     grey: npt.NDArray[np.uint8] = (255 * unit.clip(0, 1)).round().astype(np.uint8)
     return grey
+
+
+def outlined(
+    grey: npt.NDArray[np.uint8], part: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[np.uint8]:
+    """Give a grey picture (height, width) colours (height, width, 3), and a part of it a line."""
+    picture = np.repeat(grey[..., None], 3, axis=2)
+    if part is not None:
+        picture[part & ~binary_erosion(part, border_value=0)] = OUTLINE
+    return picture

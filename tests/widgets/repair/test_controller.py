@@ -5,7 +5,8 @@ Covers: napari_ssan.widgets.repair.drawing, napari_ssan.widgets.repair.keys,
     napari_ssan.widgets.repair.many_marks, napari_ssan.widgets.repair.marks_tools,
     napari_ssan.widgets.repair.model_list, napari_ssan.widgets.repair.presenter,
     napari_ssan.widgets.repair.result_layers, napari_ssan.widgets.repair.stack_controller,
-    napari_ssan.widgets.repair.open_stacks, napari_ssan.widgets.shared.stacks,
+    napari_ssan.widgets.repair.open_stacks, napari_ssan.widgets.repair.preloading,
+    napari_ssan.widgets.shared.stacks,
     napari_ssan.session.kept_method, napari_ssan.session.standing,
     napari_ssan.widgets.repair.export_work
 """
@@ -711,8 +712,7 @@ def test_the_time_of_a_repair_is_told_before_and_remembered(
     type_slices(controller, "2,4")
     assert said.text().endswith("for what is marked")
     controller.finish()  # the network is loaded, and tried
-    key = f"{Path(tiny_model).stem} on auto"
-    assert controller._preloading._rates._rates[key] > 0
+    assert controller._preloading.rate(controller._how()) > 0
     repair(controller)
     assert Rates().of(str(tiny_model), "auto") > 0
 

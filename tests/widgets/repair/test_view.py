@@ -24,8 +24,8 @@ from napari_ssan.stack.region import Region
 from napari_ssan.widgets.repair import target_dialog
 from napari_ssan.widgets.repair import view as module
 from napari_ssan.widgets.repair.state import DockState, ModelChoice
-from napari_ssan.widgets.repair.strip import COLOURS
 from napari_ssan.widgets.repair.view import RepairView
+from napari_ssan.widgets.shared.colours import SUGGESTED
 from napari_ssan.widgets.shared.state import Question
 
 MODELS = [
@@ -426,8 +426,8 @@ def test_a_strip_shows_where_marks_and_suggestions_lie(view, qtbot):
     def colour(z):
         return picture.pixelColor(int(strip.place(z) * ratio), int(9 * ratio)).name()
 
-    assert colour(51) == colour(14) == COLOURS["suggested"]
-    assert colour(70) != COLOURS["suggested"]
+    assert colour(51) == colour(14) == SUGGESTED
+    assert colour(70) != SUGGESTED
     for at, expected in ((strip.place(51) + 3, 51), (strip.place(80), 80)):
         with qtbot.waitSignal(strip.asked) as asked:
             qtbot.mouseClick(strip, Qt.MouseButton.LeftButton, pos=QPoint(int(at), 9))

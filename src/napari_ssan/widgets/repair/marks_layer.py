@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
+from napari_ssan.widgets.shared.colours import MARKED
 from napari_ssan.widgets.shared.layers import made_for, owner_of, placement, to_data_of, unwrap
 
 if TYPE_CHECKING:
@@ -150,8 +151,8 @@ class MarksLayer:
             self.viewer.add_shapes(
                 ndim=self.image.ndim,
                 name=NAME,
-                edge_color="#ffb000",
-                face_color="#ffb00008",
+                edge_color=MARKED,
+                face_color=f"{MARKED}08",
                 edge_width=max(0.7, EDGE * max(self.stack.shape[1:])),
                 metadata=made_for(self.image),
                 **placement(self.image),

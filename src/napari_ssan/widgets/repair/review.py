@@ -19,8 +19,8 @@ from napari_ssan.session.suggestions import Outlines, Suggestions, outlines_of
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.layer_work import LayerWork
 from napari_ssan.widgets.repair.result_layers import ResultLayers
-from napari_ssan.widgets.repair.strip import COLOURS
 from napari_ssan.widgets.shared import messages
+from napari_ssan.widgets.shared.colours import SUGGESTED
 from napari_ssan.widgets.shared.layers import pixel_nm, placement, to_data_of, unwrap
 from napari_ssan.workers import Report
 
@@ -207,7 +207,7 @@ class Review:
         self._layer.data = []
         self._layer.add_polygons(
             [to_data_of(self._layer, self._image, points) for points in polygons],
-            edge_color=COLOURS["suggested"],
+            edge_color=SUGGESTED,
             face_color="transparent",
             edge_width=max(0.8, EDGE * max(height, width)),
         )

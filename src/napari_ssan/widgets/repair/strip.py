@@ -10,15 +10,8 @@ from qtpy.QtCore import QRectF, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QSizePolicy, QWidget
 
-#: Colours by what is at a slice. They read on dark and light themes alike.
-COLOURS = {
-    "suggested": "#c678dd",
-    "marked": "#ffb000",
-    "synthesized": "#2aa1b3",
-    "accepted": "#3aa757",
-    "reverted": "#8a8f98",
-    "synthetic": "#e05fb4",
-}
+from napari_ssan.widgets.shared.colours import LEGEND, TICKS
+
 #: Height of the strip and least width of a tick, in pixels.
 HEIGHT, THINNEST = 18, 2.0
 
@@ -51,7 +44,7 @@ class ZStrip(QWidget):
         section : int or None
             The slice on screen.
         ticks : mapping of int to str
-            A key of `COLOURS`, by slice.
+            A key of `TICKS`, by slice.
         """
         new = count, section, tuple(sorted(ticks.items()))
         if new != (self._count, self._section, self._ticks):
@@ -71,7 +64,7 @@ class ZStrip(QWidget):
         wide = max(THINNEST, self.width() / max(self._count, 1))
         for section, what in self._ticks:
             left = self.place(section) - wide / 2
-            painter.fillRect(QRectF(left, 3, wide, HEIGHT - 6), QColor(COLOURS[what]))
+            painter.fillRect(QRectF(left, 3, wide, HEIGHT - 6), QColor(TICKS[what]))
         if self._section is not None:
             left = self.place(self._section) - wide / 2
             painter.setPen(text)
@@ -87,17 +80,6 @@ class ZStrip(QWidget):
         near = [section for section, _ in self._ticks if abs(self.place(section) - at) <= 4]
         closest = min(near, key=lambda section: abs(self.place(section) - at), default=slice_there)
         self.asked.emit(closest)
-
-
-#: What the colours are called.
-LEGEND = {
-    "violet": "suggested",
-    "yellow": "marked",
-    "blue": "repaired",
-    "green": "accepted",
-    "grey": "reverted",
-    "pink": "synthetic in the file already",
-}
 
 
 def _faint(colour: QColor) -> QColor:

@@ -7,19 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari_ssan.widgets.shared.colours import CAPTIONS, MARKED
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-
-#: Colours of the box and of the text, by kind.
-COLOURS = {
-    "marked": ("#ffb000", "#000000"),
-    "synthetic": ("#b8007f", "#ffffff"),
-    "copied": ("#1a5fb4", "#ffffff"),
-    "corrected": ("#007a94", "#ffffff"),
-    "accepted": ("#0a6640", "#ffffff"),
-    "original": ("#3d3d3d", "#ffffff"),
-}
 
 
 class Caption:
@@ -44,11 +35,11 @@ class Caption:
                 self._theirs = {name: getattr(self._overlay, name) for name in known}
             self._overlay.text = text
             self._overlay.position = "top_left"
-            box, ink = COLOURS[kind]
+            box, ink = CAPTIONS[kind]
             boxed = "box_color" in self._theirs  # not in napari before 0.9
             if boxed:
                 self._overlay.box, self._overlay.box_color = True, box
-            self._overlay.color = ink if boxed else "#ffb000"
+            self._overlay.color = ink if boxed else MARKED
             self._overlay.font_size = 12
             self._overlay.visible = True
         elif self._theirs is not None:
