@@ -20,6 +20,7 @@ from napari_ssan.engine.stored import buffer
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.intensity import Float, Intensity
+from napari_ssan.stack.motion import read_moved
 from napari_ssan.stack.registration import HERE, Placement, find_placement, halfway, read_placed
 from napari_ssan.stack.sections import Array, Window
 
@@ -88,13 +89,21 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
     """
     stack, window, columns = survey.stack, grid.window, grid.columns
 
+    whole = job.region is None and len(job.neighbours) == 2
+    motion = survey.motion(*job.neighbours) if whole else None
+
     def neighbour(z: int, placement: Placement) -> Neighbour:
-        intensity, moved = survey.intensity(z), bool(np.mod(placement, 1).any())
+        moved = motion is not None or bool(np.mod(placement, 1).any())
+        share = -job.position if z == job.neighbours[0] else 1 - job.position
+        intensity = survey.intensity(z)
         shape = len(grid.tops), grid.tile[0], columns.stop - columns.start
         rows = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
         for row, top in zip(rows, grid.tops, strict=True):
             lines = slice(top, min(top + grid.tile[0], grid.shape[0]))
-            pixels = read_placed(stack, z, (lines, columns), placement)
+            if motion is None:
+                pixels = read_placed(stack, z, (lines, columns), placement)
+            else:
+                pixels = read_moved(stack, z, (lines, columns), placement, motion, share)
             row[: len(pixels)] = intensity.normalize(pixels) if moved else pixels
         return Neighbour(rows, intensity, moved)
 

@@ -17,6 +17,7 @@ from napari_ssan.engine.repaired import Slot
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.intensity import Intensity, measure
 from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.motion import Motion, find_motion
 from napari_ssan.stack.region import Region, Treatment
 from napari_ssan.stack.registration import Placement, find_placement
 from napari_ssan.stack.sections import SliceStack, Window, touch
@@ -96,6 +97,7 @@ class Survey:
         self.clearance = clearance
         self._intensity: dict[int, Intensity] = {}
         self._placements: dict[tuple[int, int], Placement] = {}
+        self._motions: dict[tuple[int, int], Motion | None] = {}
 
     def intensity(self, z: int) -> Intensity:
         """Distribution of grey values over the unmarked pixels of a section."""
@@ -109,6 +111,14 @@ class Survey:
             found = find_placement(self.stack, before, after, self.unmarked)
             self._placements[before, after] = found
         return self._placements[before, after]
+
+    def motion(self, before: int, after: int) -> Motion | None:
+        """How tissue moves between two sections; None if it does not, or nothing can be told."""
+        if (before, after) not in self._motions:
+            self._motions[before, after] = find_motion(
+                self.stack, before, after, self.placement(before, after), self.unmarked
+            )
+        return self._motions[before, after]
 
     def unmarked(self, z: int, window: Window) -> npt.NDArray[np.bool_]:
         """Pixels of a section that are not marked, (height, width) of `window`."""
