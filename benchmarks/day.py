@@ -71,9 +71,10 @@ class Day:
         self.actions[part], self.waited[part] = 0, 0.0
 
     def end(self) -> None:
-        """Note the longest gap of the part that ends."""
+        """Note the longest gap of the part that ends, or is interrupted."""
         if self.part:
-            self.gaps[self.part] = self.watch.summary()["longest_gap_ms"]
+            longest = self.watch.summary()["longest_gap_ms"]
+            self.gaps[self.part] = max(longest, self.gaps.get(self.part, 0.0))
         self.watch.reset()
 
     def click(self, button: Any) -> None:
@@ -124,12 +125,15 @@ class Day:
         """Keep screenshots in both themes and two sizes; of another `window` in one size."""
         if self.pictures is None:
             return
+        self.end()
         for theme in THEMES:
             self.viewer.theme = theme
             for width, height in SIZES if window is None else SIZES[:1]:
                 if window is None:
                     self.window.resize(width, height)
-                self.pause(0.4)
+                self.pause(0.2)
+                self.viewer.reset_view()  # what was in the middle moves when windows are resized
+                self.pause(0.2)
                 file = self.pictures / f"{name}-{theme}-{width}x{height}.png"
                 (window or self.window).grab().save(str(file))
         self.viewer.theme = THEMES[0]
@@ -160,8 +164,8 @@ class Day:
         self.wait(lambda: review.looked)
         self.picture("suggest")
         while review.current is not None:
-            broken = review.current.z in DEFECTS
             before = review.current
+            broken = before.z in DEFECTS and not before.gap
             self.key(canvas, Qt.Key.Key_U if broken else Qt.Key.Key_N)
             self.wait(lambda before=before: review.current is not before, 30)
         marks = controller.current.session.marks
