@@ -60,10 +60,10 @@ def wait(condition: Any, seconds: float) -> None:
         raise TimeoutError
 
 
-def need_screen() -> None:
+def need_screen(size: str = "1400x1000") -> None:
     """Start the program again under xvfb-run if there is no display."""
     if sys.platform == "linux" and not os.environ.get("DISPLAY") and shutil.which("xvfb-run"):
-        screen = ["xvfb-run", "-a", "-s", "-screen 0 1400x1000x24"]
+        screen = ["xvfb-run", "-a", "-s", f"-screen 0 {size}x24"]
         os.execvp(screen[0], [*screen, sys.executable, *sys.argv])
 
 

@@ -395,6 +395,19 @@ def test_a_suggestion_is_shown_with_its_reason(view, qtbot):
         assert stepped.args == [by]
 
 
+def test_repair_stays_on_screen_while_a_low_dock_suggests(view):
+    view.resize(320, 660)
+    view.render_state(
+        replace(SUGGESTING, rows=ROWS, device="Runs on the CPU: no CUDA GPU · ~1 s per slice")
+    )
+    QApplication.processEvents()
+    area, press = view.area.viewport(), view.repairing.repair
+    bottom = press.mapTo(area, QPoint(0, press.height())).y()
+    assert bottom <= area.height()
+    view.render_state(replace(SUGGESTING, rows=ROWS, suggestion=None, suggestions=()))
+    assert view.marking.table.height() > 3 * 24  # all lines again
+
+
 def test_all_above_a_certainty_are_counted_before_they_are_marked(view, qtbot):
     panel = view.marking.suggestions
     view.render_state(SUGGESTING)

@@ -59,9 +59,12 @@ class MarksTable(Table):
         self._rows: tuple[Row, ...] = ()
         self.cellClicked.connect(self._on_click)
 
-    def use_room(self, height: int) -> None:
-        """Show as many lines as suit a dock of a height in pixels."""
-        self._lines = MANY if height > HIGH else FEW
+    def use_room(self, height: int, deciding: bool) -> None:
+        """Show as many lines as suit a dock of a height in pixels.
+
+        While a user is `deciding` on suggestions, a low dock has room for one line.
+        """
+        self._lines = MANY if height > HIGH else 1 if deciding else FEW
         self.fit(self._lines)
 
     def show_rows(self, rows: tuple[Row, ...]) -> None:

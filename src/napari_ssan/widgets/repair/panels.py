@@ -156,7 +156,7 @@ class RepairPanel(Column):
         )
         self.progress = ProgressRow("Stop at the next tile; finished slices stay")
         self.add(row(QLabel("Model"), self.model), self.where, self.best)
-        self.add(self.caution, self.device, self.terms, self.repair, self.progress, self.notes)
+        self.add(self.caution, self.repair, self.progress, self.notes, self.device, self.terms)
         self.show_models(models, 0)
         say(self.notes, "")
 

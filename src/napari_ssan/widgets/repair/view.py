@@ -40,7 +40,11 @@ class RepairView(DockView):
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         """Give the table of marks as many lines as there is room for."""
         super().resizeEvent(event)
-        self.marking.table.use_room(self.height())
+        self._share_room()
+
+    def _share_room(self) -> None:
+        deciding = not self.marking.suggestions.decide.isHidden()
+        self.marking.table.use_room(self.height(), deciding)
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which keys do what the buttons do, by action."""
@@ -56,6 +60,7 @@ class RepairView(DockView):
         for panel in self.panels:
             panel.setEnabled(not state.refusal)
             panel.render_state(state)
+        self._share_room()
         self.expected_error.render_state(state)
         self.outlook.render_state(state)
 
