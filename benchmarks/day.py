@@ -10,9 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -261,7 +263,8 @@ def main() -> None:
         os.environ["XDG_DATA_HOME"] = folder  # no sidecar is left behind
         path = Path(folder) / "stack.tif"
         tifffile.imwrite(path, broken_stack(options.side), photometric="minisblack")
-        result = Day(path, options.pictures).live()
+        with redirect_stdout(sys.stderr):  # napari prints its notifications
+            result = Day(path, options.pictures).live()
     print(json.dumps(result) if options.json else "\n".join(f"{k}: {v}" for k, v in result.items()))
 
 

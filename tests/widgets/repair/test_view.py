@@ -412,6 +412,8 @@ def test_all_above_a_certainty_are_counted_before_they_are_marked(view, qtbot):
     panel = view.marking.suggestions
     view.render_state(SUGGESTING)
     assert panel.all.text() == "Mark 2 of at least"
+    panel.least.setValue(30)  # sections to insert do not count
+    assert panel.all.text() == "Mark 2 of at least"
     panel.least.setValue(95)
     assert panel.all.text() == "Mark 1 of at least"
     with qtbot.waitSignal(panel.accept_all_pressed) as pressed:

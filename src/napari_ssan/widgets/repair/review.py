@@ -115,8 +115,9 @@ class Review:
             self.suggestions.accept([self.current])
 
     def accept_all(self, least: float) -> None:
-        """Mark all that are at least so probable."""
-        self.suggestions.accept([find for find in self.suggestions.open if find.p >= least])
+        """Mark all that are at least so probable; sections to insert are asked for one by one."""
+        still = self.suggestions.open
+        self.suggestions.accept([find for find in still if find.p >= least and not find.gap])
 
     def reject(self) -> None:
         """Do not suggest the present one any more, and show the next."""

@@ -85,7 +85,7 @@ class SuggestPanel(Column):
             place = state.suggestions.index(find) + 1
             say(self.text, suggestion_text(find, place, len(state.suggestions)))
             say(self.reason, find.reason)
-        self._certain = tuple(each.p for each in state.suggestions)
+        self._certain = tuple(each.p for each in state.suggestions if not each.gap)
         self._count()
         say(self.notes, "\n".join(state.cannot_tell))
         self.again.setText(f"Suggest {state.rejected} rejected again")
