@@ -34,7 +34,7 @@ NAME = "Suggestion"
 #: Less probable finds are not suggested.
 LEAST = 0.2
 #: The outline is drawn this wide, as a share of the section.
-EDGE = 1 / 500
+EDGE = 1 / 300
 
 
 class Review:
