@@ -57,7 +57,7 @@ Views = Annotated[int, typer.Option(help="Views that it averages over.")]
 
 @contextmanager
 def only_shifted() -> Iterator[None]:
-    """Neighbours are shifted as a whole, as if there were no blocks."""
+    """Neighbours are shifted as a whole, as if there were no blocks and no motion."""
 
     def shift(
         stack: SliceStack, reference: int, moving: int, valid: Valid, around: Window | None = None
@@ -70,6 +70,7 @@ def only_shifted() -> Iterator[None]:
     with (
         mock.patch.object(inputs, "find_placement", shift),
         mock.patch.object(plan, "find_placement", shift),
+        mock.patch.object(plan, "find_motion", lambda *_: None),
     ):
         yield
 

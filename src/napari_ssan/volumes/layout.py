@@ -24,6 +24,7 @@ from napari_ssan.files.open import StackFile, open_stack
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.files.provenance_io import KEY
 from napari_ssan.files.write_zarr import halved
+from napari_ssan.json_text import dump_json
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import Array, Window
@@ -260,7 +261,7 @@ def with_record(
         holder.pop(KEY, None)
         if record is not None:
             holder[KEY] = record
-    return {name: json.dumps(found[name], indent=2).encode() for name in sorted(places)}
+    return {name: dump_json(found[name], indent=2).encode() for name in sorted(places)}
 
 
 def metadata_names(node: str) -> tuple[str, ...]:
