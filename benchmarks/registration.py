@@ -70,7 +70,7 @@ def only_shifted() -> Iterator[None]:
     with (
         mock.patch.object(inputs, "find_placement", shift),
         mock.patch.object(plan, "find_placement", shift),
-        mock.patch.object(plan, "find_motion", lambda *_: None),
+        mock.patch.object(plan, "find_motion", return_value=None),
     ):
         yield
 
