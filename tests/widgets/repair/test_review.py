@@ -127,6 +127,28 @@ def test_rejected_ones_do_not_come_back(viewer, controller, make_controller, bro
     assert not (folder / "rejected.json").exists()
 
 
+def test_the_arrows_lead_from_mark_to_mark_while_there_are_suggestions(viewer, controller):
+    controller.current.session.mark([1, 4, 6])
+    suggest(controller)
+    tools = controller.view.marking.tools
+    seen = []
+    for arrow in (tools.forth, tools.forth, tools.forth, tools.back):
+        arrow.click()
+        seen.append(viewer.dims.point[0] / 30)
+    assert seen == [4, 6, 1, 6]
+    assert tools.forth.toolTip() == "Go to the next mark"
+    for _ in range(2):
+        press(viewer, "N")
+    assert tools.forth.toolTip() == "Go to the next mark (K)"
+
+
+def test_progress_says_that_nothing_is_repaired_yet(controller):
+    said, work = [], controller.current.work
+    work.progressed.connect(lambda: said.append(work.text))
+    suggest(controller)
+    assert "looking at slice 0, 1 s left" in said
+
+
 def test_all_that_are_certain_are_marked_at_once(controller):
     shown = suggest(controller)
     certain = {find.z for find in shown.suggestions.open if find.p >= 0.9}

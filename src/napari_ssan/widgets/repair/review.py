@@ -95,7 +95,7 @@ class Review:
                 else:
                     report(event)
 
-        task = self._work.start(work, "Looking for broken slices…")
+        task = self._work.start(work, "Looking for broken slices…", "looking at ")
         task.reported.connect(self._on_reported)
 
     def step(self, by: int) -> None:
