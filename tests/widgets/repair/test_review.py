@@ -207,3 +207,14 @@ def test_a_region_that_is_not_on_screen_is_brought_there(viewer, controller):
         suggest(controller).go_to(1)
         y, x = camera.center[-2:]
         assert (y, x) == ((51 * 4, 62 * 4) if moves else (7, 9))
+
+
+def test_a_whole_slice_that_is_not_on_screen_is_brought_there(viewer, controller):
+    camera = getattr(viewer, "scene", viewer).camera
+    image = viewer.layers["em"]
+    for corners, moves in (([[0, 0, 0], [0, 127, 143]], False), ([[0, 0, 0], [0, 30, 30]], True)):
+        camera.center = (0, 7, 9)
+        image.corner_pixels = np.array(corners)
+        suggest(controller).go_to(0)
+        y, x = camera.center[-2:]
+        assert (y, x) == ((63.5 * 4, 71.5 * 4) if moves else (7, 9))
