@@ -259,3 +259,14 @@ def test_two_pictures_blink(window, qtbot):
     window.way.setCurrentText("Side by side")
     assert not window._timer.isActive()
     assert len(window.canvas._shown) == 5
+
+
+def test_the_hint_says_how_the_border_is_drawn(qtbot):
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    window = CompareWindow(parent)
+    assert "border" not in window.hint.text()
+    window.way.setCurrentText("Swipe")
+    assert "Move the mouse over the pictures to draw the border" in window.hint.text()
+    window.way.setCurrentText("Side by side")
+    assert "border" not in window.hint.text()

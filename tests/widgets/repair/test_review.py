@@ -127,6 +127,28 @@ def test_rejected_ones_do_not_come_back(viewer, controller, make_controller, bro
     assert not (folder / "rejected.json").exists()
 
 
+def test_the_arrows_lead_from_mark_to_mark_while_there_are_suggestions(viewer, controller):
+    controller.current.session.mark([1, 4, 6])
+    suggest(controller)
+    tools = controller.view.marking.tools
+    seen = []
+    for arrow in (tools.forth, tools.forth, tools.forth, tools.back):
+        arrow.click()
+        seen.append(viewer.dims.point[0] / 30)
+    assert seen == [4, 6, 1, 6]
+    assert tools.forth.toolTip() == "Go to the next mark"
+    for _ in range(2):
+        press(viewer, "N")
+    assert tools.forth.toolTip() == "Go to the next mark (K)"
+
+
+def test_progress_says_that_nothing_is_repaired_yet(controller):
+    said, work = [], controller.current.work
+    work.progressed.connect(lambda: said.append(work.text))
+    suggest(controller)
+    assert "looking at slice 0, 1 s left" in said
+
+
 def test_all_that_are_certain_are_marked_at_once(controller):
     shown = suggest(controller)
     certain = {find.z for find in shown.suggestions.open if find.p >= 0.9}
@@ -185,3 +207,14 @@ def test_a_region_that_is_not_on_screen_is_brought_there(viewer, controller):
         suggest(controller).go_to(1)
         y, x = camera.center[-2:]
         assert (y, x) == ((51 * 4, 62 * 4) if moves else (7, 9))
+
+
+def test_a_whole_slice_that_is_not_on_screen_is_brought_there(viewer, controller):
+    camera = getattr(viewer, "scene", viewer).camera
+    image = viewer.layers["em"]
+    for corners, moves in (([[0, 0, 0], [0, 127, 143]], False), ([[0, 0, 0], [0, 30, 30]], True)):
+        camera.center = (0, 7, 9)
+        image.corner_pixels = np.array(corners)
+        suggest(controller).go_to(0)
+        y, x = camera.center[-2:]
+        assert (y, x) == ((63.5 * 4, 71.5 * 4) if moves else (7, 9))

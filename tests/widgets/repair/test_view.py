@@ -395,6 +395,22 @@ def test_a_suggestion_is_shown_with_its_reason(view, qtbot):
         assert stepped.args == [by]
 
 
+def test_buttons_stay_under_the_mouse_from_suggestion_to_suggestion(view):
+    places = set()
+    for kind, reason in (
+        ("hole", "It is constant."),
+        (
+            "contamination",
+            "It is unlike both neighbours, which resemble each other: correlation 0.47 to 0.92.",
+        ),
+    ):
+        shown = replace(SUGGESTING.suggestion, kind=kind, reason=reason)
+        view.render_state(replace(SUGGESTING, suggestions=(shown,), suggestion=shown))
+        QApplication.processEvents()
+        places.add(view.marking.suggestions.accept.mapTo(view, QPoint(0, 0)).y())
+    assert len(places) == 1
+
+
 def test_repair_stays_on_screen_while_a_low_dock_suggests(view):
     view.resize(320, 660)
     view.render_state(

@@ -25,6 +25,9 @@ WAYS = {
     BLINK: "Two pictures in turn, at one place",
     CUTS: "Cuts across the slices through the middle, before and after",
 }
+#: What the mouse does, and what it does besides while two pictures lie over each other.
+HINT = "The wheel zooms, dragging moves."
+BORDER = "Move the mouse over the pictures to draw the border."
 #: Time that each picture blinks, in milliseconds, and height of a caption, in pixels.
 PERIOD, CAPTION = 600, 18
 #: Colours of the background and of lines, and length of the lines beside a cut, in pixels.
@@ -190,7 +193,7 @@ class CompareWindow(QDialog):
             lambda n: self.result_chosen.emit(str(self.results.itemData(n)))
         )
         self.hint = wrapped()
-        self.hint.setText("The wheel zooms, dragging moves.")
+        self.hint.setText(HINT)
         self.close_button = button("Close", "Close this window", self.close)
         top = QHBoxLayout()
         self._chosen = QLabel("Use")
@@ -261,8 +264,8 @@ class CompareWindow(QDialog):
         self._draw()
 
     def _draw(self) -> None:
-        say(self.hint, "The wheel zooms, dragging moves.")
         way, shown = self.way.currentText(), self._pictures
+        say(self.hint, f"{HINT} {BORDER}" if way == SWIPE else HINT)
         if way in (SWIPE, BLINK) and shown:
             by_name = {each.words: each for each in shown}
             names = (self.one.currentText(), self.other.currentText())

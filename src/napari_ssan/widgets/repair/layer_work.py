@@ -43,13 +43,13 @@ class LayerWork:
         waiting = sum(not task.flag.is_set() for task in self._tasks[1:])
         return f"{self._text} ({waiting} queued)" if self._text and waiting else self._text
 
-    def start(self, work: Work, title: str) -> Task:
-        """Queue work."""
+    def start(self, work: Work, title: str, doing: str = "") -> Task:
+        """Queue work. What it is `doing` stands before the slice that it is at."""
         task = self._queue.submit(work, title)
         self._tasks.append(task)
         if len(self._tasks) == 1:
             self._text, self.done, self.total = title, 0, 0
-        task.reported.connect(partial(self._on_reported, task))
+        task.reported.connect(partial(self._on_reported, task, doing))
         task.failed.connect(messages.report)
         task.ended.connect(partial(self._on_ended, task))
         self.changed.emit()
@@ -63,7 +63,7 @@ class LayerWork:
             self._text = STOPPING
             self.changed.emit()
 
-    def _on_reported(self, task: Task, event: object) -> None:
+    def _on_reported(self, task: Task, doing: str, event: object) -> None:
         if task.flag.is_set():
             return  # the text says that it is being stopped
         if isinstance(event, Stage):
@@ -73,7 +73,7 @@ class LayerWork:
         elif isinstance(event, Progress):
             left = "" if event.seconds_left is None else f", {time_text(event.seconds_left)} left"
             where = f" · {self._device}" if self._device else ""
-            self._text = f"slice {event.section}{left}{where}"
+            self._text = f"{doing}slice {event.section}{left}{where}"
             self.done, self.total = event.done, event.total
         self.progressed.emit()
 

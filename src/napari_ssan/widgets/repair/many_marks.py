@@ -48,7 +48,7 @@ class ManyMarks:
         marking = view.marking
         marking.slices.entered.connect(self.mark_typed)
         marking.range_pressed.connect(self.mark_range)
-        marking.tools.stepped.connect(self.step)
+        marking.tools.stepped.connect(self.step_marks)
         marking.tools.accept_pressed.connect(self.accept)
         marking.tools.revert_pressed.connect(lambda: self.revert(self._chosen()))
         marking.tools.undo_pressed.connect(self.undo)
@@ -107,7 +107,13 @@ class ManyMarks:
         current = self._current()
         if current is not None and current.review.current is not None:
             current.review.step(-1 if back else 1)
-        elif current is not None:
+        else:
+            self.step_marks(back)
+
+    def step_marks(self, back: bool) -> None:
+        """Go to the next mark, whatever is suggested; or back."""
+        current = self._current()
+        if current is not None:
             marks = [mark for row in current.rows for mark in row.marks]
             mark = next_mark(marks, current.results.slot_on_screen(), back)
             if mark is not None:

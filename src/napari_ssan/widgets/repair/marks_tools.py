@@ -85,8 +85,6 @@ class MarksTools(Column):
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which keys do the same."""
         self._keys = keys
-        self.back.setToolTip(keyed("Go to the mark before this slice", keys.get("previous")))
-        self.forth.setToolTip(keyed("Go to the next mark", keys.get("next")))
 
     def render_state(self, state: DockState, selected: Sequence[int]) -> None:
         """Show a state; `selected` lines of the table are selected."""
@@ -105,8 +103,14 @@ class MarksTools(Column):
         repaired = {each.state for each in state.rows}
         enable(self.accept, "synthesized" in repaired)
         enable(self.revert, bool({"synthesized", "accepted"} & repaired))
-        for widget in (self.back, self.forth):
+        for widget, text, action in (
+            (self.back, "Go to the mark before this slice", "previous"),
+            (self.forth, "Go to the next mark", "next"),
+        ):
             enable(widget, bool(state.rows))
+            # the keys lead through suggestions while there are any
+            key = None if state.suggestion is not None else self._keys.get(action)
+            widget.setToolTip(keyed(text, key))
         for widget, verb, what in (
             (self.undo, "Undo", state.undo),
             (self.redo, "Redo", state.redo),

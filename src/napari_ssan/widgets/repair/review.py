@@ -95,7 +95,7 @@ class Review:
                 else:
                     report(event)
 
-        task = self._work.start(work, "Looking for broken slices…")
+        task = self._work.start(work, "Looking for broken slices…", "looking at ")
         task.reported.connect(self._on_reported)
 
     def step(self, by: int) -> None:
@@ -214,11 +214,13 @@ class Review:
         )
 
     def _centre(self, find: Find) -> None:
-        """Bring a region to the middle of the canvas, unless all of it is on screen."""
+        """Bring what is suggested to the middle of the canvas, unless all of it is on screen."""
         stack, image = self._session.stack, self._image
-        if find.region is None or len(self._viewer.dims.point) < image.ndim:
+        if len(self._viewer.dims.point) < image.ndim:
             return
-        rows, columns = find.region.window
+        height, width = stack.shape[1:]
+        whole = (slice(0, height - 1), slice(0, width - 1))
+        rows, columns = whole if find.region is None else find.region.window
         shown = image.corner_pixels * image.downsample_factors[image.data_level]
         low, high = shown[:, [stack.y_axis, stack.x_axis]]
         if (low <= (rows.start, columns.start)).all() and (high >= (rows.stop, columns.stop)).all():

@@ -5,7 +5,7 @@ It shows its share of a `DockState` and emits signals; it decides nothing.
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QSpinBox
 
 from napari_ssan.widgets.repair.state import DockState, keyed, suggestion_text
@@ -33,6 +33,9 @@ class SuggestPanel(Column):
     def __init__(self) -> None:
         super().__init__()
         self.text, self.reason = wrapped(), wrapped()
+        # the buttons stay under the mouse: two lines above them, what varies in length below
+        self.text.setMinimumHeight(2 * self.text.fontMetrics().lineSpacing())
+        self.text.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         self.accept = button("Mark it", MARK, self.accept_pressed.emit)
         self.reject = button("Not broken", LEAVE, self.reject_pressed.emit)
         self.previous = button(
@@ -60,9 +63,9 @@ class SuggestPanel(Column):
         self.notes = wrapped()
         self.decide = Column(
             self.text,
-            self.reason,
             pairs(self.accept, self.reject, self.previous, self.next),
             row(self.all, self.least),
+            self.reason,
         )
         self.add(self.decide, self.notes, self.again)
         self._certain: tuple[float, ...] = ()
