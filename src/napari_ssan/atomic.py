@@ -46,17 +46,9 @@ def worded(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """Path for a file or folder on the file system of `path`; nothing is left of it at the end.
+    """Path for a file or folder within a new :class:`~napari_ssan.part.Part` beside `path`.
 
-    Parameters
-    ----------
-    path : Path
-        Its name and folder are taken; it is not touched.
-
-    Raises
-    ------
-    OSError
-        If its folder does not exist or cannot be written to.
+    Nothing is left of it at the end. Raises what the part raises.
     """
     part = Part(path)
     try:

@@ -6,6 +6,7 @@ import tifffile
 import yaozarrs
 import zarr
 
+from napari_ssan.engine.repair import repair as repair_stack
 from napari_ssan.errors import BadInput
 from napari_ssan.files import Calibration, open_stack, save_stack, write_zarr
 from napari_ssan.files.write_zarr import Pieces, halved
@@ -162,3 +163,17 @@ def test_pieces_of_any_size_hold_the_same_pixels(tmp_path, volume, monkeypatch, 
         assert cut[number].shards == shards
     for number in "012":
         np.testing.assert_array_equal(np.asarray(plain[number]), np.asarray(cut[number]))
+
+
+def test_what_was_written_lacks_nothing_however_blank_it_is(tmp_path):
+    """A blank section is no lost one, and a mask of one section in thousands is whole."""
+    pixels = np.random.default_rng(0).integers(1, 255, (1200, 32, 32), np.uint8)
+    pixels[7] = 0
+    tifffile.imwrite(tmp_path / "in.tif", pixels, photometric="minisblack")
+    file = open_stack(tmp_path / "in.tif")
+    repaired = repair_stack(file.stack(), [20], method="average")
+    for path in save_stack(tmp_path / "out.ome.zarr", repaired, file, mask=True):
+        again = open_stack(path)
+        assert again.notes == ()
+        assert again.chunks.missing == 0
+    assert np.asarray(again.data).any((1, 2)).nonzero()[0].tolist() == [20]

@@ -233,13 +233,7 @@ class PixelFacts(LazyVolume):
     ) -> None:
         super().__init__((), np.dtype(self.kind))
         self.repaired, self.zyx = repaired, repaired.zyx
-        self._before = (
-            (corrected_earlier or Marks(), self.corrected),
-            (
-                earlier or Marks(),
-                self.value,
-            ),
-        )
+        self._earlier, self._corrected_earlier = earlier or Marks(), corrected_earlier or Marks()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -248,15 +242,19 @@ class PixelFacts(LazyVolume):
 
     def _read(self, sections: range, window: Window) -> Array:
         out = np.zeros(extent(sections, window), self.dtype)
+        self._lay(self._corrected_earlier, self.corrected, sections, window, out)
+        self._lay(self._earlier, self.value, sections, window, out)
+        self.repaired.lay(sections, window, out, self._of)
+        return out
+
+    def _lay(self, marks: Marks, value: float, sections: range, window: Window, out: Array) -> None:
+        """Give marked pixels of the source a value."""
         bounds, steps = contiguous(window)
         for pixels, at in zip(out, sections, strict=True):
             z, inserted = self.repaired.slots[at]
-            for marks, value in self._before:
-                mask = None if inserted else marks.mask(z, bounds)
-                if mask is not None:
-                    pixels[mask[steps]] = value
-        self.repaired.lay(sections, window, out, self._of)
-        return out
+            mask = None if inserted else marks.mask(z, bounds)
+            if mask is not None:
+                pixels[mask[steps]] = value
 
     def _of(self, patch: Patch) -> Array | StoredArray:
         """What a patch has to say, in its shape."""
@@ -284,12 +282,7 @@ class SyntheticPixels(PixelFacts):
     def _read(self, sections: range, window: Window) -> Array:
         """What was synthetic before, and is corrected now, is still synthetic."""
         out = super()._read(sections, window)
-        bounds, steps = contiguous(window)
-        for pixels, at in zip(out, sections, strict=True):
-            z, inserted = self.repaired.slots[at]
-            mask = None if inserted else self._before[1][0].mask(z, bounds)
-            if mask is not None:
-                pixels[mask[steps]] = self.value
+        self._lay(self._earlier, self.value, sections, window, out)
         return out
 
 

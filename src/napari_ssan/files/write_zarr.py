@@ -126,15 +126,17 @@ def write_zarr(
     cut = pieces or Pieces((1, CHUNK, CHUNK))
     sizes = (dict(zip("zyx", size or (), strict=False)) for size in (cut.chunks, cut.shards))
     chunks, shards = (tuple(size.get(calibration.axes[at], 1) for at in order) for size in sizes)
-    _, arrays = prepare_image(
-        path,
-        image,
-        [(tuple(level[at] for at in order), np.dtype(data.dtype)) for level in shapes],
-        extra_attributes=attributes,
-        chunks=chunks,
-        shards=shards if cut.shards else None,
-        writer="zarr" if pieces is None else partial(_array, chunks),
-    )
+    # A chunk that is left out because it is blank could not be told from one that was lost.
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        _, arrays = prepare_image(
+            path,
+            image,
+            [(tuple(level[at] for at in order), np.dtype(data.dtype)) for level in shapes],
+            extra_attributes=attributes,
+            chunks=chunks,
+            shards=shards if cut.shards else None,
+            writer="zarr" if pieces is None else partial(_array, chunks),
+        )
     levels = [arrays[str(number)] for number in range(len(shapes))]
     if pieces is not None:
         zyx = calibration.axes.index("z"), y, x

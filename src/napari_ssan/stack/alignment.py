@@ -71,12 +71,12 @@ def find_shift(
         or (np.abs(offset) > LARGEST * np.array(reference.shape)).any()
     ):
         return NOWHERE
-    reduced = np.divide(offset, REDUCTION)
-    moved = shift(flat[1], reduced, order=1, mode="constant", cval=np.nan)
+    there = np.divide(offset, REDUCTION)
+    moved = shift(flat[1], there, order=1, mode="constant", cval=np.nan)
     seen = (
         np.isfinite(moved)
         if valid is None
-        else np.isfinite(moved) & (_reduced(valid, REDUCTION) == 1)
+        else np.isfinite(moved) & (reduced(valid, REDUCTION) == 1)
     )
     if seen.sum() < 0.25 * seen.size:
         return NOWHERE
@@ -146,10 +146,10 @@ def structure(pixels: Array, valid: Mask | None = None, reduction: int = REDUCTI
     """
     scales = (GRAIN / reduction, 8 * GRAIN / reduction)
     if valid is None or valid.all():
-        image = _reduced(pixels, reduction)
+        image = reduced(pixels, reduction)
         fine, coarse = (_blurred(image, scale) for scale in scales)
     else:
-        weight, image = (_reduced(x, reduction) for x in (valid, np.where(valid, pixels, 0)))
+        weight, image = (reduced(x, reduction) for x in (valid, np.where(valid, pixels, 0)))
         fine, coarse = (
             weight * _blurred(image, scale) / np.maximum(_blurred(weight, scale), 1e-6)
             for scale in scales
@@ -177,8 +177,8 @@ def _blurred(image: Float, scale: float) -> Float:
     return blurred
 
 
-def _reduced(pixels: Array, reduction: int) -> Float:
-    """Means of squares."""
+def reduced(pixels: Array, reduction: int) -> Float:
+    """Means of squares of pixels; the last row and column count again where they are cut short."""
     pads = [(0, -length % reduction) for length in pixels.shape]
     image = np.pad(pixels, pads, mode="edge") if any(pad for _, pad in pads) else pixels
     # Sums of few large slices: a mean over short axes is many times slower.

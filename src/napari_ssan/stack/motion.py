@@ -12,14 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, map_coordinates
 from skimage.registration import optical_flow_ilk
 
-from napari_ssan.stack.alignment import SPLINE, correlation, read_padded
+from napari_ssan.stack.alignment import SPLINE, correlation, read_padded, reduced
 from napari_ssan.stack.intensity import Float, Float64
 from napari_ssan.stack.registration import GAIN, Placement, Valid, halfway, read_placed
-from napari_ssan.stack.sections import Array, SliceStack, Window
+from napari_ssan.stack.sections import SliceStack, Window
 
 #: Sections are reduced by this at least, and until they have at most this side, in pixels.
 REDUCTION, SIDE = 4, 512
@@ -28,13 +27,14 @@ REDUCTION, SIDE = 4, 512
 PASSES = ((14, 8.0), (7, 4.0))
 #: Structure is what lies between these two scales, in reduced pixels.
 FINE, BROAD = 1.0, 4.0
-#: Sections that correlate by more have not moved. Motion is believed if they then correlate by
-#: this at least, ...
-STILL, ALIKE = 0.9, 0.8
-#: (by less than that minus this, and nothing more is looked for) ...
-HOPE = 0.2
+#: Sections that correlate by more have not moved.
+STILL = 0.9
+#: Motion is believed if sections correlate by this at least once it is taken back, ...
+ALIKE = 0.8
 #: ... and if no tissue moves by more, in reduced pixels.
 FARTHEST = 12.0
+#: A pass after which they correlate by less is the last one: the next cannot help so much.
+HOPELESS = 0.6
 #: Rows or columns that are read at once.
 BLOCK = 1024
 
@@ -89,7 +89,7 @@ def find_motion(
     if min(height, width) < 2 * PASSES[0][0] * step:
         return None
     first, last = (
-        _structure(_reduced(stack, z, place, step, valid))
+        _structure(_reduced_section(stack, z, place, step, valid))
         for z, place in zip((before, after), halfway(placement, 0.5), strict=True)
     )
     alike = correlation(first, last)
@@ -104,7 +104,7 @@ def find_motion(
             map_coordinates(image, grid + share * field, order=1, mode="nearest")
             for image, share in ((first, -0.5), (last, 0.5))
         )
-        if correlation(there, here) < ALIKE - HOPE:
+        if correlation(there, here) < HOPELESS:
             return None
     if np.abs(field).max() > FARTHEST or correlation(there, here) < max(ALIKE, alike + GAIN):
         return None
@@ -151,7 +151,7 @@ def read_moved(
     return out
 
 
-def _reduced(stack: SliceStack, z: int, place: Placement, step: int, valid: Valid) -> Float:
+def _reduced_section(stack: SliceStack, z: int, place: Placement, step: int, valid: Valid) -> Float:
     """Means of squares of a placed section; those with marked pixels are the mean of all."""
     height, width = (length // step for length in stack.shape[1:])
     columns, bands, counted = slice(0, width * step), [], []
@@ -159,21 +159,15 @@ def _reduced(stack: SliceStack, z: int, place: Placement, step: int, valid: Vali
     for top in range(0, height, lines):
         rows = slice(top * step, min(top + lines, height) * step)
         pixels = read_placed(stack, z, (rows, columns), place, order=1)
-        bands.append(_means(pixels.astype(np.float32), step))
-        counted.append(_means(valid(z, (rows, columns)).astype(np.float32), step) == 1)
+        bands.append(reduced(pixels.astype(np.float32), step))
+        counted.append(reduced(valid(z, (rows, columns)), step) == 1)
     image, good = np.concatenate(bands), np.concatenate(counted)
     if good.any():
         image[~good] = image[good].mean()
     return image
 
 
-def _means(pixels: Array, step: int) -> Float:
-    height, width = (length // step for length in pixels.shape)
-    means: Float = pixels.reshape(height, step, width, step).mean((1, 3), dtype=np.float32)
-    return means
-
-
-def _structure(image: Float) -> npt.NDArray[np.float32]:
+def _structure(image: Float) -> Float:
     """Structure without shading, of unit contrast; zeros if there is none."""
     fine = gaussian_filter(image, FINE) - gaussian_filter(image, BROAD)
     contrast = float(fine.std())

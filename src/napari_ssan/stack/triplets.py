@@ -133,8 +133,8 @@ class TripletSampler:
         self.random.bit_generator.state = state["random"]
 
     @property
-    def _size(self) -> int:
-        """Side of what is cut for a crop."""
+    def _cut_size(self) -> int:
+        """Side of what is cut for a crop: tissue may move in from its margin."""
         return self.size + 2 * self.augmentation.margin
 
     def _sections(self, selection: Selection) -> TripletSections | None:
@@ -143,7 +143,7 @@ class TripletSampler:
         return triplets[int(self.random.integers(len(triplets)))] if triplets else None
 
     def _window(self, source: Source, triplet: TripletSections) -> Window:
-        size = self._size
+        size = self._cut_size
         area = overlap(source, triplet, size)
         wanted = int(np.ceil(size / self.augmentation.magnification(self.random)))
         extent = min(wanted, *(part.stop - part.start for part in area))
@@ -152,7 +152,7 @@ class TripletSampler:
 
     def _augment(self, crops: list[Float], position: float) -> Triplet:
         vary = self.augmentation
-        fitted = [fit(crop, self._size) for crop in crops]
+        fitted = [fit(crop, self._cut_size) for crop in crops]
         turned = vary.turned(vary.moved(fitted, position, self.random), self.random)
         previous, target, following = vary.grained(turned, self.random)
         previous, following = (vary.disturbed(crop, self.random) for crop in (previous, following))
