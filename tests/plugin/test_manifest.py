@@ -14,7 +14,7 @@ def manifest() -> PluginManifest:
 def test_manifest_is_valid_and_everything_it_names_is_there():
     found = manifest()
     found.validate_imports()
-    assert found.display_name == "SSAN slice repair"
+    assert found.display_name == "napari-ssan"
     commands = {command.id for command in found.contributions.commands}
     for kind in ("widgets", "readers", "writers", "sample_data"):
         assert {each.command for each in getattr(found.contributions, kind)} <= commands

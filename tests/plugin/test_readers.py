@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from napari._qt.dialogs.qt_reader_dialog import QtReaderDialog
 from napari.components import ViewerModel
+from napari.plugins._npe2 import get_readers
 from npe2 import PluginManifest
 
 from napari_ssan.errors import BadInput
@@ -75,3 +77,13 @@ def test_a_damaged_file_is_refused_in_a_sentence(tmp_path):
     assert get_reader(str(path)) is None
     with pytest.raises(BadInput, match="truncated"):
         pass_on(str(path))(str(path))
+
+
+def test_the_question_which_reader_to_use_comes_with_that_of_napari(qtbot, foreign):
+    """napari checks the first of the readers, sorted by the names that they display."""
+    path, _ = foreign
+    dialog = QtReaderDialog(pth=path, readers=get_readers(path))
+    qtbot.addWidget(dialog)
+    offered = [button.text() for button in dialog.reader_btn_group.buttons()]
+    assert offered == ["napari builtins", "napari-ssan"]
+    assert dialog.reader_btn_group.checkedButton().text() == "napari builtins"
