@@ -42,16 +42,16 @@ def test_previous_before_after_and_next_in_step(session, volume):
     assert [each.words for each in shown] == [
         "previous: slice 1",
         "before",
+        "next: slice 3",
         "after: average",
         "after: copy, chosen",
-        "next: slice 3",
     ]
     part = slice(16, 80), slice(33, 97)
     np.testing.assert_array_equal(shown[0].pixels, volume[1][part])
     np.testing.assert_array_equal(shown[1].pixels, volume[2][part])
-    np.testing.assert_array_equal(shown[3].pixels, session.repaired[2][part])
-    np.testing.assert_array_equal(shown[4].pixels, volume[3][part])
-    assert (shown[2].pixels != shown[3].pixels).any()
+    np.testing.assert_array_equal(shown[2].pixels, volume[3][part])
+    np.testing.assert_array_equal(shown[4].pixels, session.repaired[2][part])
+    assert (shown[3].pixels != shown[4].pixels).any()
 
 
 def test_a_region_is_in_the_middle_and_an_inserted_section_has_no_before(session):

@@ -83,7 +83,7 @@ class Comparison:
     def pictures(
         self, centre: tuple[int, int], span: int, limits: tuple[float, float]
     ) -> list[Picture]:
-        """Previous, before, after by each result, and next.
+        """Previous, before, after and next; several results come last, so that they lie together.
 
         Parameters
         ----------
@@ -108,9 +108,10 @@ class Comparison:
         shown = [(f"previous: slice {first.sources[0]}", first.neighbours[0])]
         if first.before is not None:
             shown.append(("before", first.before))
-        shown += [(self._words(name), each.after) for name, each in seen.items()]
-        if len(first.neighbours) > 1:
-            shown.append((f"next: slice {first.sources[1]}", first.neighbours[1]))
+        after = [(self._words(name), each.after) for name, each in seen.items()]
+        following = zip(first.sources[1:], first.neighbours[1:], strict=True)
+        last = [(f"next: slice {z}", pixels) for z, pixels in following]
+        shown += after + last if len(after) == 1 else last + after
         return [Picture(words, to_grey(pixels, limits)) for words, pixels in shown]
 
     def cuts(

@@ -125,9 +125,9 @@ def test_it_shows_the_slice_on_screen_and_follows_it(viewer, repaired, volume):
     assert words(window) == [
         "previous: slice 1",
         "before",
+        "next: slice 3",
         "after: average",
         "after: copy, chosen",
-        "next: slice 3",
     ]
     at(viewer, 4)
     repaired.finish()
@@ -139,7 +139,7 @@ def test_it_shows_the_slice_on_screen_and_follows_it(viewer, repaired, volume):
     window.results.activated.emit(0)
     repaired.finish()
     assert repaired.current.session.chosen((2, 0)) == "average"
-    assert words(window)[2] == "after: average, chosen"
+    assert words(window)[3] == "after: average, chosen"
 
 
 def test_nothing_is_made_twice_and_the_last_wish_counts(viewer, repaired, monkeypatch):

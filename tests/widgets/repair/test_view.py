@@ -126,6 +126,31 @@ def test_a_table_is_as_high_as_its_lines(view):
     assert table.height() > 300
 
 
+def test_the_row_of_the_slice_on_screen_is_bold(view):
+    rows = tuple(replace(ROWS[0], marks=((z, 0),)) for z in (3, 7))
+
+    def bold() -> list[bool]:
+        return [view.marking.table.item(line, 0).font().bold() for line in range(2)]
+
+    view.render_state(replace(READY, rows=rows, section=7))
+    assert bold() == [False, True]
+    view.render_state(replace(READY, rows=rows, section=3))
+    assert bold() == [True, False]
+
+
+def test_the_table_leaves_room_for_what_stands_below_it(view, qtbot):
+    """Twenty marks do not push Compare and accept off a screen on which both fit."""
+    many = tuple(replace(ROWS[0], marks=((z, 0),)) for z in range(50))
+    view.resize(320, 900)
+    view.show()
+    qtbot.waitExposed(view)
+    for _ in range(2):  # once more with the table that had room before
+        view.render_state(replace(READY, rows=many))
+    below = view.looking.mapTo(view, view.looking.rect().bottomLeft()).y()
+    assert below <= view.area.height()
+    assert view.marking.table.height() > 150
+
+
 def test_long_words_do_not_widen_the_dock(view):
     sentence = "very_long_name_of_a_file_" * 5 + " cannot be read."
     view.repairing.show_note(sentence)

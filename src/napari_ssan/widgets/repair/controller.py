@@ -121,9 +121,11 @@ class RepairController:
             self._try(lambda: current.session.set_missing(z, number))
 
     def repair(self) -> None:
-        """Repair what is marked, or queue it."""
+        """Put the lasso down, and repair what is marked, or queue it."""
         current = self.current
         if current is not None:
+            if current.marks.drawing:
+                current.draw(False)
             self._try(lambda: current.repair(self._how()))
 
     def repair_again(self, number: int) -> None:

@@ -152,7 +152,7 @@ class MarksLayer:
                 ndim=self.image.ndim,
                 name=NAME,
                 edge_color=MARKED,
-                face_color=f"{MARKED}08",
+                face_color="transparent",  # a tint would lie on repaired pixels, too
                 edge_width=max(0.7, EDGE * max(self.stack.shape[1:])),
                 metadata=made_for(self.image),
                 **placement(self.image),

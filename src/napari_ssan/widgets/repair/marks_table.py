@@ -29,8 +29,8 @@ STATES = {
 #: The column that is shown where inserted slices move those after them. It stands second.
 SLIDER = 5
 PLACE = "Where it is on the slider while the repaired stack is shown"
-#: Lines that are on screen at once in a dock of less than some height, and in a higher one.
-FEW, MANY, HIGH = 4, 12, 800
+#: Lines that are on screen at once at least and at most.
+FEW, MANY = 4, 12
 GO, FORGET = "Click to go to this slice", "Remove the mark, and its repair if there is one"
 
 
@@ -57,20 +57,24 @@ class MarksTable(Table):
         self._lines = FEW
         self.fit(FEW)
         self._rows: tuple[Row, ...] = ()
+        self._section: int | None = None
         self.cellClicked.connect(self._on_click)
 
-    def use_room(self, height: int, deciding: bool) -> None:
-        """Show as many lines as suit a dock of a height in pixels.
+    def use_room(self, spare: int, deciding: bool) -> None:
+        """Show as many lines as fit into the dock, between `FEW` and `MANY`.
 
-        While a user is `deciding` on suggestions, a low dock has room for one line.
+        `spare` is the height that is free beside the table as it is, in pixels. While a user is
+        `deciding` on suggestions, one line may be all that fits.
         """
-        self._lines = MANY if height > HIGH else 1 if deciding else FEW
+        lines = min(self.rowCount(), self._lines) + spare // self.line_height
+        self._lines = max(1 if deciding else FEW, min(lines, MANY))
         self.fit(self._lines)
 
-    def show_rows(self, rows: tuple[Row, ...]) -> None:
-        """Fill the table."""
-        if rows == self._rows:
+    def show_rows(self, rows: tuple[Row, ...], section: int | None = None) -> None:
+        """Fill the table; what is at the slice on screen is written in bold."""
+        if (rows, section) == (self._rows, self._section):
             return
+        self._section = section
         if [row.marks for row in rows] != [row.marks for row in self._rows]:
             self.clearSelection()
         self._rows = rows
@@ -84,6 +88,8 @@ class MarksTable(Table):
             self.put(line, 2, row.state, STATES[row.state])
             for column, action in ((3, ACTIONS.get(row.state, ("", ""))), (4, (UNMARK, FORGET))):
                 self.put(line, column, *action).setTextAlignment(Qt.AlignmentFlag.AlignCenter)
+            if any(mark[0] == section for mark in row.marks):
+                self.embolden(line)
         self.fit(self._lines)
 
     @property

@@ -113,7 +113,7 @@ class MarkPanel(Column):
         say(self.hint, state.hint)
         enable(self.slices, state.question is None)
         self._state = state
-        self.table.show_rows(state.rows)
+        self.table.show_rows(state.rows, state.section)
         self._show_tools()
 
     def _show_tools(self) -> None:

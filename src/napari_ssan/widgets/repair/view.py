@@ -44,7 +44,7 @@ class RepairView(DockView):
 
     def _share_room(self) -> None:
         deciding = not self.marking.suggestions.decide.isHidden()
-        self.marking.table.use_room(self.height(), deciding)
+        self.marking.table.use_room(self.spare(), deciding)
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which keys do what the buttons do, by action."""

@@ -5,25 +5,25 @@ have two shades, and what is the same in both has a name.
 """
 
 MARKED = "#ffb000"
-SUGGESTED = "#c678dd"
+SUGGESTED = "#4f9dff"
 
 #: Ticks of the strip, by what is at a slice. They read on dark and light themes alike.
 TICKS = {
     "suggested": SUGGESTED,
     "marked": MARKED,
-    "synthesized": "#2aa1b3",
+    "synthesized": "#e05fb4",
     "accepted": "#3aa757",
     "reverted": "#8a8f98",
-    "synthetic": "#e05fb4",
+    "synthetic": "#9a2f74",
 }
 #: What a user calls the ticks, in the same order.
 LEGEND = {
-    "violet": "suggested",
+    "blue": "suggested",
     "yellow": "marked",
-    "blue": "repaired",
+    "pink": "repaired, not accepted yet",
     "green": "accepted",
     "grey": "reverted",
-    "pink": "synthetic in the file already",
+    "purple": "synthetic in the file already",
 }
 #: Box and text of the caption, by kind of slice.
 CAPTIONS = {

@@ -82,6 +82,12 @@ class DockView(Column):
         if contents:
             self._body.add(*contents)
 
+    def spare(self) -> int:
+        """Height that the panels leave free, in pixels; negative if one has to scroll."""
+        needed = self._body.column.heightForWidth(self._body.width())
+        view = self.area.viewport()
+        return (view.height() if view is not None else 0) - needed
+
     def finish(self, *pinned: Column) -> None:
         """Leave the free space below the panels; what is pinned stays on screen below it."""
         self._body.column.addStretch()

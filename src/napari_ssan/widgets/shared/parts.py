@@ -98,7 +98,7 @@ class Table(QTableWidget):
 
     def __init__(self, headings: Sequence[str], tooltip: str, line_height: int) -> None:
         super().__init__(0, len(headings))
-        self._line_height = line_height
+        self.line_height = line_height
         self.setHorizontalHeaderLabels(list(headings))
         self.setToolTip(tooltip)
         self.setShowGrid(False)
@@ -121,7 +121,7 @@ class Table(QTableWidget):
     def fit(self, most: int) -> None:
         """Take the height of its lines, of `most` at most; the others are scrolled to."""
         lines = min(self.rowCount(), most)
-        self.setFixedHeight(self._line_height * (1 + lines) + (6 if lines else 2))
+        self.setFixedHeight(self.line_height * (1 + lines) + (6 if lines else 2))
 
     def put(self, line: int, column: int, text: str, tooltip: str = "") -> QTableWidgetItem:
         """Write into a cell."""
@@ -129,6 +129,15 @@ class Table(QTableWidget):
         item.setToolTip(tooltip)
         self.setItem(line, column, item)
         return item
+
+    def embolden(self, line: int) -> None:
+        """Write a line in bold."""
+        for column in range(self.columnCount()):
+            item = self.item(line, column)
+            if item is not None:
+                font = item.font()
+                font.setBold(True)
+                item.setFont(font)
 
 
 class ProgressRow(Column):
