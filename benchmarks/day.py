@@ -25,19 +25,24 @@ from event_loop import Gaps, need_screen, wait
 from napari_ssan.inspection.plant import plant_slice
 from napari_ssan.stack.phantom import phantom
 
-#: Sections that are damaged, and how.
+#: How sections are damaged, in turn, and how many.
 KINDS = ("blank", "noise", "blur", "brightness", "discontinuity")
-DEFECTS = {3 + 3 * number: KINDS[number % len(KINDS)] for number in range(20)}
-SECTIONS = 64
+COUNT = 20
 SIZES, THEMES = ((1600, 1000), (1280, 720)), ("dark", "light")
 
 
-def broken_stack(side: int) -> npt.NDArray[np.uint8]:
-    """Generate a stack of (64, side, side) with twenty broken sections."""
-    clean = phantom((SECTIONS, side, side)).clean
+def defects(sections: int) -> dict[int, str]:
+    """Which sections of a stack are damaged, and how."""
+    apart = (sections - 4) // COUNT
+    return {3 + apart * number: KINDS[number % len(KINDS)] for number in range(COUNT)}
+
+
+def broken_stack(sections: int, side: int) -> npt.NDArray[np.uint8]:
+    """Generate a stack of (sections, side, side) with twenty broken sections."""
+    clean = phantom((sections, side, side)).clean
     broken, random = clean.copy(), np.random.default_rng(0)
-    for z, kind in DEFECTS.items():
-        other = clean[(z + SECTIONS // 2) % SECTIONS].astype(np.float32)
+    for z, kind in defects(sections).items():
+        other = clean[(z + sections // 2) % sections].astype(np.float32)
         damaged = plant_slice(kind, clean[z].astype(np.float32), other, 2, random)
         broken[z] = damaged.clip(0, 255).astype(np.uint8)
     return broken
@@ -50,14 +55,16 @@ class Day:
     ----------
     path : Path
         The stack.
+    broken : set of int
+        Its broken sections.
     pictures : Path or None
         Folder for screenshots.
     """
 
-    def __init__(self, path: Path, pictures: Path | None) -> None:
+    def __init__(self, path: Path, broken: set[int], pictures: Path | None) -> None:
         import napari
 
-        self.path, self.pictures = path, pictures
+        self.path, self.broken, self.pictures = path, broken, pictures
         self.actions: dict[str, int] = {}
         self.waited: dict[str, float] = {}
         self.gaps: dict[str, float] = {}
@@ -167,15 +174,15 @@ class Day:
         self.picture("suggest")
         while review.current is not None:
             before = review.current
-            broken = before.z in DEFECTS and not before.gap
+            broken = before.z in self.broken and not before.gap
             self.key(canvas, Qt.Key.Key_U if broken else Qt.Key.Key_N)
             self.wait(lambda before=before: review.current is not before, 30)
         marks = controller.current.session.marks
         marked = marks.whole | set(marks.regions)
-        found = len(marked & set(DEFECTS))
+        found = len(marked & self.broken)
 
         self.begin("type")
-        missed = sorted(set(DEFECTS) - marked)
+        missed = sorted(self.broken - marked)
         if missed:
             self.click(view.marking.slices.field)
             QTest.keyClicks(view.marking.slices.field, ", ".join(map(str, missed)))
@@ -234,7 +241,7 @@ class Day:
         self.end()
         self.viewer.close()
         return {
-            "defects": len(DEFECTS),
+            "defects": len(self.broken),
             "found_by_suggest": found,
             "repaired": len(accepted),
             "accepted": sum(accepted),
@@ -250,6 +257,7 @@ class Day:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--sections", type=int, default=64, help="64 at least")
     parser.add_argument("--side", type=int, default=384, help="height and width, pixels")
     parser.add_argument("--pictures", type=Path, help="folder for screenshots")
     parser.add_argument("--json", action="store_true", help="one JSON object, nothing else")
@@ -262,9 +270,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["XDG_DATA_HOME"] = folder  # no sidecar is left behind
         path = Path(folder) / "stack.tif"
-        tifffile.imwrite(path, broken_stack(options.side), photometric="minisblack")
+        tifffile.imwrite(
+            path, broken_stack(options.sections, options.side), photometric="minisblack"
+        )
         with redirect_stdout(sys.stderr):  # napari prints its notifications
-            result = Day(path, options.pictures).live()
+            result = Day(path, set(defects(options.sections)), options.pictures).live()
     print(json.dumps(result) if options.json else "\n".join(f"{k}: {v}" for k, v in result.items()))
 
 
