@@ -27,9 +27,10 @@ from napari_ssan.engine.methods import Method, make_method
 from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Chooser
 from napari_ssan.evaluation.evaluate import Evaluation, evaluate
+from napari_ssan.inspection.leave_out import leave_out
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.stack.intensity import Float
-from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.source import Source
 
 BASELINES = ("average", "tvl1")
 MEASURES = ("psnr", "ssim", "ie")
@@ -94,7 +95,7 @@ def compare(source: str, gap: int, models: list[str], count: int) -> list[dict[s
         means of ``psnr`` (dB), ``ssim`` and ``ie``.
     """
     stack = cut(parse_source(source))
-    blocks = Chooser(stack, gap, Marks()).spread(count * gap).blocks
+    blocks = Chooser(stack, gap, leave_out(Source(stack))[0].avoided).spread(count * gap).blocks
     methods: dict[str, Method] = {name: make_method(name, "", "auto") for name in BASELINES}
     for model in models:
         network = make_method("ssan", model, "auto")

@@ -53,7 +53,7 @@ room(
 room(
     "evaluation",
     *("errors", "events", "html_page"),
-    *("network", "losses", "stack", "metrics", "segmenter", "engine"),
+    *("network", "losses", "stack", "inspection", "metrics", "segmenter", "engine"),
 )
 room(
     "training",

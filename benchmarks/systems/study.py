@@ -19,8 +19,8 @@ from napari_ssan.engine.methods import Method, make_method
 from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Block, Chooser
 from napari_ssan.evaluation.evaluate import Evaluation, evaluate
+from napari_ssan.inspection.leave_out import leave_out
 from napari_ssan.network.device import choose_device, device_name
-from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from systems.judging import SystemMethod
@@ -247,7 +247,9 @@ def _tests(options: argparse.Namespace) -> list[Judged]:
     for text in in_folder(options.test, TEST, "--test"):
         source = parse_source(text)
         stack = cut(source)
-        blocks = Chooser(stack, 1, Marks()).spread(options.sections).blocks
+        blocks = (
+            Chooser(stack, 1, leave_out(Source(stack))[0].avoided).spread(options.sections).blocks
+        )
         name = text.replace("\\", "/").rpartition("/")[2].partition(".")[0]
         if any(name == test.name for test in tests):
             raise BadInput(f"Two stacks of --test are called {name}; rename one of them.")

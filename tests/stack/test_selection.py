@@ -6,13 +6,10 @@ import threading
 
 import numpy as np
 import pytest
-import tifffile
-from scipy.ndimage import gaussian_filter
 
 from napari_ssan.errors import Cancelled
-from napari_ssan.stack.comparison import flaw
+from napari_ssan.stack.comparison import is_blank
 from napari_ssan.stack.marks import Marks
-from napari_ssan.stack.phantom import BLANK, SMEARED, phantom
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.selection import SPANS, Selection, select
@@ -82,23 +79,18 @@ def test_regions_that_together_leave_no_room(tissue):
 def test_marked_pixels_do_not_count(tissue):
     volume = tissue()
     volume[4, :40, :50] = 0
-    assert 4 in left_out(chosen(volume), "damaged")
     marked = chosen(volume, Marks(regions={4: [square(0, 0, 40, 50)]}))
     assert str(marked) == "10 triplets, none left out"
     assert marked.intensities[4].mean == pytest.approx(marked.intensities[3].mean, abs=5)
 
 
-@pytest.mark.parametrize("damage", ["blank", "not finite", "dark", "faint"])
-def test_damaged_sections_are_left_out(tissue, damage):
+@pytest.mark.parametrize("damage", ["blank", "not finite"])
+def test_empty_sections_are_left_out(tissue, damage):
     volume = tissue().astype(np.float32)
     if damage == "blank":
         volume[5] = 200
-    elif damage == "not finite":
-        volume[5, 50, 50] = np.nan
-    elif damage == "dark":
-        volume[5] -= 60
     else:
-        volume[5] = 128 + (volume[5] - 128) * 0.3
+        volume[5, 50, 50] = np.nan
     selection = chosen(volume)
     assert left_out(selection, "damaged") == [4, 5, 6]
     assert selection.counts == {"damaged": 3}
@@ -110,29 +102,22 @@ def test_incomplete_sections_are_left_out(tissue):
     assert left_out(select(Source(stack), size=32), "damaged") == [4, 5, 6]
 
 
-def test_brightness_that_always_jumps_is_no_damage(tissue):
-    jumps = np.random.default_rng(1).uniform(-40, 40, (12, 1, 1))
-    assert str(chosen(tissue() + jumps)) == "10 triplets, none left out"
+def test_what_looks_broken_is_left_out(tissue):
+    damage = Marks({3}, {7: [square(0, 0, 20, 20)], 9: [square(0, 0, 90, 110)]})
+    selection = chosen(tissue(), Marks(missing={0: 1}), damage=damage)
+    assert left_out(selection, "marked") == [1]
+    assert left_out(selection, "damaged") == [2, 3, 4, 8, 9, 10]
 
 
-def test_discontinuity_is_found(tissue):
-    volume = np.concatenate([tissue(seed=0), tissue(seed=1)])
-    selection = chosen(volume)
-    assert left_out(selection, "too different") == [11, 12]
-    assert selection.counts == {"too different": 2}
+def test_triplets_across_lost_sections_are_left_out(tissue):
+    selection = chosen(tissue(), damage=Marks(missing={6: 2}))
+    assert left_out(selection, "too different") == [6, 7]
+    assert str(selection) == "8 triplets, 2 left out: 2 too different"
 
 
 def test_sections_that_never_resemble_each_other_are_not_judged():
     volume = np.random.default_rng(0).integers(0, 255, (9, 70, 80)).astype(np.uint8)
     assert str(chosen(volume)) == "7 triplets, none left out"
-
-
-def test_blur_is_found(tissue):
-    volume = tissue()
-    volume[6] = gaussian_filter(volume[6].astype(float), 1.5)
-    selection = chosen(volume)
-    assert left_out(selection, "unlike in blur") == [5, 6, 7]
-    assert str(selection) == "7 triplets, 3 left out: 3 blurred"
 
 
 @pytest.mark.parametrize("spacing", [1, 2])
@@ -169,9 +154,8 @@ def test_each_section_is_looked_at_once_in_a_field_of_bounded_size(counting):
     assert volume.most == 1024 * 1024
 
 
-def test_without_a_close_look_only_empty_sections_are_left_out(tissue):
+def test_without_a_close_look_nothing_is_aligned(tissue):
     volume = tissue()
-    volume[3] = volume[3] // 3
     volume[6] = 0
     volume[9] = np.roll(volume[9], 5, axis=1)
     selection = select(Source(SliceStack(volume)), closely=False)
@@ -197,41 +181,7 @@ def test_progress_and_cancelling(tissue):
     assert heard == [(n, 12) for n in range(13)]
 
 
-def test_flaws_of_tiles(tissue):
+def test_tiles_without_contrast(tissue):
     unit = (tissue((3, 96, 96)).astype(np.float32) - 128) / 180 + 0.5
-    level = 0.5
-    assert flaw(unit, level) is None
-    assert flaw([unit[0], unit[1], np.full_like(unit[1], 0.4)], level) == "damaged"
-    assert flaw([unit[0], unit[1], unit[2].T], level) == "too different"
-    assert flaw([unit[0], unit[1], unit[2].T], 0.05) is None
-    assert flaw([unit[0], gaussian_filter(unit[1], 1.5), unit[2]], level) == "unlike in blur"
-
-
-def test_phantom():
-    sample = phantom((18, 192, 192))
-    assert not select(Source(SliceStack(sample.clean))).reasons
-    selection = select(Source(SliceStack(sample.broken)))
-    around = {z + step for z in (BLANK, SMEARED) for step in (-1, 0, 1)}
-    # the dirt is marked by its outline: whether it stands out depends on the section's size
-    assert {sections[1] for sections in selection.reasons} - {15, 16} == around
-    marked = select(Source(SliceStack(sample.broken), marks=sample.marks))
-    assert set(left_out(marked, "marked")) >= around
-    assert set(marked.counts) == {"marked"}
-
-
-@pytest.mark.parametrize(
-    ("part", "spacing", "needed"),
-    [
-        (("vnc_stack2_raw", 5, 13), 1, set()),
-        (("kasthuri_z000-097", 56, 64), 1, set()),
-        (("neuroproof_fib_sample1", 90, 135), 4, set()),
-        # 8 is too dark; 9-10, 10-11 and 19-20 do not go together, aligned or not
-        (("isbi2012_train_volume", 0, 30), 1, {7, 8, 9, 10, 11, 19, 20}),
-    ],
-    ids=lambda value: value[0] if isinstance(value, tuple) else "",
-)
-def test_real_stacks(data_folder, part, spacing, needed):
-    name, start, stop = part
-    stack = SliceStack(tifffile.imread(data_folder / "data" / f"{name}.tif"))
-    selection = select(Source(stack, start, stop, spacing))
-    assert {sections[1] for sections in selection.reasons} == needed
+    assert not is_blank(unit)
+    assert is_blank([unit[0], unit[1], np.full_like(unit[1], 0.4)])

@@ -1,7 +1,7 @@
 """Chooses the sections that methods are judged on: good sections between good neighbours.
 
-Named sections are refused only if they cannot be judged on; sections that are chosen here must
-also look like the rest of the stack.
+Easy to get wrong: what looks broken is found by an inspection, and comes with the marks. Here only
+sections are refused that cannot be judged on.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import numpy as np
 
 from napari_ssan.engine.plan import SMALLEST
 from napari_ssan.errors import BadInput, Cancelled
-from napari_ssan.metrics.texture import grain
 from napari_ssan.stack.alignment import field_of
-from napari_ssan.stack.comparison import ENOUGH, outliers
 from napari_ssan.stack.intensity import Intensity, measure
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import Array, SliceStack
@@ -28,10 +26,6 @@ from napari_ssan.stack.selection import Report
 SECTIONS = 20
 #: Numbers of adjacent sections that can be hidden together.
 GAPS = (1, 2, 3)
-#: Number of sections, evenly spread, that tell what is usual in a stack.
-SAMPLE = 15
-#: A section counts as damaged if its grain differs from the usual by more than this factor.
-UNUSUAL = 2.0
 #: Sections up to this distance count as near.
 NEAR = 20
 
@@ -68,7 +62,7 @@ class Chooser:
     gap : int
         How many adjacent sections are hidden together.
     marks : Marks
-        Marks: no marked section is judged on, or serves as a neighbour.
+        Marks, and what looks broken: no such section is judged on, or serves as a neighbour.
     cancel : threading.Event, optional
         Set it to stop at the next section.
 
@@ -98,7 +92,6 @@ class Chooser:
         self.stack, self.gap, self.marks, self.cancel = stack, gap, marks, cancel
         self._field = field_of(stack.shape[1:], None)
         self._seen = cache(self._look)
-        self._sample = cache(self._look_around)
 
     def named(self, sections: Iterable[int], progress: Report = lambda done, total: None) -> Choice:
         """Choose the named sections; each starts a block unless the last block holds it.
@@ -192,42 +185,23 @@ class Chooser:
         return None
 
     def _is_good(self, block: Block) -> bool:
-        return self.objection(block) is None and not self._damaged(block)
+        return self.objection(block) is None
 
     def _flaw(self, z: int) -> str | None:
         if z in self.marks.whole or z in self.marks.regions:
             return "is marked as broken or synthetic"
         if z in self.stack.incomplete:
             return "lacks pixels in its file"
-        intensity, _ = self._seen(z)
+        intensity = self._seen(z)
         if not intensity.finite:
             return "has pixels that are not finite (NaN or infinite)"
         return None if intensity.usable else "is constant"
 
-    def _damaged(self, block: Block) -> bool:
-        """Whether a section of a block, or a neighbour of it, is unlike the rest of the stack."""
-        usual = self._sample()
-        if len(usual) < ENOUGH:
-            return False
-        fine = float(np.median([each for _, each in usual.values()]))
-        for z in (block[0] - 1, *block, block[-1] + 1):
-            intensity, own = self._seen(z)
-            known = {at: each for at, (each, _) in usual.items()} | {z: intensity}
-            if z in outliers(known) or not fine / UNUSUAL <= own <= fine * UNUSUAL:
-                return True
-        return False
-
-    def _look_around(self) -> dict[int, tuple[Intensity, float]]:
-        """Intensity and grain of good sections, evenly spread."""
-        places = np.unique(np.linspace(0, len(self.stack) - 1, SAMPLE).round().astype(int))
-        return {int(z): self._seen(int(z)) for z in places if self._flaw(int(z)) is None}
-
-    def _look(self, z: int) -> tuple[Intensity, float]:
-        """Intensity and grain of a section."""
+    def _look(self, z: int) -> Intensity:
+        """Intensity of a section."""
         if self.cancel is not None and self.cancel.is_set():
             raise Cancelled
-        intensity = measure(self.stack, z)
-        return intensity, grain(self._view(z)) if intensity.finite else 0.0
+        return measure(self.stack, z)
 
     def _view(self, z: int) -> Array:
         return self.stack.read(z, self._field)

@@ -13,12 +13,13 @@ import numpy.typing as npt
 from napari_ssan.engine.device import device_in_words, free_gpu
 from napari_ssan.engine.methods import make_method
 from napari_ssan.errors import Cancelled
-from napari_ssan.evaluation.choose import Chooser
+from napari_ssan.evaluation.choose import NEAR, Chooser
 from napari_ssan.evaluation.evaluate import Evaluation, evaluate
 from napari_ssan.evaluation.events import Evaluating
 from napari_ssan.evaluation.summary import words
 from napari_ssan.evaluation.use import recall
 from napari_ssan.events import Event, RunsOn, Stage
+from napari_ssan.inspection.leave_out import leave_out
 from napari_ssan.segmenter.segmenter import Segmenter, bundled_segmenter
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.lazy import LazySections
@@ -26,6 +27,7 @@ from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.pictures import grey_limits, to_grey
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import Array, SliceStack, Window, moved
+from napari_ssan.stack.source import Source
 
 #: Slices that are judged, at most.
 SLICES = 3
@@ -137,7 +139,10 @@ class Place:
             stack = _cut(self.stack, self.window)
             # Within the window a section is good or not: regions elsewhere do not matter.
             here = Marks(self._marked(), {}, self.marks.missing)
-            blocks = Chooser(stack, 1, here, cancel).nearest(self.near, SLICES).blocks
+            around = range(len(stack))[max(0, self.near - NEAR - 1) : self.near + NEAR + 2]
+            source = Source(stack, around.start, around.stop, marks=here)
+            good = leave_out(source, cancel=cancel)[0].avoided
+            blocks = Chooser(stack, 1, good, cancel).nearest(self.near, SLICES).blocks
             if method == "ssan":
                 report(Stage("Loading the network…"))
                 report(RunsOn(device_in_words(device)))

@@ -126,7 +126,6 @@ def divide(
             if any(first <= sections[0] and sections[2] < stop for first, stop in blocks)
         },
         {},
-        selection.level,
     )
     _check(learned)
     # Sections next to a block are not learned from, so the nearest can serve as a neighbour.

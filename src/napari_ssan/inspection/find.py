@@ -15,10 +15,9 @@ from napari_ssan.stack.region import Region, Treatment
 
 #: What counts as a find: the least probability.
 SENSITIVITY = {"low": 0.8, "normal": 0.5, "high": 0.2}
-#: A find of this probability is repaired without being asked about.
+#: A find of this probability is repaired without being asked about, and is neither learned from
+#: nor judged on.
 SURE = 0.9
-#: A find of this probability is neither learned from nor judged on.
-LEFT_OUT = 0.99
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from napari_ssan.inspection.find import LEFT_OUT, Find, Inspection
+from napari_ssan.inspection.find import SURE, Find, Inspection
 from napari_ssan.inspection.inspect import inspect
 from napari_ssan.inspection.look import View
 from napari_ssan.stack.lazy import LazySections
@@ -29,7 +29,7 @@ def leave_out(
     report: Callable[[int, int], object] = lambda done, total: None,
     cancel: threading.Event | None = None,
 ) -> tuple[Source, str]:
-    """Note what an inspection finds in a source with a probability of at least .99.
+    """Note what an inspection finds in a source with a probability of at least .9.
 
     Parameters
     ----------
@@ -63,16 +63,19 @@ def leave_out(
     found: tuple[Find, ...] = ()
     for event in inspect(View(part), cancel=cancel, without=known):
         if isinstance(event, Inspection):
-            found = event.at_least(LEFT_OUT).finds
+            found = event.at_least(SURE).finds
         else:
             report(event.done, event.total)
     seen = [
         _placed(each, first, rows.start, columns.start)
-        for each in found if not each.gap and each.kind != "displaced"
+        for each in found if each.kind != "displaced"
     ]  # fmt: skip
     if not seen:
         return source, ""
     damage = Inspection(len(stack), 0, None, tuple(seen)).marks()
+    for each in seen:
+        if each.gap:
+            damage.add_missing(each.z, each.gap)
     return replace(source, damage=damage), _say(seen)
 
 

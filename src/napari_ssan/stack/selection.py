@@ -9,28 +9,21 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.errors import Cancelled
 from napari_ssan.stack.comparison import (
-    BLUR_FACTOR,
-    BLURRED,
     DAMAGED,
     DIFFERENT,
-    ENOUGH,
-    LIKENESS,
     MARKED,
     REASONS,
-    UNRELATED,
-    Pair,
     SectionFigures,
     Shift,
     match_sections,
     measure_section,
-    outliers,
 )
 from napari_ssan.stack.intensity import Intensity
 from napari_ssan.stack.marks import Marks
@@ -38,9 +31,6 @@ from napari_ssan.stack.source import Source
 
 #: Share of triplets whose outer sections lie 2, 3 and 4 sections apart.
 SPANS = {2: 0.7, 3: 0.2, 4: 0.1}
-
-#: Shorter words for reasons, in sentences.
-SAID = {BLURRED: "blurred"}
 
 #: A triplet with marked regions is left out if fewer than this share of its crops avoid them.
 ROOM = 0.1
@@ -90,15 +80,12 @@ class Selection:
         Triplets of direct neighbours that are left out, and why: one of :data:`REASONS`.
     intensities : dict of int to Intensity
         Intensities of the sections in use, in the middle of the source's area.
-    level : float
-        Usual correlation of aligned direct neighbours; nan if they were not compared.
     """
 
     triplets: tuple[TripletSections, ...]
     wider: dict[int, tuple[TripletSections, ...]]
     reasons: dict[tuple[int, int, int], str]
     intensities: dict[int, Intensity]
-    level: float
 
     @property
     def counts(self) -> dict[str, int]:
@@ -111,9 +98,7 @@ class Selection:
         said = f"{number} triplet{'' if number == 1 else 's'}"
         if not self.reasons:
             return f"{said}, none left out"
-        why = ", ".join(
-            f"{count} {SAID.get(reason, reason)}" for reason, count in self.counts.items()
-        )
+        why = ", ".join(f"{count} {reason}" for reason, count in self.counts.items())
         return f"{said}, {len(self.reasons)} left out: {why}"
 
 
@@ -131,10 +116,9 @@ def select(
     source's area. Sections marked as a whole are not read. A triplet is left out if
 
     - a section is marked, or a section between them is missing;
-    - a section is blank, incomplete, not finite, or far from usual in brightness or contrast,
-      or looks broken (:attr:`~napari_ssan.stack.source.Source.damage`);
-    - aligned neighbours resemble each other far less than usual (a discontinuity);
-    - its sections differ in blur.
+    - a section is constant, incomplete or not finite, or looks broken
+      (:attr:`~napari_ssan.stack.source.Source.damage`);
+    - sections between them look as if they were lost (damage, too).
 
     Parameters
     ----------
@@ -146,8 +130,7 @@ def select(
     size : int
         Side of the crops that will be drawn, in pixels. Crops must fit beside marked regions.
     closely : bool
-        If False, only marks and sections that hold nothing are considered, and nothing
-        is aligned.
+        If False, nothing is aligned.
 
     Raises
     ------
@@ -155,7 +138,7 @@ def select(
         If `cancel` was set.
     """
     measured: dict[int, SectionFigures] = {}
-    pairs: dict[int, Pair] = {}
+    shifts: dict[int, Shift] = {}
     for done, z in enumerate(source.sections):
         if cancel is not None and cancel.is_set():
             raise Cancelled("The choice of triplets was cancelled.")
@@ -164,11 +147,11 @@ def select(
             measured[z] = measure_section(source, z, closely)
         before = measured.get(z - source.spacing)
         if closely and before is not None and z in measured:
-            pairs[z - source.spacing] = match_sections(before, measured[z])
+            shifts[z - source.spacing] = match_sections(before, measured[z])
         if before is not None:
             before.patch = None  # no longer needed
     report(len(source.sections), len(source.sections))
-    judge = _Judge(source, measured, pairs, size, closely)
+    judge = _Judge(source, measured, size)
     reasons: dict[tuple[int, int, int], str] = {}
     chosen: dict[int, list[TripletSections]] = {span: [] for span in SPANS}
     for span in SPANS:
@@ -177,59 +160,36 @@ def select(
             chain = range(first, first + reach + 1, source.spacing)
             why = judge.reason(chain)
             if why is None:
-                chosen[span] += _along(chain, pairs)
+                chosen[span] += _along(chain, shifts)
             elif span == 2:
                 reasons[chain[0], chain[1], chain[2]] = why
     direct = tuple(chosen.pop(2))
     wider = {span: tuple(triplets) for span, triplets in chosen.items()}
     used = {z for triplet in direct for z, _ in triplet.shifted}
     intensities = {z: measured[z].intensity for z in sorted(used)}
-    return Selection(direct, wider, reasons, intensities, judge.level)
+    return Selection(direct, wider, reasons, intensities)
 
 
 class _Judge:
     """Judges whether a chain of adjacent sections is fit to learn from."""
 
-    def __init__(
-        self,
-        source: Source,
-        measured: dict[int, SectionFigures],
-        pairs: dict[int, Pair],
-        size: int,
-        closely: bool,
-    ) -> None:
-        self.source, self.measured, self.pairs, self.size = source, measured, pairs, size
-        self.damaged = {z for z, seen in measured.items() if not seen.intensity.usable}
-        self.damaged |= source.stack.incomplete
-        good = {z: seen.intensity for z, seen in measured.items() if z not in self.damaged}
-        if closely and len(good) >= ENOUGH:
-            self.damaged |= outliers(good)
-        usual = [
-            pair.correlation
-            for z, pair in pairs.items()
-            if not {z, z + source.spacing} & self.damaged
-        ]
-        self.level = float(np.median(usual)) if usual else float("nan")
-        self.judging = len(usual) >= ENOUGH - 1 and self.level >= UNRELATED
+    def __init__(self, source: Source, measured: dict[int, SectionFigures], size: int) -> None:
+        self.source, self.size = source, size
+        self.empty = {z for z, seen in measured.items() if not seen.intensity.usable}
+        self.empty |= source.stack.incomplete
         self._free: dict[int, npt.NDArray[np.bool_]] = {}
 
     def reason(self, chain: range) -> str | None:
         """Say why a chain of sections is left out; None if it is fit."""
-        if self._touched(chain, self.source.marks):
+        damage = self.source.damage or Marks()
+        if self._touched(chain, self.source.marks or Marks()):
             return MARKED
-        if self.damaged.intersection(chain) or self._touched(chain, self.source.damage):
+        if self.empty.intersection(chain) or self._touched(chain, replace(damage, missing={})):
             return DAMAGED
-        if self.judging and any(
-            self.pairs[z].correlation < LIKENESS * self.level for z in chain[:-1]
-        ):
-            return DIFFERENT
-        details = [self.measured[z].detail for z in chain]
-        return BLURRED if max(details) > BLUR_FACTOR * min(details) else None
+        return DIFFERENT if self._touched(chain, damage) else None
 
-    def _touched(self, chain: range, marks: Marks | None) -> bool:
+    def _touched(self, chain: range, marks: Marks) -> bool:
         """Whether marks leave too little of a chain of sections."""
-        if marks is None:
-            return False
         if marks.whole.intersection(chain):
             return True
         if any(z in marks.missing for z in range(chain[0], chain[-1])):
@@ -255,9 +215,9 @@ class _Judge:
         return self._free[z]
 
 
-def _along(chain: range, pairs: dict[int, Pair]) -> Iterable[TripletSections]:
+def _along(chain: range, shifts: dict[int, Shift]) -> Iterable[TripletSections]:
     """Triplets of the two ends of a chain of sections, with each inner section as target."""
-    moves = np.array([pairs[z].shift if z in pairs else (0, 0) for z in chain[:-1]])
+    moves = np.array([shifts.get(z, (0, 0)) for z in chain[:-1]])
     for inside in range(1, len(chain) - 1):
         forth, back = moves[:inside].sum(axis=0), -moves[inside:].sum(axis=0)
         yield TripletSections(

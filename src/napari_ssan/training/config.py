@@ -61,10 +61,9 @@ class TrainingConfig(BaseModel):
     """How the grey values of neighbours, and later of the model's results, are matched: by mean
     and contrast ("mean") or by the whole histogram ("histogram")."""
     select: bool = True
-    """Align the sections of a triplet, and leave out triplets whose sections do not match or are
-    blurred. false: leave out only marked and empty sections, and align nothing."""
+    """Align the sections of a triplet."""
     inspect: bool = True
-    """Leave out slices and regions that an inspection finds broken with a probability of .99 or
+    """Leave out slices and regions that an inspection finds broken with a probability of .9 or
     more. A run that is resumed goes on as it began."""
     seed: int = Field(0, ge=0, lt=2**63)
     """Seed of the random numbers: the first weights and the training crops."""

@@ -16,7 +16,7 @@ from typing import Any
 import imagecodecs
 
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.comparison import MARKED, flaw
+from napari_ssan.stack.comparison import DAMAGED, MARKED, is_blank
 from napari_ssan.stack.intensity import Float, to_dtype
 from napari_ssan.stack.sections import Window
 from napari_ssan.stack.selection import Selection, TripletSections
@@ -120,8 +120,8 @@ def write(
                 left_out[MARKED] += 1
                 continue
             crops = cut(source, selection, triplet, window, tiles.match)
-            if why := flaw(crops, selection.level):
-                left_out[why] += 1
+            if is_blank(crops):
+                left_out[DAMAGED] += 1
                 continue
             corners.append([window[0].start, window[1].start])
             _write_tile(folder / part, source, selection, triplet, window, crops)

@@ -42,7 +42,7 @@ class TrainingDataPanel(Column):
         super().__init__(spacing=4)
         self.text = wrapped(
             "Three slices in a row are a triplet: the network learns to synthesize the middle "
-            "one. Triplets with a marked, damaged, shifted or blurred slice are left out"
+            "one. Triplets with a marked or damaged slice are left out"
         )
         self.cost = wrapped("An estimate. The loss is what training compares")
         self.check = button(
