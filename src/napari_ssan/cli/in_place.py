@@ -15,7 +15,8 @@ from napari_ssan.cli.progress import Bars, bars, console
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import format_slices
-from napari_ssan.volumes.run import Outcome, SlabsDone, repair_in_place
+from napari_ssan.volumes.drive import SlabsDone
+from napari_ssan.volumes.run import Outcome, repair_in_place
 from napari_ssan.volumes.slabs import How
 
 #: Exit code where some slices could not be repaired, and the others were.

@@ -10,7 +10,7 @@ computed in another way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,6 +73,14 @@ class Order:
     backup: Path
     token: str
     device: str = "auto"
+
+    def on(self, device: str) -> Order:
+        """The same, computed elsewhere."""
+        return replace(self, device=device)
+
+    def do(self, slab: Slab, tell: Tell | None = None) -> list[dict[str, Any]]:
+        """See :func:`repair_slab`."""
+        return repair_slab(self, slab, tell)
 
 
 @dataclass(frozen=True)
