@@ -6,6 +6,8 @@ space, so the axes of the store may be in another order than those of the data.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +26,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.provenance_io import KEY, to_plain
 from napari_ssan.files.zarr_rows import Rows, halved
-from napari_ssan.json_text import finite
+from napari_ssan.json_text import dump_json, finite
 from napari_ssan.stack.sections import BAND_PIXELS, Array, ArrayLike
 
 #: Height and width of a chunk, which has one section.
@@ -167,7 +169,12 @@ def make_zarr(
 
 def note_provenance(path: Path, provenance: Provenance) -> None:
     """Write provenance into what :func:`make_zarr` has made."""
-    zarr.open_group(path, mode="r+").attrs[KEY] = finite(to_plain(provenance))
+    metadata = path / "zarr.json"
+    group = json.loads(metadata.read_bytes())
+    group["attributes"][KEY] = finite(to_plain(provenance))
+    draft = path / "zarr.json.partial"
+    draft.write_text(dump_json(group, indent=2), encoding="utf-8")  # as yaozarrs does
+    os.replace(draft, metadata)
 
 
 def open_levels(path: Path, count: int) -> list[Any]:

@@ -39,7 +39,8 @@ class Rows:
         self._turned = order.index(zyx[0]), order.index(zyx[1]), order.index(zyx[2])
 
     def __len__(self) -> int:
-        return -(-self._levels[0].shape[self._turned[0]] // self._size[0])
+        length: int = self._levels[0].shape[self._turned[0]]
+        return -(-length // self._size[0])
 
     def sections(self, row: int) -> range:
         """The sections of a row."""
