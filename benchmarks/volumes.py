@@ -29,10 +29,11 @@ import zarr
 from memory import resident_bytes
 
 from napari_ssan.errors import Cancelled
-from napari_ssan.files.write_zarr import halved
+from napari_ssan.files.zarr_rows import halved
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.cluster import cluster
-from napari_ssan.volumes.run import SlabsDone, repair_in_place
+from napari_ssan.volumes.drive import SlabsDone
+from napari_ssan.volumes.run import repair_in_place
 from napari_ssan.volumes.slabs import How
 
 SLABS, SHARE = 10_000, 0.01

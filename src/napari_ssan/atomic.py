@@ -58,7 +58,7 @@ def scratch(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def together(paths: Sequence[Path]) -> Iterator[list[Path]]:
+def together(paths: Sequence[Path], ready: Path | None = None) -> Iterator[list[Path]]:
     """Paths to write files or folders to, which take the places of `paths` at the end.
 
     If the work within fails or is interrupted, all are as they were. If the program is killed
@@ -69,6 +69,8 @@ def together(paths: Sequence[Path]) -> Iterator[list[Path]]:
     ----------
     paths : sequence of Path
         Where, each with a name of its own; what is there is replaced.
+    ready : Path, optional
+        Where the first of them is being written already, in a part that stays if this fails.
 
     Raises
     ------
@@ -76,7 +78,8 @@ def together(paths: Sequence[Path]) -> Iterator[list[Path]]:
         If one cannot be written, as when the disk is full.
     """
     with contextlib.ExitStack() as parts:
-        temporaries = [parts.enter_context(scratch(path)) for path in paths]
+        temporaries = [] if ready is None else [ready]
+        temporaries += [parts.enter_context(scratch(path)) for path in paths[len(temporaries) :]]
         yield temporaries
         for folder in (temporary.parent for temporary in temporaries):
             if not (folder / LOCK).exists():  # zarr makes anew what is removed while it writes

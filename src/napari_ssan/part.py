@@ -1,8 +1,9 @@
 """A hidden folder beside a path, in which what is new lies until it takes its place.
 
 Its name, ``.NAME.XXXX.part``, cannot be guessed. It has a lock that ends with the run, so whoever
-finds it free may remove what a killed run left. Easy to get wrong: a part with the journal of a
-:mod:`~napari_ssan.swap` may hold the only copy of something, and is never just removed.
+finds it free may remove what a killed run left, unless it is kept to be gone on with. Easy to get
+wrong: a part with the journal of a :mod:`~napari_ssan.swap` may hold the only copy of something,
+and is never just removed.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from secrets import token_hex
 
 from filelock import FileLock, Timeout
 
-#: What a part holds besides what is new: its lock, and the journal of a swap.
-LOCK, JOURNAL = ".lock", ".swap"
+#: What a part holds besides what is new: its lock, the journal of a swap, and the name of what
+#: is to be gone on with if its run is killed.
+LOCK, JOURNAL, KEPT = ".lock", ".swap", ".kept"
 #: How parts are called.
 NAME = re.compile(r"\..+\.[0-9a-f]{16}\.part", re.DOTALL)
 #: Seconds to wait for threads that still write when their part is removed.
@@ -57,8 +59,34 @@ class Part:
                     (self.folder / LOCK).touch()
             return
 
+    @classmethod
+    def take(cls, folder: Path) -> Part | None:
+        """Hold the part that a run has left; None if that still lives."""
+        part = cls.__new__(cls)
+        part.folder, part._lock = folder, FileLock(folder / LOCK, thread_local=False)
+        try:
+            part._lock.acquire(blocking=False)
+        except Timeout:
+            return None
+        except (OSError, NotImplementedError):
+            pass  # a disk without locks; whoever needs to know has other means
+        return part
+
+    def keep(self, name: str) -> None:
+        """Have the part stay if this run ends early, as long as what is new, `name`, is in it."""
+        (self.folder / KEPT).write_text(name, encoding="utf-8")
+
+    def discard(self) -> None:
+        """Remove it although it was to be kept."""
+        (self.folder / KEPT).unlink(missing_ok=True)
+        self.remove()
+
+    def leave(self) -> None:
+        """Let go of it, and leave it as it is."""
+        self._lock.release()
+
     def remove(self) -> None:
-        """Remove it with all that is in it, unless a swap that failed needs it.
+        """Remove it with all that is in it, unless a swap that failed needs it, or it is kept.
 
         An interrupt comes when that is done.
         """
@@ -72,7 +100,7 @@ class Part:
         remove(self.folder)
         self._lock.release()
         for seconds in _PATIENCE:
-            if not self.folder.exists() or (self.folder / JOURNAL).exists():
+            if not self.folder.exists() or _needed(self.folder):
                 return
             time.sleep(seconds)
             remove(self.folder)
@@ -105,9 +133,22 @@ def parts(folder: Path) -> list[Path]:
     return [path for path in named if path.is_dir() and not path.is_symlink()]
 
 
+def kept(part: Path) -> str:
+    """Name of what a part holds to be gone on with; empty if there is nothing."""
+    try:
+        name = (part / KEPT).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return name if name and os.path.lexists(part / name) else ""
+
+
+def _needed(part: Path) -> bool:
+    return (part / JOURNAL).exists() or bool(kept(part))
+
+
 def remove(part: Path) -> None:
-    """Remove a part unless it has a journal; its lock goes last: it says that it is a leftover."""
-    if (part / JOURNAL).exists():
+    """Remove a part unless it is needed; its lock goes last: it says that it is a leftover."""
+    if _needed(part):
         return
     with contextlib.suppress(OSError):
         for path in part.iterdir():

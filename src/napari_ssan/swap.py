@@ -226,11 +226,16 @@ def _sync(path: Path) -> None:
     for folder, _, names in os.walk(path):
         folders.append(Path(folder))
         files += [Path(folder, name) for name in names]
+    sync_files(files)
+    for each in reversed(folders):
+        _sync_folder(each)
+
+
+def sync_files(files: Iterable[Path]) -> None:
+    """Bring files to the disk."""
     with ThreadPoolExecutor(_THREADS) as pool:
         for _ in pool.map(_sync_file, files):
             pass
-    for each in reversed(folders):
-        _sync_folder(each)
 
 
 def _sync_file(path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_ssan.files.write_zarr import halved
+from napari_ssan.files.zarr_rows import halved
 from napari_ssan.stack.marks import Marks
 
 AVERAGE = ("--method", "average")
@@ -131,10 +131,10 @@ def test_dask_is_not_imported(image):
 def test_an_interrupt_says_how_to_go_on(run, image):
     before = files(image)
     code = (
-        "import sys, time\nfrom napari_ssan.volumes import run\n"
-        "real = run.repair_slab\n"
+        "import sys, time\nfrom napari_ssan.volumes import slabs\n"
+        "real = slabs.repair_slab\n"
         "def slow(*rest): print('at it', flush=True); time.sleep(0.5); return real(*rest)\n"
-        "run.repair_slab = slow\nfrom napari_ssan.cli import main; main()"
+        "slabs.repair_slab = slow\nfrom napari_ssan.cli import main; main()"
     )
     arguments = ["repair", str(image), "--in-place", "--defects", "3", *AVERAGE]
     process = subprocess.Popen(

@@ -9,7 +9,8 @@ import zarr
 from napari_ssan.engine.repair import repair as repair_stack
 from napari_ssan.errors import BadInput
 from napari_ssan.files import Calibration, open_stack, save_stack, write_zarr
-from napari_ssan.files.write_zarr import Pieces, halved
+from napari_ssan.files.write_zarr import Pieces
+from napari_ssan.files.zarr_rows import halved
 
 
 def test_valid_ome_zarr_with_a_pyramid(tmp_path, make, repair, monkeypatch):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_ssan.files.write_zarr import halved
+from napari_ssan.files.zarr_rows import halved
 from napari_ssan.volumes.slabs import How
 
 #: zarr format, sections per chunk, shards, halved along z

@@ -15,7 +15,6 @@ from typing import Annotated, Literal
 from typer import Argument, Option
 
 from napari_ssan.atomic import scratch
-from napari_ssan.cli.in_place import run_in_place
 from napari_ssan.cli.marks import AUTO, read_marks
 from napari_ssan.cli.options import (
     Backup,
@@ -27,8 +26,9 @@ from napari_ssan.cli.options import (
     StackPath,
 )
 from napari_ssan.cli.outputs import check_target, write_text
-from napari_ssan.cli.progress import bars, console, tidy_beside
+from napari_ssan.cli.progress import Bars, bars, console, tidy_beside
 from napari_ssan.cli.signals import interruptible
+from napari_ssan.cli.slab_runs import run_in_place, run_to_output
 from napari_ssan.engine.repair import repair as repair_stack
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
@@ -47,6 +47,7 @@ from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.paths import real
 from napari_ssan.report.page import to_html
 from napari_ssan.stack.marks import Marks
+from napari_ssan.volumes.output_run import Ask, unfinished
 from napari_ssan.volumes.slabs import How
 from napari_ssan.volumes.status import begun
 
@@ -152,17 +153,20 @@ def repair(
     backup: Backup = None,
     resume: Annotated[
         bool,
-        Option("--resume", help="Go on with an interrupted repair in place."),
+        Option("--resume", help="Go on with an interrupted repair in place or to a zarr OUTPUT."),
     ] = False,
     workers: Annotated[
         int | None,
-        Option(min=1, help="In place: processes that work at the same time (needs dask)."),
+        Option(
+            min=1,
+            help="Processes that work at the same time (needs dask); in place or to a zarr OUTPUT.",
+        ),
     ] = None,
     scheduler: Annotated[
         str,
         Option(
             metavar="tcp://HOST:PORT|FILE.json",
-            help="In place: a dask cluster that does the work.",
+            help="A dask cluster that does the work, in place or to a zarr OUTPUT.",
         ),
     ] = "",
     chunks: Annotated[
@@ -186,28 +190,36 @@ def repair(
     if confidence is not None:
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")
         expected_error = expected_error or confidence
+    how = How(method, str(real(Path(model))) if Path(model).is_file() else model, match, views)
+    # With the marks of the run that is gone on with; what an inspection finds is not looked for.
+    named = defects_file or region or insert_after or defects not in ("", AUTO)
+    goes_on = resume and not named
     if in_place:
         if output or mask or expected_error or report or overwrite or follow_links:
             raise BadInput(
                 "With --in-place there is no OUTPUT, and no --mask, --expected-error, --report, "
                 "--overwrite or --follow-links; leave them out."
             )
-        sources = defects_file or region or insert_after
-        if resume and not sources and (not defects or (defects == AUTO and begun(path))):
+        if goes_on and (not defects or begun(path)):
             marks = Marks()
         else:
             file = open_stack(path)
             marks = read_marks(file, defects, defects_file, region, insert_after)
-        how = How(method, str(real(Path(model))) if Path(model).is_file() else model, match, views)
+            treat(marks, treatment)
         run_in_place(path, marks, how, device, backup, resume, workers, scheduler)
         return
-    if backup or resume or workers or scheduler:
-        raise BadInput("--backup, --resume, --workers and --scheduler need --in-place.")
+    if backup:
+        raise BadInput("--backup needs --in-place.")
     if output is None:
         raise BadInput("Name an OUTPUT, or add --in-place to change a zarr store itself.")
     pieces = Pieces.parse(chunks, shards)
     if pieces and kind(output) != "zarr":
         raise BadInput("--chunks and --shards are for a zarr OUTPUT; leave them out.")
+    in_slabs = bool(resume or workers or scheduler)
+    if in_slabs and kind(output) != "zarr":
+        raise BadInput(
+            "--resume, --workers and --scheduler need a zarr OUTPUT, or --in-place; leave them out."
+        )
     tidy_beside(output, expected_error, report)
     check_output(output, path, overwrite)
     file = open_stack(path, follow_links=follow_links)
@@ -224,23 +236,8 @@ def repair(
         check_target(report, (".html", ".htm"), [*file.files, *given], overwrite)
     beside = [each for each in (expected_error, report) if each is not None]
     check_distinct([output, *beside, *([mask_path(output)] if mask else [])])
-    marks = read_marks(file, defects, defects_file, region, insert_after, follow_links)
-    marks.check(stack.shape)
-    with _scratch(output) as pixels, bars() as show:
-        for note in file.notes:
-            show.say(f"Note: {note}")
-        repaired = repair_stack(
-            stack,
-            marks,
-            model,
-            device,
-            show.engine,
-            method=method,
-            match=match,
-            views=views,
-            treatment=treatment,
-            scratch=pixels,
-        )
+
+    def finish(repaired: RepairedStack, ready: Path | None, show: Bars) -> None:
         for z in _borrowed(repaired, file):
             show.say(
                 f"Note: slice {z} was used as a neighbour, but it is synthetic itself; mark it, "
@@ -257,10 +254,45 @@ def repair(
                 progress=lambda done, total: show.show("writing", done, total),
                 cancel=cancel,
                 pieces=pieces,
+                ready=ready,
             )
         if report is not None:
             page = to_html(repaired, path.name, earlier=file.provenance)
             write_text(report, page, overwrite)
+
+    marks = Marks()
+    if not goes_on or (defects and not unfinished(output)):
+        marks = read_marks(file, defects, defects_file, region, insert_after, follow_links)
+        treat(marks, treatment)
+        marks.check(stack.shape)
+    if in_slabs:
+        for note in file.notes:
+            console.print(f"Note: {note}", markup=False)
+        keep = expected_error is not None or report is not None
+        ask = Ask(output, marks, how, chunks, shards, keep, follow_links)
+        run_to_output(ask, file, finish, device, resume, workers, scheduler)
+        return
+    with _scratch(output) as pixels, bars() as show:
+        for note in file.notes:
+            show.say(f"Note: {note}")
+        repaired = repair_stack(
+            stack,
+            marks,
+            model,
+            device,
+            show.engine,
+            method=method,
+            match=match,
+            views=views,
+            scratch=pixels,
+        )
+        finish(repaired, None, show)
+
+
+def treat(marks: Marks, treatment: Literal["synthesize", "correct"] | None) -> None:
+    """Have all marks treated so, if it is said."""
+    if treatment is not None:
+        marks.treat({*marks.whole, *marks.regions}, treatment)
 
 
 def _borrowed(repaired: RepairedStack, file: StackFile) -> list[int]:

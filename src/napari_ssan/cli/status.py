@@ -21,7 +21,7 @@ from napari_ssan.files.open import StackFile
 from napari_ssan.files.provenance_io import to_plain
 from napari_ssan.json_text import dump_json
 from napari_ssan.stack.marks_io import format_slices
-from napari_ssan.volumes.status import Status, begun
+from napari_ssan.volumes.status import Status, begun, output_status
 from napari_ssan.volumes.status import status as in_place_status
 
 
@@ -36,10 +36,20 @@ def status(
     Of a volume that was repaired in place, also what is marked, done, failed and restorable.
     """
     tidy_beside(path)
+    left = output_status(path)
+    if left and not path.exists():
+        out = Console(highlight=False, soft_wrap=True)
+        if as_json:
+            typer.echo(dump_json({"path": str(path), "unfinished": plain(left, "folder")}))
+        for line in () if as_json else unfinished_lines(path, left):
+            out.print(line, markup=False)
+        return
     file = open_image(path, follow_links=follow_links)
     in_place = in_place_status(path, backup) if begun(path) else None
     if as_json:
-        typer.echo(dump_json(gather(file) | {"in_place": in_place and plain(in_place)}))
+        facts = {"in_place": in_place and plain(in_place)}
+        facts |= {"unfinished": plain(left, "folder")} if left else {}
+        typer.echo(dump_json(gather(file) | facts))
         return
     out = Console(highlight=False, soft_wrap=True)
     shape = " x ".join(map(str, file.data.shape))
@@ -54,6 +64,8 @@ def status(
     if in_place:
         for line in lines(in_place):
             out.print(line, markup=False)
+    for line in unfinished_lines(path, left) if left else ():
+        out.print(line, markup=False)
 
 
 def gather(file: StackFile) -> dict[str, Any]:
@@ -68,8 +80,8 @@ def gather(file: StackFile) -> dict[str, Any]:
     }
 
 
-def plain(status: Status) -> dict[str, Any]:
-    """Return how a repair in place stands, JSON-serializable."""
+def plain(status: Status, folder: str = "originals") -> dict[str, Any]:
+    """Return how a repair in slabs stands, JSON-serializable; `folder` is what its folder is."""
     failed = [{"slices": list(slices), "reason": why} for slices, why in status.failed]
     return {
         "marked": list(status.marked),
@@ -80,21 +92,35 @@ def plain(status: Status) -> dict[str, Any]:
         "finished": status.finished,
         "restoring": status.restoring,
         "in_work": status.in_work or None,
-        "originals": str(status.backup),
+        folder: str(status.backup),
     }
 
 
 def lines(status: Status) -> Iterator[str]:
     """Say how a repair in place stands."""
     yield f"Repaired in place; originals are in {status.backup}."
-    for what in ("marked", "done", "left", "restorable"):
-        if slices := getattr(status, what):
-            yield f"  {what}: {format_slices(slices)}"
-    for slices, why in status.failed:
-        yield f"  failed: {format_slices(slices)}: {why}"
+    yield from _numbers(status, "marked", "done", "left", "restorable")
     if status.in_work:
         yield f"  {status.in_work} is at work on it."
     elif status.restoring:
         yield "  A restore was interrupted; repeat it."
     elif not status.finished:
         yield "  The run was interrupted: go on with --resume, or undo it with restore."
+
+
+def unfinished_lines(path: Path, status: Status) -> Iterator[str]:
+    """Say how an output stands that is not finished."""
+    yield f"A repair to {path.name} is not finished; what is done lies in {status.backup}."
+    yield from _numbers(status, "done", "left")
+    if status.in_work:
+        yield f"  {status.in_work} is at work on it."
+    else:
+        yield "  Go on with --resume."
+
+
+def _numbers(status: Status, *names: str) -> Iterator[str]:
+    for what in names:
+        if slices := getattr(status, what):
+            yield f"  {what}: {format_slices(slices)}"
+    for slices, why in status.failed:
+        yield f"  failed: {format_slices(slices)}: {why}"

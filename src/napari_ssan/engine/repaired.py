@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -93,15 +93,18 @@ class RepairedStack(LazyVolume):
     ----------
     stack : SliceStack
         The source.
+    inserted : iterable of (int, int), optional
+        Sections that are inserted, though their patches are not there, and are not read here.
     """
 
     what = "The repaired stack"
 
-    def __init__(self, stack: SliceStack) -> None:
+    def __init__(self, stack: SliceStack, inserted: Iterable[Slot] = ()) -> None:
         super().__init__(stack.source_shape, stack.dtype)
         self.stack = stack
         self.zyx = stack.z_axis, stack.y_axis, stack.x_axis
         self._patches: dict[Slot, list[Patch]] = {}
+        self._inserted = frozenset(inserted)
 
     def add(self, patch: Patch) -> None:
         """Lay a patch over the section, over those that are there already."""
@@ -120,8 +123,8 @@ class RepairedStack(LazyVolume):
     @cached_property
     def slots(self) -> list[Slot]:
         """What each section of the repaired stack is."""
-        inserted = [slot for slot in self._patches if slot[1]]
-        return sorted([(z, 0) for z in range(len(self.stack))] + inserted)
+        inserted = self._inserted.union(slot for slot in self._patches if slot[1])
+        return sorted([*((z, 0) for z in range(len(self.stack))), *inserted])
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -165,7 +165,9 @@ def _check_replaceable(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing_all(paths: Sequence[Path], overwrite: bool) -> Iterator[list[Path]]:
+def replacing_all(
+    paths: Sequence[Path], overwrite: bool, ready: Path | None = None
+) -> Iterator[list[Path]]:
     """Paths to write to; what is written there takes the places of `paths` at the end, together.
 
     If the work within fails, is cancelled or interrupted, nothing is left of
@@ -177,6 +179,8 @@ def replacing_all(paths: Sequence[Path], overwrite: bool) -> Iterator[list[Path]
         The outputs, files or folders.
     overwrite : bool
         Whether those that exist are replaced.
+    ready : Path, optional
+        As for :func:`~napari_ssan.atomic.together`.
 
     Raises
     ------
@@ -184,7 +188,7 @@ def replacing_all(paths: Sequence[Path], overwrite: bool) -> Iterator[list[Path]
         If one cannot be written, or it was created in the meantime.
     """
     try:
-        with together(paths) as temporaries:
+        with together(paths, ready) as temporaries:
             yield temporaries
             for path in paths:
                 if not overwrite and os.path.lexists(path):
@@ -194,8 +198,9 @@ def replacing_all(paths: Sequence[Path], overwrite: bool) -> Iterator[list[Path]
                     )
     except OSError as error:
         named = " and ".join(map(str, paths))
+        left = "nothing was left behind" if ready is None else "go on with --resume"
         raise BadInput(
-            f"The output {named} could not be written: {reason(error)}; nothing was left behind."
+            f"The output {named} could not be written: {reason(error)}; {left}."
         ) from error
 
 

@@ -31,7 +31,7 @@ from napari_ssan.files.output import (
 )
 from napari_ssan.files.provenance_io import merged
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
-from napari_ssan.files.write_zarr import Pieces, check_zarr, write_zarr
+from napari_ssan.files.write_zarr import Pieces, check_zarr, note_provenance, write_zarr
 from napari_ssan.stack.lazy import LazyPixels
 from napari_ssan.stack.sections import DTYPES, Array, ArrayLike
 
@@ -71,6 +71,7 @@ def save_stack(
     cancel: threading.Event | None = None,
     bigtiff: bool | None = None,
     pieces: Pieces | None = None,
+    ready: Path | None = None,
 ) -> list[Path]:
     """Save a stack, section by section.
 
@@ -105,6 +106,8 @@ def save_stack(
         Whether to write BigTIFF. By default, if the size needs it or the input was one.
     pieces : Pieces, optional
         Size of the chunks and shards of an OME-Zarr.
+    ready : Path, optional
+        Where the output is already, as OME-Zarr in a part, but for its provenance.
 
     Returns
     -------
@@ -151,11 +154,14 @@ def save_stack(
                 check_output(target, origins, overwrite)
                 outputs.append((target, pixels, _companion_calibration(calibration, title), None))
     check_distinct(target for target, *_ in outputs)
-    counter = _Counter(sum(prod(data.shape[:-2]) for _, data, *_ in outputs), progress, cancel)
-    with replacing_all([target for target, *_ in outputs], overwrite) as temporaries:
+    left = outputs if ready is None else outputs[1:]
+    counter = _Counter(sum(prod(data.shape[:-2]) for _, data, *_ in left), progress, cancel)
+    with replacing_all([target for target, *_ in outputs], overwrite, ready) as temporaries:
         for temporary, (target, data, its, said) in zip(temporaries, outputs, strict=True):
             counter.check()
-            if kind(target) == "zarr":
+            if temporary == ready:
+                note_provenance(ready, said or Provenance())
+            elif kind(target) == "zarr":
                 write_zarr(temporary, data, its, said, counter, pieces)
             else:
                 labels = _labels(stack, its) if isinstance(stack, RepairedStack) else None

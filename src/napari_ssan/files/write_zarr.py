@@ -6,8 +6,9 @@ space, so the axes of the store may be in another order than those of the data.
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,8 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.provenance_io import KEY, to_plain
-from napari_ssan.json_text import finite
+from napari_ssan.files.zarr_rows import Rows, halved
+from napari_ssan.json_text import dump_json, finite
 from napari_ssan.stack.sections import BAND_PIXELS, Array, ArrayLike
 
 #: Height and width of a chunk, which has one section.
@@ -115,7 +117,33 @@ def write_zarr(
     BadInput
         If OME-Zarr cannot hold the axes.
     """
-    shape = tuple(data.shape)
+    levels = make_zarr(path, tuple(data.shape), data.dtype, calibration, provenance, pieces)
+    if pieces is not None:
+        rows = rows_of(levels, calibration, pieces)
+        for row in range(len(rows)):
+            rows.write(data, row, step)
+        return
+    axes = calibration.with_z().axes
+    y, x = axes.index("y"), axes.index("x")
+    for place in np.ndindex(*(n for at, n in enumerate(data.shape) if at not in (y, x))):
+        _write_section(data, levels, _order(axes), place, (y, x), step)
+
+
+def make_zarr(
+    path: Path,
+    shape: tuple[int, ...],
+    dtype: Any,
+    calibration: Calibration,
+    provenance: Provenance | None,
+    pieces: Pieces | None = None,
+) -> list[Any]:
+    """Make an OME-Zarr 0.5 without its pixels; see :func:`write_zarr`.
+
+    Returns
+    -------
+    list of zarr.Array
+        Its levels, full resolution first.
+    """
     check_zarr(calibration)
     calibration = calibration.with_z()
     order = _order(calibration.axes)
@@ -126,24 +154,45 @@ def write_zarr(
     cut = pieces or Pieces((1, CHUNK, CHUNK))
     sizes = (dict(zip("zyx", size or (), strict=False)) for size in (cut.chunks, cut.shards))
     chunks, shards = (tuple(size.get(calibration.axes[at], 1) for at in order) for size in sizes)
-    # A chunk that is left out because it is blank could not be told from one that was lost.
-    with zarr.config.set({"array.write_empty_chunks": True}):
+    with _every_chunk():
         _, arrays = prepare_image(
             path,
             image,
-            [(tuple(level[at] for at in order), np.dtype(data.dtype)) for level in shapes],
+            [(tuple(level[at] for at in order), np.dtype(dtype)) for level in shapes],
             extra_attributes=attributes,
             chunks=chunks,
             shards=shards if cut.shards else None,
             writer="zarr" if pieces is None else partial(_array, chunks),
         )
-    levels = [arrays[str(number)] for number in range(len(shapes))]
-    if pieces is not None:
-        zyx = calibration.axes.index("z"), y, x
-        _write_slabs(data, levels, order, zyx, cut.shards or cut.chunks, step)
-        return
-    for place in np.ndindex(*(n for at, n in enumerate(shape) if at not in (y, x))):
-        _write_section(data, levels, order, place, (y, x), step)
+    return [arrays[str(number)] for number in range(len(shapes))]
+
+
+def note_provenance(path: Path, provenance: Provenance) -> None:
+    """Write provenance into what :func:`make_zarr` has made."""
+    metadata = path / "zarr.json"
+    group = json.loads(metadata.read_bytes())
+    group["attributes"][KEY] = finite(to_plain(provenance))
+    draft = path / "zarr.json.partial"
+    draft.write_text(dump_json(group, indent=2), encoding="utf-8")  # as yaozarrs does
+    os.replace(draft, metadata)
+
+
+def open_levels(path: Path, count: int) -> list[Any]:
+    """The levels of what :func:`make_zarr` has made, to be written to."""
+    with _every_chunk():
+        return [zarr.open_array(path, path=str(number), mode="r+") for number in range(count)]
+
+
+def _every_chunk() -> Any:
+    """A chunk that is left out because it is blank could not be told from one that was lost."""
+    return zarr.config.set({"array.write_empty_chunks": True})
+
+
+def rows_of(levels: Sequence[Any], calibration: Calibration, pieces: Pieces | None) -> Rows:
+    """The rows of what :func:`make_zarr` has made of the same calibration and pieces."""
+    axes, cut = calibration.with_z().axes, pieces or Pieces((1, CHUNK, CHUNK))
+    zyx = axes.index("z"), axes.index("y"), axes.index("x")
+    return Rows(levels, _order(axes), zyx, cut.shards or cut.chunks)
 
 
 def check_zarr(calibration: Calibration) -> None:
@@ -207,40 +256,6 @@ def _write_section(
         section = halved(section)
 
 
-def _write_slabs(
-    data: ArrayLike,
-    levels: list[Any],
-    order: list[int],
-    zyx: tuple[int, int, int],
-    size: tuple[int, int, int],
-    step: Callable[[bool], None],
-) -> None:
-    """Write all levels object by object, as many sections at once as an object has.
-
-    The coarser levels are made from the one before, as it has just been written.
-    """
-    turned = order.index(zyx[0]), order.index(zyx[1]), order.index(zyx[2])
-    for top in range(0, data.shape[zyx[0]], size[0]):
-        sections = slice(top, min(top + size[0], data.shape[zyx[0]]))
-        for number, level in enumerate(levels):
-            for box in itertools.product(
-                *(_cut(level.shape[at], n) for at, n in zip(turned[1:], size[1:], strict=True))
-            ):
-                if number == 0:
-                    block = _block(data, zyx, (sections, *box))
-                else:
-                    double = (slice(2 * part.start, 2 * part.stop) for part in box)
-                    fine = _block(levels[number - 1], turned, (sections, *double))
-                    block = np.stack([halved(section) for section in fine])
-                index: list[int | slice] = [0] * len(order)
-                for at, part in zip(turned, (sections, *box), strict=True):
-                    index[at] = part
-                level[tuple(index)] = block.transpose(np.argsort(turned))
-                step(False)
-        for _ in range(sections.start, sections.stop):
-            step(True)
-
-
 def _array(
     whole: tuple[int, ...],
     path: Path,
@@ -255,47 +270,11 @@ def _array(
     return zarr.create_array(str(path), shape=shape, dtype=dtype, chunks=whole, **options)
 
 
-def _cut(length: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, length)) for start in range(0, length, size)]
-
-
-def _block(data: ArrayLike, zyx: tuple[int, int, int], box: tuple[slice, ...]) -> Array:
-    """Pixels of a box, (sections, rows, columns); all other axes have length 1."""
-    index: list[int | slice] = [0] * len(data.shape)
-    for at, part in zip(zyx, box, strict=True):
-        index[at] = part
-    return np.asarray(data[tuple(index)]).transpose(np.argsort(np.argsort(zyx)))
-
-
 def _bands(height: int, width: int) -> Iterator[slice]:
     """Rows to write at once: whole chunks, so that none is written twice."""
     step = max(1, BAND_PIXELS // (width * CHUNK)) * CHUNK
     for top in range(0, height, step):
         yield slice(top, min(top + step, height))
-
-
-def halved(section: Array) -> Array:
-    """Mean of 2 by 2 pixels, (ceil(height / 2), ceil(width / 2)), rounded, in the same dtype.
-
-    At an odd edge the last row or column counts twice.
-    """
-    height, width = section.shape
-    if height % 2 or width % 2:
-        section = np.pad(section, ((0, height % 2), (0, width % 2)), mode="edge")
-    dtype = section.dtype
-    if dtype.kind == "f":
-        # divided before they are added, so that no sum overflows
-        quarters = section * dtype.type(0.25)
-        total: Array = quarters[::2, ::2] + quarters[1::2, ::2]
-        total += quarters[::2, 1::2]
-        total += quarters[1::2, 1::2]
-        return total
-    wide = np.dtype(f"i{min(8, 2 * dtype.itemsize)}") if dtype.itemsize > 1 else np.dtype("i2")
-    wide = np.dtype("i8") if dtype.itemsize >= 2 and dtype.kind == "u" else wide
-    total = section[::2, ::2].astype(wide)
-    for part in (section[1::2, ::2], section[::2, 1::2], section[1::2, 1::2]):
-        total += part
-    return ((total + 2) >> 2).astype(dtype)
 
 
 def _level_shapes(shape: tuple[int, ...], y: int, x: int) -> list[tuple[int, ...]]:

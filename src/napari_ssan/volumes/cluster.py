@@ -11,15 +11,14 @@ import contextlib
 import importlib.util
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
+from napari_ssan.volumes.drive import Result, Work
 from napari_ssan.volumes.journal import Row
-from napari_ssan.volumes.run import Result
-from napari_ssan.volumes.slabs import Order, Slab, repair_slab
+from napari_ssan.volumes.slabs import Slab
 
 #: Seconds to wait for a scheduler, and for its first worker.
 PATIENCE = 60
@@ -31,13 +30,13 @@ GPU = "GPU"
 
 @contextlib.contextmanager
 def cluster(
-    order: Order, *, workers: int | None, scheduler: str, tell: Callable[[str], object]
+    order: Work, *, workers: int | None, scheduler: str, tell: Callable[[str], object]
 ) -> Iterator[Dask]:
     """Workers for a run, which end with the block if they were started by it.
 
     Parameters
     ----------
-    order : Order
+    order : Work
     workers : int or None
         How many processes of one thread each to start here.
     scheduler : str
@@ -98,12 +97,12 @@ class Dask:
     Parameters
     ----------
     client : distributed.Client
-    order : Order
+    order : Work
     tell : callable
         Is told what workers have noticed.
     """
 
-    def __init__(self, client: Any, order: Order, tell: Callable[[str], object]) -> None:
+    def __init__(self, client: Any, order: Work, tell: Callable[[str], object]) -> None:
         from distributed import as_completed
 
         self._client, self._order, self._tell = client, order, tell
@@ -112,7 +111,7 @@ class Dask:
         self._tried: dict[Row, set[str]] = {}
 
     def start(self, slab: Slab) -> None:
-        """See :meth:`~napari_ssan.volumes.run.Crew.start`."""
+        """See :meth:`~napari_ssan.volumes.drive.Crew.start`."""
         known = self._client.scheduler_info(n_workers=-1)["workers"]
         others = sorted(set(known) - self._tried.get(slab.key, set()))
         gpus = any(GPU in (each.get("resources") or {}) for each in known.values())
@@ -130,7 +129,7 @@ class Dask:
         self._ready.add(future)
 
     def next(self) -> tuple[Slab, Result]:
-        """See :meth:`~napari_ssan.volumes.run.Crew.next`."""
+        """See :meth:`~napari_ssan.volumes.drive.Crew.next`."""
         from distributed import KilledWorker
 
         future = next(self._ready)
@@ -154,7 +153,7 @@ class Dask:
 TRIES_OF_DASK = 4
 
 
-def _on_worker(order: Order, slab: Slab) -> tuple[list[dict[str, Any]], list[str]]:
+def _on_worker(order: Work, slab: Slab) -> tuple[list[dict[str, Any]], list[str]]:
     """Do a slab on a worker, and collect its notices.
 
     An error says on which worker, so that another one tries the slab next.
@@ -167,9 +166,8 @@ def _on_worker(order: Order, slab: Slab) -> tuple[list[dict[str, Any]], list[str
         if isinstance(item, Notice):
             notices.append(str(item))
 
-    order = replace(order, device=_device(order.device, worker.name))
     try:
-        return repair_slab(order, slab, tell), notices
+        return order.on(_device(order.device, worker.name)).do(slab, tell), notices
     except Exception as error:
         error.worker = worker.address  # type: ignore[attr-defined]
         raise

@@ -183,12 +183,13 @@ def only(marks: Marks, sections: Iterable[int]) -> Marks:
     """The marks of some sections."""
     wanted = set(sections)
     regions = {z: list(each) for z, each in marks.regions.items() if z in wanted}
-    return Marks(marks.whole & wanted, regions)
+    return Marks(marks.whole & wanted, regions, {}, marks.corrected & wanted)
 
 
 def joined(marks: Marks, others: Marks) -> Marks:
     """Marks that are either."""
     found = marks.copy()
+    found.corrected = found.corrected - others.whole | others.corrected
     found.whole |= others.whole
     for z, regions in others.regions.items():
         known = {region.key(z) for region in found.regions.get(z, [])}

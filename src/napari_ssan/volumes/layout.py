@@ -23,7 +23,7 @@ from napari_ssan.files.lazy import LazyArray
 from napari_ssan.files.open import StackFile, open_stack
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.files.provenance_io import KEY
-from napari_ssan.files.write_zarr import halved
+from napari_ssan.files.zarr_rows import halved
 from napari_ssan.json_text import dump_json
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region

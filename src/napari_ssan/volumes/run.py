@@ -1,68 +1,28 @@
-"""A repair in place from its beginning to its end: what is left to do, who does it, what is kept.
+"""A repair in place from its beginning to its end: what is left to do, and what is kept.
 
-The only writer of the journal and of the volume's metadata. Who works, this process or a cluster,
-is a `Crew`. Easy to get wrong: the metadata say where the originals are *before* the first pixel
-changes, so that whatever is killed can be found, gone on with, or undone.
+The only writer of the volume's metadata; `drive` has the slabs done. Easy to get wrong: the
+metadata say where the originals are *before* the first pixel changes, so that whatever is killed
+can be found, gone on with, or undone.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from napari_ssan.atomic import reason
 from napari_ssan.errors import BadInput
 from napari_ssan.paths import real
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.claim import Claim
-from napari_ssan.volumes.journal import Journal, Row, State, joined
+from napari_ssan.volumes.drive import FAILURES, Hire, drive
+from napari_ssan.volumes.journal import Journal, State, joined
 from napari_ssan.volumes.layout import Layout, find_layout
 from napari_ssan.volumes.objects import Objects
 from napari_ssan.volumes.originals import check_belongs, folder_of, make_folder, note_in_metadata
-from napari_ssan.volumes.slabs import (
-    Gone,
-    How,
-    Order,
-    Slab,
-    Tell,
-    Volume,
-    plan_slabs,
-    repair_slab,
-    volume_of,
-)
-
-#: How often a slab is tried, and what makes it fail: data, disk, memory or GPU.
-TRIES = 3
-FAILURES = (BadInput, OSError, MemoryError, RuntimeError)
-Result = list[dict[str, Any]] | Exception
-
-
-@dataclass(frozen=True)
-class SlabsDone:
-    """After every slab.
-
-    Attributes
-    ----------
-    done, total : int
-        Sections.
-    failed : int
-        Slabs.
-    rate : float
-        Sections per minute.
-    seconds_left : float or None
-        Estimate; None until there is something to estimate from.
-    """
-
-    done: int
-    total: int
-    failed: int
-    rate: float
-    seconds_left: float | None
+from napari_ssan.volumes.slabs import How, Order, Slab, Volume, plan_slabs, volume_of
 
 
 @dataclass(frozen=True)
@@ -84,44 +44,6 @@ class Outcome:
     backup: Path
 
 
-class Crew(Protocol):
-    """Does slabs, in any order."""
-
-    def start(self, slab: Slab) -> None:
-        """Take on a slab; one that has failed is tried by another worker, if there is one."""
-
-    def next(self) -> tuple[Slab, Result]:
-        """Wait for a slab that is done, or has failed with one of `FAILURES`."""
-
-
-class Alone:
-    """A crew of one: the process itself.
-
-    Parameters
-    ----------
-    order : Order
-    tell : callable
-        Receives what the engine yields.
-    """
-
-    def __init__(self, order: Order, tell: Tell) -> None:
-        self._order, self._tell = order, tell
-        self._slabs: list[Slab] = []
-
-    def start(self, slab: Slab) -> None:
-        """See :meth:`Crew.start`."""
-        self._slabs.append(slab)
-
-    def next(self) -> tuple[Slab, Result]:
-        """See :meth:`Crew.next`."""
-        slab = max(self._slabs, key=lambda each: (each.level, -each.row))
-        self._slabs.remove(slab)
-        try:
-            return slab, repair_slab(self._order, slab, self._tell)
-        except FAILURES as error:
-            return slab, error
-
-
 def repair_in_place(
     path: Path,
     marks: Marks,
@@ -131,7 +53,7 @@ def repair_in_place(
     device: str = "auto",
     backup: Path | None = None,
     resume: bool = False,
-    crew: Callable[[Order], AbstractContextManager[Crew]] | None = None,
+    crew: Hire | None = None,
 ) -> Outcome:
     """Repair a zarr store where it lies; originals are kept, so that it can be undone.
 
@@ -234,16 +156,14 @@ def _goes_on(state: State, marks: Marks, how: How, resume: bool, shape: tuple[in
 def _run(
     order: Order,
     tell: Callable[[Any], object],
-    make: Callable[[Order], AbstractContextManager[Crew]] | None,
+    hire: Hire | None,
 ) -> Outcome:
     volume, journal = volume_of(order), Journal(order.backup)
-    state = journal.read()
-    plan = plan_slabs(volume, state)
-    if plan and make is not None:
-        with make(order) as crew:
-            _drive(volume, plan, crew, tell)
-    elif plan:
-        _drive(volume, plan, Alone(order, tell), tell)
+
+    def undo(slab: Slab) -> None:
+        _undo(volume, slab, journal.read())
+
+    drive(journal, plan_slabs(volume, journal.read()), order, tell, hire, undo)
     state = journal.read()
     note_in_metadata(volume.objects, volume.layout, state)
     if not state.failed:
@@ -251,67 +171,6 @@ def _run(
     volume.objects.sweep()
     failed = tuple((tuple(sections), why) for sections, why in state.failed.values())
     return Outcome(tuple(sorted(state.repaired)), failed, order.backup)
-
-
-def _drive(
-    volume: Volume, plan: dict[Slab, set[Row]], crew: Crew, tell: Callable[[Any], object]
-) -> None:
-    """Have all slabs done, each after those that it waits for."""
-    journal = Journal(volume.order.backup)
-    waits = {slab.key: set(before) for slab, before in plan.items()}
-    sections = {slab.key: set(slab.sections) for slab in plan}
-    lost: dict[Row, set[int]] = {key: set() for key in waits}
-    follow: dict[Row, list[Row]] = {key: [] for key in waits}
-    for key, before in waits.items():
-        for each in before:
-            follow[each].append(key)
-    total = sum(len(slab.sections) for slab in plan if not slab.level)
-    done, failed, begin = 0, 0, time.monotonic()
-    tries: dict[Row, int] = {}
-    running = 0
-
-    def start(key: Row) -> int:
-        """Start a slab, or, if nothing is left of it, those that wait for it."""
-        left = sections[key] - lost[key]
-        if left:
-            crew.start(Slab(*key, tuple(sorted(left))))
-            return 1
-        return settle(key)
-
-    def settle(key: Row) -> int:
-        started = 0
-        for other in follow[key]:
-            lost[other] |= lost[key]
-            waits[other].discard(key)
-            started += 0 if waits[other] else start(other)
-        return started
-
-    for key in [key for key, before in waits.items() if not before]:
-        running += start(key)
-    while running:
-        slab, found = crew.next()
-        running -= 1
-        if isinstance(found, Gone) or not isinstance(found, (list, *FAILURES)):
-            raise found
-        if isinstance(found, list):
-            journal.write("done", row=slab.key, sections=slab.sections, records=found)
-            done += 0 if slab.level else len(slab.sections)
-        elif tries.setdefault(slab.key, 1) < TRIES:
-            tries[slab.key] += 1
-            crew.start(slab)
-            running += 1
-            continue
-        else:
-            why = reason(found) if isinstance(found, OSError) else str(found)
-            journal.write("failed", row=slab.key, sections=slab.sections, reason=why)
-            tell(f"Slices {', '.join(map(str, slab.sections))} have failed: {why}")
-            lost[slab.key] |= set(slab.sections)
-            failed += 1
-            _undo(volume, slab, journal.read())
-        spent = time.monotonic() - begin
-        left = spent / done * (total - done) if done else None
-        tell(SlabsDone(done, total, failed, 60 * done / spent if spent else 0.0, left))
-        running += settle(slab.key)
 
 
 def _undo(volume: Volume, slab: Slab, state: State) -> None:

@@ -10,7 +10,7 @@ computed in another way.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -54,6 +54,19 @@ class How:
         """Load it."""
         return make_method(self.method, self.model, device, self.match, self.views)
 
+    def make_same(self, device: str, sha256: str | None) -> Method:
+        """Load it with the weights that a run began with.
+
+        Raises
+        ------
+        Gone
+            If they are others now.
+        """
+        made = self.make(device)
+        if sha256 != (made.model.sha256 if made.model else None):
+            raise Gone(f"The weights of {self.model} are not those that the run began with.")
+        return made
+
 
 @dataclass(frozen=True)
 class Order:
@@ -73,6 +86,14 @@ class Order:
     backup: Path
     token: str
     device: str = "auto"
+
+    def on(self, device: str) -> Order:
+        """The same, computed elsewhere."""
+        return replace(self, device=device)
+
+    def do(self, slab: Slab, tell: Tell | None = None) -> list[dict[str, Any]]:
+        """See :func:`repair_slab`."""
+        return repair_slab(self, slab, tell)
 
 
 @dataclass(frozen=True)
@@ -119,11 +140,7 @@ class Volume:
         Gone
             If its weights are not those that the run began with.
         """
-        how = How(**self.run["how"])
-        made = how.make(self.order.device)
-        if self.run["sha256"] != (made.model.sha256 if made.model else None):
-            raise Gone(f"The weights of {how.model} are not those that the run began with.")
-        return made
+        return How(**self.run["how"]).make_same(self.order.device, self.run["sha256"])
 
     def changed(self, level: int, sections: tuple[int, ...] | set[int]) -> Marks:
         """Pixels of a level that marks in some sections reach."""

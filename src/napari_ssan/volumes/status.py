@@ -10,14 +10,15 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.paths import real
 from napari_ssan.volumes.claim import claimed
-from napari_ssan.volumes.journal import Journal
+from napari_ssan.volumes.journal import Journal, State
 from napari_ssan.volumes.layout import node_of
 from napari_ssan.volumes.originals import noted_folder
+from napari_ssan.volumes.output_run import unfinished
 
 
 @dataclass(frozen=True)
 class Status:
-    """How a volume that was repaired in place stands; sections are sorted.
+    """How a volume that is repaired in slabs stands; sections are sorted.
 
     Attributes
     ----------
@@ -35,7 +36,7 @@ class Status:
     in_work : str
         Who changes the volume now; empty if nobody does.
     backup : Path
-        Folder of the originals.
+        Folder of the originals, or of an unfinished output.
     synthetic : tuple of SyntheticSection
         What is synthetic, by all runs.
     """
@@ -78,13 +79,29 @@ def status(path: Path, backup: Path | None = None) -> Status:
         raise BadInput(
             f"The originals of {path.name} are not in {folder}; say with --backup where they are."
         )
-    state = Journal(folder).read()
+    return _status(path, folder, Journal(folder).read(), restorable=True)
+
+
+def output_status(output: Path) -> Status | None:
+    """Read how an output stands that is not finished yet; None if there is none.
+
+    Raises
+    ------
+    BadInput
+        If its journal is damaged.
+    """
+    part = unfinished(output)
+    return None if part is None else _status(output, part, Journal(part).read(), restorable=False)
+
+
+def _status(path: Path, folder: Path, state: State, *, restorable: bool) -> Status:
+    kept = state.asked | state.records.keys() if restorable else ()
     return Status(
         marked=tuple(sorted(state.asked)),
         done=tuple(sorted(state.repaired)),
         left=tuple(sorted(state.asked - state.repaired)),
         failed=tuple((tuple(sections), why) for sections, why in state.failed.values()),
-        restorable=tuple(sorted(state.asked | state.records.keys())),
+        restorable=tuple(sorted(kept)),
         finished=state.finished or not state.run,
         restoring=bool(state.restoring),
         in_work=claimed(path),
