@@ -20,6 +20,7 @@ from napari_ssan.files import open_image
 from napari_ssan.files.open import StackFile
 from napari_ssan.files.provenance_io import to_plain
 from napari_ssan.json_text import dump_json
+from napari_ssan.paths import address, located, spelled
 from napari_ssan.stack.marks_io import format_slices
 from napari_ssan.volumes.status import Status, begun
 from napari_ssan.volumes.status import status as in_place_status
@@ -35,7 +36,9 @@ def status(
 
     Of a volume that was repaired in place, also what is marked, done, failed and restorable.
     """
-    tidy_beside(path)
+    path = located(path)
+    if not address(path):
+        tidy_beside(path)
     file = open_image(path, follow_links=follow_links)
     in_place = in_place_status(path, backup) if begun(path) else None
     if as_json:
@@ -59,7 +62,7 @@ def status(
 def gather(file: StackFile) -> dict[str, Any]:
     """Return what the file says of itself, JSON-serializable."""
     return {
-        "path": str(file.path),
+        "path": spelled(file.path),
         "shape": list(file.data.shape),
         "dtype": str(file.data.dtype),
         "axes": file.axes,
