@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -148,6 +149,10 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         else:
             super().do_GET()
 
+    def end_headers(self) -> None:
+        self.send_header("ETag", '"1"')  # Google's has one
+        super().end_headers()
+
     def _hang_up(self) -> None:
         self.wfile.flush()
         self.connection.shutdown(socket.SHUT_RDWR)
@@ -188,6 +193,7 @@ def s3(monkeypatch, tmp_path) -> Iterator[Bucket]:
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
     for key, value in {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "somebody",
@@ -198,8 +204,9 @@ def s3(monkeypatch, tmp_path) -> Iterator[Bucket]:
         monkeypatch.setenv(key, value)
     client = boto3.client("s3")
     client.create_bucket(Bucket="lab")
-    yield Bucket(client, server)
-    server.stop()
+    bucket = Bucket(client, server)
+    yield bucket
+    bucket.server.stop()
 
 
 class Bucket:
@@ -207,6 +214,16 @@ class Bucket:
 
     def __init__(self, client, server) -> None:
         self.client, self.server = client, server
+
+    def down(self) -> None:
+        """Make the server unreachable."""
+        self._port = self.server.get_host_and_port()[1]
+        self.server.stop()
+
+    def up(self) -> None:
+        """Make it reachable again, with all that is in it."""
+        self.server = type(self.server)(ip_address="127.0.0.1", port=self._port, verbose=False)
+        self.server.start()
 
     def upload(self, folder: Path) -> str:
         """Put a folder into it; its address."""

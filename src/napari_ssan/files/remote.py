@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CONNECT, TIMEOUT = 10.0, 120.0
 #: How often something is tried again, within how many seconds, and the first and longest pause.
 TRIES, PATIENCE, PAUSES = 8, 180.0, (0.2, 15.0)
-#: How often an object is asked for whose bytes stop in the middle; obstore does not ask again.
+#: How often an object is asked for whose bytes stop in the middle of it.
 TORN = 5
 #: Objects of which a zarr store has one.
 MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
@@ -241,8 +241,7 @@ def _client(where: str, settings: tuple[str | None, ...]) -> HTTPStore | S3Store
             return GCSStore(server, prefix=inner or None, **_gcs(), **options)
     except ImportError as error:
         raise BadInput(
-            f"{where} is an address, which needs {error.name}: "
-            'pip install "napari-ssan[remote]".'
+            f'{where} is an address, which needs {error.name}: pip install "napari-ssan[remote]".'
         ) from None
     client["default_headers"] = _login(server.partition(":")[0])
     return HTTPStore.from_url(where, **options)
@@ -305,7 +304,9 @@ def _hidden(path: Path, error: Unreachable) -> bool:
 
 
 def _torn(error: Unreachable) -> bool:
-    return "body error" in str(error.__cause__)
+    """Whether bytes have stopped in the middle, and obstore did not get the rest by itself."""
+    said = str(error.__cause__)
+    return "body error" in said or "Range request not supported" in said
 
 
 @contextmanager
@@ -325,7 +326,7 @@ def _why(error: Exception) -> str:
         return "access is denied; check the credentials in the environment"
     if said := re.search(r"status code: (\d+(?: [A-Z][A-Za-z]*)*)", text):
         return f"the server says {said[1]}"
-    if "HTTP error" in text:
+    if "HTTP error" in text:  # without an answer, or with a part of one
         return "the server does not answer, after several tries; check the address and the network"
     first = (text.strip().splitlines() or [type(error).__name__])[0]
     return re.sub(r"\S*://\S+", "…", first)[:200].rstrip(".")
