@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
+import logging
 import os
+import socket
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -109,3 +115,143 @@ def volume() -> np.ndarray:
     structure = gaussian_filter(random.standard_normal((9, 96, 130)), (1.5, 4, 4))
     grain = random.normal(0, 4, structure.shape)
     return (128 + 40 * structure / structure.std() + grain).clip(1, 254).astype(np.uint8)
+
+
+class Web(http.server.ThreadingHTTPServer):
+    """Serves a folder.
+
+    Attributes
+    ----------
+    asked : list of str
+        Paths that were asked for.
+    drop, tear : int
+        So many connections to close without an answer, or in the middle of one.
+    deny : str
+        Ending of names that are denied.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), functools.partial(_Handler, directory=str(folder)))
+        self.asked: list[str] = []
+        self.drop = self.tear = 0
+        self.deny = "?"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(http.server.SimpleHTTPRequestHandler):
+    server: Web
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        if self.server.drop:
+            self.server.drop -= 1
+            self._hang_up()
+        elif self.server.tear:
+            self.server.tear -= 1
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"a part")
+            self._hang_up()
+        elif self.path.endswith(self.server.deny):
+            self.send_error(403)
+        else:
+            super().do_GET()
+
+    def end_headers(self) -> None:
+        self.send_header("ETag", '"1"')  # Google's has one
+        super().end_headers()
+
+    def _hang_up(self) -> None:
+        self.wfile.flush()
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web(tmp_path, monkeypatch) -> Iterator[Web]:
+    """A web server for the folder `tmp_path`; whoever asks it does not wait long."""
+    remote = pytest.importorskip("napari_ssan.files.remote")
+    pytest.importorskip("obstore")
+    monkeypatch.setattr(remote, "TRIES", 3)
+    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.05))
+    remote._client.cache_clear()
+    server = Web(tmp_path)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def s3(monkeypatch, tmp_path) -> Iterator[Bucket]:
+    """An S3 server with the bucket ``lab``, and the environment that leads to it."""
+    pytest.importorskip("obstore")
+    moto = pytest.importorskip("moto.server")
+    boto3 = pytest.importorskip("boto3")
+    from napari_ssan.files import remote
+
+    monkeypatch.setattr(remote, "TRIES", 3)
+    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.05))
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
+    for key, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_SECRET_ACCESS_KEY": "not-to-be-told",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_CONFIG_FILE": str(tmp_path / "no-config"),
+    }.items():
+        monkeypatch.setenv(key, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="lab")
+    bucket = Bucket(client, server)
+    yield bucket
+    bucket.server.stop()
+
+
+class Bucket:
+    """The bucket ``lab`` of an S3 server."""
+
+    def __init__(self, client, server) -> None:
+        self.client, self.server = client, server
+
+    def down(self) -> None:
+        """Make the server unreachable."""
+        self._port = self.server.get_host_and_port()[1]
+        self.server.stop()
+
+    def up(self) -> None:
+        """Make it reachable again, with all that is in it."""
+        self.server = type(self.server)(ip_address="127.0.0.1", port=self._port, verbose=False)
+        self.server.start()
+
+    def upload(self, folder: Path) -> str:
+        """Put a folder into it; its address."""
+        for file in folder.rglob("*"):
+            if file.is_file():
+                key = f"{folder.name}/{file.relative_to(folder).as_posix()}"
+                self.client.put_object(Bucket="lab", Key=key, Body=file.read_bytes())
+        return f"s3://lab/{folder.name}"
+
+    def objects(self, prefix: str = "") -> dict[str, bytes]:
+        """All that is in it, by names."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="lab", Prefix=prefix)
+        return {
+            each["Key"]: self.client.get_object(Bucket="lab", Key=each["Key"])["Body"].read()
+            for page in pages
+            for each in page.get("Contents", [])
+        }

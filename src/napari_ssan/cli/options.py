@@ -29,7 +29,8 @@ StackPath = Annotated[
     Path,
     Argument(
         metavar="STACK",
-        help="The stack: TIFF, zarr, OME-Zarr, HDF5, MRC, or a folder of single-slice images.",
+        help="The stack: TIFF, zarr, OME-Zarr, HDF5, MRC, or a folder of single-slice images. A "
+        "zarr store may be an address: http(s)://, s3:// or gs://.",
     ),
 ]
 FollowLinks = Annotated[

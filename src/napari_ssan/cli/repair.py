@@ -44,7 +44,7 @@ from napari_ssan.files import (
 from napari_ssan.files.output import kind
 from napari_ssan.files.write_zarr import Pieces
 from napari_ssan.network.model_file import DEFAULT_MODEL
-from napari_ssan.paths import real
+from napari_ssan.paths import located, real
 from napari_ssan.report.page import to_html
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.output_run import Ask, unfinished
@@ -187,6 +187,7 @@ def repair(
 
     With --treatment correct, keep their pixels, and correct brightness and contrast.
     """
+    path = located(path)
     if confidence is not None:
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")
         expected_error = expected_error or confidence

@@ -8,6 +8,7 @@ from typer import Option
 
 from napari_ssan.cli.options import Backup, VolumePath
 from napari_ssan.cli.progress import console
+from napari_ssan.paths import located
 from napari_ssan.stack.marks_io import format_slices, parse_slices
 
 
@@ -21,6 +22,7 @@ def restore(
     """Undo a repair in place: bring the original chunks and metadata back, byte for byte."""
     from napari_ssan.volumes.restore import restore as put_back
 
+    path = located(path)
     chosen = set(parse_slices(slices)) if slices else None
     restored = put_back(path, lambda text: console.print(text, markup=False), chosen, backup)
     named = format_slices(restored)

@@ -13,7 +13,7 @@ from napari_ssan.cli.progress import console
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
-from napari_ssan.paths import printable
+from napari_ssan.paths import located, printable
 from napari_ssan.stack.binned import Binned
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import parse_slices
@@ -61,7 +61,7 @@ def source_path(text: str) -> Path:
     """The file or folder that :func:`parse_source` opens."""
     match = _SOURCE.fullmatch(text)
     assert match is not None
-    return Path(match[1])
+    return located(match[1])
 
 
 def parse_marks(text: str, stack: SliceStack, record: Provenance | None) -> Marks:

@@ -20,6 +20,7 @@ from napari_ssan.files import open_image
 from napari_ssan.files.open import StackFile
 from napari_ssan.files.provenance_io import to_plain
 from napari_ssan.json_text import dump_json
+from napari_ssan.paths import address, located, spelled
 from napari_ssan.stack.marks_io import format_slices
 from napari_ssan.volumes.status import Status, begun, output_status
 from napari_ssan.volumes.status import status as in_place_status
@@ -35,15 +36,17 @@ def status(
 
     Of a volume that was repaired in place, also what is marked, done, failed and restorable.
     """
-    tidy_beside(path)
-    left = output_status(path)
-    if left and not path.exists():
-        out = Console(highlight=False, soft_wrap=True)
-        if as_json:
-            typer.echo(dump_json({"path": str(path), "unfinished": plain(left, "folder")}))
-        for line in () if as_json else unfinished_lines(path, left):
-            out.print(line, markup=False)
-        return
+    path = located(path)
+    if not address(path):
+        tidy_beside(path)
+        left = output_status(path)
+        if left and not path.exists():
+            out = Console(highlight=False, soft_wrap=True)
+            if as_json:
+                typer.echo(dump_json({"path": str(path), "unfinished": plain(left, "folder")}))
+            for line in () if as_json else unfinished_lines(path, left):
+                out.print(line, markup=False)
+            return
     file = open_image(path, follow_links=follow_links)
     in_place = in_place_status(path, backup) if begun(path) else None
     if as_json:
@@ -71,7 +74,7 @@ def status(
 def gather(file: StackFile) -> dict[str, Any]:
     """Return what the file says of itself, JSON-serializable."""
     return {
-        "path": str(file.path),
+        "path": spelled(file.path),
         "shape": list(file.data.shape),
         "dtype": str(file.data.dtype),
         "axes": file.axes,

@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from napari_ssan.errors import BadInput
-from napari_ssan.paths import real
+from napari_ssan.files.remote import can_list, names
+from napari_ssan.paths import address, real
 
 Place = tuple[int, ...]
 
 #: One of so many chunks must be there. Tissue fills less of no stack that is worth a repair.
 SPARSEST = 1000
+#: So many objects are listed behind an address, a thousand at a time.
+LONGEST = 200_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,12 +94,17 @@ def files_in(path: Path) -> Iterator[tuple[str, int]]:
                 within.append(f"{name}/")
 
 
-def zarr_chunks(path: Path, array: Any) -> Chunks:
-    """Find the chunks of a zarr array in a folder, by the names of its files."""
+def zarr_chunks(path: Path, array: Any) -> Chunks | None:
+    """Find the chunks of a zarr array, by the names of its objects.
+
+    None if it lies behind an address, and there is no list, or a very long one.
+    """
     chunk = array.shards or array.chunks
     grid = [-(-n // c) for n, c in zip(array.shape, chunk, strict=True)]
-    there = set()
-    for name, size in files_in(path / array.path):
+    folder, there = path / array.path, set()
+    if address(path) and (math.prod(grid) > LONGEST or not can_list(path)):
+        return None
+    for name, size in names(folder) if address(path) else files_in(folder):
         place = tuple(int(number) for number in re.findall(r"\d+", name.removeprefix("c")))
         fits = len(place) == len(grid) and all(p < n for p, n in zip(place, grid, strict=True))
         if size and fits and array.metadata.encode_chunk_key(place) == name:
@@ -143,7 +151,7 @@ class Witness:
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
-        self._amounts = {path: _amount(path) for path in paths}
+        self._amounts = {path: _amount(path) for path in paths if not address(path)}
 
     def check(self) -> None:
         """Check that nothing has vanished since; what was added does not matter.

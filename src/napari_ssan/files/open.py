@@ -22,7 +22,7 @@ from napari_ssan.files.open_mrc import is_mrc, open_mrc
 from napari_ssan.files.open_tiff import open_tiff
 from napari_ssan.files.open_zarr import is_zarr, open_zarr
 from napari_ssan.files.tiff_integrity import MAGIC
-from napari_ssan.paths import check_input
+from napari_ssan.paths import address, check_input, located, spelled
 from napari_ssan.stack.sections import ArrayLike, SliceStack
 from napari_ssan.swap import interrupted
 
@@ -123,7 +123,7 @@ def open_stack(path: str | Path, *, follow_links: bool = False) -> StackFile:
     BadInput
         If it cannot be read at all.
     """
-    file = _open(Path(path), follow_links)
+    file = _open(located(path), follow_links)
     z_axis = _find_z(file)
     file = replace(file, calibration=replace(file.calibration, z_axis=z_axis))
     lacking = sorted(file.stack().incomplete)
@@ -160,7 +160,7 @@ def open_image(path: str | Path, *, follow_links: bool = False) -> StackFile:
     BadInput
         If it is not a grey image.
     """
-    path = Path(path)
+    path = located(path)
     check_input(path)
     if path.suffix.lower() == ".png" and path.is_file():
         look(path, None)
@@ -177,10 +177,12 @@ def read_provenance(path: str | Path) -> Provenance | None:
     BadInput
         If it cannot be opened.
     """
-    return _open(Path(path)).provenance
+    return _open(located(path)).provenance
 
 
 def _open(path: Path, follow_links: bool = False) -> StackFile:
+    if address(path):
+        return _open_remote(path)
     path, dataset = split_dataset(path)
     check_input(path)
     if not path.exists():
@@ -215,6 +217,19 @@ def _open(path: Path, follow_links: bool = False) -> StackFile:
     return StackFile(
         path, image.data, image.calibration, (image.data,), image.companions, image.notes
     )
+
+
+def _open_remote(path: Path) -> StackFile:
+    """What an address stands for."""
+    if not is_zarr(path):
+        raise BadInput(
+            f"There is no zarr store at {spelled(path)}; behind an address, only zarr arrays and "
+            "OME-Zarr images are read."
+        )
+    levels, calibration, chunks = open_zarr(path, None)
+    data = LazyArray(levels[0], path.name, chunks=chunks)
+    notes = () if chunks else (f"It was not checked whether {path.name} has all of its chunks.",)
+    return StackFile(path, data, calibration, (data, *levels[1:]), notes=notes, chunks=chunks)
 
 
 def _find_z(file: StackFile) -> int:

@@ -26,27 +26,28 @@ from napari_ssan.files.calibration import USUAL_AXES, Calibration, Flavour, sane
 from napari_ssan.files.completeness import Chunks, files_in, zarr_chunks
 from napari_ssan.files.lazy import reader
 from napari_ssan.files.provenance_io import KEY, from_plain
+from napari_ssan.files.remote import MARKERS, Unreachable, read, zarr_store
 from napari_ssan.files.units import unit_name
+from napari_ssan.paths import address
 from napari_ssan.stack.sections import ArrayLike
-
-#: Files of which a folder has one if it is a zarr store.
-MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 def is_zarr(path: Path) -> bool:
-    """Whether a folder is a zarr store."""
+    """Whether a folder, or what an address stands for, is a zarr store."""
+    if address(path):
+        return any(read(path / marker) is not None for marker in MARKERS)
     return any((path / marker).is_file() for marker in MARKERS)
 
 
 @reader
-def open_zarr(path: Path, home: Path | None) -> tuple[list[ArrayLike], Calibration, Chunks]:
+def open_zarr(path: Path, home: Path | None) -> tuple[list[ArrayLike], Calibration, Chunks | None]:
     """Open the image in a zarr store.
 
     Parameters
     ----------
     path : Path
-        The store, or a group or array in it. Of a collection (bioformats2raw),
-        the first image is opened.
+        Path or address of the store, or of a group or array in it. Of a collection
+        (bioformats2raw), the first image is opened.
     home : Path or None
         Where all links in it must lead to; see :mod:`~napari_ssan.files.border`.
 
@@ -56,8 +57,8 @@ def open_zarr(path: Path, home: Path | None) -> tuple[list[ArrayLike], Calibrati
         The pyramid, full resolution first; one level for a bare array.
     calibration : Calibration
         Of the first level.
-    chunks : Chunks
-        Which chunks of the first level are there.
+    chunks : Chunks or None
+        Which chunks of the first level are there, where that can be found.
 
     Raises
     ------
@@ -68,7 +69,9 @@ def open_zarr(path: Path, home: Path | None) -> tuple[list[ArrayLike], Calibrati
         for link in filter(os.path.islink, (f"{folder}/{name}" for name in folders + names)):
             check_within(home, path.name, Path(link))
     try:
-        node = zarr.open(str(path), mode="r")
+        node: Any = zarr.open(zarr_store(path), mode="r")
+    except Unreachable:
+        raise
     except Exception as error:
         raise BadInput(
             f"{path.name} has no usable zarr metadata (zarr.json, .zarray or .zgroup); "
@@ -129,7 +132,9 @@ def _admit(path: Path, array: zarr.Array[Any]) -> None:
     check_codecs(path.name, array.metadata.to_dict())
     size = math.prod(array.chunks) * array.dtype.itemsize
     if size > always_allowed():  # else there is no need to look at perhaps millions of files
-        check_piece(path.name, size, sum(each for _, each in files_in(path / array.path)))
+        folder = path / array.path
+        stored = 0 if address(path) else sum(each for _, each in files_in(folder))
+        check_piece(path.name, size, stored)
 
 
 def _array(group: zarr.Group, path: str) -> zarr.Array[Any]:

@@ -14,6 +14,7 @@ import platform
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -22,7 +23,11 @@ import psutil
 
 from napari_ssan.atomic import reason
 from napari_ssan.errors import BadInput
+from napari_ssan.files import remote
+from napari_ssan.files.remote import Unreachable
 from napari_ssan.json_text import dump_json
+from napari_ssan.paths import address
+from napari_ssan.volumes.objects import read_object, remove_object
 
 #: Seconds between two changes of a claim; and without one, until one of another machine is dead.
 BEAT, PATIENCE = 10.0, 90.0
@@ -56,8 +61,7 @@ class Claim:
         """
         try:
             try:
-                with self.path.open("x", encoding="utf-8") as file:
-                    file.write(self._text(0))
+                self._create()
             except FileExistsError:
                 self._take_over()
         except OSError as error:
@@ -71,8 +75,16 @@ class Claim:
     def __exit__(self, *error: object) -> None:
         self._end.set()
         self._beats.join()
-        if holds(self._volume, self.token):
-            self.path.unlink(missing_ok=True)
+        with suppress(Unreachable):  # it will be found to be dead
+            if holds(self._volume, self.token):
+                remove_object(self.path)
+
+    def _create(self) -> None:
+        if address(self.path):
+            remote.write(self.path, self._text(0).encode(), new=True)
+            return
+        with self.path.open("x", encoding="utf-8") as file:
+            file.write(self._text(0))
 
     def _take_over(self) -> None:
         if not (found := _read(self.path)):  # its owner may be about to write it
@@ -99,13 +111,16 @@ class Claim:
         number = 0
         while not self._end.wait(BEAT):
             number += 1
-            if holds(self._volume, self.token):
-                try:
+            try:
+                if holds(self._volume, self.token):
                     self._write(number)
-                except OSError:
-                    continue  # a disk that is away for a while; the work itself will tell
+            except (OSError, Unreachable):
+                continue  # a disk that is away for a while; the work itself will tell
 
     def _write(self, number: int) -> None:
+        if address(self.path):
+            remote.write(self.path, self._text(number).encode())
+            return
         draft = self.path.with_name(f"{self.path.name}.{self.token}")
         draft.write_text(self._text(number), encoding="utf-8")
         os.replace(draft, self.path)
@@ -143,7 +158,9 @@ def claimed(volume: Path) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_object(path) or b"")
+    except Unreachable:
+        raise
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -25,10 +25,11 @@ from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.files.provenance_io import KEY
 from napari_ssan.files.zarr_rows import halved
 from napari_ssan.json_text import dump_json
+from napari_ssan.paths import spelled
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import Array, Window
-from napari_ssan.volumes.objects import StagedStore
+from napari_ssan.volumes.objects import StagedStore, read_object
 
 #: Sections, rows and columns; and place of an object in the grid of them.
 Box = tuple[slice, slice, slice]
@@ -76,9 +77,10 @@ def find_layout(path: Path) -> tuple[Layout, StackFile]:
     BadInput
         If it is no zarr store, or holds a pyramid that cannot be kept consistent.
     """
-    if not path.is_dir() or not is_zarr(path):
+    if not is_zarr(path):
         raise BadInput(
-            f"{path} is no zarr store; only zarr arrays and OME-Zarr images are changed in place."
+            f"{spelled(path)} is no zarr store; only zarr arrays and OME-Zarr images are changed "
+            "in place."
         )
     if str(path.name) in _datasets(path.parent, ""):
         raise BadInput(
@@ -284,11 +286,12 @@ def record_of(content: bytes | None) -> dict[str, Any]:
 def _datasets(path: Path, node: str) -> list[str]:
     """Paths of the arrays that the image of a group names; none if it holds no image."""
     for name in metadata_names(node):
+        found = read_object(path / name)
         try:
-            content = json.loads((path / name).read_bytes())
+            content = json.loads(found or b"")
             attributes = content.get("attributes", content)
             attributes = attributes.get("ome", attributes)
             return [str(each["path"]) for each in attributes["multiscales"][0]["datasets"]]
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             continue
     return []

@@ -1,5 +1,7 @@
 """The encoded objects of a zarr store, its chunks, shards and metadata, and their originals.
 
+The store is a folder or lies behind an address; originals are always in a folder.
+
 An object is changed as a whole: its original goes into a folder beside the store first, once and
 for all, then the new one takes its place in one step. What an object says is for `layout`. Easy
 to get wrong: the live object is read *before* one looks for its original, since another process
@@ -13,11 +15,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from zarr.abc.store import Store
 from zarr.storage import LocalStore, WrapperStore
 
 from napari_ssan.atomic import worded, write_atomically
 from napari_ssan.errors import BadInput
+from napari_ssan.files import remote
 from napari_ssan.files.completeness import files_in
+from napari_ssan.paths import address
 from napari_ssan.swap import recover
 
 #: Within the folder of originals: the objects, under their own names, and synthesized pixels.
@@ -38,11 +43,11 @@ class Objects:
 
     def read(self, name: str) -> bytes | None:
         """An object as it is now; None if it is not there."""
-        return _read(self.store / name)
+        return read_object(self.store / name)
 
     def original(self, name: str) -> bytes | None:
         """An object as it was before the first repair; None if it was not there."""
-        now, kept = self.read(name), _read(self.backup / OBJECTS / name)
+        now, kept = self.read(name), read_object(self.backup / OBJECTS / name)
         return now if kept is None else kept or None
 
     def names(self) -> list[str]:
@@ -65,7 +70,7 @@ class Objects:
             return False
         kept = self.backup / OBJECTS / name
         if not kept.exists():
-            _write(kept, old or b"")  # an object is never empty
+            write_object(kept, old or b"")  # an object is never empty
         self.put(name, new)
         return True
 
@@ -73,9 +78,9 @@ class Objects:
         """As :meth:`replace`, without keeping anything."""
         path = self.store / name
         if new is None:
-            path.unlink(missing_ok=True)
+            remove_object(path)
         else:
-            _write(path, new)
+            write_object(path, new)
         if self.read(name) != new:
             raise BadInput(f"{path} reads otherwise than it was written; check the disk.")
 
@@ -91,27 +96,43 @@ class Objects:
         names = self.names()
         for root in (self.store, self.backup / OBJECTS):
             for folder in {(root / name).parent for name in names}:
-                recover(folder)
+                if not address(folder):  # behind one, an object is there as a whole or not at all
+                    recover(folder)
 
 
-def _read(path: Path) -> bytes | None:
+def read_object(path: Path) -> bytes | None:
+    """A file, or an object behind an address; None if it is not there."""
+    if address(path):
+        return remote.read(path)
     try:
         return path.read_bytes()
     except FileNotFoundError:
         return None
 
 
-def _write(path: Path, content: bytes) -> None:
+def remove_object(path: Path) -> None:
+    """Remove a file, or an object behind an address, if it is there."""
+    if address(path):
+        remote.remove(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_object(path: Path, content: bytes) -> None:
+    """Write a file, or an object behind an address, whole or not at all."""
+    if address(path):
+        remote.write(path, content)
+        return
     with worded(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content)
 
 
-class OriginalStore(WrapperStore[LocalStore]):
+class OriginalStore(WrapperStore[Store]):
     """A store as it was before the first repair, whatever is being changed in it; read only."""
 
     def __init__(self, objects: Objects) -> None:
-        super().__init__(LocalStore(objects.store, read_only=True))
+        super().__init__(remote.zarr_store(objects.store))
         self._kept = LocalStore(objects.backup / OBJECTS, read_only=True)
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
@@ -134,7 +155,7 @@ class OriginalStore(WrapperStore[LocalStore]):
         return [await self.get(key, prototype, part) for key, part in key_ranges]
 
 
-class StagedStore(WrapperStore[LocalStore]):
+class StagedStore(WrapperStore[Store]):
     """A store to which nothing is written: what would be, is kept in memory.
 
     Parameters
@@ -149,7 +170,7 @@ class StagedStore(WrapperStore[LocalStore]):
     """
 
     def __init__(self, objects: Objects) -> None:
-        super().__init__(LocalStore(objects.store))
+        super().__init__(remote.zarr_store(objects.store, read_only=False))
         self.staged: dict[str, bytes | None] = {}
 
     async def set(self, key: str, value: Any) -> None:

@@ -19,7 +19,7 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.provenance_io import added, from_plain, to_plain
 from napari_ssan.json_text import finite
-from napari_ssan.paths import real
+from napari_ssan.paths import address, real
 from napari_ssan.volumes.journal import NAME, State
 from napari_ssan.volumes.layout import Layout, metadata_names, record_of, with_record
 from napari_ssan.volumes.objects import OBJECTS, SCRATCH, Objects
@@ -29,7 +29,18 @@ WHERE = "originals"
 
 
 def usual_folder(volume: Path) -> Path:
-    """Where the originals of a volume are kept, unless the user says otherwise."""
+    """Where the originals of a volume are kept, unless the user says otherwise.
+
+    Raises
+    ------
+    BadInput
+        If the volume lies behind an address: no folder is beside it.
+    """
+    if where := address(volume):
+        raise BadInput(
+            f"Say with --backup which folder is to keep the originals of {where}; it must be "
+            "there for as long as you may want to restore it."
+        )
     return volume.with_name(f"{volume.name}.originals")
 
 
@@ -119,8 +130,9 @@ def make_folder(objects: Objects, layout: Layout) -> None:
 def note_in_metadata(objects: Objects, layout: Layout, state: State) -> None:
     """Write into the metadata what is synthetic now, and where the originals are."""
     where = objects.backup
-    with suppress(ValueError):  # on another drive of Windows
-        where = Path(os.path.relpath(where, objects.store.parent))
+    if not address(objects.store):
+        with suppress(ValueError):  # on another drive of Windows
+            where = Path(os.path.relpath(where, objects.store.parent))
     earlier = from_plain(_earlier(objects, layout))
     provenance = added(Provenance(sections=state.synthetic), earlier)
     record = finite(to_plain(provenance)) | {WHERE: where.as_posix()}

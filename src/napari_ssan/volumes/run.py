@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_ssan.errors import BadInput
-from napari_ssan.paths import real
+from napari_ssan.paths import address, real
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.drive import FAILURES, Hire, drive
@@ -186,6 +186,10 @@ def _undo(volume: Volume, slab: Slab, state: State) -> None:
 
 
 def _check_writable(path: Path, layout: Layout) -> None:
+    if where := address(path):
+        if where.startswith("http"):
+            raise BadInput(f"{where} can only be read, so it cannot be repaired in place.")
+        return
     for folder in {path, path / layout.node, *(path / level for level in layout.levels)}:
         if not os.access(folder, os.W_OK | os.X_OK):
             raise BadInput(f"{folder} cannot be written to, so it cannot be repaired in place.")

@@ -23,6 +23,8 @@ from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch, RepairedStack
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Event
+from napari_ssan.files.open_zarr import is_zarr
+from napari_ssan.paths import spelled
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Mask
 from napari_ssan.stack.sections import Array, SliceStack, Window
@@ -204,8 +206,10 @@ class Volume:
         self.rewrite(slab, marks, lambda z, window: mean(fine, factors, z, window))
 
     def _hold(self) -> None:
-        if not self.order.store.is_dir():
-            raise Gone(f"{self.order.store} is not there any more; put it back, and --resume.")
+        if not is_zarr(self.order.store):
+            raise Gone(
+                f"{spelled(self.order.store)} is not there any more; put it back, and --resume."
+            )
         if not holds(self.order.store, self.order.token):
             raise Gone(f"Another run has taken {self.order.store.name}; this one has ended.")
 

@@ -55,7 +55,7 @@ class Status:
 
 def begun(path: Path) -> bool:
     """Whether a volume has been repaired in place, at least in part, and not been restored."""
-    return path.is_dir() and is_zarr(path) and _where(real(path)) is not None
+    return is_zarr(path) and _where(real(path)) is not None
 
 
 def status(path: Path, backup: Path | None = None) -> Status:

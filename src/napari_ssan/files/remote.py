@@ -1,0 +1,332 @@
+"""Objects behind an address, ``http(s)://``, ``s3://`` or ``gs://``: read, written and listed.
+
+obstore does the work, with timeouts, and several tries with longer and longer pauses. It is an
+extra, and only imported here. What goes wrong becomes one sentence. Easy to get wrong: messages of
+obstore hold addresses, headers and whole pages, so none is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import netrc
+import os
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
+from zarr.storage import LocalStore, ObjectStore
+
+from napari_ssan.errors import BadInput
+from napari_ssan.paths import address, spelled
+
+if TYPE_CHECKING:
+    from obstore.store import GCSStore, HTTPStore, S3Store
+
+#: Seconds until a connection must stand, and until an answer must be complete.
+CONNECT, TIMEOUT = 10.0, 120.0
+#: How often something is tried again, within how many seconds, and the first and longest pause.
+TRIES, PATIENCE, PAUSES = 8, 180.0, (0.2, 15.0)
+#: How often an object is asked for whose bytes stop in the middle of it.
+TORN = 5
+#: Objects of which a zarr store has one.
+MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
+
+
+class Unreachable(BadInput):
+    """A server does not answer, or not as it should; later, it may."""
+
+
+def read(path: Path) -> bytes | None:
+    """An object; None if it is not there.
+
+    Raises
+    ------
+    Unreachable
+        If the server does not answer.
+    """
+    client, key = _parted(path)
+    import obstore
+
+    for left in reversed(range(TORN)):
+        try:
+            with _worded(path, "read"):
+                return bytes(obstore.get(client, key).bytes())
+        except FileNotFoundError:
+            return None
+        except Unreachable as error:
+            if _hidden(path, error):
+                return None
+            if not left or not _torn(error):
+                raise
+    return None
+
+
+def write(path: Path, content: bytes, *, new: bool = False) -> None:
+    """Write an object, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+    content : bytes
+    new : bool
+        Whether it must not be there.
+
+    Raises
+    ------
+    FileExistsError
+        If it is there, and must not be.
+    Unreachable
+        If it cannot be written.
+    """
+    client, key = _parted(path)
+    import obstore
+    from obstore.exceptions import AlreadyExistsError
+
+    with _worded(path, "written"):
+        try:
+            obstore.put(client, key, content, mode="create" if new else "overwrite")
+        except AlreadyExistsError as error:
+            raise FileExistsError(errno.EEXIST, "exists already", spelled(path)) from error
+
+
+def remove(path: Path) -> None:
+    """Remove an object, if it is there."""
+    client, key = _parted(path)
+    import obstore
+
+    with _worded(path, "removed"):
+        obstore.delete(client, key)
+
+
+def names(path: Path) -> Iterator[tuple[str, int]]:
+    """Objects below an address with their sizes; names are relative."""
+    client = _client(str(address(path)), _settings())
+    import obstore
+
+    with _worded(path, "listed"):
+        for page in obstore.list(client):
+            for each in page:
+                yield each["path"], each["size"]
+
+
+def can_list(path: Path) -> bool:
+    """Whether the server tells what is there; HTTP has no way to ask."""
+    return not _is_http(path)
+
+
+def zarr_store(path: Path, *, read_only: bool = True) -> Store:
+    """Store at a path or an address."""
+    if (where := address(path)) is None:
+        return LocalStore(path, read_only=read_only)
+    return RemoteStore(path, _client(where, _settings()), read_only=read_only)
+
+
+class RemoteStore(ObjectStore[Any]):
+    """Objects of zarr behind an address, as `ObjectStore`, with errors in words.
+
+    Parameters
+    ----------
+    path : Path
+        The address, for messages.
+    client : obstore.store.ObjectStore
+    read_only : bool
+    """
+
+    def __init__(self, path: Path, client: Any, *, read_only: bool = True) -> None:
+        super().__init__(client, read_only=read_only)
+        self._path = path
+
+    def with_read_only(self, read_only: bool = False) -> RemoteStore:
+        """See :meth:`zarr.abc.store.Store.with_read_only`."""
+        return type(self)(self._path, self.store, read_only=read_only)
+
+    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+        """See :meth:`zarr.abc.store.Store.get`."""
+        from obstore.exceptions import NotSupportedError
+
+        path = self._path / key
+        for left in reversed(range(TORN)):
+            try:
+                with _worded(path, "read"):
+                    return await super().get(key, prototype, byte_range)
+            except Unreachable as error:
+                if byte_range is not None and isinstance(error.__cause__, NotSupportedError):
+                    whole = await self.get(key, prototype)  # the server knows no ranges
+                    return whole and whole[_slice(byte_range, len(whole))]
+                if _hidden(path, error):
+                    return None
+                if not left or not _torn(error):
+                    raise
+        return None
+
+    async def get_partial_values(self, prototype: Any, key_ranges: Any) -> list[Any]:
+        """See :meth:`zarr.abc.store.Store.get_partial_values`."""
+        parts = [self.get(key, prototype, part) for key, part in key_ranges]
+        return list(await asyncio.gather(*parts))
+
+    async def exists(self, key: str) -> bool:
+        """See :meth:`zarr.abc.store.Store.exists`."""
+        with _worded(self._path / key, "read"):
+            return await super().exists(key)
+
+    async def set(self, key: str, value: Any) -> None:
+        """See :meth:`zarr.abc.store.Store.set`."""
+        with _worded(self._path / key, "written"):
+            await super().set(key, value)
+
+    async def delete(self, key: str) -> None:
+        """See :meth:`zarr.abc.store.Store.delete`."""
+        with _worded(self._path / key, "removed"):
+            await super().delete(key)
+
+
+def _slice(part: Any, length: int) -> slice:
+    if isinstance(part, RangeByteRequest):
+        return slice(part.start, part.end)
+    if isinstance(part, SuffixByteRequest):
+        return slice(max(0, length - part.suffix), length)
+    return slice(part.offset, length)
+
+
+def _is_http(path: Path) -> bool:
+    return str(address(path)).startswith("http")
+
+
+def _parted(path: Path) -> tuple[Any, str]:
+    """Client of a server or bucket, and the key in it."""
+    scheme, _, rest = str(address(path)).partition("://")
+    server, _, key = rest.partition("/")
+    return _client(f"{scheme}://{server}", _settings()), key
+
+
+def _settings() -> tuple[str | None, ...]:
+    """What in the environment decides who is asked, and as whom."""
+    own = ("AWS_", "GOOGLE_", "STORAGE_EMULATOR_HOST", "NETRC")
+    return tuple(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(own))
+
+
+@lru_cache(maxsize=32)
+def _client(where: str, settings: tuple[str | None, ...]) -> HTTPStore | S3Store | GCSStore:
+    """Client for all below an address; `settings` only tells clients apart."""
+    scheme, _, rest = where.partition("://")
+    server, _, inner = rest.partition("/")
+    client: dict[str, Any] = {
+        "allow_http": True,
+        "connect_timeout": timedelta(seconds=CONNECT),
+        "timeout": timedelta(seconds=TIMEOUT),
+    }
+    retry: dict[str, Any] = {
+        "max_retries": TRIES,
+        "retry_timeout": timedelta(seconds=PATIENCE),
+        "backoff": {
+            "init_backoff": timedelta(seconds=PAUSES[0]),
+            "max_backoff": timedelta(seconds=PAUSES[1]),
+            "base": 2,
+        },
+    }
+    options: dict[str, Any] = {"client_options": client, "retry_config": retry}
+    try:
+        from obstore.store import GCSStore, HTTPStore, S3Store
+
+        if scheme == "s3":
+            return S3Store(server, prefix=inner or None, **_s3(server), **options)
+        if scheme == "gs":
+            return GCSStore(server, prefix=inner or None, **_gcs(), **options)
+    except ImportError as error:
+        raise BadInput(
+            f'{where} is an address, which needs {error.name}: pip install "napari-ssan[remote]".'
+        ) from None
+    client["default_headers"] = _login(server.partition(":")[0])
+    return HTTPStore.from_url(where, **options)
+
+
+def _login(host: str) -> dict[str, str]:
+    """Header with name and password of a server, from the file .netrc."""
+    try:
+        found = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return {}
+    if not found:
+        return {}
+    return {"authorization": f"Basic {b64encode(f'{found[0]}:{found[2]}'.encode()).decode()}"}
+
+
+def _s3(bucket: str) -> dict[str, Any]:
+    """Endpoint, region and credentials, as boto3 finds them; without any, nothing is signed."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    try:
+        session = boto3.Session()
+        credentials = session.get_credentials()
+        endpoint = session.client("s3").meta.endpoint_url
+    except (BotoCoreError, ValueError) as error:
+        raise BadInput(f"s3://{bucket} cannot be opened: {error}") from error
+    options: dict[str, Any] = {"region": session.region_name or "us-east-1"}
+    if ".amazonaws.com" not in endpoint:
+        options["endpoint"] = endpoint
+    if credentials is None:
+        return {**options, "skip_signature": True}
+    return {**options, "credential_provider": Boto3CredentialProvider(session)}
+
+
+def _gcs() -> dict[str, Any]:
+    """Endpoint and credentials, as google.auth finds them; without any, nothing is signed."""
+    if emulator := os.environ.get("STORAGE_EMULATOR_HOST"):
+        where = emulator if "://" in emulator else f"http://{emulator}"
+        return {"base_url": where, "skip_signature": True}
+    from google.auth.exceptions import DefaultCredentialsError
+    from obstore.auth.google import GoogleCredentialProvider
+
+    try:
+        return {"credential_provider": GoogleCredentialProvider()}
+    except DefaultCredentialsError:
+        return {"skip_signature": True}
+
+
+def _denied() -> tuple[type[Exception], ...]:
+    from obstore.exceptions import PermissionDeniedError, UnauthenticatedError
+
+    return PermissionDeniedError, UnauthenticatedError
+
+
+def _hidden(path: Path, error: Unreachable) -> bool:
+    """Whether a web server denies what is only not there: some do, and only tell who may list."""
+    return path.name in MARKERS and _is_http(path) and isinstance(error.__cause__, _denied())
+
+
+def _torn(error: Unreachable) -> bool:
+    """Whether bytes have stopped in the middle, and obstore did not get the rest by itself."""
+    said = str(error.__cause__)
+    return "body error" in said or "Range request not supported" in said
+
+
+@contextmanager
+def _worded(path: Path, done: str) -> Iterator[None]:
+    """Turn what goes wrong on the way to a server into `Unreachable`."""
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except BaseError as error:
+        raise Unreachable(f"{spelled(path)} cannot be {done}: {_why(error)}.") from error
+
+
+def _why(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, _denied()):
+        return "access is denied; check the credentials in the environment"
+    if said := re.search(r"status code: (\d+(?: [A-Z][A-Za-z]*)*)", text):
+        return f"the server says {said[1]}"
+    if "HTTP error" in text:  # without an answer, or with a part of one
+        return "the server does not answer, after several tries; check the address and the network"
+    first = (text.strip().splitlines() or [type(error).__name__])[0]
+    return re.sub(r"\S*://\S+", "…", first)[:200].rstrip(".")
