@@ -24,6 +24,8 @@ from napari_ssan.stack.intensity import SPAN
 EVIDENCE, REDUCTION = 10, 4
 #: Channels of the convolutions, of what they hand on, and of the last layer.
 CHANNELS, CONTEXT, HIDDEN = 16, 4, 12
+#: Pixels that are judged at once: their maps are small enough that memory is used again.
+PIXELS = 2**17
 #: Of the output: far outside of what was ever seen, errors stay finite.
 LIMITS = (-8.0, 0.0)
 WEIGHTS = Path(__file__).with_name("error_network.safetensors")
@@ -54,7 +56,12 @@ class ErrorNetwork(nn.Module):
     def forward(self, evidence: Tensor) -> Tensor:
         """Map (batch, 10, H, W) to (batch, 1, H, W)."""
         context = _enlarged(self.surroundings(_reduced(evidence)), evidence)
-        x = torch.cat((evidence, context), dim=1)
+        lines = max(1, PIXELS // evidence.shape[3])
+        parts = (torch.split(x, lines, dim=2) for x in (evidence, context))
+        return torch.cat([self._judged(torch.cat(p, 1)) for p in zip(*parts, strict=True)], dim=2)
+
+    def _judged(self, x: Tensor) -> Tensor:
+        """What each pixel's own evidence and its surroundings make of it."""
         height, width = x.shape[2:]
         x = x.flatten(2)
         for layer in self.pixel:

@@ -168,7 +168,7 @@ def read_placed(
     placement : ndarray, (3, 3)
         Maps them to the section's own pixels.
     order : {1, 3}
-        Of the splines that interpolate where the section is turned or stretched.
+        Of the splines that interpolate.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def read_placed(
     """
     linear, offset = placement[:2, :2], placement[:2, 2]
     if np.array_equal(linear, np.eye(2)):
-        return read_shifted(stack, z, window, (float(-offset[0]), float(-offset[1])))
+        return read_shifted(stack, z, window, (float(-offset[0]), float(-offset[1])), order)
     low, high = _box(window, placement)
     starts = np.array([part.start for part in window])
     shape = tuple(part.stop - part.start for part in window)
