@@ -10,6 +10,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.paths import real
 from napari_ssan.volumes.claim import claimed
+from napari_ssan.volumes.given import GIVEN
 from napari_ssan.volumes.journal import Journal
 from napari_ssan.volumes.layout import node_of
 from napari_ssan.volumes.originals import noted_folder
@@ -38,6 +39,8 @@ class Status:
         Folder of the originals.
     synthetic : tuple of SyntheticSection
         What is synthetic, by all runs.
+    given : bool
+        Whether the last run puts pixels there that it was given, and synthesizes none.
     """
 
     marked: tuple[int, ...]
@@ -50,6 +53,7 @@ class Status:
     in_work: str
     backup: Path
     synthetic: tuple[SyntheticSection, ...]
+    given: bool
 
 
 def begun(path: Path) -> bool:
@@ -90,6 +94,7 @@ def status(path: Path, backup: Path | None = None) -> Status:
         in_work=claimed(path),
         backup=folder,
         synthetic=state.synthetic,
+        given=bool(state.run) and state.run["how"]["method"] == GIVEN,
     )
 
 
