@@ -14,8 +14,9 @@ from napari_ssan.files import open_stack, remote
 from napari_ssan.paths import located
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
+from napari_ssan.volumes.drive import SlabsDone
 from napari_ssan.volumes.restore import restore
-from napari_ssan.volumes.run import SlabsDone, repair_in_place
+from napari_ssan.volumes.run import repair_in_place
 from napari_ssan.volumes.status import begun, status
 
 from .conftest import AVERAGE, content

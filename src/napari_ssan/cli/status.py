@@ -37,6 +37,7 @@ def status(
     Of a volume that was repaired in place, also what is marked, done, failed and restorable.
     """
     path = located(path)
+    left = None
     if not address(path):
         tidy_beside(path)
         left = output_status(path)

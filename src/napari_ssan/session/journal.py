@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from napari_ssan.atomic import write_atomically
+from napari_ssan.engine.patch_files import patch_to_json, read_patch
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput
@@ -26,7 +27,7 @@ from napari_ssan.json_text import dump_json
 from napari_ssan.paths import check_input
 from napari_ssan.session.marks import mark_of
 from napari_ssan.session.results import Result
-from napari_ssan.session.saved import Saved, patch_to_json, read_patch
+from napari_ssan.session.saved import Saved
 from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.marks_io import MALFORMED
 from napari_ssan.stack.sections import SliceStack

@@ -174,6 +174,31 @@ class RepairSession(MarkingSession):
                 self._again.discard(mark)
         self._emit(what="repair again")
 
+    # ---- what is in the file
+
+    def written(self, marks: Iterable[Slot]) -> None:
+        """Note that results are in the stack's file, which tells of them from now on."""
+        slots: set[Slot] = set()
+        for mark in map(mark_of, marks):
+            if self._states.get(mark) in ("synthesized", "accepted"):
+                slots |= self._drop_patches(mark)
+                self._spares.forget({mark})
+                self._states[mark] = "synthetic"
+                self._revisions[mark] += 1
+                self._again.discard(mark)
+        self.history.clear()
+        self._emit(slots)
+
+    def unwritten(self, sections: Iterable[int]) -> None:
+        """Note that sections have their original pixels again; their marks are to be repaired."""
+        found = [(z, 0) for z in sections if self._states.get((z, 0)) == "synthetic"]
+        for mark in found:
+            self._states[mark] = "marked"
+            self._revisions[mark] += 1
+        if found:
+            self.history.clear()
+            self._emit()
+
     # ---- what is kept
 
     def restore(self, saved: Saved) -> None:

@@ -21,8 +21,9 @@ from filelock import FileLock, Timeout
 from platformdirs import user_data_path
 
 from napari_ssan.atomic import worded, write_atomically
+from napari_ssan.engine.patch_files import store_patch
 from napari_ssan.engine.repaired import Patch
-from napari_ssan.engine.stored import StoredArray, store
+from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput
 from napari_ssan.json_text import dump_json
 from napari_ssan.session.journal import NAME, OLDER, Journal, NewerFormat
@@ -191,13 +192,7 @@ class Sidecar:
         self._needed = None
         with worded(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        z, number = patch.slot
-        name = f"{z}-{number}-{patch.top}-{patch.left}-{os.urandom(4).hex()}.npy"
-        pixels = store(self.folder / name, np.asarray(patch.pixels[:]))
-        if patch.error is None:
-            return replace(patch, pixels=pixels)
-        error = store(self.folder / f"error-{name}", np.asarray(patch.error[:]))
-        return replace(patch, pixels=pixels, error=error)
+        return store_patch(patch, self.folder)
 
     def _remove_if_empty(self) -> None:
         with contextlib.suppress(OSError):  # it is not empty, or the parent is not

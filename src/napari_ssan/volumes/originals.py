@@ -20,9 +20,18 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.provenance_io import added, from_plain, to_plain
 from napari_ssan.json_text import finite
 from napari_ssan.paths import address, real
+from napari_ssan.stack.sections import SliceStack
+from napari_ssan.volumes.given import GIVEN
 from napari_ssan.volumes.journal import NAME, State
-from napari_ssan.volumes.layout import Layout, metadata_names, record_of, with_record
-from napari_ssan.volumes.objects import OBJECTS, SCRATCH, Objects
+from napari_ssan.volumes.layout import (
+    Layout,
+    Level,
+    find_layout,
+    metadata_names,
+    record_of,
+    with_record,
+)
+from napari_ssan.volumes.objects import OBJECTS, SCRATCH, Objects, OriginalStore
 
 #: Key of the record that says where the originals are.
 WHERE = "originals"
@@ -82,9 +91,19 @@ def folder_of(volume: Path, layout: Layout, given: Path | None) -> Path:
             "volume's. Move them away, or choose another folder (--backup)."
         )
     there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-    if there - {OBJECTS, SCRATCH} or (folder.exists() and not folder.is_dir()):
+    if there - {OBJECTS, SCRATCH, GIVEN} or (folder.exists() and not folder.is_dir()):
         raise BadInput(f"{folder} is in use for something else; choose another (--backup).")
     return folder
+
+
+def original_stack(volume: Path) -> SliceStack | None:
+    """A volume as it was before the first repair in place; None if that is not known."""
+    layout, _ = find_layout(real(volume))
+    folder = noted_folder(real(volume), layout.node)
+    if folder is None or not folder.is_dir():
+        return None
+    original = OriginalStore(Objects(real(volume), folder))
+    return SliceStack(Level(original, layout, 0).pixels, layout.zyx[0])
 
 
 def check_belongs(

@@ -8,16 +8,18 @@ can be found, gone on with, or undone.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_ssan.engine.repaired import Patch
 from napari_ssan.errors import BadInput
 from napari_ssan.paths import address, real
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.drive import FAILURES, Hire, drive
+from napari_ssan.volumes.given import GIVEN, Given
 from napari_ssan.volumes.journal import Journal, State, joined
 from napari_ssan.volumes.layout import Layout, find_layout
 from napari_ssan.volumes.objects import Objects
@@ -54,6 +56,7 @@ def repair_in_place(
     backup: Path | None = None,
     resume: bool = False,
     crew: Hire | None = None,
+    given: Iterable[Patch] | None = None,
 ) -> Outcome:
     """Repair a zarr store where it lies; originals are kept, so that it can be undone.
 
@@ -75,6 +78,8 @@ def repair_in_place(
         Whether to go on with a run that has not ended.
     crew : callable, optional
         Makes those who work; default is this process.
+    given : iterable of Patch, optional
+        Pixels of the marks, which are written as they are; nothing is synthesized then.
 
     Raises
     ------
@@ -105,9 +110,12 @@ def repair_in_place(
             asked = sorted({*marks.whole, *marks.regions})
             every = joined(state.marks(stack.shape[1:]), marks)
             every.check(stack.shape)
-            method = how.make(device)  # refused before anything is changed
+            # refused before anything is changed
+            method = how.make(device) if given is None else None
             make_folder(objects, layout)
             note_in_metadata(objects, layout, state)
+            if given is not None:
+                Given(objects.backup).keep(given)
             Journal(objects.backup).write(
                 "begin",
                 format=1,
@@ -116,8 +124,8 @@ def repair_in_place(
                 size=list(stack.shape[1:]),
                 layout=asdict(layout),
                 incomplete=sorted(stack.incomplete - state.records.keys()),
-                how=asdict(how),
-                sha256=method.model.sha256 if method.model else None,
+                how=asdict(how if given is None else How(GIVEN)),
+                sha256=method.model.sha256 if method and method.model else None,
             )
         order = Order(path, objects.backup, claim.token, device)
         return _run(order, tell, crew)
@@ -168,6 +176,7 @@ def _run(
     note_in_metadata(volume.objects, volume.layout, state)
     if not state.failed:
         journal.write("end")
+        Given(order.backup).forget()
     volume.objects.sweep()
     failed = tuple((tuple(sections), why) for sections, why in state.failed.values())
     return Outcome(tuple(sorted(state.repaired)), failed, order.backup)

@@ -1,6 +1,6 @@
 """The unit of work on a volume: a row of objects along z, of one level.
 
-A slab is made from the originals and from the marks alone, whatever was done before: so it can be
+A slab is made from the originals and the marks alone, or of given pixels: so it can be
 done again, by anybody, in any order, with the same result. Nobody else changes its objects. A slab
 of a coarser level waits for those that it is the mean of; who does what when is for `run`. Easy to
 get wrong: only pixels that are marked change, also at coarse levels, which somebody else may have
@@ -19,16 +19,18 @@ from typing import Any
 import numpy as np
 
 from napari_ssan.engine.methods import Method, make_method
+from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch, RepairedStack
 from napari_ssan.errors import BadInput
-from napari_ssan.events import Event
+from napari_ssan.events import Event, Stage
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.paths import spelled
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Mask
 from napari_ssan.stack.sections import Array, SliceStack, Window
 from napari_ssan.volumes.claim import holds
+from napari_ssan.volumes.given import GIVEN, Given, left_of, marks_of
 from napari_ssan.volumes.journal import Journal, Row, State, only
 from napari_ssan.volumes.layout import Box, Layout, Level, coarser, mean
 from napari_ssan.volumes.objects import SCRATCH, Objects, OriginalStore, StagedStore
@@ -45,7 +47,10 @@ class Gone(BadInput):
 
 @dataclass(frozen=True)
 class How:
-    """How to synthesize; parameters are those of :func:`napari_ssan.engine.methods.make_method`."""
+    """How to synthesize; parameters are those of :func:`napari_ssan.engine.methods.make_method`.
+
+    With the method `GIVEN` pixels are taken that are there already.
+    """
 
     method: str = "ssan"
     model: str = "ssan-fidelity"
@@ -122,7 +127,8 @@ class Volume:
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self.run = Journal(order.backup).read().run
+        state = Journal(order.backup).read()
+        self.run, self.records = state.run, state.records
         self.layout = Layout.from_json(self.run["layout"])
         self.objects = Objects(order.store, order.backup)
         staged, original = StagedStore(self.objects), OriginalStore(self.objects)
@@ -132,6 +138,15 @@ class Volume:
         self.stack = SliceStack(self.originals[0].pixels, self.layout.zyx[0])
         self.stack.incomplete = frozenset(self.run["incomplete"])
         self.marks = Marks.from_json(self.run["marks"], self.stack.shape[1:])
+
+    def patches(self, sections: tuple[int, ...], scratch: Path) -> Iterable[Event | Patch]:
+        """What is to be laid over some sections: what was given for them, or is synthesized now."""
+        if self.run["how"]["method"] == GIVEN:
+            return Given(self.order.backup).read(self.stack, sections)
+        only = {(z, 0) for z in sections}
+        return patches(
+            self.stack, self.marks, self.method, only=only, scratch=scratch, with_error=True
+        )
 
     @cached_property
     def method(self) -> Method:
@@ -254,22 +269,28 @@ def repair_slab(order: Order, slab: Slab, tell: Tell | None = None) -> list[dict
     scratch = order.backup / SCRATCH
     scratch.mkdir(exist_ok=True)
     with TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as folder:
-        repaired = RepairedStack(volume.stack)
-        items = patches(
-            volume.stack,
-            volume.marks,
-            volume.method,
-            only={(z, 0) for z in slab.sections},
-            scratch=Path(folder),
-            with_error=True,
-        )
-        for item in items:
+        repaired, made = RepairedStack(volume.stack), list[Patch]()
+        for item in volume.patches(slab.sections, Path(folder)):
             if isinstance(item, Patch):
                 repaired.add(item)
+                made.append(item)
             if tell is not None:
                 tell(item)
-        volume.rewrite(slab, marks, SliceStack(repaired, volume.layout.zyx[0]).read)
-        return [record.model_dump(mode="json") for record in repaired.provenance.sections]
+        earlier: list[SyntheticSection] = []
+        if volume.run["how"]["method"] == GIVEN:
+            marks = marks_of(made, volume.stack.shape[1:])
+            known = [each for z in slab.sections for each in volume.records.get(z, [])]
+            earlier = left_of(known, marks, volume.stack.shape)
+        pixels = SliceStack(repaired, volume.layout.zyx[0])
+
+        def fresh(z: int, window: Window) -> Array:
+            if tell is not None:
+                tell(Stage(f"Writing slice {z}…"))
+            return pixels.read(z, window)
+
+        volume.rewrite(slab, marks, fresh)
+        records = [*earlier, *repaired.provenance.sections]
+        return [record.model_dump(mode="json") for record in records]
 
 
 def rows_of(volume: Volume, level: int, sections: Iterable[int]) -> dict[int, list[int]]:

@@ -10,6 +10,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.paths import real
 from napari_ssan.volumes.claim import claimed
+from napari_ssan.volumes.given import GIVEN
 from napari_ssan.volumes.journal import Journal, State
 from napari_ssan.volumes.layout import node_of
 from napari_ssan.volumes.originals import noted_folder
@@ -39,6 +40,8 @@ class Status:
         Folder of the originals, or of an unfinished output.
     synthetic : tuple of SyntheticSection
         What is synthetic, by all runs.
+    given : bool
+        Whether the last run puts pixels there that it was given, and synthesizes none.
     """
 
     marked: tuple[int, ...]
@@ -51,6 +54,7 @@ class Status:
     in_work: str
     backup: Path
     synthetic: tuple[SyntheticSection, ...]
+    given: bool
 
 
 def begun(path: Path) -> bool:
@@ -107,6 +111,7 @@ def _status(path: Path, folder: Path, state: State, *, restorable: bool) -> Stat
         in_work=claimed(path),
         backup=folder,
         synthetic=state.synthetic,
+        given=bool(state.run) and state.run["how"]["method"] == GIVEN,
     )
 
 

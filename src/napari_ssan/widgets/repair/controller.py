@@ -17,7 +17,12 @@ from napari_ssan.engine.repaired import Slot
 from napari_ssan.errors import BadInput
 from napari_ssan.session.marks import mark_of
 from napari_ssan.widgets.repair.compare_controller import CompareController
-from napari_ssan.widgets.repair.export_questions import ask_and_export
+from napari_ssan.widgets.repair.export_questions import (
+    ask_and_export,
+    ask_and_hand_over,
+    ask_and_put,
+    ask_and_restore,
+)
 from napari_ssan.widgets.repair.keys import Keys
 from napari_ssan.widgets.repair.many_marks import ManyMarks
 from napari_ssan.widgets.repair.model_list import ModelList
@@ -304,7 +309,15 @@ class RepairController:
         looking.overlay_toggled.connect(partial(self._show_overlay, "synthetic"))
         view.expected_error.map_toggled.connect(partial(self._show_overlay, "error"))
         view.outlook.asked.connect(self.ask_outlook)
-        view.exporting.export_pressed.connect(self.export)
+        exporting = view.exporting
+        exporting.export_pressed.connect(self.export)
+        exporting.put_pressed.connect(lambda: self._with_current(partial(ask_and_put, view)))
+        exporting.restore_pressed.connect(
+            lambda: self._with_current(partial(ask_and_restore, view))
+        )
+        exporting.hand_over_pressed.connect(
+            lambda: self._with_current(lambda each: ask_and_hand_over(view, each, self._how()))
+        )
         marking.table.asked.connect(self._on_row)
 
     def _show_overlay(self, what: Overlay, on: bool) -> None:

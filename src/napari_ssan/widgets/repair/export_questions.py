@@ -1,11 +1,17 @@
-"""What is asked before an export: what of it, where to, and whether to replace what is there."""
+"""What is asked before an export: what of it, where to, and whether to replace what is there.
+
+Also what is asked before a volume itself is changed, put back, or handed to a cluster.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from napari_ssan.errors import BadInput
+from napari_ssan.widgets.repair.hand_over import command
 from napari_ssan.widgets.repair.stack_controller import StackController
+from napari_ssan.widgets.repair.state import How
 from napari_ssan.widgets.repair.view import RepairView
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.layers import source_path
@@ -27,8 +33,7 @@ def ask_and_export(
     """
     from napari_ssan.files import error_path, mask_path, report_path
 
-    accepted = current.session.accepted.values()
-    wanted = "all" if all(accepted) else view.ask_unaccepted(sum(accepted), len(accepted))
+    wanted = _wanted(view, current)
     if not wanted:
         return
     source = source_path(current.image)
@@ -48,3 +53,39 @@ def ask_and_export(
     existing = [path for path in outputs if path.exists() or path.is_symlink()]
     if not existing or view.ask_replace(existing):
         current.export(target, mask, error, report, accepted_only=wanted == "accepted")
+
+
+def ask_and_put(view: RepairView, current: StackController) -> None:
+    """Queue writing into the volume itself, unless the user cancels it."""
+    wanted = _wanted(view, current)
+    if wanted:
+        current.volume.put(accepted_only=wanted == "accepted")
+
+
+def ask_and_restore(view: RepairView, current: StackController) -> None:
+    """Queue putting the originals of the volume back, if the user wants that."""
+    path = current.volume.path
+    if path is not None and view.ask_restore(path.name):
+        current.volume.restore()
+
+
+def ask_and_hand_over(view: RepairView, current: StackController, how: How) -> None:
+    """Write the marks to a file, and show the command that repairs them as `how` says."""
+    path = current.volume.path
+    if path is None:
+        return
+    file = view.ask_target(path.parent, f"{path.name.split('.')[0]}_marks", ".json")
+    if file is None or (file.exists() and not view.ask_replace([file])):
+        return
+    try:
+        current.volume.hand_over(
+            file, lambda: view.show_command(file, partial(command, path, file, how))
+        )
+    except BadInput as refusal:
+        messages.report(refusal)
+
+
+def _wanted(view: RepairView, current: StackController) -> str:
+    """What of the repairs is to be written: "all", "accepted", or "" for nothing."""
+    accepted = current.session.accepted.values()
+    return "all" if all(accepted) else view.ask_unaccepted(sum(accepted), len(accepted))

@@ -17,7 +17,7 @@ from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.repair.result_layers import ResultLayers
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.layers import METADATA, earlier_repairs, source_path, unwrap
-from napari_ssan.workers import TaskQueue
+from napari_ssan.workers import Task, TaskQueue
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -28,6 +28,8 @@ class FileRecord:
 
     def __init__(self, image: Image, session: RepairSession, results: ResultLayers) -> None:
         self._image, self._session, self._results = image, session, results
+        #: Whether the layer is gone.
+        self.closed = False
 
     def find(self, queue: TaskQueue) -> None:
         """Look for the record, and take it up when it is found."""
@@ -38,6 +40,14 @@ class FileRecord:
         )
         task.succeeded.connect(partial(FileRecord._on_found, self))
         task.failed.connect(messages.report)
+
+    def read_again(self, queue: TaskQueue) -> Task:
+        """Read the record of a file that was changed."""
+        source, stack = source_path(self._image), self._session.stack
+        task = queue.submit(lambda report, cancel: source and _read(source, stack))
+        task.succeeded.connect(partial(FileRecord._on_read_again, self))
+        task.failed.connect(messages.report)
+        return task
 
     def adopt(self) -> None:
         """Mark what is recorded, unless it is marked already."""
@@ -59,6 +69,14 @@ class FileRecord:
         if record is not None:
             self._image.metadata = {**unwrap(self._image.metadata), METADATA: record}
         self.adopt()
+
+    def _on_read_again(self, record: dict[str, Any] | None) -> None:
+        if not self.closed:
+            known = unwrap(self._image.metadata).get(METADATA) or {}
+            record = {**known, **(record or {"provenance": None})}
+            self._image.metadata = {**unwrap(self._image.metadata), METADATA: record}
+            self.adopt()
+            self._results.renew()
 
 
 def _read(path: Path, stack: SliceStack) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The four numbered parts of the dock "Repair slice": mark, repair, compare, export.
+"""Three of the numbered parts of the dock "Repair slice": mark, repair, compare.
 
 Each shows its share of a `DockState` and emits signals; it decides nothing. Plain Qt: two
 checkboxes and a list in a row are no form that magicgui would shorten.
@@ -35,7 +35,6 @@ from napari_ssan.widgets.shared.parts import (
     wrapped,
 )
 
-FORMATS = {"OME-Zarr": ".ome.zarr", "OME-TIFF": ".ome.tif", "TIFF": ".tif"}
 CHOOSE_FILE = "Choose a file…"
 #: Views that are averaged for the best quality.
 BEST_VIEWS = 8
@@ -293,48 +292,3 @@ class LookPanel(Column):
         say(self.accepted, accepted_text(state.accepted, state.repaired))
         enable(self.accept, state.accept)
         enable(self.revert, state.revert)
-
-
-class ExportPanel(Column):
-    """Writing the repaired stack to a file."""
-
-    #: Ending of the file; whether mask, expected error and report are wanted, too.
-    export_pressed = Signal(str, bool, bool, bool)
-
-    def __init__(self) -> None:
-        super().__init__(heading("4  Export"))
-        self.format = QComboBox()
-        self.format.addItems(list(FORMATS))
-        self.format.setToolTip(
-            "Format of the file. It records the voxel size and which pixels are synthetic"
-        )
-        self.export = button(
-            "Export…", "Write the repaired stack to a file, slice by slice", self._on_export
-        )
-        self.with_mask = checkbox(
-            "Also write the mask of synthetic pixels",
-            "Write a second file next to it: 255 where a pixel is synthetic, else 0",
-        )
-        self.with_error = checkbox(
-            "Also write the expected error",
-            "Write another file next to it: the expected error of each synthetic pixel in grey "
-            "values, 0 for real pixels",
-        )
-        self.add(pairs(self.format, self.export), self.with_mask, self.with_error)
-        self.with_report = checkbox(
-            "Also write a report",
-            "Write a web page next to it. It shows each repaired slice before and after, its "
-            "neighbours, what it was made by, its expected error, and whether you accepted it",
-        )
-        self.add(self.with_report)
-
-    def render_state(self, state: DockState) -> None:
-        """Show a state."""
-        extras = (self.with_mask, self.with_error, self.with_report)
-        for widget in (self.format, self.export, *extras):
-            enable(widget, state.can_export)
-
-    def _on_export(self) -> None:
-        suffix = FORMATS[self.format.currentText()]
-        extras = (self.with_mask, self.with_error, self.with_report)
-        self.export_pressed.emit(suffix, *(extra.isChecked() for extra in extras))

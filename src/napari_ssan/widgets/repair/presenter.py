@@ -79,6 +79,8 @@ def state_of(
         accept=state == "synthesized",
         revert=state in ("synthesized", "accepted"),
         can_export=has_result and current.work.idle,
+        is_volume=current.volume.path is not None,
+        restorable=current.volume.restorable and current.work.idle,
         device=device,
         error_end=scale_end(session.repaired) if accepted else 0.0,
         outlook_cost=outlook_cost,

@@ -104,6 +104,13 @@ class ResultLayers:
                     self.changed.emit()
                 return
 
+    def renew(self) -> None:
+        """Read again what is in the file, after that has changed."""
+        self.image.refresh()
+        if "synthetic" in self.overlays:
+            self.overlays["synthetic"].data = self._guarded(self._synthetic())
+        self.changed.emit()
+
     def ensure(self) -> None:
         """Add the layer above the original; what is selected stays selected."""
         if self.layer is not None:

@@ -32,6 +32,7 @@ from napari_ssan.widgets.repair.marks_layer import MarksLayer
 from napari_ssan.widgets.repair.result_layers import ResultLayers
 from napari_ssan.widgets.repair.review import Review
 from napari_ssan.widgets.repair.state import How
+from napari_ssan.widgets.repair.volume_work import VolumeWork, original_stack
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.layers import (
     earlier_repairs,
@@ -87,6 +88,8 @@ class StackController:
         self.review.changed.connect(self.changed.emit)
         self.review.suggestions.changed.connect(self._draw_marks)
         self.record = FileRecord(image, self.session, self.results)
+        self.volume = VolumeWork(image, self.results, self.record, self.work)
+        self.volume.changed.connect(self.changed.emit)
         self.offer: Saved | None = None
         self.rows = self.session.rows()
         #: Pixels of the tiles of what is pending, in one view.
@@ -99,6 +102,7 @@ class StackController:
         self.marks.drawing_changed.connect(self.changed.emit)
         self.results.changed.connect(self._on_results)
         self.record.find(quick)
+        self.volume.find(quick)
         self._open()
 
     # ---- marks
@@ -191,7 +195,7 @@ class StackController:
         """
         if self.closed:
             return
-        self.closed = True
+        self.closed = self.record.closed = True
         self.work.cancel()
         if not viewer_gone:
             self.marks.close()
@@ -208,7 +212,8 @@ class StackController:
         source = None if derived else source_path(self.image)
 
         def work(report: Report, cancel: Flag) -> tuple[Sidecar | None, Saved | BadInput | None]:
-            sidecar = Sidecar.of(self.stack, source, derived)
+            known = None if source is None else original_stack(source)
+            sidecar = Sidecar.of(known or self.stack, source, derived)
             if not sidecar.acquire():
                 return None, None
             try:

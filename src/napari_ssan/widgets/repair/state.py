@@ -104,6 +104,9 @@ class DockState(HeaderState):
     revert: bool = False
     #: Whether there is a result, and no work is running.
     can_export: bool = False
+    #: Whether the stack is a volume that can be changed in place, and whether it was.
+    is_volume: bool = False
+    restorable: bool = False
     #: Where the network runs, and about how long it takes.
     device: str = ""
 

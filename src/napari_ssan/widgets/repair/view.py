@@ -1,6 +1,6 @@
 """Layout of the dock "Repair slice", and its dialogs. Emits what the user does, decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from magicgui.widgets import Dialog, Label, SpinBox
@@ -9,8 +9,10 @@ from qtpy.QtWidgets import QFileDialog, QMessageBox
 
 from napari_ssan.network.model_file import SUFFIX
 from napari_ssan.widgets.repair.expected_error_panel import ExpectedErrorPanel
+from napari_ssan.widgets.repair.export_panel import ExportPanel
+from napari_ssan.widgets.repair.hand_over import HandOverDialog
 from napari_ssan.widgets.repair.outlook_panel import OutlookPanel
-from napari_ssan.widgets.repair.panels import ExportPanel, LookPanel, MarkPanel, RepairPanel
+from napari_ssan.widgets.repair.panels import LookPanel, MarkPanel, RepairPanel
 from napari_ssan.widgets.repair.state import DockState, ModelChoice, unaccepted_text
 from napari_ssan.widgets.repair.target_dialog import ask_target
 from napari_ssan.widgets.shared.header import DockView
@@ -103,6 +105,20 @@ class RepairView(DockView):
         chosen = box.clickedButton()
         box.deleteLater()
         return next((answer for button, answer in answers if button is chosen), "")
+
+    def ask_restore(self, name: str) -> bool:
+        """Ask whether to put the original pixels of a volume back."""
+        text = (
+            f"Put the original pixels of {name} back? The repaired pixels in it are lost. Their "
+            "marks stay."
+        )
+        return bool(QMessageBox.question(self, "Restore", text) == QMessageBox.StandardButton.Yes)
+
+    def show_command(self, file: Path, make: Callable[[str], str]) -> None:
+        """Show the command that repairs what a file marks; `make` puts a scheduler into it."""
+        dialog = HandOverDialog(self, file, make)
+        dialog.exec()
+        dialog.deleteLater()
 
     def ask_replace(self, paths: list[Path]) -> bool:
         """Ask whether to replace files that exist."""
