@@ -74,7 +74,7 @@ class MarksTable(Table):
         """Fill the table; what is at the slice on screen is written in bold."""
         if (rows, section) == (self._rows, self._section):
             return
-        self._section = section
+        arrived, self._section = section != self._section, section
         if [row.marks for row in rows] != [row.marks for row in self._rows]:
             self.clearSelection()
         self._rows = rows
@@ -90,6 +90,8 @@ class MarksTable(Table):
                 self.put(line, column, *action).setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             if any(mark[0] == section for mark in row.marks):
                 self.embolden(line)
+                if arrived:
+                    self.scrollToItem(self.item(line, 0))
         self.fit(self._lines)
 
     @property
