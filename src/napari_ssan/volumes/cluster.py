@@ -8,8 +8,10 @@ run's journal, so that nothing is lost with a worker.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import importlib.util
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,21 @@ from napari_ssan.volumes.slabs import Slab
 
 #: Seconds to wait for a scheduler, and for its first worker.
 PATIENCE = 60
-#: Environment of a worker.
-ONE_THREAD = {f"{name}_NUM_THREADS": 1 for name in ("OMP", "MKL", "OPENBLAS")}
+#: Workers of one thread, of which dask takes no samples. Dask's own environment would have memory
+#: given back to the system at once, and glibc keeps less of it for threads other than the first:
+#: either slows torch down.
+QUIET = {
+    "distributed.nanny.pre-spawn-environ": {
+        **{f"{name}_NUM_THREADS": 1 for name in ("OMP", "MKL", "OPENBLAS")},
+        "MALLOC_ARENA_MAX": 1,
+    },
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "500ms",
+}
+#: Seconds after which a crew looks again who works.
+LOOK = 1.0
+#: A worker whose slabs take fewer seconds has its next one at hand.
+QUICK = 0.5
 #: Name of dask's resource; a worker that has one takes a slab at a time.
 GPU = "GPU"
 
@@ -68,8 +83,7 @@ def cluster(
                     f"There is no scheduler file {scheduler}; start the scheduler first."
                 )
         else:
-            # Dask would have memory given back to the system at once, which slows torch down.
-            with dask.config.set({"distributed.nanny.pre-spawn-environ": ONE_THREAD}):
+            with dask.config.set(QUIET):
                 local = LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
@@ -106,36 +120,50 @@ class Dask:
         from distributed import as_completed
 
         self._client, self._order, self._tell = client, order, tell
-        self._ready = as_completed(loop=client.loop)
+        self._done = as_completed(loop=client.loop)
+        self._ready: list[tuple[int, int, Slab]] = []
         self._slabs: dict[str, Slab] = {}
         self._tried: dict[Row, set[str]] = {}
+        self._known: dict[str, Any] = {}
+        self._looked, self._seconds = float("-inf"), QUICK
 
     def start(self, slab: Slab) -> None:
         """See :meth:`~napari_ssan.volumes.drive.Crew.start`."""
-        known = self._client.scheduler_info(n_workers=-1)["workers"]
-        others = sorted(set(known) - self._tried.get(slab.key, set()))
-        gpus = any(GPU in (each.get("resources") or {}) for each in known.values())
-        future = self._client.submit(
-            _on_worker,
-            self._order,
-            slab,
-            pure=False,
-            priority=slab.level,
-            resources={GPU: 1} if gpus else None,
-            workers=others if slab.key in self._tried and others else None,
-            allow_other_workers=slab.key in self._tried and bool(others),
-        )
-        self._slabs[future.key] = slab
-        self._ready.add(future)
+        heapq.heappush(self._ready, (-slab.level, slab.row, slab))
+
+    def _hand_out(self) -> None:
+        """Give workers what they have room for, so that none has work that another could do."""
+        if time.monotonic() - self._looked > LOOK:
+            self._known = self._client.scheduler_info(n_workers=-1)["workers"]
+            self._looked = time.monotonic()
+        gpus = [int((each.get("resources") or {}).get(GPU, 0)) for each in self._known.values()]
+        room = sum(gpus) or sum(each["nthreads"] for each in self._known.values())
+        room = max(1, room * (2 if self._seconds < QUICK else 1))
+        while self._ready and len(self._slabs) < room:
+            *_, slab = heapq.heappop(self._ready)
+            tried = self._tried.get(slab.key, set())
+            others = sorted(set(self._known) - tried) if tried else []
+            future = self._client.submit(
+                _on_worker,
+                self._order,
+                slab,
+                pure=False,
+                resources={GPU: 1} if any(gpus) else None,
+                workers=others or None,
+                allow_other_workers=bool(others),
+            )
+            self._slabs[future.key] = slab
+            self._done.add(future)
 
     def next(self) -> tuple[Slab, Result]:
         """See :meth:`~napari_ssan.volumes.drive.Crew.next`."""
         from distributed import KilledWorker
 
-        future = next(self._ready)
+        self._hand_out()
+        future = next(self._done)
         slab = self._slabs.pop(future.key)
         if future.status == "finished":
-            records, notices = future.result()
+            records, notices, self._seconds = future.result()
             for notice in notices:
                 self._tell(f"Note: {notice}")
             return slab, records
@@ -153,21 +181,22 @@ class Dask:
 TRIES_OF_DASK = 4
 
 
-def _on_worker(order: Work, slab: Slab) -> tuple[list[dict[str, Any]], list[str]]:
-    """Do a slab on a worker, and collect its notices.
+def _on_worker(order: Work, slab: Slab) -> tuple[list[dict[str, Any]], list[str], float]:
+    """Do a slab on a worker, collect its notices, and say how many seconds it has taken.
 
     An error says on which worker, so that another one tries the slab next.
     """
     from distributed import get_worker
 
-    worker, notices = get_worker(), list[str]()
+    worker, notices, begin = get_worker(), list[str](), time.monotonic()
 
     def tell(item: object) -> None:
         if isinstance(item, Notice):
             notices.append(str(item))
 
     try:
-        return order.on(_device(order.device, worker.name)).do(slab, tell), notices
+        records = order.on(_device(order.device, worker.name)).do(slab, tell)
+        return records, notices, time.monotonic() - begin
     except Exception as error:
         error.worker = worker.address  # type: ignore[attr-defined]
         raise
