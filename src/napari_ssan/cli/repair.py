@@ -57,7 +57,8 @@ def repair(
         Path | None,
         Argument(
             metavar="OUTPUT",
-            help="The file to write: .tif, .ome.tif, .ome.zarr or .zarr. None with --in-place.",
+            help="The file to write: .tif, .ome.tif, .ome.zarr, .zarr or .mrc. None with "
+            "--in-place.",
             show_default=False,
         ),
     ] = None,

@@ -1,7 +1,7 @@
 """Saves a repaired stack section by section, with its provenance, mask and expected errors.
 
-All outputs appear at the end, together, or none. How a format is written is up to `write_tiff` and
-`write_zarr`; where it may be written, to `output`.
+All outputs appear at the end, together, or none. How a format is written is up to `write_tiff`,
+`write_zarr` and `write_mrc`; where it may be written, to `output`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from napari_ssan.files.output import (
     tidy,
 )
 from napari_ssan.files.provenance_io import merged
+from napari_ssan.files.write_mrc import check_mrc, write_mrc
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
 from napari_ssan.files.write_zarr import Pieces, check_zarr, write_zarr
 from napari_ssan.stack.lazy import LazyPixels
@@ -55,6 +56,8 @@ def check_axes(path: Path, file: StackFile) -> None:
     """
     if kind(path) == "zarr":
         check_zarr(file.calibration)
+    elif kind(path) == "mrc":
+        check_mrc(path, file.calibration, tuple(file.data.shape), file.data.dtype)
     elif choose_flavour(path, file.flavour, np.dtype(file.data.dtype)) == "ome-tiff":
         check_ome(tuple(file.data.shape), file.calibration)
 
@@ -81,7 +84,7 @@ def save_stack(
     ----------
     path : str or Path
         The output. `.ome.tif` and `.ome.tiff` are OME-TIFF, `.tif` and `.tiff`
-        have the flavour of the input, `.ome.zarr` and `.zarr` are OME-Zarr 0.5.
+        have the flavour of the input, `.ome.zarr` and `.zarr` are OME-Zarr 0.5, `.mrc` is MRC.
     stack : RepairedStack or array-like
         Axes and dtype are written as they are.
     source : StackFile or Calibration
@@ -151,12 +154,17 @@ def save_stack(
                 check_output(target, origins, overwrite)
                 outputs.append((target, pixels, _companion_calibration(calibration, title), None))
     check_distinct(target for target, *_ in outputs)
+    for target, pixels, its, _ in outputs:
+        if kind(target) == "mrc":
+            check_mrc(target, its, tuple(pixels.shape), pixels.dtype)
     counter = _Counter(sum(prod(data.shape[:-2]) for _, data, *_ in outputs), progress, cancel)
     with replacing_all([target for target, *_ in outputs], overwrite) as temporaries:
         for temporary, (target, data, its, said) in zip(temporaries, outputs, strict=True):
             counter.check()
             if kind(target) == "zarr":
                 write_zarr(temporary, data, its, said, counter, pieces)
+            elif kind(target) == "mrc":
+                write_mrc(temporary, data, its, said, counter)
             else:
                 labels = _labels(stack, its) if isinstance(stack, RepairedStack) else None
                 flavour = choose_flavour(target, its.flavour, np.dtype(data.dtype))
