@@ -42,6 +42,7 @@ from napari_ssan.files import (
     save_stack,
 )
 from napari_ssan.files.output import kind
+from napari_ssan.files.section_numbers import check_table
 from napari_ssan.files.write_zarr import Pieces
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.paths import located, real
@@ -228,6 +229,8 @@ def repair(
     check_distinct([output, *beside, *([mask_path(output)] if mask else [])])
     marks = read_marks(file, defects, defects_file, region, insert_after, follow_links)
     marks.check(stack.shape)
+    if marks.missing:
+        check_table(output, overwrite)
     with _scratch(output) as pixels, bars() as show:
         for note in file.notes:
             show.say(f"Note: {note}")

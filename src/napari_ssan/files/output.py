@@ -19,6 +19,7 @@ from napari_ssan.atomic import reason, together
 from napari_ssan.errors import BadInput
 from napari_ssan.files.belongings import check_store
 from napari_ssan.files.open_zarr import is_zarr
+from napari_ssan.files.write_tiff import NOT_OME
 from napari_ssan.swap import recover
 
 #: What an output's name may end in, the longest first.
@@ -100,9 +101,10 @@ def check_output(
     """
     path = Path(path)
     known = ending(path)
-    if known.startswith(".ome.tif") and dtype is not None and np.dtype(dtype) == np.float16:
+    name = "" if dtype is None else np.dtype(dtype).name
+    if known.startswith(".ome.tif") and name in NOT_OME:
         raise BadInput(
-            f"OME-TIFF has no float16 pixels; write {path.name} as .ome.zarr or plain .tif."
+            f"OME-TIFF has no {name} pixels; write {path.name} as .ome.zarr or plain .tif."
         )
     parent = path.absolute().parent
     if not parent.is_dir():

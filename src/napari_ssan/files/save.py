@@ -30,6 +30,7 @@ from napari_ssan.files.output import (
     tidy,
 )
 from napari_ssan.files.provenance_io import merged
+from napari_ssan.files.section_numbers import check_table, table_path, write_table
 from napari_ssan.files.write_mrc import check_mrc, write_mrc
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
 from napari_ssan.files.write_zarr import Pieces, check_zarr, write_zarr
@@ -74,8 +75,11 @@ def save_stack(
     cancel: threading.Event | None = None,
     bigtiff: bool | None = None,
     pieces: Pieces | None = None,
+    labels: bool = False,
 ) -> list[Path]:
     """Save a stack, section by section.
+
+    If sections were inserted, a table of old and new section numbers is written beside it.
 
     Plain TIFF and OME-Zarr keep the position of the first pixel
     (`Calibration.translate`); OME-TIFF and ImageJ do not.
@@ -108,6 +112,8 @@ def save_stack(
         Whether to write BigTIFF. By default, if the size needs it or the input was one.
     pieces : Pieces, optional
         Size of the chunks and shards of an OME-Zarr.
+    labels : bool
+        Whether pixels are labels: whole numbers of any size, never averaged.
 
     Returns
     -------
@@ -122,7 +128,8 @@ def save_stack(
         If it was cancelled.
     """
     path = Path(path)
-    if np.dtype(stack.dtype).name not in DTYPES:
+    dtype = np.dtype(stack.dtype)
+    if dtype.name not in DTYPES and not (labels and dtype.kind in "biu"):
         raise BadInput(
             f"Pixels of type {np.dtype(stack.dtype).name} cannot be written; "
             f"convert them to one of {', '.join(DTYPES)}."
@@ -158,22 +165,29 @@ def save_stack(
         if kind(target) == "mrc":
             check_mrc(target, its, tuple(pixels.shape), pixels.dtype)
     counter = _Counter(sum(prod(data.shape[:-2]) for _, data, *_ in outputs), progress, cancel)
-    with replacing_all([target for target, *_ in outputs], overwrite) as temporaries:
-        for temporary, (target, data, its, said) in zip(temporaries, outputs, strict=True):
+    table = stack.provenance.old_sections if isinstance(stack, RepairedStack) else None
+    written = [target for target, *_ in outputs]
+    if table is not None:
+        check_table(path, overwrite)
+        written.append(table_path(path))
+    with replacing_all(written, overwrite) as temporaries:
+        if table is not None:
+            write_table(temporaries[-1], table)
+        for temporary, (target, data, its, said) in zip(temporaries, outputs, strict=False):
             counter.check()
             if kind(target) == "zarr":
-                write_zarr(temporary, data, its, said, counter, pieces)
+                write_zarr(temporary, data, its, said, counter, pieces, labels=labels)
             elif kind(target) == "mrc":
                 write_mrc(temporary, data, its, said, counter)
             else:
-                labels = _labels(stack, its) if isinstance(stack, RepairedStack) else None
+                names = _labels(stack, its) if isinstance(stack, RepairedStack) else None
                 flavour = choose_flavour(target, its.flavour, np.dtype(data.dtype))
                 write_tiff(
-                    temporary, data, its, flavour, said, counter, labels=labels, bigtiff=bigtiff
+                    temporary, data, its, flavour, said, counter, labels=names, bigtiff=bigtiff
                 )
         if isinstance(source, StackFile) and source.witness is not None:
             source.witness.check()
-    return [target for target, *_ in outputs]
+    return written
 
 
 class SyntheticMask(SyntheticPixels):
