@@ -1,3 +1,5 @@
+"""Covers: napari_ssan.files.ome_metadata"""
+
 from itertools import pairwise
 
 import numpy as np

@@ -5,16 +5,23 @@ Covers: napari_ssan.volumes.output_slabs, napari_ssan.cli.slab_runs
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_ssan.cli import main
 from napari_ssan.files import read_provenance
+from napari_ssan.files.open import open_stack
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
+from napari_ssan.volumes.output_run import unfinished
 
 from .conftest import content
 

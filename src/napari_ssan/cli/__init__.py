@@ -21,6 +21,7 @@ from napari_ssan.cli.fine_tune import fine_tune
 from napari_ssan.cli.info import info
 from napari_ssan.cli.inspect import inspect
 from napari_ssan.cli.models import models
+from napari_ssan.cli.renumber import renumber
 from napari_ssan.cli.repair import repair
 from napari_ssan.cli.restore import restore
 from napari_ssan.cli.signals import Received, handled
@@ -43,7 +44,9 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 #: Exit code after a signal. Recent versions of typer return it instead of raising.
 INTERRUPTED = 130
 
-for command in (repair, restore, inspect, status, evaluate, demo, train, fine_tune, triplets, info):
+for command in (
+    *(repair, restore, renumber, inspect, status, evaluate, demo, train, fine_tune, triplets, info),
+):
     app.command(cls=TrainCommand if command is train else None)(command)
 app.add_typer(models, name="models")
 

@@ -42,6 +42,7 @@ from napari_ssan.files import (
     save_stack,
 )
 from napari_ssan.files.output import kind
+from napari_ssan.files.section_numbers import check_table
 from napari_ssan.files.write_zarr import Pieces
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.paths import located, real
@@ -58,7 +59,8 @@ def repair(
         Path | None,
         Argument(
             metavar="OUTPUT",
-            help="The file to write: .tif, .ome.tif, .ome.zarr or .zarr. None with --in-place.",
+            help="The file to write: .tif, .ome.tif, .ome.zarr, .zarr or .mrc. None with "
+            "--in-place.",
             show_default=False,
         ),
     ] = None,
@@ -266,6 +268,8 @@ def repair(
         marks = read_marks(file, defects, defects_file, region, insert_after, follow_links)
         treat(marks, treatment)
         marks.check(stack.shape)
+        if marks.missing:
+            check_table(output, overwrite)
     if in_slabs:
         for note in file.notes:
             console.print(f"Note: {note}", markup=False)

@@ -170,13 +170,24 @@ def percent(share: float) -> str:
 
 
 class Provenance(BaseModel):
-    """What is synthetic or corrected in a repaired stack; written into every export as JSON."""
+    """What is synthetic or corrected in a repaired stack; written into every export as JSON.
+
+    Attributes
+    ----------
+    software, version : str
+        What has repaired it last.
+    sections : tuple of SyntheticSection
+    old_sections : tuple of (int or None), or None
+        By section, its number before sections were inserted, None for one of these; None in all
+        if none was.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     software: str = "napari-ssan"
     version: str = __version__
     sections: tuple[SyntheticSection, ...] = Field(default=())
+    old_sections: tuple[int | None, ...] | None = None
 
     @property
     def numbers(self) -> frozenset[int]:

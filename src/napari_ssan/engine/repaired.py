@@ -162,7 +162,9 @@ class RepairedStack(LazyVolume):
             for slot in sorted(self._patches)
             for patch in self._patches[slot]
         ]
-        return Provenance(sections=tuple(sections))
+        old = tuple(None if inserted else z for z, inserted in self.slots)
+        changed = len(old) > len(self.stack)
+        return Provenance(sections=tuple(sections), old_sections=old if changed else None)
 
     def _read(self, sections: range, window: Window) -> Array:
         out = np.empty(extent(sections, window), self.dtype)

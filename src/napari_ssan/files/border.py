@@ -104,6 +104,19 @@ def check_within(home: Path | None, name: str, other: Path) -> None:
         )
 
 
+def check_links(home: Path | None, path: Path) -> None:
+    """Check that all links in a folder that is an input lead to places in `home`.
+
+    Raises
+    ------
+    LeadsOut
+        If one leads elsewhere.
+    """
+    for folder, folders, names in os.walk(path):
+        for link in filter(os.path.islink, (f"{folder}/{name}" for name in folders + names)):
+            check_within(home, path.name, Path(link))
+
+
 def always_allowed() -> float:
     """Bytes of a piece that are allowed whatever is stored."""
     try:

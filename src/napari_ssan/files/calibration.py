@@ -17,7 +17,9 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.files.units import TIMES, unit_name
 
 #: How a stack is stored.
-Flavour = Literal["tiff", "imagej", "ome-tiff", "zarr", "ome-zarr-0.4", "ome-zarr-0.5", "folder"]
+Flavour = Literal[
+    "tiff", "imagej", "ome-tiff", "zarr", "ome-zarr-0.4", "ome-zarr-0.5", "folder", "mrc"
+]
 
 #: Usual names of the axes of an array that doesn't name them.
 USUAL_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}

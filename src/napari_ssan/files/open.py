@@ -19,6 +19,7 @@ from napari_ssan.files.lazy import LazyArray
 from napari_ssan.files.open_folder import look, open_folder, read_image
 from napari_ssan.files.open_hdf5 import is_hdf5, open_hdf5, split_dataset
 from napari_ssan.files.open_mrc import is_mrc, open_mrc
+from napari_ssan.files.open_tensorstore import is_n5, is_precomputed, open_n5, open_precomputed
 from napari_ssan.files.open_tiff import open_tiff
 from napari_ssan.files.open_zarr import is_zarr, open_zarr
 from napari_ssan.files.tiff_integrity import MAGIC
@@ -28,7 +29,8 @@ from napari_ssan.swap import interrupted
 
 #: What can be opened, in words.
 FORMATS = (
-    "a TIFF, a zarr array, an OME-Zarr image, an HDF5 or MRC file, or a folder of TIFFs or PNGs"
+    "a TIFF, a zarr array, an OME-Zarr image, an HDF5 or MRC file, an N5 or precomputed volume, or "
+    "a folder of TIFFs or PNGs"
 )
 
 
@@ -106,8 +108,9 @@ def open_stack(path: str | Path, *, follow_links: bool = False) -> StackFile:
     ----------
     path : str or Path
         TIFF (OME, ImageJ, plain, BigTIFF), zarr array (v2, v3), OME-Zarr
-        (0.4, 0.5), HDF5 (``stack.h5``, ``stack.h5:/volumes/raw``), MRC, or a folder
-        of single-section TIFFs or PNGs.
+        (0.4, 0.5), HDF5 (``stack.h5``, ``stack.h5:/volumes/raw``), MRC, N5, neuroglancer
+        precomputed, or a folder of single-section TIFFs or PNGs. Zarr, N5 and precomputed may
+        lie behind an address: ``https://``, ``s3://`` or ``gs://``.
     follow_links : bool
         Whether it may take pixels from outside its folder. `path` itself may always be a link.
 
@@ -199,6 +202,8 @@ def _open(path: Path, follow_links: bool = False) -> StackFile:
                 levels, calibration, chunks = open_zarr(path, home)
                 data = LazyArray(levels[0], path.name, chunks=chunks)
                 return StackFile(path, data, calibration, (data, *levels[1:]), chunks=chunks)
+            if found := _open_chunked(path, home):
+                return found
             data, calibration = open_folder(path, home)
             return StackFile(path, data, calibration, (data,))
         with path.open("rb") as file:
@@ -222,14 +227,31 @@ def _open(path: Path, follow_links: bool = False) -> StackFile:
 def _open_remote(path: Path) -> StackFile:
     """What an address stands for."""
     if not is_zarr(path):
+        if found := _open_chunked(path, None):
+            return found
         raise BadInput(
-            f"There is no zarr store at {spelled(path)}; behind an address, only zarr arrays and "
-            "OME-Zarr images are read."
+            f"There is no zarr store at {spelled(path)}; behind an address, only zarr arrays, "
+            "OME-Zarr images, N5 and precomputed volumes are read."
         )
     levels, calibration, chunks = open_zarr(path, None)
     data = LazyArray(levels[0], path.name, chunks=chunks)
-    notes = () if chunks else (f"It was not checked whether {path.name} has all of its chunks.",)
+    notes = () if chunks else (_not_checked(path),)
     return StackFile(path, data, calibration, (data, *levels[1:]), notes=notes, chunks=chunks)
+
+
+def _open_chunked(path: Path, home: Path | None) -> StackFile | None:
+    """A precomputed or N5 volume; None if it is something else."""
+    if is_precomputed(path):
+        levels, calibration = open_precomputed(path, home)
+    elif is_n5(path) or path.suffix.lower() == ".n5":
+        levels, calibration = open_n5(path, home)
+    else:
+        return None
+    return StackFile(path, levels[0], calibration, (*levels,), notes=(_not_checked(path),))
+
+
+def _not_checked(path: Path) -> str:
+    return f"It was not checked whether {path.name} has all of its chunks."
 
 
 def _find_z(file: StackFile) -> int:

@@ -8,16 +8,21 @@ words of the header that others leave empty.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.lazy import LazyArray, reader
+from napari_ssan.files.provenance_io import from_plain
 
 #: Where the header says that this is MRC, and how; and IMOD's own words, by bytes.
 MAP, IMOD, FLAGS = slice(208, 212), slice(152, 156), slice(156, 160)
 STAMP, SIGNED = 1146047817, 1
+#: Type of an extended header that holds provenance.
+EXTENDED = b"SSAN"
 
 
 def is_mrc(path: Path) -> bool:
@@ -72,6 +77,14 @@ def open_mrc(path: Path) -> tuple[LazyArray, Calibration]:
         "zyx"[-pixels.ndim :],
         scale[-pixels.ndim :] if known else None,
         "angstrom" if known else None,
+        flavour="mrc",
         name=path.name.split(".")[0],
+        provenance=_provenance(file),
     )
     return LazyArray(pixels, path.name, file.close), calibration
+
+
+def _provenance(file: Any) -> Provenance | None:
+    if bytes(file.header.exttyp) != EXTENDED:
+        return None
+    return from_plain(file.extended_header.tobytes().decode("ascii", "replace"))

@@ -7,7 +7,6 @@ matter for reading an image, and yaozarrs would refuse them. Only the writer val
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ from napari_ssan.files.border import (
     always_allowed,
     check_codecs,
     check_kind,
+    check_links,
     check_piece,
-    check_within,
 )
 from napari_ssan.files.calibration import USUAL_AXES, Calibration, Flavour, sane
 from napari_ssan.files.completeness import Chunks, files_in, zarr_chunks
@@ -65,9 +64,7 @@ def open_zarr(path: Path, home: Path | None) -> tuple[list[ArrayLike], Calibrati
     BadInput
         If there is no image, or its metadata make no sense.
     """
-    for folder, folders, names in os.walk(path):
-        for link in filter(os.path.islink, (f"{folder}/{name}" for name in folders + names)):
-            check_within(home, path.name, Path(link))
+    check_links(home, path)
     try:
         node: Any = zarr.open(zarr_store(path), mode="r")
     except Unreachable:

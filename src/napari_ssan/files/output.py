@@ -19,10 +19,11 @@ from napari_ssan.atomic import reason, together
 from napari_ssan.errors import BadInput
 from napari_ssan.files.belongings import check_store
 from napari_ssan.files.open_zarr import is_zarr
+from napari_ssan.files.write_tiff import NOT_OME
 from napari_ssan.swap import recover
 
 #: What an output's name may end in, the longest first.
-ENDINGS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr")
+ENDINGS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr", ".mrc")
 
 
 def ending(path: Path) -> str:
@@ -36,12 +37,17 @@ def ending(path: Path) -> str:
     for known in ENDINGS:
         if path.name.lower().endswith(known) and len(path.name) > len(known):
             return known
-    raise BadInput(f"The output {path.name} must end in .tif, .tiff, .ome.tif, .ome.zarr or .zarr.")
+    raise BadInput(
+        f"The output {path.name} must end in .tif, .tiff, .ome.tif, .ome.zarr, .zarr or .mrc."
+    )
 
 
-def kind(path: Path) -> Literal["tiff", "zarr"]:
-    """Whether an output is a TIFF or a zarr store."""
-    return "zarr" if ending(path).endswith("zarr") else "tiff"
+def kind(path: Path) -> Literal["tiff", "zarr", "mrc"]:
+    """Whether an output is a TIFF, a zarr store or an MRC file."""
+    known = ending(path)
+    if known == ".mrc":
+        return "mrc"
+    return "zarr" if known.endswith("zarr") else "tiff"
 
 
 def mask_path(path: Path) -> Path:
@@ -64,8 +70,8 @@ def report_path(path: Path) -> Path:
 
 def _companion(path: Path, what: str) -> Path:
     known = ending(path)
-    new = ".ome.zarr" if kind(path) == "zarr" else ".tif"
-    return path.with_name(f"{path.name[: -len(known)]}.{what}{new}")
+    new = {"zarr": ".ome.zarr", "tiff": ".tif", "mrc": ".mrc"}
+    return path.with_name(f"{path.name[: -len(known)]}.{what}{new[kind(path)]}")
 
 
 def check_output(
@@ -95,9 +101,10 @@ def check_output(
     """
     path = Path(path)
     known = ending(path)
-    if known.startswith(".ome.tif") and dtype is not None and np.dtype(dtype) == np.float16:
+    name = "" if dtype is None else np.dtype(dtype).name
+    if known.startswith(".ome.tif") and name in NOT_OME:
         raise BadInput(
-            f"OME-TIFF has no float16 pixels; write {path.name} as .ome.zarr or plain .tif."
+            f"OME-TIFF has no {name} pixels; write {path.name} as .ome.zarr or plain .tif."
         )
     parent = path.absolute().parent
     if not parent.is_dir():
@@ -153,8 +160,9 @@ def _check_apart(path: Path, source: Path, *, is_input: bool) -> None:
 
 def _check_replaceable(path: Path) -> None:
     """Refuse to replace something of another kind: it may be a folder with somebody's work."""
-    if kind(path) == "tiff" and path.is_dir():
-        raise BadInput(f"The output {path} is a folder, not a TIFF; choose another name.")
+    if kind(path) != "zarr" and path.is_dir():
+        what = "a TIFF" if kind(path) == "tiff" else "an MRC file"
+        raise BadInput(f"The output {path} is a folder, not {what}; choose another name.")
     if kind(path) == "zarr" and path.exists() and not (path.is_dir() and is_zarr(path)):
         raise BadInput(
             f"The output {path} exists and is not a zarr store, so it is not replaced; "

@@ -26,7 +26,8 @@ def to_text(provenance: Provenance) -> str:
 
 def to_plain(provenance: Provenance) -> dict[str, Any]:
     """Provenance as plain data for JSON."""
-    return provenance.model_dump(mode="json")
+    unused = {"old_sections"} if provenance.old_sections is None else None
+    return provenance.model_dump(mode="json", exclude=unused)
 
 
 def from_plain(data: Any) -> Provenance | None:
@@ -77,7 +78,8 @@ def added(
     ]
     # the sort is stable: the earlier of two records of a section stays first
     sections = sorted([*kept, *now.sections], key=lambda record: record.section)
-    return now.model_copy(update={"sections": tuple(sections)})
+    old = now.old_sections or earlier.old_sections
+    return now.model_copy(update={"sections": tuple(sections), "old_sections": old})
 
 
 def _move(record: SyntheticSection, place: Mapping[int, int]) -> SyntheticSection | None:

@@ -243,11 +243,11 @@ def _client(where: str, settings: tuple[str | None, ...]) -> HTTPStore | S3Store
         raise BadInput(
             f'{where} is an address, which needs {error.name}: pip install "napari-ssan[remote]".'
         ) from None
-    client["default_headers"] = _login(server.partition(":")[0])
+    client["default_headers"] = login(server.partition(":")[0])
     return HTTPStore.from_url(where, **options)
 
 
-def _login(host: str) -> dict[str, str]:
+def login(host: str) -> dict[str, str]:
     """Header with name and password of a server, from the file .netrc."""
     try:
         found = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
@@ -258,24 +258,35 @@ def _login(host: str) -> dict[str, str]:
     return {"authorization": f"Basic {b64encode(f'{found[0]}:{found[2]}'.encode()).decode()}"}
 
 
+def s3_place(bucket: str) -> tuple[str | None, str]:
+    """Endpoint, if it is not Amazon's own, and region of a bucket, as boto3 finds them."""
+    endpoint, region, _ = _session(bucket)
+    return endpoint, region
+
+
 def _s3(bucket: str) -> dict[str, Any]:
-    """Endpoint, region and credentials, as boto3 finds them; without any, nothing is signed."""
+    """Endpoint, region and credentials of a bucket; without any, nothing is signed."""
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    endpoint, region, session = _session(bucket)
+    options = {"region": region} | ({"endpoint": endpoint} if endpoint else {})
+    if session.get_credentials() is None:
+        return {**options, "skip_signature": True}
+    return {**options, "credential_provider": Boto3CredentialProvider(session)}
+
+
+def _session(bucket: str) -> tuple[str | None, str, Any]:
     import boto3
     from botocore.exceptions import BotoCoreError
-    from obstore.auth.boto3 import Boto3CredentialProvider
 
     try:
         session = boto3.Session()
-        credentials = session.get_credentials()
+        session.get_credentials()
         endpoint = session.client("s3").meta.endpoint_url
     except (BotoCoreError, ValueError) as error:
         raise BadInput(f"s3://{bucket} cannot be opened: {error}") from error
-    options: dict[str, Any] = {"region": session.region_name or "us-east-1"}
-    if ".amazonaws.com" not in endpoint:
-        options["endpoint"] = endpoint
-    if credentials is None:
-        return {**options, "skip_signature": True}
-    return {**options, "credential_provider": Boto3CredentialProvider(session)}
+    region = session.region_name or "us-east-1"
+    return None if ".amazonaws.com" in endpoint else endpoint, region, session
 
 
 def _gcs() -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Saves a repaired stack section by section, with its provenance, mask and expected errors.
 
-All outputs appear at the end, together, or none. How a format is written is up to `write_tiff` and
-`write_zarr`; where it may be written, to `output`.
+All outputs appear at the end, together, or none. How a format is written is up to `write_tiff`,
+`write_zarr` and `write_mrc`; where it may be written, to `output`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from napari_ssan.files.output import (
     tidy,
 )
 from napari_ssan.files.provenance_io import merged
+from napari_ssan.files.section_numbers import check_table, table_path, write_table
+from napari_ssan.files.write_mrc import check_mrc, write_mrc
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
 from napari_ssan.files.write_zarr import Pieces, check_zarr, note_provenance, write_zarr
 from napari_ssan.stack.lazy import LazyPixels
@@ -55,6 +57,8 @@ def check_axes(path: Path, file: StackFile) -> None:
     """
     if kind(path) == "zarr":
         check_zarr(file.calibration)
+    elif kind(path) == "mrc":
+        check_mrc(path, file.calibration, tuple(file.data.shape), file.data.dtype)
     elif choose_flavour(path, file.flavour, np.dtype(file.data.dtype)) == "ome-tiff":
         check_ome(tuple(file.data.shape), file.calibration)
 
@@ -72,8 +76,11 @@ def save_stack(
     bigtiff: bool | None = None,
     pieces: Pieces | None = None,
     ready: Path | None = None,
+    labels: bool = False,
 ) -> list[Path]:
     """Save a stack, section by section.
+
+    If sections were inserted, a table of old and new section numbers is written beside it.
 
     Plain TIFF and OME-Zarr keep the position of the first pixel
     (`Calibration.translate`); OME-TIFF and ImageJ do not.
@@ -82,7 +89,7 @@ def save_stack(
     ----------
     path : str or Path
         The output. `.ome.tif` and `.ome.tiff` are OME-TIFF, `.tif` and `.tiff`
-        have the flavour of the input, `.ome.zarr` and `.zarr` are OME-Zarr 0.5.
+        have the flavour of the input, `.ome.zarr` and `.zarr` are OME-Zarr 0.5, `.mrc` is MRC.
     stack : RepairedStack or array-like
         Axes and dtype are written as they are.
     source : StackFile or Calibration
@@ -108,6 +115,8 @@ def save_stack(
         Size of the chunks and shards of an OME-Zarr.
     ready : Path, optional
         Where the output is already, as OME-Zarr in a part, but for its provenance.
+    labels : bool
+        Whether pixels are labels: whole numbers of any size, never averaged.
 
     Returns
     -------
@@ -122,7 +131,8 @@ def save_stack(
         If it was cancelled.
     """
     path = Path(path)
-    if np.dtype(stack.dtype).name not in DTYPES:
+    dtype = np.dtype(stack.dtype)
+    if dtype.name not in DTYPES and not (labels and dtype.kind in "biu"):
         raise BadInput(
             f"Pixels of type {np.dtype(stack.dtype).name} cannot be written; "
             f"convert them to one of {', '.join(DTYPES)}."
@@ -154,24 +164,36 @@ def save_stack(
                 check_output(target, origins, overwrite)
                 outputs.append((target, pixels, _companion_calibration(calibration, title), None))
     check_distinct(target for target, *_ in outputs)
+    for target, pixels, its, _ in outputs:
+        if kind(target) == "mrc":
+            check_mrc(target, its, tuple(pixels.shape), pixels.dtype)
     left = outputs if ready is None else outputs[1:]
     counter = _Counter(sum(prod(data.shape[:-2]) for _, data, *_ in left), progress, cancel)
-    with replacing_all([target for target, *_ in outputs], overwrite, ready) as temporaries:
-        for temporary, (target, data, its, said) in zip(temporaries, outputs, strict=True):
+    table = stack.provenance.old_sections if isinstance(stack, RepairedStack) else None
+    written = [target for target, *_ in outputs]
+    if table is not None:
+        check_table(path, overwrite)
+        written.append(table_path(path))
+    with replacing_all(written, overwrite, ready) as temporaries:
+        if table is not None:
+            write_table(temporaries[-1], table)
+        for temporary, (target, data, its, said) in zip(temporaries, outputs, strict=False):
             counter.check()
             if temporary == ready:
                 note_provenance(ready, said or Provenance())
             elif kind(target) == "zarr":
-                write_zarr(temporary, data, its, said, counter, pieces)
+                write_zarr(temporary, data, its, said, counter, pieces, labels=labels)
+            elif kind(target) == "mrc":
+                write_mrc(temporary, data, its, said, counter)
             else:
-                labels = _labels(stack, its) if isinstance(stack, RepairedStack) else None
+                names = _labels(stack, its) if isinstance(stack, RepairedStack) else None
                 flavour = choose_flavour(target, its.flavour, np.dtype(data.dtype))
                 write_tiff(
-                    temporary, data, its, flavour, said, counter, labels=labels, bigtiff=bigtiff
+                    temporary, data, its, flavour, said, counter, labels=names, bigtiff=bigtiff
                 )
         if isinstance(source, StackFile) and source.witness is not None:
             source.witness.check()
-    return [target for target, *_ in outputs]
+    return written
 
 
 class SyntheticMask(SyntheticPixels):

@@ -29,6 +29,9 @@ TiffFlavour = Literal["tiff", "imagej", "ome-tiff"]
 #: Larger volumes need BigTIFF, in bytes: offsets in a classic TIFF have 32 bits.
 LARGEST_CLASSIC = 2**32 - 2**25
 
+#: Pixel types that OME does not have.
+NOT_OME = ("float16", "int64", "uint64")
+
 #: Pixel types that ImageJ can read.
 IMAGEJ_DTYPES = ("uint8", "uint16", "int16", "float32")
 
@@ -39,7 +42,7 @@ def choose_flavour(path: Path, flavour: str | None, dtype: np.dtype[Any]) -> Tif
         return "ome-tiff"
     if flavour == "imagej" and dtype.name in IMAGEJ_DTYPES:
         return "imagej"
-    if flavour in ("imagej", "ome-tiff") and dtype != np.float16:
+    if flavour in ("imagej", "ome-tiff") and dtype.name not in NOT_OME:
         return "ome-tiff"
     return "tiff"
 

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 import zarr
 from pydantic import ValidationError
-from yaozarrs import v05
 from yaozarrs.write.v05 import prepare_image
 from zarr.codecs import BloscCodec
 
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration
+from napari_ssan.files.ome_metadata import axis_order, image_metadata
 from napari_ssan.files.provenance_io import KEY, to_plain
-from napari_ssan.files.zarr_rows import Rows, halved
+from napari_ssan.files.zarr_rows import Rows, halved, thinned
 from napari_ssan.json_text import dump_json, finite
 from napari_ssan.stack.sections import BAND_PIXELS, Array, ArrayLike
 
@@ -34,9 +34,6 @@ CHUNK = 512
 
 #: Largest height and width of the coarsest level of the pyramid.
 SMALLEST_LEVEL = 512
-
-_TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
-_ORDER = {"time": 0, "space": 2}
 
 
 @dataclass(frozen=True)
@@ -90,12 +87,14 @@ def write_zarr(
     provenance: Provenance | None,
     step: Callable[[bool], None],
     pieces: Pieces | None = None,
+    *,
+    labels: bool = False,
 ) -> None:
     """Write a volume as OME-Zarr 0.5.
 
     The levels are arrays "0", "1", ... in the root. Each is half as high and wide as the
-    one before, by the mean of 2 by 2 pixels. Time and channel go before the other axes;
-    sections that a TIFF has along time are along z.
+    one before, by the mean of 2 by 2 pixels, or by the first of them if they are labels. Time
+    and channel go before the other axes; sections that a TIFF has along time are along z.
 
     Parameters
     ----------
@@ -111,22 +110,25 @@ def write_zarr(
         Called after each band, with True when it was the last of a section; it may raise.
     pieces : Pieces, optional
         Size of chunks and shards; default is single sections of `CHUNK` by `CHUNK` pixels.
+    labels : bool
+        Whether pixels are labels.
 
     Raises
     ------
     BadInput
         If OME-Zarr cannot hold the axes.
     """
-    levels = make_zarr(path, tuple(data.shape), data.dtype, calibration, provenance, pieces)
+    shape, shrink = tuple(data.shape), thinned if labels else halved
+    levels = make_zarr(path, shape, data.dtype, calibration, provenance, pieces, labels=labels)
     if pieces is not None:
-        rows = rows_of(levels, calibration, pieces)
+        rows = rows_of(levels, calibration, pieces, shrink)
         for row in range(len(rows)):
             rows.write(data, row, step)
         return
     axes = calibration.with_z().axes
     y, x = axes.index("y"), axes.index("x")
     for place in np.ndindex(*(n for at, n in enumerate(data.shape) if at not in (y, x))):
-        _write_section(data, levels, _order(axes), place, (y, x), step)
+        _write_section(data, levels, axis_order(axes), place, (y, x), step, shrink)
 
 
 def make_zarr(
@@ -136,6 +138,8 @@ def make_zarr(
     calibration: Calibration,
     provenance: Provenance | None,
     pieces: Pieces | None = None,
+    *,
+    labels: bool = False,
 ) -> list[Any]:
     """Make an OME-Zarr 0.5 without its pixels; see :func:`write_zarr`.
 
@@ -146,11 +150,12 @@ def make_zarr(
     """
     check_zarr(calibration)
     calibration = calibration.with_z()
-    order = _order(calibration.axes)
+    order = axis_order(calibration.axes)
     y, x = calibration.axes.index("y"), calibration.axes.index("x")
     shapes = _level_shapes(shape, y, x)
     attributes = {KEY: finite(to_plain(provenance))} if provenance is not None else None
-    image = _image(calibration, order, len(shapes))
+    how = "nearest" if labels else "local mean"
+    image = image_metadata(calibration, order, len(shapes), how)
     cut = pieces or Pieces((1, CHUNK, CHUNK))
     sizes = (dict(zip("zyx", size or (), strict=False)) for size in (cut.chunks, cut.shards))
     chunks, shards = (tuple(size.get(calibration.axes[at], 1) for at in order) for size in sizes)
@@ -188,11 +193,16 @@ def _every_chunk() -> Any:
     return zarr.config.set({"array.write_empty_chunks": True})
 
 
-def rows_of(levels: Sequence[Any], calibration: Calibration, pieces: Pieces | None) -> Rows:
+def rows_of(
+    levels: Sequence[Any],
+    calibration: Calibration,
+    pieces: Pieces | None,
+    shrink: Callable[[Array], Array] = halved,
+) -> Rows:
     """The rows of what :func:`make_zarr` has made of the same calibration and pieces."""
     axes, cut = calibration.with_z().axes, pieces or Pieces((1, CHUNK, CHUNK))
     zyx = axes.index("z"), axes.index("y"), axes.index("x")
-    return Rows(levels, _order(axes), zyx, cut.shards or cut.chunks)
+    return Rows(levels, axis_order(axes), zyx, cut.shards or cut.chunks, shrink)
 
 
 def check_zarr(calibration: Calibration) -> None:
@@ -205,17 +215,12 @@ def check_zarr(calibration: Calibration) -> None:
     """
     calibration = calibration.with_z()
     try:
-        _image(calibration, _order(calibration.axes), 1)
+        image_metadata(calibration, axis_order(calibration.axes), 1)
     except ValidationError as error:
         raise BadInput(
             f"OME-Zarr cannot hold the axes {calibration.axes!r}; it needs z, y and x, and "
             "takes at most one time and one channel axis besides."
         ) from error
-
-
-def _order(axes: str) -> list[int]:
-    """Order of the axes in OME-Zarr: time, then channel and others, then space as it was."""
-    return sorted(range(len(axes)), key=lambda at: _ORDER.get(_TYPES.get(axes[at], ""), 1))
 
 
 def _write_section(
@@ -225,6 +230,7 @@ def _write_section(
     place: tuple[int, ...],
     plane: tuple[int, int],
     step: Callable[[bool], None],
+    shrink: Callable[[Array], Array],
 ) -> None:
     """Write a section into all levels: full resolution in bands, the coarser ones at once."""
     y, x = plane
@@ -248,12 +254,12 @@ def _write_section(
         band = band if y < x else band.T
         write(levels[0], rows, band)
         if len(levels) > 1:
-            coarse.append(halved(band))
+            coarse.append(shrink(band))
         step(rows.stop == height)
     section = np.concatenate(coarse) if coarse else band
     for level in levels[1:]:
         write(level, slice(None), section)
-        section = halved(section)
+        section = shrink(section)
 
 
 def _array(
@@ -282,44 +288,3 @@ def _level_shapes(shape: tuple[int, ...], y: int, x: int) -> list[tuple[int, ...
     while max(shapes[-1][y], shapes[-1][x]) > SMALLEST_LEVEL:
         shapes.append(tuple(-(-n // 2) if at in (y, x) else n for at, n in enumerate(shapes[-1])))
     return shapes
-
-
-def _image(calibration: Calibration, order: list[int], levels: int) -> v05.Image:
-    """OME-Zarr's metadata."""
-    names = calibration.axes
-    axes = []
-    for at in order:
-        axis: dict[str, Any] = {"name": names[at]}
-        if names[at] in _TYPES:
-            axis["type"] = _TYPES[names[at]]
-        if calibration.units[at] is not None:
-            axis["unit"] = calibration.units[at]
-        axes.append(axis)
-    datasets = []
-    for level in range(levels):
-        factor = [2**level if names[at] in "yx" else 1 for at in order]
-        scale = [calibration.scale[at] for at in order]
-        # the first pixel of a coarser level lies in the middle of those that it averages
-        origin = [
-            calibration.translate[at] + (f - 1) / 2 * s
-            for at, f, s in zip(order, factor, scale, strict=True)
-        ]
-        steps: list[dict[str, Any]] = [
-            {"type": "scale", "scale": [s * f for s, f in zip(scale, factor, strict=True)]}
-        ]
-        if any(origin):
-            steps.append({"type": "translation", "translation": origin})
-        datasets.append({"path": str(level), "coordinateTransformations": steps})
-    multiscale = {
-        "name": calibration.name or None,
-        "axes": axes,
-        "datasets": datasets,
-        "type": "local mean",
-    }
-    content: dict[str, Any] = {"version": "0.5", "multiscales": [multiscale]}
-    if calibration.omero is not None:
-        try:
-            return v05.Image.model_validate({**content, "omero": finite(calibration.omero)})
-        except ValidationError:
-            pass  # display settings that are invalid are left out
-    return v05.Image.model_validate(content)

@@ -32,10 +32,19 @@ class Rows:
         Axes of the data; all others have length 1.
     size : (int, int, int)
         Of an object.
+    shrink : callable
+        Makes a section of a level from that of the level before.
     """
 
-    def __init__(self, levels: Sequence[Any], order: Sequence[int], zyx: Size, size: Size) -> None:
-        self._levels, self._zyx, self._size = levels, zyx, size
+    def __init__(
+        self,
+        levels: Sequence[Any],
+        order: Sequence[int],
+        zyx: Size,
+        size: Size,
+        shrink: Callable[[Array], Array],
+    ) -> None:
+        self._levels, self._zyx, self._size, self._shrink = levels, zyx, size, shrink
         self._turned = order.index(zyx[0]), order.index(zyx[1]), order.index(zyx[2])
 
     def __len__(self) -> int:
@@ -103,7 +112,7 @@ class Rows:
             for section, pixels in zip(
                 part, _block(fine, self._turned, (sections, *double)), strict=True
             ):
-                section[...] = halved(pixels)
+                section[...] = self._shrink(pixels)
         return block
 
 
@@ -146,3 +155,8 @@ def halved(section: Array) -> Array:
     for part in (section[1::2, ::2], section[::2, 1::2], section[1::2, 1::2]):
         total += part
     return ((total + 2) >> 2).astype(dtype)
+
+
+def thinned(section: Array) -> Array:
+    """Every second pixel of every second row."""
+    return section[::2, ::2]

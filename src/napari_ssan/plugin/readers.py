@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_ssan.stack.sections import SliceStack
 
 #: What the names of files end in that may be opened, as in ``napari.yaml``.
-ENDINGS = (".tif", ".tiff", ".zarr", ".h5", ".hdf", ".hdf5", ".mrc", ".rec", ".st")
+ENDINGS = (".tif", ".tiff", ".zarr", ".h5", ".hdf", ".hdf5", ".mrc", ".rec", ".st", ".n5")
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -34,7 +34,9 @@ PERCENTILES = (0.1, 99.9)
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerData]] | None:
-    """Return a reader for a TIFF, zarr, HDF5 or MRC file that holds a stack of grey sections.
+    """Return a reader for a TIFF, zarr, HDF5, MRC or N5 file that holds a stack of grey sections.
+
+    Addresses on a network are left to others.
 
     Parameters
     ----------
@@ -105,7 +107,7 @@ def _read_by_napari(paths: list[str], stack: bool, _path: object) -> list[LayerD
 
 
 def _may_be_ours(path: str) -> bool:
-    return Path(path).suffix.lower() in ENDINGS
+    return "://" not in path and Path(path).suffix.lower() in ENDINGS
 
 
 def _refuse(sentence: str, _path: str) -> list[LayerData]:

@@ -12,7 +12,7 @@ from napari_ssan.errors import BadInput
 
 
 def write(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Save an image layer as `.tif`, `.ome.tif`, `.ome.zarr` or `.zarr`.
+    """Save an image layer as `.tif`, `.ome.tif`, `.ome.zarr`, `.zarr` or `.mrc`.
 
     Parameters
     ----------

@@ -14,7 +14,6 @@ import platform
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -33,6 +32,10 @@ from napari_ssan.volumes.objects import read_object, remove_object
 BEAT, PATIENCE = 10.0, 90.0
 #: Seconds that a run waits after it took a claim over: for others that do so, and for old workers.
 SETTLING = 0.5
+
+
+#: Tokens of runs of this process that have ended while their claims could not be removed.
+_ENDED: set[str] = set()
 
 
 class Claim:
@@ -75,9 +78,11 @@ class Claim:
     def __exit__(self, *error: object) -> None:
         self._end.set()
         self._beats.join()
-        with suppress(Unreachable):  # it will be found to be dead
+        try:
             if holds(self._volume, self.token):
                 remove_object(self.path)
+        except Unreachable:
+            _ENDED.add(self.token)
 
     def _create(self) -> None:
         if address(self.path):
@@ -167,7 +172,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _runs(found: dict[str, Any]) -> bool:
-    """Whether the process of a claim, one of this machine, still runs."""
+    """Whether the run of a claim, one of this machine, goes on."""
+    if found.get("token") in _ENDED:
+        return False
     try:
         begun = float(found["begun"])
         return abs(psutil.Process(found["process"]).create_time() - begun) < 1
