@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.plan import Job, Survey
-from napari_ssan.engine.stored import buffer
+from napari_ssan.engine.stored import buffer, release
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.intensity import Float, Intensity
@@ -110,6 +110,7 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
             else:
                 pixels = read_moved(stack, z, (lines, columns), placement, motion, share)
             row[: len(pixels)] = intensity.normalize(pixels) if moved else pixels
+            release(rows)
         return Neighbour(list(rows), intensity, moved)
 
     places = placements(survey, job, window)
