@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 
 import dask.array as da
@@ -15,9 +16,11 @@ from scipy.ndimage import gaussian_filter, rotate
 
 import napari_ssan
 from napari_ssan import BadInput, Cancelled, Marks, Region
-from napari_ssan.engine.methods import Classical, Network
+from napari_ssan.engine.methods import Classical, Network, make_method
+from napari_ssan.engine.plan import plan
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch
+from napari_ssan.engine.synthesis import synthesize
 from napari_ssan.engine.tiles import Tiling
 from napari_ssan.events import Notice, Progress
 from napari_ssan.network.model_file import load_model, save_model
@@ -380,3 +383,77 @@ def test_tiles_that_are_not_finite_are_refused(volume, tmp_path, tiny_model, wit
     items = patches(SliceStack(volume), Marks({4}), method, with_error=with_error)
     with pytest.raises(BadInput, match="synthesis of slice 4 is infinite or NaN"):
         list(items)
+
+
+class Watched:
+    """Sections that tell when they are read, and can fail from then on."""
+
+    def __init__(self, volume):
+        self.volume, self.shape, self.dtype = volume, volume.shape, volume.dtype
+        self.read: list[int] = []
+        self.broken: int | None = None
+        self.seen = {z: threading.Event() for z in range(len(volume))}
+
+    def __getitem__(self, index):
+        if index[0] == self.broken:
+            raise OSError("the file is gone")
+        self.read.append(index[0])
+        self.seen[index[0]].set()
+        return self.volume[index]
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """A stack of three jobs, and what is called when a job is to be made, after its plan."""
+    data = Watched(np.random.default_rng(0).integers(0, 255, (12, 64, 64)).astype(np.uint8))
+    calls: list[Callable[[], None]] = []
+
+    def planned(*arguments):
+        jobs = plan(*arguments)
+        for event in data.seen.values():
+            event.clear()
+        data.read.clear()
+        return jobs
+
+    def made(inputs, *arguments, **options):
+        if calls:
+            calls.pop(0)()
+        return synthesize(inputs, *arguments, **options)
+
+    monkeypatch.setattr("napari_ssan.engine.repair.plan", planned)
+    monkeypatch.setattr("napari_ssan.engine.repair.synthesize", made)
+    how = make_method("average", "", "cpu")
+    return data, calls, patches(SliceStack(data), Marks({2, 6, 10}), how)
+
+
+def test_the_next_job_is_read_meanwhile_and_no_further(watched):
+    data, calls, items = watched
+    slots = []
+    for item in items:
+        if isinstance(item, Progress):
+            here = item.section
+            if here < 10:
+                assert data.seen[here + 5].wait(20)
+            assert not set(data.read) & set(range(here + 6, 12))
+        elif isinstance(item, Patch):
+            slots.append(item.slot)
+    assert slots == [(2, 0), (6, 0), (10, 0)]
+    assert not calls
+
+
+def test_an_error_of_reading_comes_with_its_own_job(watched):
+    data, calls, items = watched
+    calls.append(lambda: setattr(data, "broken", 7))
+    found = []
+    with pytest.raises(OSError, match="the file is gone"):
+        found.extend(items)
+    assert [item.slot for item in found if isinstance(item, Patch)] == [(2, 0)]
+
+
+def test_whoever_stops_leaves_nothing_that_reads_on(watched):
+    data, _, items = watched
+    before = set(threading.enumerate())
+    next(items)
+    items.close()
+    assert set(threading.enumerate()) <= before
+    assert not data.seen[9].is_set()

@@ -3,13 +3,14 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_ssan.atomic import REASONS
 from napari_ssan.engine import stored
-from napari_ssan.engine.stored import buffer, store
+from napari_ssan.engine.stored import buffer, release, store
 
 
 @contextmanager
@@ -71,3 +72,39 @@ def test_where_there_is_no_room_for_a_buffer_it_is_said(tmp_path, mapped):
         buffer((100, 100), np.dtype(np.uint8), tmp_path)
     assert caught.value.filename == str(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def mapped_bytes() -> int:
+    status = Path("/proc/self/status")
+    if not status.exists():
+        pytest.skip("the system does not tell")
+    lines = status.read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line[:7] in ("RssFile", "RssShme")) * 1024
+
+
+def test_what_is_released_takes_no_memory_and_is_still_there(tmp_path):
+    before = mapped_bytes()
+    made = buffer((2**12, 2**13), np.dtype(np.float32), tmp_path)
+    made[:] = np.arange(2**13)
+    assert mapped_bytes() - before > 0.8 * made.nbytes
+    release(made[5])
+    assert mapped_bytes() - before < 0.2 * made.nbytes
+    np.testing.assert_array_equal(made[77], np.arange(2**13))
+    kept = store(tmp_path / "kept.npy", made)
+    assert mapped_bytes() - before < 0.2 * made.nbytes
+    np.testing.assert_array_equal(kept[2**12 - 1], np.arange(2**13))
+
+
+def test_changes_to_the_mapped_file_of_somebody_else_are_not_lost(tmp_path):
+    np.save(tmp_path / "own.npy", np.zeros((600, 700), np.uint8))
+    own = np.load(tmp_path / "own.npy", mmap_mode="c")
+    own[3] = 9
+    release(own)
+    release(own[3])
+    assert (own[3] == 9).all()
+
+
+def test_without_a_folder_more_stays_in_memory(tmp_path):
+    shape, dtype = (2**12, 2**13), np.dtype(np.uint8)
+    assert type(buffer(shape, dtype, None)) is np.ndarray
+    assert isinstance(buffer(shape, dtype, tmp_path), np.memmap)

@@ -7,6 +7,7 @@ overlap: a spline depends on where it is cut off, so each row keeps the cut that
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.plan import Job, Survey
-from napari_ssan.engine.stored import buffer
+from napari_ssan.engine.stored import buffer, release
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.intensity import Float, Intensity
@@ -34,22 +35,23 @@ class Neighbour:
 
     Attributes
     ----------
-    rows : ndarray, (rows of tiles, height of a tile, width)
+    rows : sequence of ndarray, (height of a tile, width)
         Pixels of each row of tiles, in the stack's dtype; if `normalized`, float32 on the
-        network's scale. What lies beyond the section's last row is undefined.
+        network's scale. What lies beyond the section's last row is undefined or missing. Of a
+        stack in memory, they are views.
     intensity : Intensity
         Grey values of the whole section.
     normalized : bool
         Whether the pixels had to be interpolated, and are on the network's scale already.
     """
 
-    rows: Array
+    rows: Sequence[Array]
     intensity: Intensity
     normalized: bool
 
     def unit(self, number: int, height: int) -> Float:
         """The first `height` lines of a row of tiles, on the network's scale."""
-        pixels = self.rows[number, :height]
+        pixels = self.rows[number][:height]
         return pixels if self.normalized else self.intensity.normalize(pixels)
 
 
@@ -96,16 +98,20 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
         moved = motion is not None or bool(np.mod(placement, 1).any())
         share = -job.position if z == job.neighbours[0] else 1 - job.position
         intensity = survey.intensity(z)
+        spans = [slice(top, min(top + grid.tile[0], grid.shape[0])) for top in grid.tops]
+        if not moved and isinstance(stack.data, np.ndarray):
+            views = [read_placed(stack, z, (lines, columns), placement) for lines in spans]
+            return Neighbour(views, intensity, moved)
         shape = len(grid.tops), grid.tile[0], columns.stop - columns.start
         rows = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
-        for row, top in zip(rows, grid.tops, strict=True):
-            lines = slice(top, min(top + grid.tile[0], grid.shape[0]))
+        for row, lines in zip(rows, spans, strict=True):
             if motion is None:
                 pixels = read_placed(stack, z, (lines, columns), placement)
             else:
                 pixels = read_moved(stack, z, (lines, columns), placement, motion, share)
             row[: len(pixels)] = intensity.normalize(pixels) if moved else pixels
-        return Neighbour(rows, intensity, moved)
+            release(rows)
+        return Neighbour(list(rows), intensity, moved)
 
     places = placements(survey, job, window)
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -1,14 +1,15 @@
 """The main road: marks in, patches out, section by section and tile by tile.
 
 :func:`patches` yields all there is to tell, each item once: events as work goes on, patches as
-they are finished. Whoever wants to stop stops asking. :func:`repair` is for those who rather
-give a function that is called.
+they are finished. Whoever wants to stop stops asking. What the next job needs is read meanwhile,
+one job ahead and no more. :func:`repair` is for those who rather give a function that is called.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from napari_ssan.engine.correction import TILING as CORRECTION
 from napari_ssan.engine.correction import correct
-from napari_ssan.engine.inputs import gather
+from napari_ssan.engine.inputs import Inputs, gather
 from napari_ssan.engine.methods import LessMemory, Method, make_method
 from napari_ssan.engine.plan import Job, Survey, plan
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
@@ -149,24 +150,32 @@ def patches(
     ]
     total, all_pixels = sum(map(len, grids)), sum(work)
     begin, done, pixels = time.monotonic(), 0, 0
-    for job, grid, own in zip(jobs, grids, work, strict=True):
-        steps: Iterator[TileDone | LessMemory | Patch]
-        if job.treatment == "correct":
-            steps = correct(survey, job, grid, scratch)
-        else:  # named, inputs would be kept until the next job has its own: too large for a disk
-            steps = synthesize(
-                gather(survey, job, grid, scratch), method, with_error=with_error, scratch=scratch
-            )
-        for item in steps:
-            if isinstance(item, TileDone):
-                done, pixels = done + 1, pixels + own // len(grid)
-                passed = time.monotonic() - begin
-                left = passed / pixels * (all_pixels - pixels) if pixels else None
-                yield Progress(done, total, job.slot[0], left, pixels)
-                continue
-            if isinstance(item, LessMemory):
-                method = item.method
-            yield item
+    with ThreadPoolExecutor(1) as reader:
+
+        def begun(number: int) -> Future[Inputs] | None:
+            """Inputs of a job, which are read and registered while the job before it is made."""
+            if number == len(jobs) or jobs[number].treatment == "correct":
+                return None
+            return reader.submit(gather, survey, jobs[number], grids[number], scratch)
+
+        coming = begun(0)
+        for number, (job, grid, own) in enumerate(zip(jobs, grids, work, strict=True)):
+            steps: Iterator[TileDone | LessMemory | Patch]
+            if coming is None:
+                steps = correct(survey, job, grid, scratch)
+            else:  # named, inputs would be kept for one job more: too large for a disk
+                steps = synthesize(coming.result(), method, with_error=with_error, scratch=scratch)
+            coming = begun(number + 1)
+            for item in steps:
+                if isinstance(item, TileDone):
+                    done, pixels = done + 1, pixels + own // len(grid)
+                    passed = time.monotonic() - begin
+                    left = passed / pixels * (all_pixels - pixels) if pixels else None
+                    yield Progress(done, total, job.slot[0], left, pixels)
+                    continue
+                if isinstance(item, LessMemory):
+                    method = item.method
+                yield item
 
 
 def _grid(job: Job, method: Method, shape: tuple[int, int]) -> TileGrid:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import mmap as mapping
 import os
 import struct
 import tempfile
+from mmap import mmap
 from pathlib import Path
 from tokenize import TokenError
 from typing import IO, Any
@@ -17,9 +19,11 @@ from napari_ssan.errors import BadInput
 from napari_ssan.paths import check_input
 from napari_ssan.stack.sections import Array
 
-#: Larger buffers go to a file, in bytes.
-LARGEST_BUFFER = 2**28
+#: Larger buffers go to a file, in bytes; so many times as large ones, if no folder is named.
+LARGEST_BUFFER, ELSEWHERE = 2**24, 16
 
+#: None on Windows.
+MADV_DONTNEED: int | None = getattr(mapping, "MADV_DONTNEED", None)
 
 #: What numpy raises for an array whose file is damaged.
 DAMAGED = (EOFError, MemoryError, RecursionError, SyntaxError, TokenError, ValueError, struct.error)
@@ -57,25 +61,42 @@ class StoredArray:
         return np.array(self._open()[index])
 
 
+class Buffer(np.memmap[Any, Any]):
+    """Array in a nameless file, which takes memory only until it is released."""
+
+
+def release(array: Array) -> None:
+    """Give back the memory of a buffer that lies in a file, or of a part of it; values stay."""
+    base: Any = array
+    while isinstance(base, np.ndarray):
+        base = base.base
+    # Only our own: private changes to somebody else's mapped file would be lost.
+    if isinstance(array, Buffer) and isinstance(base, mmap) and MADV_DONTNEED is not None:
+        base.madvise(MADV_DONTNEED)
+
+
 def store(path: Path, array: Array) -> StoredArray:
     """Write an array to a file, whole or not at all."""
-    array = np.ascontiguousarray(array)
-    header = np.lib.format.header_data_from_array_1_0(array)
+    plain = np.ascontiguousarray(array)
+    header = np.lib.format.header_data_from_array_1_0(plain)
+    lines = max(1, LARGEST_BUFFER * len(plain) // max(plain.nbytes, 1))
     with worded(path.parent), atomically(path) as temporary, temporary.open("wb") as file:
         # not np.save: its OSError doesn't tell that the disk is full
         np.lib.format.write_array_header_1_0(file, header)
-        file.write(array.data)
+        for start in range(0, len(plain), lines):
+            file.write(plain[start : start + lines].data)
+            release(array)
     return StoredArray(path)
 
 
 def buffer(shape: tuple[int, ...], dtype: np.dtype[Any], folder: Path | None) -> Array:
     """Writable array: in memory if it is small, else in a nameless file in `folder`."""
     size = math.prod(shape) * dtype.itemsize
-    if size <= LARGEST_BUFFER:
+    if size <= LARGEST_BUFFER * (1 if folder else ELSEWHERE):
         return np.empty(shape, dtype)
     with worded(folder or Path(tempfile.gettempdir())), tempfile.TemporaryFile(dir=folder) as file:
         _reserve(file, size)
-        return np.memmap(file, dtype=dtype, shape=shape, mode="r+")
+        return np.memmap(file, dtype=dtype, shape=shape, mode="r+").view(Buffer)
 
 
 def _reserve(file: IO[bytes], size: int) -> None:

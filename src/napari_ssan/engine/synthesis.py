@@ -22,7 +22,7 @@ from napari_ssan.engine.methods import LessMemory, MemoryFull, Method
 from napari_ssan.engine.plan import Job, marked_share
 from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch
-from napari_ssan.engine.stored import StoredArray, buffer, store
+from napari_ssan.engine.stored import StoredArray, buffer, release, store
 from napari_ssan.engine.tiles import BandBlender
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.intensity import QUANTILES, SAMPLE, SPAN, Float, Intensity, specify, to_dtype
@@ -76,6 +76,7 @@ def synthesize(
         for part in _strips(shape):
             grey = error[part].astype(np.float64) * scale
             error[part] = np.minimum(grey, LARGEST_ERROR)
+            release(error)
         error = error[_within(inner, window)]
         known = summarize(error, mask, top, left, wanted.std)
         estimate = kept(error, scratch, job, "error-")
@@ -114,6 +115,9 @@ def _tiles(inputs: Inputs, method: Method, layers: list[Float]) -> Iterator[Tile
         for blender, layer in zip(blenders, layers, strict=True):
             rows, values = blender.finish_row(number)
             layer[rows.start - first : rows.stop - first] = values
+            release(layer)
+        for neighbour in inputs.neighbours:
+            release(neighbour.rows[number])
 
 
 def _made(
@@ -145,7 +149,7 @@ def _pixels(
     own = None
     if match == "histogram":
         step = max(1, unit.size // SAMPLE)
-        own = np.quantile(unit.reshape(-1)[::step].astype(np.float64), QUANTILES)
+        own = np.quantile(_thinned(unit, step), QUANTILES)
 
     def grey(part: Float) -> npt.NDArray[np.float64]:
         if own is not None:
@@ -161,7 +165,19 @@ def _pixels(
     pixels = buffer(unit.shape, inputs.dtype, scratch)
     for strip in _strips(unit.shape):
         pixels[strip] = to_dtype(grey(unit[strip]), inputs.dtype)
+        release(pixels)
+        release(unit)
     return pixels
+
+
+def _thinned(unit: Float, step: int) -> npt.NDArray[np.float64]:
+    """Every so many pixels, line after line."""
+    found = []
+    for strip in _strips(unit.shape):
+        first = -strip.start * unit.shape[1] % step
+        found.append(unit[strip].reshape(-1)[first::step].astype(np.float64))
+        release(unit)
+    return np.concatenate(found)
 
 
 def _strips(shape: tuple[int, ...]) -> Iterator[slice]:

@@ -110,16 +110,20 @@ class TileGrid:
         return slice(self.lefts[0], min(self.lefts[-1] + self.tile[1], self.shape[1]))
 
     @cached_property
-    def weights(self) -> Float:
-        """Blending weights of a tile: Hann ramps over the overlap, flat inside."""
+    def lines(self) -> tuple[Float, Float]:
+        """Blending weights along a tile's rows and columns, flat inside; a pixel's is a product.
+
+        They are Hann ramps over the overlap, never zero: at the section's border a tile stands
+        alone.
+        """
         rows, columns = (self._line(length) for length in self.tile)
-        # Never zero: at the section's border a tile stands alone.
-        return np.outer(rows, columns).clip(1e-4).astype(np.float32)
+        return rows, columns
 
     def _line(self, length: int) -> Float:
         overlap = min(self.overlap, length // 2)
         ramp = np.sin((np.arange(overlap) + 0.5) / overlap * np.pi / 2) ** 2
-        return np.concatenate((ramp, np.ones(length - 2 * overlap), ramp[::-1]))
+        line = np.concatenate((ramp, np.ones(length - 2 * overlap), ramp[::-1]))
+        return line.astype(np.float32)
 
     def pad(self, pixels: Float) -> Float:
         """Complete a tile that reaches beyond the section, by reflection."""
@@ -137,15 +141,19 @@ class BandBlender:
         self.grid = grid
         width = grid.columns.stop - grid.columns.start
         self._sum = np.zeros((grid.tile[0], width), np.float32)
-        self._weight = np.zeros((grid.tile[0], width), np.float32)
+        # What pixels weigh is a product of what lines do, however many tiles there are.
+        self._down, self._across = np.zeros(grid.tile[0], np.float32), np.zeros(width, np.float32)
+        for left in grid.lefts:
+            columns = self._columns(left)
+            self._across[columns] += grid.lines[1][: columns.stop - columns.start]
 
     def add(self, left: int, values: Float) -> None:
         """Add a tile of the current row whose first column in the section is `left`."""
-        start = left - self.grid.columns.start
-        width = min(self.grid.tile[1], self._sum.shape[1] - start)
-        columns, weights = slice(start, start + width), self.grid.weights[:, :width]
-        self._sum[:, columns] += values[:, :width] * weights
-        self._weight[:, columns] += weights
+        columns, (down, across) = self._columns(left), self.grid.lines
+        width = columns.stop - columns.start
+        weighed = values[:, :width] * across[:width]
+        weighed *= down[:, None]
+        self._sum[:, columns] += weighed
 
     def finish_row(self, number: int) -> tuple[slice, Float]:
         """End a row of tiles: the rows of the section, within the window, that are complete."""
@@ -155,8 +163,15 @@ class BandBlender:
         low, high = max(top, rows.start), max(min(following, rows.stop), rows.start)
         done = slice(low - top, high - top)
         across = slice(columns.start - grid.columns.start, columns.stop - grid.columns.start)
-        blended = np.divide(self._sum[done, across], self._weight[done, across], dtype=np.float32)
-        for kept in (self._sum, self._weight):
+        self._down += grid.lines[0]
+        blended = np.divide(self._sum[done, across], self._across[across], dtype=np.float32)
+        blended /= self._down[done, None]
+        for kept in (self._sum, self._down):
             rest = kept[following - top :].copy()
             kept[: len(rest)], kept[len(rest) :] = rest, 0
         return slice(low, high), blended
+
+    def _columns(self, left: int) -> slice:
+        """Where a tile lies among the columns that all of them cover."""
+        start = left - self.grid.columns.start
+        return slice(start, min(start + self.grid.tile[1], len(self._across)))

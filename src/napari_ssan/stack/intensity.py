@@ -5,7 +5,7 @@ The network works on normalized values: the mean at 0.5, and 1 / SPAN per standa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +105,7 @@ def measure(stack: SliceStack, z: int, marks: Marks | None = None) -> Intensity:
     low, high = np.inf, -np.inf
     sample: list[Array] = []
     step = max(1, -(-stack.shape[1] * stack.shape[2] // SAMPLE))
-    for pixels in bands:
+    for pixels in _parts(bands, step):
         values = pixels.astype(np.float64)
         if not np.isfinite(values).all():
             return UNKNOWN
@@ -132,14 +132,20 @@ def measure(stack: SliceStack, z: int, marks: Marks | None = None) -> Intensity:
     return Intensity(mean + shift, std, low, high, quantiles)
 
 
+def _parts(bands: Iterable[Array], step: int) -> Iterator[Array]:
+    """Few pixels at a time, so that their copies stay small; a multiple of `step`, but the last."""
+    size = -(-COUNTED // step) * step
+    for pixels in bands:
+        for start in range(0, len(pixels), size):
+            yield pixels[start : start + size]
+
+
 def _counted(bands: Iterable[Array], dtype: np.dtype[Any]) -> Intensity:
     """Of few grey values, each is counted: that is exact, and quicker than sums and sorting."""
     first = np.iinfo(dtype).min
     counts = np.zeros(256**dtype.itemsize, np.int64)
-    for pixels in bands:
-        for start in range(0, len(pixels), COUNTED):
-            part = pixels[start : start + COUNTED].astype(np.int64) - first
-            counts += np.bincount(part, minlength=len(counts))
+    for pixels in _parts(bands, 1):
+        counts += np.bincount(pixels.astype(np.int64) - first, minlength=len(counts))
     count = int(counts.sum())
     if not count:
         return UNKNOWN

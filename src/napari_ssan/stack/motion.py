@@ -46,7 +46,7 @@ ALIKE = 0.8
 FARTHEST = 12.0
 #: A pass after which they correlate by less is the last one: the next cannot help so much.
 HOPELESS = 0.6
-#: Rows or columns that are read at once.
+#: Rows or columns of a square that is read at once, or of two.
 BLOCK = 1024
 
 
@@ -161,7 +161,7 @@ def _reduced_section(stack: SliceStack, z: int, place: Placement, step: int, val
     """Means of squares of a placed section; those with marked pixels are the mean of all."""
     height, width = (length // step for length in stack.shape[1:])
     columns, bands, counted = slice(0, width * step), [], []
-    lines = max(1, BLOCK // step)
+    lines = max(1, 2 * BLOCK**2 // (width * step**2))
     for top in range(0, height, lines):
         rows = slice(top * step, min(top + lines, height) * step)
         pixels = read_placed(stack, z, (rows, columns), place, order=1)
