@@ -2,7 +2,8 @@
 
 ``python benchmarks/correction.py STACK --labels LABELS --real 8`` plants brightness, contrast and
 shading at three strengths in sections of a stack, repairs each in both ways, and compares with the
-true section: PSNR, and Dice of the membranes. Sections that `--real` names are repaired as they
+true section: PSNR, and Dice of the membranes. *Suggested* is the way that an inspection suggests:
+synthesis where too many pixels are black or white. Sections that `--real` names are repaired as they
 are. Of these the truth is not known: their PSNR is that to the section at its neighbours' mean and
 contrast.
 """
@@ -26,7 +27,9 @@ from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.evaluation.membranes import Membranes
 from napari_ssan.evaluation.use import dice
+from napari_ssan.inspection.findings import CLIPPED
 from napari_ssan.inspection.leave_out import leave_out
+from napari_ssan.inspection.look import clipped
 from napari_ssan.inspection.plant import STRENGTHS, plant_slice
 from napari_ssan.metrics.fidelity import psnr
 from napari_ssan.segmenter.crops import membranes_of
@@ -96,7 +99,13 @@ def main(
         changed[z] = damaged
         corrected = repaired(SliceStack(changed), z, method, True)
         known = membranes.truth(z, true)
-        made = {"damaged": damaged, "synthesized": synthetic, "corrected": corrected}
+        suggested = synthetic if clipped(damaged) > CLIPPED else corrected
+        made = {
+            "damaged": damaged,
+            "synthesized": synthetic,
+            "corrected": corrected,
+            "suggested": suggested,
+        }
         return {
             name: (psnr(true, pixels), dice(known, membranes.find(z, pixels)))
             for name, pixels in made.items()
@@ -123,7 +132,7 @@ def main(
             judge(z, to_dtype(level, volume.dtype), volume[z], synthetic)
         )
     table = Table(title=Path(stack).name)
-    names = ("damaged", "synthesized", "corrected")
+    names = ("damaged", "synthesized", "corrected", "suggested")
     for head in (
         "planted",
         "strength",

@@ -7,6 +7,7 @@ brightness is wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -35,6 +36,8 @@ LEAST = 0.05
 LIKELY = 0.3
 #: The others must depart by so much themselves, and only this share of it counts.
 VISIBLE_BESIDE, SECOND = 3.0, 0.9
+#: A section of which more pixels are black or white is not corrected: what was there is lost.
+CLIPPED = 0.5
 #: Figures of whole sections, and the kinds that they tell.
 KINDS = {"level": "brightness", "contrast": "brightness"}
 #: Figures that planted damage raises.
@@ -92,7 +95,10 @@ class Findings:
             for name in names:
                 damaged.setdefault(name, []).append(own_figures.get(name, 0.0))
         if self.correlation is not None:
-            damaged["lost"] = [self.correlation - t.apart[3] for t in traits if 3 in t.apart]
+            usual = [self.apart.get(k, 0.0) for k in range(1, 5)]
+            damaged["lost"] = [
+                usual[0] - t.apart[3] + 2 * (usual[1] - t.apart[4]) for t in traits if 4 in t.apart
+            ]
         self.usual = Usual(
             {name: values for name, values in figures.items() if len(values) >= ENOUGH}, damaged
         )
@@ -149,7 +155,8 @@ class Findings:
             p = self.usual.probability(name, score)
             if best is None or (p, score) > (best.p, best.score):
                 alike = max(own.before, own.after) > 0.8 * (self.correlation or 1.0)
-                suggest: Treatment = "correct" if kind == "brightness" and alike else "synthesize"
+                there = alike and own.clipped <= CLIPPED
+                suggest: Treatment = "correct" if kind == "brightness" and there else "synthesize"
                 reason = slice_reason(told, self.traits, own)
                 best = Find(own.z, kind, score, p, reason, suggest)
         return best
@@ -210,13 +217,17 @@ class Findings:
         return Region.from_mask(region.mask[np.ix_(rows, columns)], top, left)
 
     def _find_gaps(self) -> dict[int, float]:
-        """By how much each section resembles the next less than usual."""
+        """By how much sections before each place resemble those behind it less than usual.
+
+        Three pairs tell it: those beside the place, and those with one of them in between.
+        """
         if self.correlation is None:
             return {}
+        one, two = self.correlation, self.apart.get(2, 0.0)
         return {
-            own.z: self.correlation - own.after
-            for own in self.traits
-            if own.neighbours and not own.end and own.neighbours[1] == own.z + 1
+            own.z: one - own.after + 2 * two - own.across - after.across
+            for own, after in pairwise(self.traits)
+            if own.neighbours == (own.z - 1, own.z + 1) and after.neighbours == (own.z, own.z + 2)
         }
 
     def _lost(self, broken: set[int]) -> list[Find]:
@@ -228,7 +239,7 @@ class Findings:
                 continue
             score = self.usual.score("lost", figure)
             p = self.usual.probability("lost", score)
-            likeness = self.correlation - figure
+            likeness = self.traits[z].after
             steps = min(self.apart, key=lambda k: abs(self.apart[k] - likeness))
             if steps > 1:
                 reason = lost_reason(z, steps - 1, likeness, self.correlation)

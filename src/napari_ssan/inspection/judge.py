@@ -67,17 +67,17 @@ RULES = {
     "contrast": Rule(0.06, 1.2, True),
     "blur": Rule(0.06, 1.2),
     "noise": Rule(0.06, 1.2),
-    "displaced": Rule(0.004, 1.5),
+    "displaced": Rule(0.0025, 1.5, True),
     "discontinuity": Rule(0.03, 1.5),
-    "duplicate": Rule(0.8, 1.5),
-    "lost": Rule(0.04, 1.2),
+    "duplicate": Rule(0.3, 1.5),
+    "lost": Rule(0.06, 2.0),
     "dark": Rule(0.08, 1.5, share=0.15),
     "light": Rule(0.08, 1.5, share=0.15),
-    "dark wide": Rule(0.08, 1.5, share=0.15),
-    "light wide": Rule(0.08, 1.5, share=0.15),
-    "dark long": Rule(0.03, 1.2, share=0.15),
-    "light long": Rule(0.03, 1.2, share=0.15),
-    "soft": Rule(0.12, 1.2),
+    "dark wide": Rule(0.15, 1.5, share=0.15),
+    "light wide": Rule(0.15, 1.5, share=0.15),
+    "dark long": Rule(0.05, 1.5, share=0.15),
+    "light long": Rule(0.05, 1.5, share=0.15),
+    "soft": Rule(0.1, 1.5, share=0.15),
     "flat": Rule(0.01, 1.5),
 }
 
@@ -105,10 +105,10 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
         "contrast": abs(float(np.log(own.contrast / contrast))),
         "blur": float(-sharper.min()),
         "noise": float(sharper.min()),
-        "duplicate": -float(np.log(max(1e-4, 1 - own.twin))) if own.twin > 0.9 else 0.0,
+        "duplicate": -float(np.log(max(1e-4, 1 - max(own.twin, 0.0)))),
     }
     if own.neighbours:
-        sure = min(own.before, own.after) > 0.85 * max(likeness, own.across)
+        sure = own.fit > 0.85 * max(likeness, own.across)
         found["displaced"] = own.moved if sure else 0.0
         # At an end, the neighbours are as near to each other as to the section.
         across = own.across * abs(own.across) if own.end else own.across

@@ -31,6 +31,8 @@ SMOOTH = 1.5
 #: A section that is constant, or clipped, in this share of its pixels is blank.
 MOSTLY = 0.8
 MOSTLY_BLANK = "is black, white or constant in most of its pixels"
+#: Median and MAD are those of every so manyth pixel of every so manyth row.
+THIN = 2
 #: MAD of a normal distribution whose standard deviation is 1.
 MAD = 0.6745
 
@@ -127,8 +129,8 @@ class Sighting:
         Logarithm of fine detail along rows, columns and both diagonals, divided by coarse detail.
     fine : ndarray, (height, width) at the resolution of comparison
         Logarithm of local fine detail.
-    smooth : ndarray, (height, width) at the resolution of comparison
-        Grey values in MADs from the median, smoothed.
+    unit, smooth : ndarray, (height, width) at the resolution of comparison
+        Grey values in MADs from the median, as they are and smoothed.
     grain : ndarray
         What smoothing took away in the middle of the section.
     flat : ndarray of bool
@@ -146,6 +148,7 @@ class Sighting:
     contrast: float = 1.0
     sharpness: Float = field(default_factory=lambda: np.zeros(4, np.float32))
     fine: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
+    unit: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     smooth: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     grain: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     flat: Mask = field(default_factory=lambda: np.zeros((0, 0), bool), repr=False)
@@ -163,10 +166,13 @@ def look(z: int, pixels: Float) -> Sighting:
         pixels = np.where(finite, pixels, np.median(pixels[finite]))
     if (why := _flaw(pixels)) or (flat := _constant(pixels)).mean() > MOSTLY:
         return Sighting(z, pixels, why or MOSTLY_BLANK)
-    seen = pixels[~flat]
+    seen = pixels[::THIN, ::THIN][~flat[::THIN, ::THIN]]
     level = float(np.median(seen))
-    contrast = float(np.median(np.abs(seen - level))) / MAD or float(seen.std())
-    unit = np.where(flat, 0, (pixels - level) / contrast).clip(-8, 8)
+    contrast = float(np.median(np.abs(seen - level))) / MAD or float(pixels[~flat].std())
+    unit = ((pixels - np.float32(level)) / np.float32(contrast)).clip(-8, 8)
+    if flat.any():
+        unit[flat] = 0
+    reduced = coarse(unit)
     return Sighting(
         z,
         pixels,
@@ -175,7 +181,8 @@ def look(z: int, pixels: Float) -> Sighting:
         contrast,
         _sharpness(unit),
         _fine(unit),
-        gaussian_filter(coarse(unit), SMOOTH),
+        reduced,
+        gaussian_filter(reduced, SMOOTH, truncate=3),
         _grain(unit),
         coarse(flat.astype(np.float32)) > 0.5,
         lost=lost,
@@ -184,11 +191,14 @@ def look(z: int, pixels: Float) -> Sighting:
 
 def _flaw(pixels: Float) -> str:
     """Say why a section has no image, in words that follow its name; empty if it has one."""
-    low, high = pixels.min(), pixels.max()
-    if low == high:
+    if pixels.min() == pixels.max():
         return "is constant"
-    clipped = max(float((pixels == end).mean()) for end in (low, high))
-    return MOSTLY_BLANK if clipped > MOSTLY else ""
+    return MOSTLY_BLANK if clipped(pixels) > MOSTLY else ""
+
+
+def clipped(pixels: npt.NDArray[np.generic]) -> float:
+    """Share of a section's pixels that have its lowest value, or its highest if there are more."""
+    return max(float(np.mean(pixels == end)) for end in (pixels.min(), pixels.max()))
 
 
 def _constant(pixels: Float) -> Mask:
@@ -223,17 +233,17 @@ def halved(image: Float) -> Float:
 def _sharpness(unit: Float) -> Float:
     inner = unit[1:-1, 1:-1]
     along = (unit[2:, 1:-1], unit[1:-1, 2:], unit[2:, 2:], unit[2:, :-2])
-    steps = np.array([np.abs(each - inner).mean() for each in along])
-    broad = gaussian_filter(halved(unit), 2)
-    scale = float((broad - gaussian_filter(broad, 8)).std())
+    steps = np.array([np.abs(each[::THIN] - inner[::THIN]).mean() for each in along])
+    broad = gaussian_filter(halved(halved(unit)), 1)
+    scale = float((broad - gaussian_filter(broad, 4)).std())
     return np.log((steps + 1e-3) / (scale + 1e-3)).astype(np.float32)
 
 
 def _fine(unit: Float) -> Float:
-    detail = np.square(unit - gaussian_filter(unit, 1.5))
-    local = gaussian_filter(coarse(detail), 4)
+    detail = np.square(unit - gaussian_filter(unit, 1.2, truncate=2.5))
+    local = gaussian_filter(coarse(detail), 2.5, truncate=3)
     # Where there is little to see, such as in resin, less of it is no blur.
-    logarithm: Float = np.log(local + 0.3 * float(np.median(local)) + 1e-6)
+    logarithm: Float = np.log(local + 0.2 * float(np.median(local)) + 1e-6)
     return logarithm
 
 

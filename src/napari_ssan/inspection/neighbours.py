@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.ndimage import rotate
 
-from napari_ssan.inspection.look import Float, Mask, Sighting, halved
+from napari_ssan.inspection.look import Float, Mask, Sighting, clipped, halved
 from napari_ssan.inspection.regions import Candidate, odd_regions
 from napari_ssan.stack.alignment import Shift, correlation, find_shift
 
@@ -22,7 +22,10 @@ from napari_ssan.stack.alignment import Shift, correlation, find_shift
 REACH = 2
 #: Side of the middle in which shifts are found, in pixels of comparison.
 FIELD = 320
-#: Turns that are tried where a section is unlike both neighbours, in degrees.
+#: Turns are tried where a section resembles its neighbours hardly more than they resemble each
+#: other; correlation must rise by this much.
+NO_NEARER, RISE = 0.15, 0.05
+#: The turns, in degrees.
 TURNS = (-8.0, -6.0, -4.5, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
 
 
@@ -44,12 +47,16 @@ class Traits:
         How far it lies from where both neighbours have it, as a share of its shorter side.
     turned : float
         By how many degrees it must be turned to resemble its neighbours; 0 if turning is no help.
+    fit : float
+        Lower correlation with a neighbour, after that turn if there is one.
     twin : float
         Correlation of grain with the section before: near 1 in a copy.
     apart : dict of int to float
         Correlations of sections around it that are so many sections apart.
     neighbours : tuple of int
         The two sections that it was compared with; empty if there were no two.
+    clipped : float
+        Share of its pixels that are black or white.
     lost : ndarray of bool, or None
         Pixels that are not finite, as in :class:`~napari_ssan.inspection.look.Sighting`.
     """
@@ -64,9 +71,11 @@ class Traits:
     across: float = 0.0
     moved: float = 0.0
     turned: float = 0.0
+    fit: float = 0.0
     twin: float = 0.0
     apart: dict[int, float] = field(default_factory=dict)
     neighbours: tuple[int, ...] = ()
+    clipped: float = 0.0
     lost: Mask | None = field(default=None, repr=False)
 
     @property
@@ -93,6 +102,8 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
         Regions that might be damaged.
     """
     traits = Traits(seen.z, seen.flaw, seen.level, seen.contrast, seen.sharpness, lost=seen.lost)
+    if not seen.flaw:
+        traits.clipped = clipped(seen.pixels)
     usable = [z for z, each in window.items() if z != seen.z and not each.flaw]
     near = sorted(usable, key=lambda z: (abs(z - seen.z), -z))
     if seen.flaw or len(near) < 2:
@@ -110,14 +121,21 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
     )
     if not traits.end:
         traits.moved = _offset(shifts[low], shifts[high]) / min(own.shape)
-    if traits.across - max(traits.before, traits.after) > 0.1:
-        traits.turned = _turn(seen, window[low], (traits.across + traits.before) / 2)
+    traits.fit = min(traits.before, traits.after)
+    if traits.across - max(traits.before, traits.after) > -NO_NEARER and not traits.end:
+        traits.turned, fit = _turn(seen, window[low], traits.before + RISE)
+        if traits.turned:
+            traits.fit = fit
+            side = abs(np.sin(np.radians(traits.turned))) / 4  # of its pixels, on average
+            traits.moved = max(traits.moved, float(side))
     if seen.z - 1 in window and not (previous := window[seen.z - 1]).flaw:
         traits.twin = correlation(seen.grain, previous.grain)
     traits.apart = _apart(window)
     fine = [_moved(window[z].fine, shifts[z], 0) for z in (low, high)]
     flat = [_moved(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
-    return traits, odd_regions(seen, (own, before, after), fine, flat, valid)
+    first, last = (_moved(window[z].unit, shifts[z], 0) for z in (low, high))
+    units = seen.unit, first, last
+    return traits, odd_regions(seen, (own, before, after), units, fine, flat, valid)
 
 
 def _shift(seen: Sighting, other: Sighting) -> Shift:
@@ -146,14 +164,16 @@ def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
 
 
 def _offset(before: Shift, after: Shift) -> float:
-    """How far a section lies from where both neighbours have it."""
+    """How far a section lies from the middle between both neighbours."""
     first, last = np.array(before), np.array(after)
-    apart = float(np.linalg.norm(first - last))
-    return max(0.0, float(np.linalg.norm(first + last)) / 2 - apart)
+    return float(np.linalg.norm(first + last)) / 2
 
 
-def _turn(seen: Sighting, other: Sighting, enough: float) -> float:
-    """The turn after which a section correlates with another by at least `enough`; else 0."""
+def _turn(seen: Sighting, other: Sighting, enough: float) -> tuple[float, float]:
+    """The turn after which a section correlates best with another, and that correlation.
+
+    0 if none is more than `enough`.
+    """
     best, found = enough, 0.0
     wanted, own = (halved(_middle(each.smooth)) for each in (other, seen))
     inner = tuple(slice(n // 6, n - n // 6) for n in wanted.shape)
@@ -163,7 +183,7 @@ def _turn(seen: Sighting, other: Sighting, enough: float) -> float:
         valid = np.isfinite(moved)
         if valid.any() and (likeness := correlation(wanted[inner][valid], moved[valid])) > best:
             best, found = likeness, angle
-    return found
+    return found, best
 
 
 def _apart(window: Mapping[int, Sighting]) -> dict[int, float]:

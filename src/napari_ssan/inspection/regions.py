@@ -8,8 +8,10 @@ since tissue changes; how odd is unusual is decided in :mod:`~napari_ssan.inspec
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import (
     binary_dilation,
@@ -24,16 +26,19 @@ from napari_ssan.inspection.look import Float, Mask, Sighting
 from napari_ssan.stack.alignment import correlation, structure
 from napari_ssan.stack.region import Region
 
-#: Scales at which regions stand out, in the same pixels: of what is averaged in the section, and
-#: of the local mean square.
-SCALES = {"": (0.0, 2.0), " wide": (2.5, 4.0)}
+#: Scale of the local mean square, and of spots that are even, in the same pixels.
+LOCAL, SPOT = 2.0, 2.6
+#: What a loss of fine detail counts in an even spot, and the most that counts.
+SOFTER, MOST_SOFTER = 1.5, 2.0
 #: A region is all that reaches this share of its peak, and is connected with it.
 EDGE = 0.4
 #: Structures may move by half of this from section to section, in the same pixels.
 MOVES = 5
 #: Length of the lines along which folds and cracks are averaged, in the same pixels, the number
 #: of their directions, and the most by which a pixel counts, in MADs.
-LINE, DIRECTIONS, MOST_BEYOND = 31, 8, 2.0
+LINE, DIRECTIONS, MOST_BEYOND = 41, 20, 2.0
+#: Lines may move by half of this, and grey values count against their surroundings of this scale.
+LINES_MOVE, SURROUNDINGS = 7, 6.0
 #: Most regions of a kind in a section.
 MOST = 3
 #: Pixels by which a region is widened to cover the damage.
@@ -76,6 +81,7 @@ class Candidate:
 def odd_regions(
     seen: Sighting,
     pictures: tuple[Float, Float, Float],
+    units: tuple[Float, Float, Float],
     fine: list[Float],
     flat: list[Mask],
     valid: Mask,
@@ -87,26 +93,26 @@ def odd_regions(
     seen : Sighting
         The section.
     pictures : tuple of ndarray, (height, width)
-        The section and its two neighbours, registered, at the resolution of comparison.
+        The section and its two neighbours, registered, smoothed, at the resolution of comparison.
+    units : tuple of ndarray, (height, width)
+        The same, not smoothed.
     fine, flat : list of ndarray, (height, width)
         Fine detail of both neighbours, and where they are constant.
     valid : ndarray of bool, (height, width)
         Where all three can be seen.
     """
     own, before, after = pictures
-    maps: dict[str, Float] = {}
+    loss = np.minimum(*fine) - seen.fine
+    detailed = np.minimum(*fine) > float(np.median(seen.fine)) - 0.5
+    maps = {"soft": np.where(detailed, loss, 0)}
     narrow: dict[str, Float] = {}
-    for width, (scale, local) in SCALES.items():
-        a, b, c = (gaussian_filter(each, scale) if scale else each for each in (own, before, after))
-        maps[f"dark{width}"] = _beyond(-a, -b, -c, local)
-        maps[f"light{width}"] = _beyond(a, b, c, local)
+    lines = odd_lines(units)
     for sign, a, b, c in (("dark", -own, -before, -after), ("light", own, before, after)):
+        maps[sign] = _beyond(a, b, c)
+        maps[f"{sign} wide"] = _even(a, b, c, units[0]) + SOFTER * loss.clip(-1, MOST_SOFTER)
+        maps[f"{sign} long"] = lines[sign]
         excess = (a - _around(b, c)).clip(0, MOST_BEYOND)
-        maps[f"{sign} long"] = along_lines(excess)
         narrow[f"{sign} long"] = gaussian_filter(excess, 1.0)
-    detailed = np.minimum(*fine) > float(np.median(seen.fine)) - 0.3
-    softer = np.minimum(*fine) - seen.fine - np.abs(fine[0] - fine[1])
-    maps["soft"] = np.where(detailed, softer, 0)
     inside = valid & ~(seen.flat | flat[0] | flat[1])
     found = []
     for sign, image in maps.items():
@@ -133,7 +139,7 @@ def is_long(mask: Mask, least: float) -> bool:
     return float(mask.sum()) > 18 * half**2 and max(mask.shape) > least
 
 
-def _beyond(own: Float, before: Float, after: Float, local: float) -> Float:
+def _beyond(own: Float, before: Float, after: Float) -> Float:
     """By how much a section is greater than both neighbours, and unlike them, in MADs.
 
     The geometric mean of two amplitudes: of what is extreme in itself and exceeds both
@@ -142,7 +148,7 @@ def _beyond(own: Float, before: Float, after: Float, local: float) -> Float:
     """
 
     def square(difference: Float) -> Float:
-        return gaussian_filter(np.square(difference), local)
+        return gaussian_filter(np.square(difference), LOCAL, truncate=3)
 
     extreme = np.minimum(own, 2 * (own - _around(before, after))).clip(0)
     nearer = np.minimum(square(own - before), square(own - after))
@@ -151,28 +157,63 @@ def _beyond(own: Float, before: Float, after: Float, local: float) -> Float:
     return both
 
 
+def _even(own: Float, before: Float, after: Float, unit: Float) -> Float:
+    """How great a spot is, also against both neighbours, less how uneven it is, in MADs."""
+    mean, *others = (gaussian_filter(each, SPOT, truncate=3) for each in (own, before, after))
+    extreme = np.minimum(mean, 2 * (mean - maximum_filter(np.maximum(*others), 3)))
+    bare = gaussian_filter(unit, 0.7, truncate=3)
+    square = gaussian_filter(np.square(bare), LOCAL + 1, truncate=3)
+    uneven: Float = np.sqrt((square - np.square(mean)).clip(0))
+    return extreme - uneven
+
+
 def _around(before: Float, after: Float) -> Float:
     """The greatest of both neighbours near each pixel: what moves between sections is no damage."""
     greatest: Float = maximum_filter(np.maximum(before, after), MOVES)
     return greatest
 
 
+def odd_lines(units: tuple[Float, Float, Float]) -> dict[str, Float]:
+    """By how much dark and light lines of a section exceed those of both neighbours nearby.
+
+    A line of a neighbour counts if its direction is the same or the next. Where membranes move
+    from section to section, they thus vouch for each other.
+    """
+    bands = [gaussian_filter(each, 0.8, truncate=3) for each in units]
+    bands = [
+        (each - gaussian_filter(each, SURROUNDINGS, truncate=2)).clip(-MOST_BEYOND, MOST_BEYOND)
+        for each in bands
+    ]
+    own, before, after = (along_lines(each) for each in bands)
+    found = {}
+    for sign, way in (("dark", -1), ("light", 1)):
+        theirs = np.maximum(way * before, way * after)
+        near = maximum_filter(theirs, (1, LINES_MOVE, LINES_MOVE))
+        for turn in (1, -1):
+            near = np.maximum(near, np.roll(theirs, turn, axis=0))
+        found[sign] = (way * own - near.clip(0)).max(axis=0)
+    return found
+
+
 def along_lines(image: Float) -> Float:
-    """Mean of an image along the line in which it is highest, less its mean all around."""
+    """Mean of a (height, width) image along lines: (directions, height, width)."""
     size = tuple(next_fast_len(n + LINE, real=True) for n in image.shape)
-    spectrum = rfft2(image, size)
-    highest = np.full(image.shape, -np.inf, np.float32)
-    half = LINE // 2
+    half, spectrum = LINE // 2, rfft2(image, size)
+    rows, columns = (slice(half, half + n) for n in image.shape)
+    return np.stack([irfft2(spectrum * each, size)[rows, columns] for each in _lines(size)])
+
+
+@lru_cache(maxsize=4)
+def _lines(size: tuple[int, ...]) -> list[npt.NDArray[np.complex64]]:
+    """Fourier transforms of lines of all directions."""
+    lines, half = [], LINE // 2
     for turn in np.pi * np.arange(DIRECTIONS) / DIRECTIONS:
         kernel = np.zeros((LINE, LINE), np.float32)
         ends = np.round(half * np.array([np.sin(turn), np.cos(turn)])).astype(int)
         kernel[draw_line(*(half - ends), *(half + ends))] = 1
         kernel = gaussian_filter(kernel, 0.7)
-        found = irfft2(spectrum * rfft2(kernel / kernel.sum(), size), size)
-        part = found[half : half + image.shape[0], half : half + image.shape[1]]
-        highest = np.maximum(highest, part)
-    raised: Float = highest - gaussian_filter(image, LINE / 4)
-    return raised
+        lines.append(rfft2(kernel / kernel.sum(), size))
+    return lines
 
 
 def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:
