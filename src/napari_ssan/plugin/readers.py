@@ -155,6 +155,7 @@ def synthetic_layers(file: StackFile) -> list[LayerData]:
 
     from napari_ssan.engine.provenance import recorded_marks
     from napari_ssan.engine.repaired import TINT, RepairedStack, SyntheticPixels
+    from napari_ssan.stack.lazy import Every, sampling
 
     stack = file.stack()
     marks = recorded_marks(file.provenance, stack.shape)
@@ -167,7 +168,10 @@ def synthetic_layers(file: StackFile) -> list[LayerData]:
         "colormap": Colormap(TINT["colormap"], name="synthetic"),
         "metadata": {METADATA: {"made_for": str(file.path), "shows": "synthetic", **_origin(file)}},
     }
-    return [(SyntheticPixels(RepairedStack(stack), marks), meta, "image")]
+    full = SyntheticPixels(RepairedStack(stack), marks)
+    coarse = [Every(full, *each) for each in sampling([level.shape for level in file.levels], full)]
+    meta["multiscale"] = bool(coarse)
+    return [([full, *coarse] if coarse else full, meta, "image")]
 
 
 def _place(calibration: Calibration) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,57 @@ class LazySections(LazyVolume):
     def _read(self, sections: range, window: Window) -> Array:
         bounds, steps = contiguous(window)
         return np.stack([self._make(z, bounds)[steps] for z in sections])
+
+
+class Every(LazyVolume):
+    """A coarse level of a volume that takes one pixel of several, for what has no means.
+
+    Parameters
+    ----------
+    volume : LazyVolume
+        Full resolution.
+    span, scale : int
+        One section of so many, and one row and column.
+    size : (int, int)
+        Height and width.
+    """
+
+    def __init__(self, volume: LazyVolume, span: int, scale: int, size: tuple[int, int]) -> None:
+        super().__init__((), volume.dtype)
+        self._volume, self._span, self._scale, self._size = volume, span, scale, size
+        self.zyx, self.what = volume.zyx, volume.what
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As many sections as the volume has then."""
+        shape = list(self._volume.shape)
+        z, y, x = self.zyx
+        shape[z] = -(-shape[z] // self._span)
+        shape[y], shape[x] = self._size
+        return tuple(shape)
+
+    def _read(self, sections: range, window: Window) -> Array:
+        span, scale = self._span, self._scale
+        rows, columns = (
+            slice(part.start * scale, part.stop * scale, part.step * scale) for part in window
+        )
+        asked = range(sections.start * span, sections.stop * span, sections.step * span)
+        return self._volume._read(asked, (rows, columns))
+
+
+def sampling(
+    shapes: Sequence[tuple[int, ...]], volume: LazyVolume
+) -> list[tuple[int, int, tuple[int, int]]]:
+    """How to sample a volume for the levels of a pyramid, as parameters of :class:`Every`."""
+    z, y, x = volume.zyx
+    return [
+        (
+            max(1, round(volume.shape[z] / shape[z])),
+            max(1, math.ceil(volume.shape[y] / shape[y])),
+            (shape[y], shape[x]),
+        )
+        for shape in shapes[1:]
+    ]
 
 
 class Guarded(LazyPixels):
