@@ -18,6 +18,7 @@ from napari_ssan.errors import BadInput, NotAStack
 if TYPE_CHECKING:
     from napari_ssan.files import StackFile
     from napari_ssan.files.calibration import Calibration
+    from napari_ssan.files.lazy import LazyArray
     from napari_ssan.stack.sections import SliceStack
 
 #: What the names of files end in that may be opened, as in ``napari.yaml``.
@@ -143,7 +144,20 @@ def layer_data(file: StackFile) -> LayerData:
             }
         },
     }
-    return (list(file.levels) if multiscale else file.data), meta, "image"
+    return (_pyramid(file) if multiscale else file.data), meta, "image"
+
+
+def _pyramid(file: StackFile) -> list[LazyArray]:
+    """Levels, of which a viewer reads no more than it shows."""
+    from napari_ssan.files.lazy import LazyArray
+
+    levels = [
+        level if isinstance(level, LazyArray) else LazyArray(level, file.path.name)
+        for level in file.levels
+    ]
+    for level in levels:
+        level.peels = True
+    return levels
 
 
 def synthetic_layers(file: StackFile) -> list[LayerData]:
@@ -170,6 +184,9 @@ def synthetic_layers(file: StackFile) -> list[LayerData]:
     }
     full = SyntheticPixels(RepairedStack(stack), marks)
     coarse = [Every(full, *each) for each in sampling([level.shape for level in file.levels], full)]
+    full.peels = bool(coarse)
+    for level in coarse:
+        level.peels = True
     meta["multiscale"] = bool(coarse)
     return [([full, *coarse] if coarse else full, meta, "image")]
 

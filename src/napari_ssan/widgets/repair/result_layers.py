@@ -318,7 +318,8 @@ class ResultLayers:
 
         napari takes whatever reads like an array, but its types name numpy, dask and zarr.
         """
-        return Guarded(volume, lambda: bool(self.viewer.dims.ndisplay == 3))
+        in_a_pyramid = bool(self.levels)
+        return Guarded(volume, lambda: bool(self.viewer.dims.ndisplay == 3), in_a_pyramid)
 
     def _levels(self, repaired: RepairedStack) -> list[RepairedLevel]:
         if not self.image.multiscale:
