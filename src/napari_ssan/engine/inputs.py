@@ -95,7 +95,7 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
     def neighbour(z: int, placement: Placement) -> Neighbour:
         moved = motion is not None or bool(np.mod(placement, 1).any())
         share = -job.position if z == job.neighbours[0] else 1 - job.position
-        intensity = survey.intensity(z)
+        intensity = survey.intensity(z, None if job.region is None else job.region.window)
         shape = len(grid.tops), grid.tile[0], columns.stop - columns.start
         rows = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
         for row, top in zip(rows, grid.tops, strict=True):
