@@ -96,9 +96,10 @@ def correct(
     """
     stack, z = survey.stack, job.slot[0]
     window = job.window(stack.shape[1:])
-    levels = [survey.intensity(n) for n in job.neighbours]
+    around = None if job.region is None else window
+    levels = [survey.intensity(n, around) for n in job.neighbours]
     between = levels[0].blend(levels[-1], job.position)
-    wanted = between if job.region is None else _own(survey, z, between)
+    wanted = between if job.region is None else _own(survey, z, around, between)
     fields = _fields(survey, job, levels, wanted)
     top, left = window[0].start, window[1].start
     pixels = buffer(tuple(part.stop - part.start for part in window), stack.dtype, scratch)
@@ -131,9 +132,9 @@ def correct(
     yield Patch(job.slot, top, left, kept(pixels, scratch, job), mask, record)
 
 
-def _own(survey: Survey, z: int, between: Intensity) -> Intensity:
+def _own(survey: Survey, z: int, around: Window | None, between: Intensity) -> Intensity:
     """Grey values of the good pixels of a section, or of its neighbours if there are none."""
-    own = survey.intensity(z)
+    own = survey.intensity(z, around)
     return own if own.usable else between
 
 

@@ -97,7 +97,7 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
     def neighbour(z: int, placement: Placement) -> Neighbour:
         moved = motion is not None or bool(np.mod(placement, 1).any())
         share = -job.position if z == job.neighbours[0] else 1 - job.position
-        intensity = survey.intensity(z)
+        intensity = survey.intensity(z, None if job.region is None else job.region.window)
         spans = [slice(top, min(top + grid.tile[0], grid.shape[0])) for top in grid.tops]
         if not moved and isinstance(stack.data, np.ndarray):
             views = [read_placed(stack, z, (lines, columns), placement) for lines in spans]

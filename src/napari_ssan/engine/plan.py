@@ -30,6 +30,8 @@ LONGEST_GAP = 3
 BAND_ROWS = 1024
 #: Regions nearer than this to each other are repaired as one, in pixels.
 NEAR = 16
+#: In a section that is higher or wider, a region is fitted to grey values in such a square around.
+LARGE = 4096
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,21 @@ class Survey:
         self.stack = stack
         self.marks = marks
         self.clearance = clearance
-        self._intensity: dict[int, Intensity] = {}
+        self._intensity: dict[tuple[int, str], Intensity] = {}
         self._placements: dict[tuple[int, int], Placement] = {}
         self._motions: dict[tuple[int, int], Motion | None] = {}
 
-    def intensity(self, z: int) -> Intensity:
-        """Distribution of grey values over the unmarked pixels of a section."""
-        if z not in self._intensity:
-            self._intensity[z] = measure(self.stack, z, self.marks)
-        return self._intensity[z]
+    def intensity(self, z: int, around: Window | None = None) -> Intensity:
+        """Distribution of grey values over the unmarked pixels of a section.
+
+        Of a large section only the part `around` a region counts, unless that is constant.
+        """
+        field = None if around is None else _field(self.stack.shape[1:], around)
+        key = z, str(field)
+        if key not in self._intensity:
+            found = measure(self.stack, z, self.marks, field)
+            self._intensity[key] = found if found.usable or not field else self.intensity(z)
+        return self._intensity[key]
 
     def placement(self, before: int, after: int) -> Placement:
         """Where one section lies in another; a pair is registered once, for all of its gap."""
@@ -134,10 +142,24 @@ class Survey:
         for region in self.marks.regions.get(z, []):
             if window is None or touch(region.window, window, self.clearance):
                 return "is marked at this place"
-        intensity = self.intensity(z)
+        intensity = self.intensity(z, window)
         if not intensity.finite:
             return "has pixels that are not finite (NaN or infinite)"
         return None if intensity.usable else "is constant"
+
+
+def _field(shape: tuple[int, int], around: Window) -> Window | None:
+    """Where the grey values around a region are measured; None for all of the section."""
+    if max(shape) <= LARGE:
+        return None
+    rows, columns = (
+        slice(
+            max(0, min(part.start, (part.start + part.stop - LARGE) // 2)),
+            min(length, max(part.stop, (part.start + part.stop + LARGE) // 2)),
+        )
+        for part, length in zip(around, shape, strict=True)
+    )
+    return rows, columns
 
 
 def plan(survey: Survey, only: Container[Slot] | None = None) -> tuple[list[Job], list[str]]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_ssan.engine.provenance import Provenance, SyntheticSection
 from napari_ssan.engine.stored import StoredArray
-from napari_ssan.stack.lazy import LazyVolume, contiguous, extent
+from napari_ssan.stack.lazy import LazyVolume, extent
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import Array, SliceStack, Window
 
@@ -57,24 +57,32 @@ class Patch:
 
     def lay(self, onto: Array, window: Window, what: Array | StoredArray) -> None:
         """Lay `what`, of the patch's shape, over the part of a section in `window`."""
-        rows, columns = window
-        target: list[slice] = []
-        source: list[slice] = []
-        for part, start, length in zip(
-            (rows, columns), (self.top, self.left), self.pixels.shape, strict=True
-        ):
-            low, high = max(part.start, start), min(part.stop, start + length)
-            low = part.start + -(-(low - part.start) // part.step) * part.step
-            if low >= high:
-                return
-            target.append(slice((low - part.start) // part.step, None))
-            source.append(slice(low - start, high - start, part.step))
-        values = what[tuple(source)]
-        view = onto[tuple(target)][: values.shape[0], : values.shape[1]]
-        if self.mask is None:
-            view[...] = values
-        else:
-            np.copyto(view, values, where=self.mask[tuple(source)])
+        _lay(onto, window, (self.top, self.left), what, self.mask)
+
+
+def _lay(
+    onto: Array,
+    window: Window,
+    place: tuple[int, int],
+    what: Array | StoredArray,
+    mask: npt.NDArray[np.bool_] | None,
+) -> None:
+    """Lay `what`, whose first pixel has a place in the section, over the part in `window`."""
+    target: list[slice] = []
+    source: list[slice] = []
+    for part, start, length in zip(window, place, what.shape, strict=True):
+        low, high = max(part.start, start), min(part.stop, start + length)
+        low = part.start + -(-(low - part.start) // part.step) * part.step
+        if low >= high:
+            return
+        target.append(slice((low - part.start) // part.step, None))
+        source.append(slice(low - start, high - start, part.step))
+    values = what[tuple(source)]
+    view = onto[tuple(target)][: values.shape[0], : values.shape[1]]
+    if mask is None:
+        view[...] = values
+    else:
+        np.copyto(view, values, where=mask[tuple(source)])
 
 
 def slot_text(slot: Slot, count: int) -> str:
@@ -119,6 +127,10 @@ class RepairedStack(LazyVolume):
     def patches(self, slot: Slot) -> list[Patch]:
         """Patches of a section, the undermost first."""
         return list(self._patches.get(slot, []))
+
+    def has_patches(self, slot: Slot) -> bool:
+        """Whether anything of a section is repaired."""
+        return slot in self._patches
 
     @cached_property
     def slots(self) -> list[Slot]:
@@ -192,19 +204,19 @@ class RepairedStack(LazyVolume):
         start = 0
         while start < len(slots):
             z, stop = slots[start][0], start + 1
-            if self._replaced(slots[start]):
+            if self.is_replaced(slots[start]):
                 start = stop
                 continue
             while (
                 stop < len(slots)
                 and slots[stop] == (z + (stop - start) * step, 0)
-                and not self._replaced(slots[stop])
+                and not self.is_replaced(slots[stop])
             ):
                 stop += 1
             yield slice(z, z + (stop - start - 1) * step + 1, step), start
             start = stop
 
-    def _replaced(self, slot: Slot) -> bool:
+    def is_replaced(self, slot: Slot) -> bool:
         """Whether nothing of a section is the source's, which perhaps cannot even be read."""
         return slot[1] > 0 or any(
             patch.mask is None and patch.pixels.shape == self.stack.shape[1:]
@@ -254,12 +266,13 @@ class PixelFacts(LazyVolume):
 
     def _lay(self, marks: Marks, value: float, sections: range, window: Window, out: Array) -> None:
         """Give marked pixels of the source a value."""
-        bounds, steps = contiguous(window)
         for pixels, at in zip(out, sections, strict=True):
             z, inserted = self.repaired.slots[at]
-            mask = None if inserted else marks.mask(z, bounds)
-            if mask is not None:
-                pixels[mask[steps]] = value
+            if z in marks.whole and not inserted:
+                pixels[...] = value
+            for region in () if inserted else marks.regions.get(z, ()):
+                values = np.broadcast_to(np.asarray(value, self.dtype), region.mask.shape)
+                _lay(pixels, window, (region.top, region.left), values, region.mask)
 
     def _of(self, patch: Patch) -> Array | StoredArray:
         """What a patch has to say, in its shape."""

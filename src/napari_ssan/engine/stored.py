@@ -89,10 +89,17 @@ def store(path: Path, array: Array) -> StoredArray:
     return StoredArray(path)
 
 
-def buffer(shape: tuple[int, ...], dtype: np.dtype[Any], folder: Path | None) -> Array:
-    """Writable array: in memory if it is small, else in a nameless file in `folder`."""
+def buffer(
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    folder: Path | None,
+    largest: int | None = None,
+) -> Array:
+    """Writable array: in memory up to `largest` bytes, else in a nameless file in `folder`."""
     size = math.prod(shape) * dtype.itemsize
-    if size <= LARGEST_BUFFER * (1 if folder else ELSEWHERE):
+    if largest is None:
+        largest = LARGEST_BUFFER * (1 if folder else ELSEWHERE)
+    if size <= largest:
         return np.empty(shape, dtype)
     with worded(folder or Path(tempfile.gettempdir())), tempfile.TemporaryFile(dir=folder) as file:
         _reserve(file, size)

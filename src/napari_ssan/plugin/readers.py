@@ -18,6 +18,7 @@ from napari_ssan.errors import BadInput, NotAStack
 if TYPE_CHECKING:
     from napari_ssan.files import StackFile
     from napari_ssan.files.calibration import Calibration
+    from napari_ssan.files.lazy import LazyArray
     from napari_ssan.stack.sections import SliceStack
 
 #: What the names of files end in that may be opened, as in ``napari.yaml``.
@@ -145,7 +146,20 @@ def layer_data(file: StackFile) -> LayerData:
             }
         },
     }
-    return (list(file.levels) if multiscale else file.data), meta, "image"
+    return (_pyramid(file) if multiscale else file.data), meta, "image"
+
+
+def _pyramid(file: StackFile) -> list[LazyArray]:
+    """Levels, of which a viewer reads no more than it shows."""
+    from napari_ssan.files.lazy import LazyArray
+
+    levels = [
+        level if isinstance(level, LazyArray) else LazyArray(level, file.path.name)
+        for level in file.levels
+    ]
+    for level in levels:
+        level.peels = True
+    return levels
 
 
 def synthetic_layers(file: StackFile) -> list[LayerData]:
@@ -157,6 +171,7 @@ def synthetic_layers(file: StackFile) -> list[LayerData]:
 
     from napari_ssan.engine.provenance import recorded_marks
     from napari_ssan.engine.repaired import TINT, RepairedStack, SyntheticPixels
+    from napari_ssan.stack.lazy import Every, sampling
 
     stack = file.stack()
     marks = recorded_marks(file.provenance, stack.shape)
@@ -169,7 +184,13 @@ def synthetic_layers(file: StackFile) -> list[LayerData]:
         "colormap": Colormap(TINT["colormap"], name="synthetic"),
         "metadata": {METADATA: {"made_for": str(file.path), "shows": "synthetic", **_origin(file)}},
     }
-    return [(SyntheticPixels(RepairedStack(stack), marks), meta, "image")]
+    full = SyntheticPixels(RepairedStack(stack), marks)
+    coarse = [Every(full, *each) for each in sampling([level.shape for level in file.levels], full)]
+    full.peels = bool(coarse)
+    for level in coarse:
+        level.peels = True
+    meta["multiscale"] = bool(coarse)
+    return [([full, *coarse] if coarse else full, meta, "image")]
 
 
 def _place(calibration: Calibration) -> dict[str, Any]:

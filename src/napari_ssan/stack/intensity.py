@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.stack.marks import Marks
-from napari_ssan.stack.sections import Array, SliceStack
+from napari_ssan.stack.sections import Array, SliceStack, Window
 
 #: The network's unit interval spans this many standard deviations of a section.
 SPAN = 6.0
@@ -83,7 +83,9 @@ class Intensity:
 UNKNOWN = Intensity(np.nan, np.nan, np.nan, np.nan, np.full_like(QUANTILES, np.nan), False)
 
 
-def measure(stack: SliceStack, z: int, marks: Marks | None = None) -> Intensity:
+def measure(
+    stack: SliceStack, z: int, marks: Marks | None = None, window: Window | None = None
+) -> Intensity:
     """Measure the distribution of a section's grey values, reading it band by band.
 
     Parameters
@@ -92,11 +94,14 @@ def measure(stack: SliceStack, z: int, marks: Marks | None = None) -> Intensity:
     z : int
     marks : Marks, optional
         Marks; marked pixels do not count.
+    window : (slice, slice), optional
+        The part of the section that counts, with start and stop; default is all.
     """
+    lines, columns = window or (slice(0, stack.shape[1]), slice(0, stack.shape[2]))
     bands = (
         band.ravel() if marked is None else band[~marked]
-        for rows, band in stack.bands(z)
-        for marked in [marks.mask(z, (rows, slice(0, stack.shape[2]))) if marks else None]
+        for rows, band in stack.bands(z, columns, lines)
+        for marked in [marks.mask(z, (rows, columns)) if marks else None]
     )
     if stack.dtype.kind in "ui" and stack.dtype.itemsize <= 2:
         return _counted(bands, stack.dtype)

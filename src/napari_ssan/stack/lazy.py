@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import operator
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from napari_ssan.stack.sections import Array, Window
 
 #: Largest volume that is turned into an array at once, in bytes.
 LARGEST_ARRAY = 2**30
+#: Largest part of what is shown of a pyramid that is read at once, in bytes.
+LARGEST_PEEL = 2**24
 
 
 class LazyPixels(ABC):
@@ -30,6 +32,9 @@ class LazyPixels(ABC):
 
     #: What it is, in a user's words.
     what = "This volume"
+    #: Whether a large part is read only when one indexes it again, or makes an array of it. napari
+    #: takes what it shows of all sections of a pyramid first, and then the section.
+    peels = False
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self._shape, self.dtype = shape, dtype
@@ -67,6 +72,10 @@ class LazyPixels(ABC):
 
     def __getitem__(self, index: Any) -> Array:
         spans, then = _resolve(index, self.shape)
+        if self.peels and all(each == slice(None) for each in then):
+            found = Part(self, spans)
+            if found.nbytes > LARGEST_PEEL:
+                return cast(Array, found)
         lengths = [len(range(n)[span]) for n, span in zip(self.shape, spans, strict=True)]
         pixels = self.part(spans) if all(lengths) else np.empty(lengths, self.dtype)
         asked: Array = pixels[then]
@@ -80,6 +89,30 @@ class LazyPixels(ABC):
             )
         array = self[...]
         return array if dtype is None else array.astype(dtype, copy=False)
+
+
+class Part(LazyPixels):
+    """A box of something lazy, which is lazy, too.
+
+    Parameters
+    ----------
+    whole : LazyPixels
+    spans : tuple of slice
+        With start, stop and a positive step, one for each axis.
+    """
+
+    def __init__(self, whole: LazyPixels, spans: tuple[slice, ...]) -> None:
+        self._ranges = [range(n)[span] for n, span in zip(whole.shape, spans, strict=True)]
+        super().__init__(tuple(map(len, self._ranges)), whole.dtype)
+        self._whole, self.what = whole, whole.what
+
+    def part(self, spans: tuple[slice, ...]) -> Array:
+        """See :meth:`LazyPixels.part`."""
+        asked = [own[span] for own, span in zip(self._ranges, spans, strict=True)]
+        return self._whole.part(tuple(slice(each.start, each.stop, each.step) for each in asked))
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.asarray(self[...], dtype)  # of any size: who has indexed it knows it
 
 
 class LazyVolume(LazyPixels):
@@ -130,6 +163,57 @@ class LazySections(LazyVolume):
         return np.stack([self._make(z, bounds)[steps] for z in sections])
 
 
+class Every(LazyVolume):
+    """A coarse level of a volume that takes one pixel of several, for what has no means.
+
+    Parameters
+    ----------
+    volume : LazyVolume
+        Full resolution.
+    span, scale : int
+        One section of so many, and one row and column.
+    size : (int, int)
+        Height and width.
+    """
+
+    def __init__(self, volume: LazyVolume, span: int, scale: int, size: tuple[int, int]) -> None:
+        super().__init__((), volume.dtype)
+        self._volume, self._span, self._scale, self._size = volume, span, scale, size
+        self.zyx, self.what = volume.zyx, volume.what
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """As many sections as the volume has then."""
+        shape = list(self._volume.shape)
+        z, y, x = self.zyx
+        shape[z] = -(-shape[z] // self._span)
+        shape[y], shape[x] = self._size
+        return tuple(shape)
+
+    def _read(self, sections: range, window: Window) -> Array:
+        span, scale = self._span, self._scale
+        rows, columns = (
+            slice(part.start * scale, part.stop * scale, part.step * scale) for part in window
+        )
+        asked = range(sections.start * span, sections.stop * span, sections.step * span)
+        return self._volume._read(asked, (rows, columns))
+
+
+def sampling(
+    shapes: Sequence[tuple[int, ...]], volume: LazyVolume
+) -> list[tuple[int, int, tuple[int, int]]]:
+    """How to sample a volume for the levels of a pyramid, as parameters of :class:`Every`."""
+    z, y, x = volume.zyx
+    return [
+        (
+            max(1, round(volume.shape[z] / shape[z])),
+            max(1, math.ceil(volume.shape[y] / shape[y])),
+            (shape[y], shape[x]),
+        )
+        for shape in shapes[1:]
+    ]
+
+
 class Guarded(LazyPixels):
     """A volume of which a 3-D view is shown nothing that is too large for memory.
 
@@ -142,10 +226,13 @@ class Guarded(LazyPixels):
         What is read.
     in_3d : callable
         Whether the view is in 3-D.
+    peels : bool
+        Whether it is a level of a pyramid in a viewer.
     """
 
-    def __init__(self, volume: LazyPixels, in_3d: Callable[[], bool]) -> None:
+    def __init__(self, volume: LazyPixels, in_3d: Callable[[], bool], peels: bool = False) -> None:
         super().__init__((), volume.dtype)
+        self.peels = peels
         self.volume, self._in_3d, self.what = volume, in_3d, volume.what
 
     @property

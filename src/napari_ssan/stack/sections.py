@@ -105,12 +105,15 @@ class SliceStack:
         order = np.argsort(np.argsort((self.z_axis, self.y_axis, self.x_axis)))
         return np.asarray(self.data[tuple(index)]).transpose(order)
 
-    def bands(self, z: int, columns: slice = slice(None)) -> Iterator[tuple[slice, Array]]:
-        """Pass through a section from top to bottom, (rows, pixels) at a time."""
+    def bands(
+        self, z: int, columns: slice = slice(None), lines: slice = slice(None)
+    ) -> Iterator[tuple[slice, Array]]:
+        """Pass through a section, or a part of it, from top to bottom: (rows, pixels) at a time."""
         _, height, width = self.shape
+        first, end, _ = lines.indices(height)
         step = max(1, BAND_PIXELS // width)
-        for top in range(0, height, step):
-            rows = slice(top, min(top + step, height))
+        for top in range(first, end, step):
+            rows = slice(top, min(top + step, end))
             yield rows, self.read(z, (rows, columns))
 
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import zarr
@@ -95,7 +95,7 @@ def find_layout(path: Path) -> tuple[Layout, StackFile]:
     shapes = [tuple(level.shape[axis] for axis in zyx) for level in file.levels]
     factors = [(1, 1)]
     for number, (fine, coarse) in enumerate(itertools.pairwise(shapes), 1):
-        z, y, x = (_factor(n, m) for n, m in zip(fine, coarse, strict=True))
+        z, y, x = (factor_of(n, m) for n, m in zip(fine, coarse, strict=True))
         if not z or not y or not x or (y != x and 1 not in (*fine[1:], *coarse[1:])):
             raise BadInput(
                 f"Level {number} of {path.name} is no halving of the one before: it has the shape "
@@ -110,7 +110,7 @@ def node_of(path: Path) -> str:
     return "0" if not _datasets(path, "") and _datasets(path, "0") else ""
 
 
-def _factor(fine: int, coarse: int) -> int:
+def factor_of(fine: int, coarse: int) -> int:
     """The power of two by which a length is divided, rounded up or down; 0 if it is none."""
     for factor in (1, 2, 4, 8, 16):
         if coarse in (-(-fine // factor), fine // factor):
@@ -178,12 +178,21 @@ class Level:
         return tuple(index)
 
 
-def mean(fine: Level, factors: tuple[int, int], z: int, window: Window) -> Array:
+class Fine(Protocol):
+    """A level that another one is the mean of; boxes and shape are (z, y, x)."""
+
+    shape: tuple[int, ...]
+
+    def read(self, box: Box) -> Array:
+        """Pixels of a box."""
+
+
+def mean(fine: Fine, factors: tuple[int, int], z: int, window: Window) -> Array:
     """Pixels of a coarser section in a window, as our writer makes them: means of 2 by 2.
 
     Parameters
     ----------
-    fine : Level
+    fine : Fine
         The level before.
     factors : (int, int)
         As in :class:`Layout`, of the coarser level.

@@ -325,9 +325,23 @@ class StackController:
         if not self.closed:
             self.results.refresh()
             self._hide_marks()
+            self._make_coarse()
+
+    def _make_coarse(self) -> None:
+        """Have coarse levels show means of large patches, too."""
+        work = None if self.results.layer is None else self.results.coarse_work()
+        if work is not None:
+            task = self._quick.submit(lambda report, cancel: work())
+            task.succeeded.connect(partial(StackController._on_coarse, self))
+            task.failed.connect(messages.report)
+
+    def _on_coarse(self, made: object) -> None:
+        if not self.closed:
+            self.results.refresh()
 
     def _on_results(self) -> None:
         self._hide_marks()
+        self._make_coarse()
         self.changed.emit()
 
     def _hide_marks(self) -> None:

@@ -6,6 +6,7 @@ Viewers and layers are used by what they offer in public, so that a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -53,11 +54,15 @@ def stack_of(layer: Layer) -> SliceStack:
     """
     if getattr(layer, "rgb", False):
         raise BadInput("This is a colour (RGB) image; convert it to grey first.")
-    data = unwrap(layer.data)
-    if layer.multiscale:
-        data = unwrap(data[0])
+    data = full_resolution(layer.data)
     labels = [str(label) for label in layer.axis_labels]
     return SliceStack(data, labels.index("z") if "z" in labels else None)
+
+
+def full_resolution(data: Any) -> Any:
+    """Data of an image layer, of a pyramid the first level."""
+    data = unwrap(data)
+    return unwrap(data[0]) if isinstance(data, Sequence) else data
 
 
 def source_path(layer: Layer) -> Path | None:
