@@ -20,7 +20,7 @@ from napari_ssan.engine.inputs import placements
 from napari_ssan.engine.plan import Job, Survey, marked_share
 from napari_ssan.engine.provenance import CORRECT, SyntheticSection, Transform
 from napari_ssan.engine.repaired import Patch
-from napari_ssan.engine.stored import buffer
+from napari_ssan.engine.stored import buffer, let_go
 from napari_ssan.engine.synthesis import TileDone, kept
 from napari_ssan.engine.tiles import TileGrid, Tiling
 from napari_ssan.stack.intensity import SAMPLE, Intensity, to_dtype
@@ -116,6 +116,7 @@ def correct(
             )
             pixels[inside] = to_dtype(grey, stack.dtype)
             yield TileDone()
+        let_go(pixels)
     mask = None if job.region is None else job.region.mask
     record = SyntheticSection(
         section=z,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.plan import Job, Survey
-from napari_ssan.engine.stored import buffer
+from napari_ssan.engine.stored import buffer, let_go
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.intensity import Float, Intensity
@@ -105,6 +105,7 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
             else:
                 pixels = read_moved(stack, z, (lines, columns), placement, motion, share)
             row[: len(pixels)] = intensity.normalize(pixels) if moved else pixels
+            let_go(rows)
         return Neighbour(rows, intensity, moved)
 
     places = placements(survey, job, window)

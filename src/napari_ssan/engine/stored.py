@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import struct
 import tempfile
@@ -19,6 +20,8 @@ from napari_ssan.stack.sections import Array
 
 #: Larger buffers go to a file, in bytes.
 LARGEST_BUFFER = 2**28
+#: So many bytes are written at once.
+LARGEST_PART = 2**26
 
 
 #: What numpy raises for an array whose file is damaged.
@@ -59,12 +62,15 @@ class StoredArray:
 
 def store(path: Path, array: Array) -> StoredArray:
     """Write an array to a file, whole or not at all."""
-    array = np.ascontiguousarray(array)
+    values, array = array, np.ascontiguousarray(array)
     header = np.lib.format.header_data_from_array_1_0(array)
     with worded(path.parent), atomically(path) as temporary, temporary.open("wb") as file:
         # not np.save: its OSError doesn't tell that the disk is full
         np.lib.format.write_array_header_1_0(file, header)
-        file.write(array.data)
+        step = max(1, LARGEST_PART // max(1, array[:1].nbytes))
+        for start in range(0, len(array), step):
+            file.write(array[start : start + step].data)
+            let_go(values)
     return StoredArray(path)
 
 
@@ -76,6 +82,17 @@ def buffer(shape: tuple[int, ...], dtype: np.dtype[Any], folder: Path | None) ->
     with worded(folder or Path(tempfile.gettempdir())), tempfile.TemporaryFile(dir=folder) as file:
         _reserve(file, size)
         return np.memmap(file, dtype=dtype, shape=shape, mode="r+")
+
+
+def let_go(*arrays: Array) -> None:
+    """Have what was used of arrays of :func:`buffer` leave this process's memory.
+
+    It stays in their files, and in the system's cache as long as there is room.
+    """
+    for array in arrays:
+        mapped = getattr(array, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _reserve(file: IO[bytes], size: int) -> None:

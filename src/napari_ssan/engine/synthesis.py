@@ -22,7 +22,7 @@ from napari_ssan.engine.methods import LessMemory, MemoryFull, Method
 from napari_ssan.engine.plan import Job, marked_share
 from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch
-from napari_ssan.engine.stored import StoredArray, buffer, store
+from napari_ssan.engine.stored import StoredArray, buffer, let_go, store
 from napari_ssan.engine.tiles import BandBlender
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.intensity import QUANTILES, SAMPLE, SPAN, Float, Intensity, specify, to_dtype
@@ -76,6 +76,7 @@ def synthesize(
         for part in _strips(shape):
             grey = error[part].astype(np.float64) * scale
             error[part] = np.minimum(grey, LARGEST_ERROR)
+            let_go(error)
         error = error[_within(inner, window)]
         known = summarize(error, mask, top, left, wanted.std)
         estimate = kept(error, scratch, job, "error-")
@@ -114,6 +115,7 @@ def _tiles(inputs: Inputs, method: Method, layers: list[Float]) -> Iterator[Tile
         for blender, layer in zip(blenders, layers, strict=True):
             rows, values = blender.finish_row(number)
             layer[rows.start - first : rows.stop - first] = values
+        let_go(*layers, *(neighbour.rows for neighbour in inputs.neighbours))
 
 
 def _made(
@@ -144,8 +146,7 @@ def _pixels(
     """Network's scale to grey values like the neighbours', a region fitted to its rim."""
     own = None
     if match == "histogram":
-        step = max(1, unit.size // SAMPLE)
-        own = np.quantile(unit.reshape(-1)[::step].astype(np.float64), QUANTILES)
+        own = np.quantile(_sample(unit).astype(np.float64), QUANTILES)
 
     def grey(part: Float) -> npt.NDArray[np.float64]:
         if own is not None:
@@ -161,7 +162,18 @@ def _pixels(
     pixels = buffer(unit.shape, inputs.dtype, scratch)
     for strip in _strips(unit.shape):
         pixels[strip] = to_dtype(grey(unit[strip]), inputs.dtype)
+        let_go(unit, pixels)
     return pixels
+
+
+def _sample(unit: Float) -> Float:
+    """About `SAMPLE` pixels, evenly spaced."""
+    flat, step = unit.reshape(-1), max(1, unit.size // SAMPLE)
+    found = []
+    for start in range(0, flat.size, step * SAMPLE // 4):
+        found.append(flat[start : start + step * SAMPLE // 4 : step].copy())
+        let_go(unit)
+    return np.concatenate(found)
 
 
 def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
