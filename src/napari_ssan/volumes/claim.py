@@ -56,8 +56,7 @@ class Claim:
         """
         try:
             try:
-                with self.path.open("x", encoding="utf-8") as file:
-                    file.write(self._text(0))
+                self._make()
             except FileExistsError:
                 self._take_over()
         except OSError as error:
@@ -73,6 +72,14 @@ class Claim:
         self._beats.join()
         if holds(self._volume, self.token):
             self.path.unlink(missing_ok=True)
+
+    def _make(self) -> None:
+        with self.path.open("xb", buffering=0) as file:
+            try:
+                file.write(self._text(0).encode())
+            except OSError:
+                self.path.unlink(missing_ok=True)
+                raise
 
     def _take_over(self) -> None:
         if not (found := _read(self.path)):  # its owner may be about to write it
@@ -107,8 +114,12 @@ class Claim:
 
     def _write(self, number: int) -> None:
         draft = self.path.with_name(f"{self.path.name}.{self.token}")
-        draft.write_text(self._text(number), encoding="utf-8")
-        os.replace(draft, self.path)
+        try:
+            draft.write_text(self._text(number), encoding="utf-8")
+            os.replace(draft, self.path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
 
     def _text(self, number: int) -> str:
         process = psutil.Process()
