@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_ssan.atomic import REASONS
 from napari_ssan.engine import stored
-from napari_ssan.engine.stored import buffer, store
+from napari_ssan.engine.stored import buffer, let_go, store
 
 
 @contextmanager
@@ -71,3 +73,24 @@ def test_where_there_is_no_room_for_a_buffer_it_is_said(tmp_path, mapped):
         buffer((100, 100), np.dtype(np.uint8), tmp_path)
     assert caught.value.filename == str(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+def test_what_a_large_buffer_holds_leaves_the_memory_and_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(stored, "LARGEST_BUFFER", 0)
+    monkeypatch.setattr(stored, "LARGEST_PART", 2**16)
+    made = buffer((4096, 8192), np.dtype(np.uint16), tmp_path)
+    before = mapped_bytes()
+    made[:] = np.arange(8192)
+    assert mapped_bytes() - before > made.nbytes / 2
+    let_go(made, np.zeros(3))
+    assert mapped_bytes() - before < made.nbytes / 8
+    kept = store(tmp_path / "a.npy", made[:, 3:])
+    assert mapped_bytes() - before < made.nbytes / 8
+    np.testing.assert_array_equal(kept[4095], np.arange(3, 8192))
+
+
+def mapped_bytes() -> int:
+    """How much of files is in the memory of this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return sum(int(each.split()[1]) for each in lines if each.startswith("RssFile")) * 1024

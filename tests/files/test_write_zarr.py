@@ -1,3 +1,8 @@
+"""What is written as OME-Zarr, section by section and row by row.
+
+Covers: napari_ssan.files.zarr_rows
+"""
+
 from itertools import pairwise
 
 import numpy as np
