@@ -6,7 +6,8 @@ Run ``python benchmarks/volumes.py --json`` on a machine with at least two idle 
   thread, between the first and the last slab, so that no import counts;
 - the time from the call to the first slab, for 10 000 slabs of which 1 % holds marks;
 - how far memory rises above the imports for one whole section, in volumes of 100 and of 2000
-  sections, and of a section in a shard of 64 sections.
+  sections, and of a section in a shard of 64 sections; with ``--large 20000``, also for one of
+  20 000 x 20 000 pixels, which takes an hour.
 """
 
 from __future__ import annotations
@@ -116,12 +117,19 @@ def planning(folder: Path) -> float:
     raise AssertionError("nothing was planned")
 
 
-def one_section(path: str) -> Any:
+def one_section(path: str, z: int = 50) -> Any:
     """Repair a section in the middle, for :func:`memory.resident_bytes`."""
     import napari_ssan.engine.error_network
     import napari_ssan.network.ssan  # noqa: F401
 
-    return partial(repair_in_place, Path(path), Marks({50}), How("average"), str)
+    return partial(repair_in_place, Path(path), Marks({z}), How("average"), str)
+
+
+def large(folder: Path, side: int) -> dict[str, float | None]:
+    """How far memory rises for a large section, in MiB."""
+    path = make(folder / "large.ome.zarr", 3, side)
+    risen = resident_bytes(one_section, str(path), 1)
+    return {f"MiB for a section of {side} x {side}": None if risen is None else risen / 2**20}
 
 
 def rates(folder: Path, slabs: int, side: int) -> dict[str, float | None]:
@@ -164,6 +172,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("rates", "planning", "memory"))
     parser.add_argument("--slabs", type=int, default=24, help="sections to repair for a rate")
     parser.add_argument("--side", type=int, default=512, help="height and width of a section")
+    parser.add_argument("--large", type=int, help="side of a large section, such as 20000")
     options = parser.parse_args()
     facts: dict[str, float | None] = {}
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
@@ -174,6 +183,8 @@ def main() -> None:
             facts["seconds to plan 10000 slabs"] = planning(folder)
         if options.only in (None, "memory"):
             facts |= memory(folder, 2 * options.side)
+        if options.large:
+            facts |= large(folder, options.large)
         facts |= {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
     if options.json:
         print(json.dumps(facts, indent=2))

@@ -45,7 +45,7 @@ room("segmenter", "errors", "json_text", "network", "stack")
 room("engine", "atomic", "errors", "paths", "events", "version", "network", "stack")
 room("report", "html_page", "version", "stack", "engine")
 room("files", "atomic", "swap", "errors", "json_text", "paths", "stack", "engine")
-room("volumes", *KNOWS["files"], "events", "files")
+room("volumes", *KNOWS["files"], "part", "events", "files")
 room(
     "session",
     *("atomic", "swap", "errors", "json_text", "paths", "events", "stack", "inspection", "engine"),

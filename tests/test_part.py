@@ -6,7 +6,8 @@ import stat
 import pytest
 
 from napari_ssan.atomic import together
-from napari_ssan.part import LOCK, NAME, Part, held, parts
+from napari_ssan.part import LOCK, NAME, Part, held, kept, parts
+from napari_ssan.swap import recover
 
 
 def test_its_name_cannot_be_guessed_and_its_lock_is_held(tmp_path):
@@ -52,3 +53,33 @@ def test_a_young_part_without_a_lock_belongs_to_a_run(tmp_path):
     with held(folder) as free:
         assert free
     assert (folder / LOCK).exists()
+
+
+def test_what_is_to_be_gone_on_with_stays_until_it_has_taken_its_place(tmp_path):
+    part = Part(tmp_path / "a.zarr")
+    part.keep("a.zarr")
+    assert kept(part.folder) == ""  # nothing is there yet
+    (part.folder / "a.zarr").mkdir()
+    assert kept(part.folder) == "a.zarr"
+    assert Part.take(part.folder) is None  # its run lives
+    part.leave()
+    assert recover(tmp_path) == ([], [])
+    assert parts(tmp_path) == [part.folder]
+    taken = Part.take(part.folder)
+    taken.remove()
+    assert parts(tmp_path) == [part.folder]
+    taken = Part.take(part.folder)
+    with together([tmp_path / "a.zarr", tmp_path / "b"], taken.folder / "a.zarr") as temporaries:
+        assert temporaries[0] == taken.folder / "a.zarr"
+        temporaries[1].touch()
+    taken.remove()
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["a.zarr", "b"]
+
+
+def test_what_is_kept_can_be_given_up(tmp_path):
+    part = Part(tmp_path / "a")
+    part.keep("a")
+    (part.folder / "a").touch()
+    part.leave()
+    Part.take(part.folder).discard()
+    assert parts(tmp_path) == []

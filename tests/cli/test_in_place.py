@@ -1,6 +1,6 @@
 """A repair in place from the command line, and back.
 
-Covers: napari_ssan.cli.in_place, napari_ssan.cli.restore, napari_ssan.cli.status,
+Covers: napari_ssan.cli.slab_runs, napari_ssan.cli.restore, napari_ssan.cli.status,
     napari_ssan.volumes.status
 """
 

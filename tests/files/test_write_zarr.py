@@ -1,4 +1,7 @@
-"""Covers: napari_ssan.files.ome_metadata"""
+"""What is written as OME-Zarr, section by section and row by row.
+
+Covers: napari_ssan.files.ome_metadata, napari_ssan.files.zarr_rows
+"""
 
 from itertools import pairwise
 

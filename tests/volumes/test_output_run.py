@@ -1,6 +1,6 @@
 """Repairs to a new zarr output, slab by slab: as in one go, whatever is killed on the way.
 
-Covers: napari_ssan.volumes.output_slabs, napari_ssan.cli.slab_runs
+Covers: napari_ssan.volumes.output_slabs
 """
 
 from __future__ import annotations

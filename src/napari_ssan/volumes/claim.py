@@ -88,8 +88,12 @@ class Claim:
         if address(self.path):
             remote.write(self.path, self._text(0).encode(), new=True)
             return
-        with self.path.open("x", encoding="utf-8") as file:
-            file.write(self._text(0))
+        with self.path.open("xb", buffering=0) as file:
+            try:
+                file.write(self._text(0).encode())
+            except OSError:
+                self.path.unlink(missing_ok=True)
+                raise
 
     def _take_over(self) -> None:
         if not (found := _read(self.path)):  # its owner may be about to write it
@@ -127,8 +131,12 @@ class Claim:
             remote.write(self.path, self._text(number).encode())
             return
         draft = self.path.with_name(f"{self.path.name}.{self.token}")
-        draft.write_text(self._text(number), encoding="utf-8")
-        os.replace(draft, self.path)
+        try:
+            draft.write_text(self._text(number), encoding="utf-8")
+            os.replace(draft, self.path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
 
     def _text(self, number: int) -> str:
         process = psutil.Process()
