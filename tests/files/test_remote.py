@@ -5,6 +5,8 @@ Covers: napari_ssan.paths
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
 
@@ -180,3 +182,33 @@ def test_wrong_credentials(s3, monkeypatch, make):
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(BadInput, match=r"^s3://lab cannot be opened: .*nobody"):
         open_stack("s3://lab/in.zarr")
+
+
+def test_credentials_of_google(monkeypatch, tmp_path):
+    """As google.auth finds them; without any, requests are not signed."""
+    pytest.importorskip("google.auth")
+    pytest.importorskip("obstore")
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    assert remote._gcs() == {"skip_signature": True}
+    user = {"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}
+    (tmp_path / "user.json").write_text(json.dumps(user))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "user.json"))
+    assert set(remote._gcs()) == {"credential_provider"}
+
+
+def test_credentials_of_a_profile(s3, make, volume, monkeypatch, tmp_path):
+    where = s3.upload(make("zarr"))
+    config = tmp_path / "config"
+    config.write_text(
+        "[profile lab]\nregion = us-east-1\n"
+        f"endpoint_url = {os.environ['AWS_ENDPOINT_URL']}\n"
+        "aws_access_key_id = a\naws_secret_access_key = b\n"
+    )
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    np.testing.assert_array_equal(open_stack(where).data[2], volume()[2])
