@@ -70,8 +70,9 @@ def test_shards(web, s3, tmp_path, volume, ranges):
     np.testing.assert_array_equal(np.asarray(open_stack(where).data), volume())
 
 
-@pytest.mark.parametrize("fault", ["drop", "tear"])
-def test_broken_connections_are_tried_again(web, make, volume, fault):
+@pytest.mark.parametrize("fault", ["drop", "tear", "hang"])
+def test_broken_connections_are_tried_again(web, make, volume, fault, monkeypatch):
+    monkeypatch.setattr(remote, "SILENCE", 0.3)
     file = open_stack(f"{web.url}/{make('zarr').name}")
     setattr(web, fault, 2)
     np.testing.assert_array_equal(file.stack().read(2), volume()[2])
@@ -175,6 +176,21 @@ def test_objects(s3):
     remote.remove(path)
     remote.remove(path)
     assert remote.read(path) is None
+
+
+def test_no_such_bucket(s3):
+    with pytest.raises(BadInput, match=r"cannot be written: there is no such bucket\.$"):
+        remote.write(located("s3://nobody/a"), b"")
+    with pytest.raises(BadInput, match="There is no zarr store at s3://nobody/v"):
+        open_stack("s3://nobody/v.zarr")
+
+
+def test_an_object_whose_answer_was_lost_is_our_own(s3):
+    path = located("s3://lab/claim")
+    remote.write(path, b"mine", new=True)
+    remote.write(path, b"mine", new=True)
+    with pytest.raises(FileExistsError):
+        remote.write(path, b"another's", new=True)
 
 
 def test_wrong_credentials(s3, monkeypatch, make):
