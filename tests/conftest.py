@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -124,8 +125,9 @@ class Web(http.server.ThreadingHTTPServer):
     ----------
     asked : list of str
         Paths that were asked for.
-    drop, tear : int
-        So many connections to close without an answer, or in the middle of one.
+    drop, tear, hang : int
+        So many connections to close without an answer, or in the middle of one, or to keep
+        waiting for some time.
     deny : str
         Ending of names that are denied.
     """
@@ -135,7 +137,7 @@ class Web(http.server.ThreadingHTTPServer):
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), functools.partial(_Handler, directory=str(folder)))
         self.asked: list[str] = []
-        self.drop = self.tear = 0
+        self.drop = self.tear = self.hang = 0
         self.deny = "?"
 
     @property
@@ -150,6 +152,10 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.server.asked.append(self.path)
         if self.server.drop:
             self.server.drop -= 1
+            self._hang_up()
+        elif self.server.hang:
+            self.server.hang -= 1
+            time.sleep(0.6)
             self._hang_up()
         elif self.server.tear:
             self.server.tear -= 1

@@ -89,7 +89,6 @@ def test_by_yaozarrs(written):
 
 
 def test_by_napari_ome_zarr(written):
-    """It stands on ome-zarr, the reference."""
     reader = pytest.importorskip("napari_ome_zarr")
     path, pixels = written
     read = reader.napari_get_reader(str(path))

@@ -5,6 +5,8 @@ Covers: napari_ssan.paths
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sys
 
@@ -68,8 +70,9 @@ def test_shards(web, s3, tmp_path, volume, ranges):
     np.testing.assert_array_equal(np.asarray(open_stack(where).data), volume())
 
 
-@pytest.mark.parametrize("fault", ["drop", "tear"])
-def test_broken_connections_are_tried_again(web, make, volume, fault):
+@pytest.mark.parametrize("fault", ["drop", "tear", "hang"])
+def test_broken_connections_are_tried_again(web, make, volume, fault, monkeypatch):
+    monkeypatch.setattr(remote, "SILENCE", 0.3)
     file = open_stack(f"{web.url}/{make('zarr').name}")
     setattr(web, fault, 2)
     np.testing.assert_array_equal(file.stack().read(2), volume()[2])
@@ -175,8 +178,53 @@ def test_objects(s3):
     assert remote.read(path) is None
 
 
+def test_no_such_bucket(s3):
+    with pytest.raises(BadInput, match=r"cannot be written: there is no such bucket\.$"):
+        remote.write(located("s3://nobody/a"), b"")
+    with pytest.raises(BadInput, match="There is no zarr store at s3://nobody/v"):
+        open_stack("s3://nobody/v.zarr")
+
+
+def test_an_object_whose_answer_was_lost_is_our_own(s3):
+    path = located("s3://lab/claim")
+    remote.write(path, b"mine", new=True)
+    remote.write(path, b"mine", new=True)
+    with pytest.raises(FileExistsError):
+        remote.write(path, b"another's", new=True)
+
+
 def test_wrong_credentials(s3, monkeypatch, make):
     s3.upload(make("zarr"))
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     with pytest.raises(BadInput, match=r"^s3://lab cannot be opened: .*nobody"):
         open_stack("s3://lab/in.zarr")
+
+
+def test_credentials_of_google(monkeypatch, tmp_path):
+    """As google.auth finds them; without any, requests are not signed."""
+    pytest.importorskip("google.auth")
+    pytest.importorskip("obstore")
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    assert remote._gcs() == {"skip_signature": True}
+    user = {"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}
+    (tmp_path / "user.json").write_text(json.dumps(user))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "user.json"))
+    assert set(remote._gcs()) == {"credential_provider"}
+
+
+def test_credentials_of_a_profile(s3, make, volume, monkeypatch, tmp_path):
+    where = s3.upload(make("zarr"))
+    config = tmp_path / "config"
+    config.write_text(
+        "[profile lab]\nregion = us-east-1\n"
+        f"endpoint_url = {os.environ['AWS_ENDPOINT_URL']}\n"
+        "aws_access_key_id = a\naws_secret_access_key = b\n"
+    )
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "lab")
+    np.testing.assert_array_equal(open_stack(where).data[2], volume()[2])

@@ -80,7 +80,7 @@ def test_mask_of_synthetic_pixels(tmp_path, make, repair, ending):
     file = open_stack(make("imagej"))
     path = tmp_path / f"out{ending}"
     written = save_stack(path, repair(file.stack(), inserted=True), file, mask=True)
-    assert written == [path, mask_path(path)]
+    assert written == [path, mask_path(path), tmp_path / "out.sections.csv"]
     mask = np.asarray(open_image(written[1]).data)
     expected = np.zeros((7, 70, 50), np.uint8)
     expected[[2, 4]] = 255
@@ -98,7 +98,7 @@ def test_map_of_expected_errors(tmp_path, make, repair, ending):
     repaired.add(replace(patch, error=errors))
     path = tmp_path / f"out{ending}"
     written = save_stack(path, repaired, file, error=True)
-    assert written == [path, error_path(path)]
+    assert written == [path, error_path(path), tmp_path / "out.sections.csv"]
     again = open_image(written[1])
     found = np.asarray(again.data)
     expected = np.zeros((7, 70, 50), np.float32)

@@ -20,6 +20,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.belongings import check_store
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.files.write_tiff import NOT_OME
+from napari_ssan.paths import address, located
 from napari_ssan.swap import recover
 
 #: What an output's name may end in, the longest first.
@@ -99,12 +100,17 @@ def check_output(
     BadInput
         If it may not.
     """
-    path = Path(path)
+    path = located(path)
     known = ending(path)
     name = "" if dtype is None else np.dtype(dtype).name
     if known.startswith(".ome.tif") and name in NOT_OME:
         raise BadInput(
             f"OME-TIFF has no {name} pixels; write {path.name} as .ome.zarr or plain .tif."
+        )
+    if where := address(path):
+        raise BadInput(
+            f"Nothing is written to {where}; give a path for the output, or repair a volume that "
+            "lies in a bucket with --in-place."
         )
     parent = path.absolute().parent
     if not parent.is_dir():

@@ -29,8 +29,8 @@ from napari_ssan.paths import address, spelled
 if TYPE_CHECKING:
     from obstore.store import GCSStore, HTTPStore, S3Store
 
-#: Seconds until a connection must stand, and until an answer must be complete.
-CONNECT, TIMEOUT = 10.0, 120.0
+#: Seconds until a connection must stand, without a byte of an answer, and until all is there.
+CONNECT, SILENCE, LONGEST = 10.0, 60.0, 3600.0
 #: How often something is tried again, within how many seconds, and the first and longest pause.
 TRIES, PATIENCE, PAUSES = 8, 180.0, (0.2, 15.0)
 #: How often an object is asked for whose bytes stop in the middle of it.
@@ -93,6 +93,8 @@ def write(path: Path, content: bytes, *, new: bool = False) -> None:
         try:
             obstore.put(client, key, content, mode="create" if new else "overwrite")
         except AlreadyExistsError as error:
+            if read(path) == content:  # by ourselves, and the answer was lost
+                return
             raise FileExistsError(errno.EEXIST, "exists already", spelled(path)) from error
 
 
@@ -220,7 +222,8 @@ def _client(where: str, settings: tuple[str | None, ...]) -> HTTPStore | S3Store
     client: dict[str, Any] = {
         "allow_http": True,
         "connect_timeout": timedelta(seconds=CONNECT),
-        "timeout": timedelta(seconds=TIMEOUT),
+        "read_timeout": timedelta(seconds=SILENCE),
+        "timeout": timedelta(seconds=LONGEST),
     }
     retry: dict[str, Any] = {
         "max_retries": TRIES,
@@ -327,6 +330,10 @@ def _worded(path: Path, done: str) -> Iterator[None]:
 
     try:
         yield
+    except FileNotFoundError as error:
+        if done == "read":
+            raise
+        raise Unreachable(f"{spelled(path)} cannot be {done}: there is no such bucket.") from error
     except BaseError as error:
         raise Unreachable(f"{spelled(path)} cannot be {done}: {_why(error)}.") from error
 
