@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import RepairedStack, Slot, slot_text
+from napari_ssan.engine.stored import release
 from napari_ssan.stack.sections import Array
 
 #: Side of the squares whose means are compared, in pixels.
@@ -53,7 +54,11 @@ def summarize(
         Standard deviation of the section.
     """
     step = max(1, int(np.ceil(np.sqrt(error.size / SAMPLE))))
-    seen = error[::step, ::step].astype(np.float64)
+    # Line by line: a map in a file is read where it is looked at, and nowhere else.
+    seen = np.empty([-(-length // step) for length in error.shape])
+    for place, line in enumerate(range(0, len(error), step)):
+        seen[place] = error[line, ::step]
+        release(error)
     weight = np.ones(seen.shape) if mask is None else mask[::step, ::step].astype(np.float64)
     if not weight.any():  # a mask so thin that the steps miss it
         weight[:] = 1

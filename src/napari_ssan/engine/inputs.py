@@ -27,6 +27,8 @@ from napari_ssan.stack.sections import Array, Window
 
 #: Threads: one for each neighbour.
 AT_ONCE = 2
+#: Columns of a row of tiles that are read at once.
+COLUMNS = 2048
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +51,9 @@ class Neighbour:
     intensity: Intensity
     normalized: bool
 
-    def unit(self, number: int, height: int) -> Float:
-        """The first `height` lines of a row of tiles, on the network's scale."""
-        pixels = self.rows[number][:height]
+    def unit(self, number: int, height: int, columns: slice) -> Float:
+        """The first `height` lines of a tile in a row of tiles, on the network's scale."""
+        pixels = self.rows[number][:height, columns]
         return pixels if self.normalized else self.intensity.normalize(pixels)
 
 
@@ -105,11 +107,14 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
         shape = len(grid.tops), grid.tile[0], columns.stop - columns.start
         rows = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
         for row, lines in zip(rows, spans, strict=True):
-            if motion is None:
-                pixels = read_placed(stack, z, (lines, columns), placement)
-            else:
-                pixels = read_moved(stack, z, (lines, columns), placement, motion, share)
-            row[: len(pixels)] = intensity.normalize(pixels) if moved else pixels
+            for left in range(columns.start, columns.stop, COLUMNS):
+                part = lines, slice(left, min(left + COLUMNS, columns.stop))
+                if motion is None:
+                    pixels = read_placed(stack, z, part, placement)
+                else:
+                    pixels = read_moved(stack, z, part, placement, motion, share)
+                place = slice(left - columns.start, part[1].stop - columns.start)
+                row[: len(pixels), place] = intensity.normalize(pixels) if moved else pixels
             release(rows)
         return Neighbour(list(rows), intensity, moved)
 

@@ -25,7 +25,16 @@ from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray, buffer, release, store
 from napari_ssan.engine.tiles import BandBlender
 from napari_ssan.errors import BadInput
-from napari_ssan.stack.intensity import QUANTILES, SAMPLE, SPAN, Float, Intensity, specify, to_dtype
+from napari_ssan.stack.intensity import (
+    COUNTED,
+    QUANTILES,
+    SAMPLE,
+    SPAN,
+    Float,
+    Intensity,
+    specify,
+    to_dtype,
+)
 from napari_ssan.stack.region import packed
 from napari_ssan.stack.sections import Array, Window
 
@@ -89,13 +98,15 @@ def _tiles(inputs: Inputs, method: Method, layers: list[Float]) -> Iterator[Tile
     blenders = [BandBlender(grid) for _ in layers]
     for number, top in enumerate(grid.tops):
         height = min(grid.tile[0], grid.shape[0] - top)
-        both = [neighbour.unit(number, height) for neighbour in inputs.neighbours]
         start = 0
         while start < len(grid.lefts):
             batch = grid.lefts[start : start + method.batch]
             places = [at - grid.columns.start for at in batch]
             spans = [slice(at, at + grid.tile[1]) for at in places]
-            tiles = [np.stack([grid.pad(unit[:, span]) for span in spans]) for unit in both]
+            tiles = [
+                np.stack([grid.pad(neighbour.unit(number, height, span)) for span in spans])
+                for neighbour in inputs.neighbours
+            ]
             made = _made(method, tiles, inputs.job.position, len(layers))
             if made is None:
                 smaller = method.smaller()
@@ -181,8 +192,8 @@ def _thinned(unit: Float, step: int) -> npt.NDArray[np.float64]:
 
 
 def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Rows that are worked on at once."""
-    step = max(1, SAMPLE // shape[1])
+    """Rows that are worked on at once: their copies stay in the processor's cache."""
+    step = max(1, COUNTED // shape[1])
     for top in range(0, shape[0], step):
         yield slice(top, top + step)
 
