@@ -6,7 +6,7 @@ import pytest
 from napari_ssan.inspection.look import look
 from napari_ssan.inspection.neighbours import compare
 from napari_ssan.inspection.plant import plant_region
-from napari_ssan.inspection.regions import along_lines, is_long, odd_lines
+from napari_ssan.inspection.regions import is_long
 
 
 def highest(candidates, sign):
@@ -61,34 +61,6 @@ def test_a_line_is_long_and_a_spot_is_not():
     assert is_long(np.abs(rows - columns) < 3, 10)
     assert not is_long(np.hypot(rows - 40, columns - 40) < 15, 10)
     assert not is_long(np.abs(rows - columns) < 3, 100)
-
-
-def line(turn, moved=0.0):
-    rows, columns = np.indices((90, 90)) - 45
-    at = np.abs(rows * np.cos(turn) - columns * np.sin(turn) - moved) < 1.5
-    return at.astype(np.float32)
-
-
-def test_lines_of_every_direction_are_raised():
-    for turn in np.linspace(0, np.pi, 7):
-        own = line(turn)
-        raised = along_lines(own).max(axis=0)
-        assert raised[45, 45] > 0.5
-        assert raised[own == 0].max() < raised[45, 45]
-
-
-def test_a_line_is_odd_unless_a_neighbour_has_it_nearby():
-    empty = np.zeros((90, 90), np.float32)
-    for turn in np.linspace(0, np.pi, 7):
-        alone, moved = (
-            odd_lines((2 * line(turn), other, empty))["light"][45, 45]
-            for other in (empty, 2 * line(turn, 2))
-        )
-        assert alone > 0.5
-        assert moved < 0.4 * alone
-        assert odd_lines((-2 * line(turn), empty, empty))["dark"][45, 45] == pytest.approx(
-            alone, rel=0.01
-        )
 
 
 @pytest.mark.parametrize(("value", "sign"), [(0, "dark wide"), (255, "light wide")])

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, label, maximum_filter, minimum_filter
 
 from napari_ssan.errors import BadInput
+from napari_ssan.inspection.lines import around_lines, lines_of
 from napari_ssan.stack.alignment import Shift
 from napari_ssan.stack.sections import BAND_PIXELS, SliceStack
 
@@ -154,6 +156,21 @@ class Sighting:
     flat: Mask = field(default_factory=lambda: np.zeros((0, 0), bool), repr=False)
     shifts: dict[int, Shift] = field(default_factory=dict, repr=False)
     lost: Mask | None = field(default=None, repr=False)
+
+    @cached_property
+    def lines(self) -> Float:
+        """Light lines, and dark ones as negative: (directions, height, width)."""
+        return lines_of(self.unit)
+
+    @cached_property
+    def near_light(self) -> Float:
+        """The lightest lines near each pixel, of the same shape."""
+        return around_lines(self.lines)
+
+    @cached_property
+    def near_dark(self) -> Float:
+        """The same of dark lines, as positive numbers."""
+        return around_lines(-self.lines)
 
 
 def look(z: int, pixels: Float) -> Sighting:

@@ -133,9 +133,11 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
     traits.apart = _apart(window)
     fine = [_moved(window[z].fine, shifts[z], 0) for z in (low, high)]
     flat = [_moved(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
-    first, last = (_moved(window[z].unit, shifts[z], 0) for z in (low, high))
-    units = seen.unit, first, last
-    return traits, odd_regions(seen, (own, before, after), units, fine, flat, valid)
+    lines = {}
+    for sign, way, near in (("dark", -1, "near_dark"), ("light", 1, "near_light")):
+        theirs = [_moved(getattr(window[z], near), shifts[z], 0) for z in (low, high)]
+        lines[sign] = (way * seen.lines - np.maximum(*theirs)).max(axis=0)
+    return traits, odd_regions(seen, (own, before, after), lines, fine, flat, valid)
 
 
 def _shift(seen: Sighting, other: Sighting) -> Shift:
@@ -151,14 +153,17 @@ def _middle(image: Float) -> Float:
 
 
 def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
-    """Move an image by whole pixels; what comes in from outside is `empty`."""
+    """Move images, (..., height, width), by whole pixels; what comes in is `empty`."""
     rows, columns = (round(n) for n in offset)
     if not (rows or columns):
         return image
-    height, width = image.shape
+    height, width = image.shape[-2:]
     moved = np.full_like(image, empty)
-    moved[max(rows, 0) : height + min(rows, 0), max(columns, 0) : width + min(columns, 0)] = image[
-        max(-rows, 0) : height - max(rows, 0), max(-columns, 0) : width - max(columns, 0)
+    there = np.s_[
+        ..., max(rows, 0) : height + min(rows, 0), max(columns, 0) : width + min(columns, 0)
+    ]
+    moved[there] = image[
+        ..., max(-rows, 0) : height - max(rows, 0), max(-columns, 0) : width - max(columns, 0)
     ]
     return moved
 
