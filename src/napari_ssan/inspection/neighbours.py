@@ -169,9 +169,12 @@ def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
 
 
 def _offset(before: Shift, after: Shift) -> float:
-    """How far a section lies from the middle between both neighbours."""
+    """How far a section lies from the middle between both neighbours.
+
+    Half of their own distance is taken off, so that a section beside a displaced one stays put.
+    """
     first, last = np.array(before), np.array(after)
-    return float(np.linalg.norm(first + last)) / 2
+    return max(0.0, float(np.linalg.norm(first + last) - np.linalg.norm(first - last)) / 2)
 
 
 def _turn(seen: Sighting, other: Sighting, enough: float) -> tuple[float, float]:

@@ -25,8 +25,8 @@ from napari_ssan.stack.region import Region
 
 #: Scale of the local mean square, and of spots that are even, in the same pixels.
 LOCAL, SPOT = 2.0, 2.6
-#: What a loss of fine detail counts in an even spot, and the most that counts.
-SOFTER, MOST_SOFTER = 1.5, 2.0
+#: What a loss of fine detail counts in an even spot.
+SOFTER = 1.5
 #: A region is all that reaches this share of its peak, and is connected with it.
 EDGE = 0.4
 #: The same of lines, which show where their middles lie; of their narrow map, half the peak.
@@ -104,7 +104,7 @@ def odd_regions(
     narrow: dict[str, Float] = {}
     for sign, a, b, c in (("dark", -own, -before, -after), ("light", own, before, after)):
         maps[sign] = _beyond(a, b, c)
-        maps[f"{sign} wide"] = _even(a, b, c, seen.unit) + SOFTER * loss.clip(-1, MOST_SOFTER)
+        maps[f"{sign} wide"] = _even(a, b, c, seen.unit, loss)
         maps[f"{sign} long"] = lines[sign]
         excess = (a - _around(b, c)).clip(0, MOST_BEYOND)
         narrow[f"{sign} long"] = gaussian_filter(excess, 1.0)
@@ -153,14 +153,18 @@ def _beyond(own: Float, before: Float, after: Float) -> Float:
     return both
 
 
-def _even(own: Float, before: Float, after: Float, unit: Float) -> Float:
-    """How great a spot is, also against both neighbours, less how uneven it is, in MADs."""
+def _even(own: Float, before: Float, after: Float, unit: Float, loss: Float) -> Float:
+    """How great a spot is, also against both neighbours, less how uneven it is, in MADs.
+
+    A loss of fine detail adds to it, but by no more than the spot is greater: where tissue is
+    only smoother than in the neighbours, nothing is wrong.
+    """
     mean, *others = (gaussian_filter(each, SPOT, truncate=3) for each in (own, before, after))
     extreme = np.minimum(mean, 2 * (mean - maximum_filter(np.maximum(*others), 3)))
     bare = gaussian_filter(unit, 0.7, truncate=3)
     square = gaussian_filter(np.square(bare), LOCAL + 1, truncate=3)
     uneven: Float = np.sqrt((square - np.square(mean)).clip(0))
-    return extreme - uneven
+    return extreme - uneven + SOFTER * np.minimum(loss, extreme.clip(0, 2)).clip(-1)
 
 
 def _around(before: Float, after: Float) -> Float:
