@@ -134,8 +134,11 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
     fine = [_moved(window[z].fine, shifts[z], 0) for z in (low, high)]
     flat = [_moved(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
     lines = {}
-    for sign, way, near in (("dark", -1, "near_dark"), ("light", 1, "near_light")):
-        theirs = [_moved(getattr(window[z], near), shifts[z], 0) for z in (low, high)]
+    for sign, way in (("dark", -1), ("light", 1)):
+        theirs = [
+            _moved(each.near_dark if sign == "dark" else each.near_light, shifts[each.z], 0)
+            for each in (window[low], window[high])
+        ]
         lines[sign] = (way * seen.lines - np.maximum(*theirs)).max(axis=0)
     return traits, odd_regions(seen, (own, before, after), lines, fine, flat, valid)
 

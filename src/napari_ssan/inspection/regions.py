@@ -164,7 +164,8 @@ def _even(own: Float, before: Float, after: Float, unit: Float, loss: Float) -> 
     bare = gaussian_filter(unit, 0.7, truncate=3)
     square = gaussian_filter(np.square(bare), LOCAL + 1, truncate=3)
     uneven: Float = np.sqrt((square - np.square(mean)).clip(0))
-    return extreme - uneven + SOFTER * np.minimum(loss, extreme.clip(0, 2)).clip(-1)
+    even: Float = extreme - uneven + SOFTER * np.minimum(loss, extreme.clip(0, 2)).clip(-1)
+    return even
 
 
 def _around(before: Float, after: Float) -> Float:
