@@ -3,9 +3,9 @@
 ``python benchmarks/correction.py STACK --labels LABELS --real 8`` plants brightness, contrast and
 shading at three strengths in sections of a stack, repairs each in both ways, and compares with the
 true section: PSNR, and Dice of the membranes. *Suggested* is the way that an inspection suggests:
-synthesis where too many pixels are black or white. Sections that `--real` names are repaired as they
-are. Of these the truth is not known: their PSNR is that to the section at its neighbours' mean and
-contrast.
+synthesis where too many pixels are black or white. Sections that `--real` names are repaired as
+they are. Of these the truth is not known: their PSNR is that to the section at its neighbours' mean
+and contrast.
 """
 
 from __future__ import annotations

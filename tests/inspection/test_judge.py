@@ -39,10 +39,9 @@ def test_brightness_that_jumps_everywhere_is_usual():
 
 def test_a_shift_is_only_believed_where_sections_resemble_each_other():
     traits = stack([100.0] * 7)
-    own = Traits(3, level=100.0, contrast=10.0, before=0.8, after=0.8, across=0.7, moved=0.1,
-                 neighbours=(2, 4))  # fmt: skip
-    assert slice_figures(traits, own, 0.8)["displaced"] == pytest.approx(0.1)
-    own.before = 0.3
+    own = Traits(3, level=100.0, contrast=10.0, across=0.7, fit=0.8, moved=0.1, neighbours=(2, 4))
+    assert slice_figures(traits, own, 0.8)["displaced"] == pytest.approx(0.064)
+    own.fit = 0.3
     assert slice_figures(traits, own, 0.8)["displaced"] == 0
 
 

@@ -37,6 +37,8 @@ def test_a_turn_is_seen(broken, sightings):
     turned = look(2, rotate(pixels(broken, 2), 6, reshape=False, order=1, mode="reflect"))
     traits, _ = compare(turned, sightings)
     assert abs(traits.turned) == pytest.approx(6, abs=2)
+    assert traits.fit > traits.before + 0.05
+    assert traits.moved == pytest.approx(np.sin(np.radians(6)) / 4, rel=0.4)
     assert compare(sightings[2], sightings)[0].turned == 0
 
 
@@ -48,3 +50,11 @@ def test_a_copy_is_a_twin(broken, sightings):
 def test_correlation_falls_with_distance(sightings):
     apart = compare(sightings[2], sightings)[0].apart
     assert apart[1] > apart[2] > apart[4]
+
+
+def test_pixels_that_are_black_or_white_are_counted(broken, sightings):
+    clipped = pixels(broken, 2).clip(120, 255)
+    share = (clipped == 120).mean()
+    assert 0.2 < share < 0.8
+    assert compare(look(2, clipped), sightings)[0].clipped == pytest.approx(share)
+    assert compare(sightings[2], sightings)[0].clipped < 0.05

@@ -6,7 +6,7 @@ import pytest
 from napari_ssan.inspection.look import look
 from napari_ssan.inspection.neighbours import compare
 from napari_ssan.inspection.plant import plant_region
-from napari_ssan.inspection.regions import along_lines, is_long
+from napari_ssan.inspection.regions import is_long
 
 
 def highest(candidates, sign):
@@ -61,15 +61,6 @@ def test_a_line_is_long_and_a_spot_is_not():
     assert is_long(np.abs(rows - columns) < 3, 10)
     assert not is_long(np.hypot(rows - 40, columns - 40) < 15, 10)
     assert not is_long(np.abs(rows - columns) < 3, 100)
-
-
-def test_lines_of_every_direction_are_raised():
-    for turn in np.linspace(0, np.pi, 7):
-        rows, columns = np.indices((90, 90)) - 45
-        line = np.abs(rows * np.cos(turn) - columns * np.sin(turn)) < 1.5
-        raised = along_lines(line.astype(np.float32))
-        assert raised[45, 45] > 0.5
-        assert raised[~line].max() < raised[45, 45]
 
 
 @pytest.mark.parametrize(("value", "sign"), [(0, "dark wide"), (255, "light wide")])

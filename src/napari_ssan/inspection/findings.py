@@ -34,7 +34,7 @@ from napari_ssan.stack.region import Region, Treatment
 LEAST = 0.05
 #: A find of this probability makes others in its section more probable.
 LIKELY = 0.3
-#: The others must depart by so much themselves, and only this share of it counts.
+#: The others must depart by so much themselves, and their probability is at most this.
 VISIBLE_BESIDE, SECOND = 3.0, 0.9
 #: A section of which more pixels are black or white is not corrected: what was there is lost.
 CLIPPED = 0.5
@@ -181,11 +181,9 @@ class Findings:
                 kept.append((p, score, candidate))
         found: list[Find] = []
         likely = sum(p >= LIKELY for p, _, _ in kept)
-        first = max((p for p, _, _ in kept), default=0.0)
         for p, score, candidate in kept:
             if score >= VISIBLE_BESIDE and not own.end and likely > (p >= LIKELY):
-                beside = self.usual.probability(candidate.sign, score, BESIDE)
-                p = beside if p == first else max(p, min(first, SECOND * beside))
+                p = max(p, SECOND * self.usual.probability(candidate.sign, score, BESIDE))
             kind = kind_of(candidate, taken.size)
             suggest: Treatment = (
                 "correct" if candidate.agrees and candidate.textured else "synthesize"

@@ -18,9 +18,9 @@ from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.regions import Candidate
 
 #: Share of sections in which damage of a kind is expected before anything is seen, ...
-PRIOR = 0.005
+PRIOR = 0.0125
 #: ... and how probable damage is at least that is fainter than all that was planted.
-FAINTER = 0.25
+FAINTER = 0.05
 #: Beside a find, more damage in the same section is as likely as not.
 BESIDE = 0.5
 #: Charging is larger than this share of a section.
@@ -109,9 +109,10 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
     }
     if own.neighbours:
         sure = own.fit > 0.85 * max(likeness, own.across)
-        found["displaced"] = own.moved if sure else 0.0
+        # The less alike sections are, the less sure is where they lie on each other.
+        found["displaced"] = own.moved * likeness**2 if sure else 0.0
         # At an end, the neighbours are as near to each other as to the section.
-        across = own.across * abs(own.across) if own.end else own.across
+        across = own.across**3 if own.end else own.across
         found["discontinuity"] = across - max(own.before, own.after)
     return found
 

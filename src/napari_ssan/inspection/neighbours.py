@@ -133,9 +133,14 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
     traits.apart = _apart(window)
     fine = [_moved(window[z].fine, shifts[z], 0) for z in (low, high)]
     flat = [_moved(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
-    first, last = (_moved(window[z].unit, shifts[z], 0) for z in (low, high))
-    units = seen.unit, first, last
-    return traits, odd_regions(seen, (own, before, after), units, fine, flat, valid)
+    lines = {}
+    for sign, way in (("dark", -1), ("light", 1)):
+        theirs = [
+            _moved(each.near_dark if sign == "dark" else each.near_light, shifts[each.z], 0)
+            for each in (window[low], window[high])
+        ]
+        lines[sign] = (way * seen.lines - np.maximum(*theirs)).max(axis=0)
+    return traits, odd_regions(seen, (own, before, after), lines, fine, flat, valid)
 
 
 def _shift(seen: Sighting, other: Sighting) -> Shift:
@@ -151,22 +156,28 @@ def _middle(image: Float) -> Float:
 
 
 def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
-    """Move an image by whole pixels; what comes in from outside is `empty`."""
+    """Move images, (..., height, width), by whole pixels; what comes in is `empty`."""
     rows, columns = (round(n) for n in offset)
     if not (rows or columns):
         return image
-    height, width = image.shape
+    height, width = image.shape[-2:]
     moved = np.full_like(image, empty)
-    moved[max(rows, 0) : height + min(rows, 0), max(columns, 0) : width + min(columns, 0)] = image[
-        max(-rows, 0) : height - max(rows, 0), max(-columns, 0) : width - max(columns, 0)
+    there = np.s_[
+        ..., max(rows, 0) : height + min(rows, 0), max(columns, 0) : width + min(columns, 0)
+    ]
+    moved[there] = image[
+        ..., max(-rows, 0) : height - max(rows, 0), max(-columns, 0) : width - max(columns, 0)
     ]
     return moved
 
 
 def _offset(before: Shift, after: Shift) -> float:
-    """How far a section lies from the middle between both neighbours."""
+    """How far a section lies from the middle between both neighbours.
+
+    Half of their own distance is taken off, so that a section beside a displaced one stays put.
+    """
     first, last = np.array(before), np.array(after)
-    return float(np.linalg.norm(first + last)) / 2
+    return max(0.0, float(np.linalg.norm(first + last) - np.linalg.norm(first - last)) / 2)
 
 
 def _turn(seen: Sighting, other: Sighting, enough: float) -> tuple[float, float]:

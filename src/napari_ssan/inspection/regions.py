@@ -8,11 +8,8 @@ since tissue changes; how odd is unusual is decided in :mod:`~napari_ssan.inspec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
-from scipy.fft import irfft2, next_fast_len, rfft2
 from scipy.ndimage import (
     binary_dilation,
     distance_transform_edt,
@@ -20,25 +17,24 @@ from scipy.ndimage import (
     label,
     maximum_filter,
 )
-from skimage.draw import line as draw_line
 
+from napari_ssan.inspection.lines import MOST_BEYOND
 from napari_ssan.inspection.look import Float, Mask, Sighting
 from napari_ssan.stack.alignment import correlation, structure
 from napari_ssan.stack.region import Region
 
 #: Scale of the local mean square, and of spots that are even, in the same pixels.
 LOCAL, SPOT = 2.0, 2.6
-#: What a loss of fine detail counts in an even spot, and the most that counts.
-SOFTER, MOST_SOFTER = 1.5, 2.0
+#: What a loss of fine detail counts in an even spot.
+SOFTER = 1.5
 #: A region is all that reaches this share of its peak, and is connected with it.
 EDGE = 0.4
+#: The same of lines, which show where their middles lie; of their narrow map, half the peak.
+EDGE_OF_LINES, HALF = 0.3, 0.5
+#: A region is long if it has so many times the pixels of its half width squared; in a map of lines.
+LONG, LONG_IN_LINES = 18, 8
 #: Structures may move by half of this from section to section, in the same pixels.
 MOVES = 5
-#: Length of the lines along which folds and cracks are averaged, in the same pixels, the number
-#: of their directions, and the most by which a pixel counts, in MADs.
-LINE, DIRECTIONS, MOST_BEYOND = 41, 20, 2.0
-#: Lines may move by half of this, and grey values count against their surroundings of this scale.
-LINES_MOVE, SURROUNDINGS = 7, 6.0
 #: Most regions of a kind in a section.
 MOST = 3
 #: Pixels by which a region is widened to cover the damage.
@@ -81,7 +77,7 @@ class Candidate:
 def odd_regions(
     seen: Sighting,
     pictures: tuple[Float, Float, Float],
-    units: tuple[Float, Float, Float],
+    lines: dict[str, Float],
     fine: list[Float],
     flat: list[Mask],
     valid: Mask,
@@ -94,8 +90,8 @@ def odd_regions(
         The section.
     pictures : tuple of ndarray, (height, width)
         The section and its two neighbours, registered, smoothed, at the resolution of comparison.
-    units : tuple of ndarray, (height, width)
-        The same, not smoothed.
+    lines : dict of str to ndarray, (height, width)
+        By how much dark and light lines exceed those of both neighbours.
     fine, flat : list of ndarray, (height, width)
         Fine detail of both neighbours, and where they are constant.
     valid : ndarray of bool, (height, width)
@@ -106,10 +102,9 @@ def odd_regions(
     detailed = np.minimum(*fine) > float(np.median(seen.fine)) - 0.5
     maps = {"soft": np.where(detailed, loss, 0)}
     narrow: dict[str, Float] = {}
-    lines = odd_lines(units)
     for sign, a, b, c in (("dark", -own, -before, -after), ("light", own, before, after)):
         maps[sign] = _beyond(a, b, c)
-        maps[f"{sign} wide"] = _even(a, b, c, units[0]) + SOFTER * loss.clip(-1, MOST_SOFTER)
+        maps[f"{sign} wide"] = _even(a, b, c, seen.unit, loss)
         maps[f"{sign} long"] = lines[sign]
         excess = (a - _around(b, c)).clip(0, MOST_BEYOND)
         narrow[f"{sign} long"] = gaussian_filter(excess, 1.0)
@@ -120,7 +115,8 @@ def odd_regions(
             part, mask = region.window, region.mask
             texture = float((seen.fine - np.minimum(*fine))[part][mask].mean())
             agrees = sign != "soft" and _agrees(own, before, after, region)
-            long = is_long(mask, 0.08 * min(own.shape))
+            ratio = LONG_IN_LINES if sign in narrow else LONG
+            long = is_long(mask, 0.08 * min(own.shape), ratio)
             found.append(Candidate(sign, peak, _wider(region, own), long, texture > -0.7, agrees))
     gone = seen.flat & ~binary_dilation(flat[0] & valid, iterations=3)
     gone &= ~binary_dilation(flat[1] & valid, iterations=3)
@@ -133,10 +129,10 @@ def odd_regions(
     return tuple(found)
 
 
-def is_long(mask: Mask, least: float) -> bool:
+def is_long(mask: Mask, least: float, ratio: float = LONG) -> bool:
     """Whether marked pixels form a line: much longer than wide, and `least` pixels or more."""
     half = float(distance_transform_edt(np.pad(mask, 1)).max())
-    return float(mask.sum()) > 18 * half**2 and max(mask.shape) > least
+    return float(mask.sum()) > ratio * half**2 and max(mask.shape) > least
 
 
 def _beyond(own: Float, before: Float, after: Float) -> Float:
@@ -157,63 +153,25 @@ def _beyond(own: Float, before: Float, after: Float) -> Float:
     return both
 
 
-def _even(own: Float, before: Float, after: Float, unit: Float) -> Float:
-    """How great a spot is, also against both neighbours, less how uneven it is, in MADs."""
+def _even(own: Float, before: Float, after: Float, unit: Float, loss: Float) -> Float:
+    """How great a spot is, also against both neighbours, less how uneven it is, in MADs.
+
+    A loss of fine detail adds to it, but by no more than the spot is greater: where tissue is
+    only smoother than in the neighbours, nothing is wrong.
+    """
     mean, *others = (gaussian_filter(each, SPOT, truncate=3) for each in (own, before, after))
     extreme = np.minimum(mean, 2 * (mean - maximum_filter(np.maximum(*others), 3)))
     bare = gaussian_filter(unit, 0.7, truncate=3)
     square = gaussian_filter(np.square(bare), LOCAL + 1, truncate=3)
     uneven: Float = np.sqrt((square - np.square(mean)).clip(0))
-    return extreme - uneven
+    even: Float = extreme - uneven + SOFTER * np.minimum(loss, extreme.clip(0, 2)).clip(-1)
+    return even
 
 
 def _around(before: Float, after: Float) -> Float:
     """The greatest of both neighbours near each pixel: what moves between sections is no damage."""
     greatest: Float = maximum_filter(np.maximum(before, after), MOVES)
     return greatest
-
-
-def odd_lines(units: tuple[Float, Float, Float]) -> dict[str, Float]:
-    """By how much dark and light lines of a section exceed those of both neighbours nearby.
-
-    A line of a neighbour counts if its direction is the same or the next. Where membranes move
-    from section to section, they thus vouch for each other.
-    """
-    bands = [gaussian_filter(each, 0.8, truncate=3) for each in units]
-    bands = [
-        (each - gaussian_filter(each, SURROUNDINGS, truncate=2)).clip(-MOST_BEYOND, MOST_BEYOND)
-        for each in bands
-    ]
-    own, before, after = (along_lines(each) for each in bands)
-    found = {}
-    for sign, way in (("dark", -1), ("light", 1)):
-        theirs = np.maximum(way * before, way * after)
-        near = maximum_filter(theirs, (1, LINES_MOVE, LINES_MOVE))
-        for turn in (1, -1):
-            near = np.maximum(near, np.roll(theirs, turn, axis=0))
-        found[sign] = (way * own - near.clip(0)).max(axis=0)
-    return found
-
-
-def along_lines(image: Float) -> Float:
-    """Mean of a (height, width) image along lines: (directions, height, width)."""
-    size = tuple(next_fast_len(n + LINE, real=True) for n in image.shape)
-    half, spectrum = LINE // 2, rfft2(image, size)
-    rows, columns = (slice(half, half + n) for n in image.shape)
-    return np.stack([irfft2(spectrum * each, size)[rows, columns] for each in _lines(size)])
-
-
-@lru_cache(maxsize=4)
-def _lines(size: tuple[int, ...]) -> list[npt.NDArray[np.complex64]]:
-    """Fourier transforms of lines of all directions."""
-    lines, half = [], LINE // 2
-    for turn in np.pi * np.arange(DIRECTIONS) / DIRECTIONS:
-        kernel = np.zeros((LINE, LINE), np.float32)
-        ends = np.round(half * np.array([np.sin(turn), np.cos(turn)])).astype(int)
-        kernel[draw_line(*(half - ends), *(half + ends))] = 1
-        kernel = gaussian_filter(kernel, 0.7)
-        lines.append(rfft2(kernel / kernel.sum(), size))
-    return lines
 
 
 def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:
@@ -227,12 +185,12 @@ def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:
         peak = float(left[top])
         if peak <= 0:
             break
-        pieces, _ = label(left >= EDGE * peak)
+        pieces, _ = label(left >= (EDGE if narrow is None else EDGE_OF_LINES) * peak)
         whole = Region.from_mask(pieces == pieces[top])
         mask = whole.mask
         if narrow is not None:
             values = np.where(mask, narrow[whole.window], 0)
-            mask = values >= EDGE * values.max()
+            mask = values >= HALF * values.max()
         rows, columns = whole.window
         left[
             max(0, rows.start - 2 * WIDER) : rows.stop + 2 * WIDER,

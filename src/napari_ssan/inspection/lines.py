@@ -1,0 +1,69 @@
+"""Lines in a section: folds and cracks, and membranes that run straight for a while.
+
+Easy to get wrong: a line of a section is odd only if no neighbour has one of like direction nearby,
+since membranes move from section to section.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import irfft2, next_fast_len, rfft2
+from scipy.ndimage import gaussian_filter, maximum_filter
+from skimage.draw import line as draw_line
+
+#: Length of the lines along which pixels are averaged, and the number of their directions.
+LINE, DIRECTIONS = 41, 20
+#: The most by which a pixel counts, in MADs, and the scale of the surroundings it is compared with.
+MOST_BEYOND, SURROUNDINGS = 2.0, 6.0
+#: Lines may move by half of this from section to section, in pixels.
+MOVES = 7
+
+Float = npt.NDArray[np.float32]
+
+
+def lines_of(unit: Float) -> Float:
+    """How much lighter lines of a (height, width) image are than what is around them.
+
+    Returns
+    -------
+    ndarray of float32, (directions, height, width)
+        In MADs, for lines that are centred at a pixel; dark lines are negative.
+    """
+    fine = gaussian_filter(unit, 0.8, truncate=3)
+    raised = fine - gaussian_filter(fine, SURROUNDINGS, truncate=2)
+    return along_lines(raised.clip(-MOST_BEYOND, MOST_BEYOND))
+
+
+def around_lines(lines: Float) -> Float:
+    """The lightest lines of like direction near each pixel; 0 where all are dark.
+
+    Lines of the next directions count, too.
+    """
+    near = maximum_filter(lines, (1, MOVES, MOVES))
+    for turn in (1, -1):
+        near = np.maximum(near, np.roll(lines, turn, axis=0))
+    return near.clip(0)
+
+
+def along_lines(image: Float) -> Float:
+    """Mean of a (height, width) image along lines: (directions, height, width)."""
+    size = tuple(next_fast_len(n + LINE, real=True) for n in image.shape)
+    half, spectrum = LINE // 2, rfft2(image, size)
+    rows, columns = (slice(half, half + n) for n in image.shape)
+    return np.stack([irfft2(spectrum * each, size)[rows, columns] for each in _lines(size)])
+
+
+@lru_cache(maxsize=4)
+def _lines(size: tuple[int, ...]) -> list[npt.NDArray[np.complex64]]:
+    """Fourier transforms of lines of all directions."""
+    lines, half = [], LINE // 2
+    for turn in np.pi * np.arange(DIRECTIONS) / DIRECTIONS:
+        kernel = np.zeros((LINE, LINE), np.float32)
+        ends = np.round(half * np.array([np.sin(turn), np.cos(turn)])).astype(int)
+        kernel[draw_line(*(half - ends), *(half + ends))] = 1
+        kernel = gaussian_filter(kernel, 0.7)
+        lines.append(rfft2(kernel / kernel.sum(), size))
+    return lines
