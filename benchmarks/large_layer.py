@@ -167,12 +167,19 @@ class LargeDay(Day):
         self.pause(0.5)
         self.wait(lambda: controller.slow.current is None)
 
-        self.begin("lasso")
-        self.key(canvas, Qt.Key.Key_G)
-        self.lasso(canvas, LASSO * self.viewer.scene.camera.zoom * 4)  # 4 nm a pixel
-        self.wait(lambda: bool(controller.current.rows))
-        self.pause(0.5)
-        self.key(canvas, Qt.Key.Key_G)
+        for part in ("lasso", "second lasso"):
+            self.begin(part)
+            self.key(canvas, Qt.Key.Key_G)
+            side = LASSO * self.viewer.scene.camera.zoom * 4  # 4 nm a pixel
+            count = len(controller.current.rows)
+            self.lasso(canvas, side)
+            self.wait(lambda count=count: len(controller.current.rows) > count)
+            self.pause(0.5)
+            self.key(canvas, Qt.Key.Key_G)
+            self.key(canvas, Qt.Key.Key_Right)
+            self.pause(0.5)
+        self.key(canvas, Qt.Key.Key_Left)
+        self.key(canvas, Qt.Key.Key_Left)
         self.pause(0.5)
         self.picture("lasso")
         self.wait(lambda: controller.slow.current is None)  # what is loaded in advance

@@ -1048,7 +1048,7 @@ def test_notices_stay_in_the_dock(viewer, make_controller, volume):
 
 
 def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monkeypatch, tmp_path):
-    from napari_ssan.engine import inputs, synthesis
+    from napari_ssan.engine import inputs, patch_files, synthesis
     from napari_ssan.engine import repair as engine
     from napari_ssan.files import save as files
     from napari_ssan.stack.region import Region
@@ -1072,7 +1072,7 @@ def test_no_core_work_happens_in_the_gui_thread(controller, circle, viewer, monk
     watch(review, "outlines_of")
     watch(Region, "from_outline")
     watch(sidecar, "fingerprint")
-    watch(sidecar, "store")
+    watch(patch_files, "store")
     watch(files, "write_tiff")
     watch(os, "fsync")
     watch(journal, "read")

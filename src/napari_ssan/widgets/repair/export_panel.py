@@ -4,7 +4,6 @@ Shows its share of a `DockState` and emits signals; it decides nothing.
 """
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QBoxLayout
 
 from napari_ssan.widgets.repair.state import DockState
 from napari_ssan.widgets.shared.parts import (
@@ -38,6 +37,9 @@ class ExportPanel(Column):
             "zarr volume also: change only the chunks with synthetic pixels, and keep the originals"
         )
         self.format.addItems(list(FORMATS))
+        entries = self.format.view()
+        assert entries is not None  # Qt makes it
+        entries.setMinimumWidth(self.fontMetrics().horizontalAdvance(INTO) + 30)
         self.format.currentTextChanged.connect(lambda _: self._show_extras())
         self.export = button(
             "Export…", "Write the repaired stack to a file, slice by slice", self._on_export
@@ -61,8 +63,9 @@ class ExportPanel(Column):
             "Write another file next to it: the expected error of each synthetic pixel in grey "
             "values, 0 for real pixels",
         )
-        self.line = row(self.format, self.export)
-        self.add(self.line, self.hand_over, self.restore, self.with_mask, self.with_error)
+        line = row(self.format, self.export)
+        line.setStretch(0, 2)
+        self.add(line, self.hand_over, self.restore, self.with_mask, self.with_error)
         self.with_report = checkbox(
             "Also write a report",
             "Write a web page next to it. It shows each repaired slice before and after, its "
@@ -80,8 +83,6 @@ class ExportPanel(Column):
             self.format.addItem(INTO)
         elif not state.is_volume and there >= 0:
             self.format.removeItem(there)
-        ways = QBoxLayout.Direction
-        self.line.setDirection(ways.TopToBottom if state.is_volume else ways.LeftToRight)
         for widget in (self.format, self.export):
             enable(widget, state.can_export)
         enable(self.hand_over, bool(state.rows) and state.question is None)

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from napari_ssan.widgets.repair.state import How
     from napari_ssan.workers import TaskQueue
 
+#: Seconds from a mark to the loading of a network.
+PAUSE = 0.5
+
 
 class Preloading:
     """Loads networks in the queue `slow`, and saves their rates in the queue `quick`."""
@@ -37,7 +40,10 @@ class Preloading:
         """Load what is needed for a repair; nothing happens if it was asked for last."""
         if how.method == "ssan" and how != self._asked:
             self._asked = how
-            task = self._slow.submit(lambda report, cancel: self._try_out(how))
+            # Importing torch slows the GUI thread down: let it show the mark first.
+            task = self._slow.submit(
+                lambda report, cancel: None if cancel.wait(PAUSE) else self._try_out(how)
+            )
             task.succeeded.connect(partial(self._on_tried, how))
 
     def rate(self, how: How) -> float | None:

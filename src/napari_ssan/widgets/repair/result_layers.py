@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari.layers import Image
@@ -12,9 +11,9 @@ from psygnal import Signal
 from napari_ssan.engine.expected_error import COLOURS, UNKNOWN, scale_end
 from napari_ssan.engine.repaired import TINT, RepairedStack, Slot, SyntheticPixels
 from napari_ssan.session.session import RepairSession
-from napari_ssan.stack.lazy import LARGEST_ARRAY, Every, Guarded, LazyVolume
+from napari_ssan.stack.lazy import LARGEST_ARRAY, Guarded, LazyVolume
 from napari_ssan.stack.marks import Marks
-from napari_ssan.stack.sections import SliceStack
+from napari_ssan.widgets.repair.pyramid import Pyramid
 from napari_ssan.widgets.shared.layers import (
     METADATA,
     full_resolution,
@@ -32,8 +31,6 @@ from napari_ssan.widgets.shared.layers import (
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-
-    from napari_ssan.volumes.repaired_levels import Made, RepairedLevel
 
 
 #: What may be shown over the result: which pixels are synthetic, how wrong they are likely to be.
@@ -60,9 +57,7 @@ class ResultLayers:
         self._slots = session.repaired.slots
         self._earlier = Marks()
         self._found: Any = None
-        self._made: Made = {}
-        #: Coarse levels of the repaired stack, as far as the original has some.
-        self.levels = self._levels(session.repaired)
+        self.pyramid = Pyramid(viewer, image, session)
 
     @property
     def has_synthetic(self) -> bool:
@@ -96,7 +91,7 @@ class ResultLayers:
             data = full_resolution(unwrap(layer).data)
             ours = isinstance(data, Guarded) and isinstance(data.volume, RepairedStack)
             if ours and owner_of(layer) == self.image.unique_id:
-                layer.data = self._pyramid()
+                layer.data = self.pyramid.repaired
                 self._own(layer)
                 return True
         return False
@@ -107,7 +102,7 @@ class ResultLayers:
         for layer in self.viewer.layers:
             if shows(layer) == "synthetic" and is_made_for(layer, self.image):
                 if "synthetic" not in self.overlays:
-                    layer.data = self._sampled(self._synthetic())
+                    layer.data = self.pyramid.sampled(self._synthetic())
                     self._found = self.overlays["synthetic"] = layer
                     self.changed.emit()
                 return
@@ -116,7 +111,7 @@ class ResultLayers:
         """Read again what is in the file, after that has changed."""
         self.image.refresh()
         if "synthetic" in self.overlays:
-            self.overlays["synthetic"].data = self._sampled(self._synthetic())
+            self.overlays["synthetic"].data = self.pyramid.sampled(self._synthetic())
         self.changed.emit()
 
     def ensure(self) -> None:
@@ -125,9 +120,9 @@ class ResultLayers:
             return
         layer = self._insert(
             Image(
-                self._pyramid(),
+                self.pyramid.repaired,
                 name=f"{self.image.name} [repaired]",
-                multiscale=bool(self.levels),
+                multiscale=bool(self.pyramid.levels),
                 metadata=self._metadata(),
                 **look(self.image),
                 **placement(self.image),
@@ -243,9 +238,7 @@ class ResultLayers:
         if self.layer is None:
             return ""
         if self.viewer.dims.ndisplay == 3:
-            # Of a pyramid napari shows the coarsest level then.
-            shown = self.levels[-1] if self.levels else self.session.repaired
-            if shown.nbytes > LARGEST_ARRAY and self.layer.visible:
+            if self.pyramid.nbytes > LARGEST_ARRAY and self.layer.visible:
                 self._hidden_in_3d = True
                 for layer in self.layers:
                     layer.visible = False
@@ -299,10 +292,10 @@ class ResultLayers:
 
     def _overlay(self, volume: LazyVolume, name: str, **look: Any) -> Image:
         return Image(
-            self._sampled(volume),
+            self.pyramid.sampled(volume),
             name=f"{self.image.name} [{name}]",
             metadata=made_for(self.image),
-            **TINT | look | {"multiscale": bool(self.levels)},
+            **TINT | look | {"multiscale": bool(self.pyramid.levels)},
             **placement(self.image),
         )
 
@@ -312,44 +305,6 @@ class ResultLayers:
         if layer.contrast_limits_range[1] != end:
             layer.contrast_limits_range = (0, end)
             layer.contrast_limits = (0, end)
-
-    def _guarded(self, volume: LazyVolume) -> Any:
-        """Show a layer nothing too large for memory in a 3-D view.
-
-        napari takes whatever reads like an array, but its types name numpy, dask and zarr.
-        """
-        in_a_pyramid = bool(self.levels)
-        return Guarded(volume, lambda: bool(self.viewer.dims.ndisplay == 3), in_a_pyramid)
-
-    def _levels(self, repaired: RepairedStack) -> list[RepairedLevel]:
-        if not self.image.multiscale:
-            return []
-        from napari_ssan.volumes.repaired_levels import repaired_levels  # brings in zarr
-
-        z_axis = self.session.stack.z_axis
-        sources = [SliceStack(unwrap(level), z_axis) for level in unwrap(self.image.data)]
-        return repaired_levels(repaired, sources, self._made)
-
-    def coarse_work(self) -> Callable[[], object] | None:
-        """Work that makes what coarse levels show of large patches; None if that is made."""
-        if not any(level.wanted() for level in self.levels):
-            return None
-        levels = self._levels(self.session.snapshot())
-        return lambda: [level.make(z) for level in levels for z in level.wanted()]
-
-    def _pyramid(self) -> Any:
-        """The repaired stack for a layer, with the levels that the original has."""
-        volumes = [self.session.repaired, *self.levels]
-        guarded = [self._guarded(volume) for volume in volumes]
-        return guarded if self.levels else guarded[0]
-
-    def _sampled(self, volume: LazyVolume) -> Any:
-        """What is known of the repaired stack's pixels for a layer, with as many levels."""
-        coarse = [
-            Every(volume, level.span, level.scale, level.source.shape[1:]) for level in self.levels
-        ]
-        guarded = [self._guarded(each) for each in (volume, *coarse)]
-        return guarded if self.levels else guarded[0]
 
     def _insert(self, layer: Any, above: Any) -> Any:
         layers = self.viewer.layers

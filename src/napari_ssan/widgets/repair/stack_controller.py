@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Any
@@ -212,6 +213,7 @@ class StackController:
         source = None if derived else source_path(self.image)
 
         def work(report: Report, cancel: Flag) -> tuple[Sidecar | None, Saved | BadInput | None]:
+            import_module("pandas")  # napari's shapes need it, and the first lasso would wait
             known = None if source is None else original_stack(source)
             sidecar = Sidecar.of(known or self.stack, source, derived)
             if not sidecar.acquire():
@@ -325,23 +327,16 @@ class StackController:
         if not self.closed:
             self.results.refresh()
             self._hide_marks()
-            self._make_coarse()
+            self._make_means()
 
-    def _make_coarse(self) -> None:
-        """Have coarse levels show means of large patches, too."""
-        work = None if self.results.layer is None else self.results.coarse_work()
-        if work is not None:
-            task = self._quick.submit(lambda report, cancel: work())
-            task.succeeded.connect(partial(StackController._on_coarse, self))
-            task.failed.connect(messages.report)
-
-    def _on_coarse(self, made: object) -> None:
-        if not self.closed:
-            self.results.refresh()
+    def _make_means(self) -> None:
+        if not self.closed and self.results.layer is not None:
+            again = self.results.refresh
+            self.results.pyramid.make_means(self._quick, lambda: None if self.closed else again())
 
     def _on_results(self) -> None:
         self._hide_marks()
-        self._make_coarse()
+        self._make_means()
         self.changed.emit()
 
     def _hide_marks(self) -> None:
