@@ -50,8 +50,8 @@ def test_each_loss_trains(begin, events, vgg, preset):
     """The network learns to be brighter, which all terms feel."""
     weights = {"preset": preset, "structure": 0.1}
     training = begin(vgg, steps=30, learning_rate=5e-3, loss=weights)
-    sampler = training.sampler
-    training._triplets = (replace(t, target=t.target + 0.5) for t in sampler)
+    drawn = training.sampler.triplet
+    training.sampler.triplet = lambda number: replace(t := drawn(number), target=t.target + 0.5)
     assert training.run() == ""
     losses = [event.losses for event in of(events, StepDone)]
     wanted = {"pixel", "structure", "total"}
@@ -163,9 +163,8 @@ def test_cancel_works_within_a_step(begin, events, where, monkeypatch):
         return wrapped
 
     if where == "draw":
-        monkeypatch.setattr(
-            training, "_triplets", map(set_at_step_13(lambda t: t), training.sampler)
-        )
+        sampler = training.sampler
+        monkeypatch.setattr(sampler, "triplet", set_at_step_13(sampler.triplet))
     elif where == "network":
         network = training.state.network
         monkeypatch.setattr(network, "forward", set_at_step_13(network.forward))
