@@ -85,12 +85,12 @@ class Augmentation(BaseModel):
             return crops
         strength = random.uniform(0, self.grain) / SPAN
         coarseness = random.uniform(0, COARSEST)
-        grained = []
-        for crop in crops:
-            white = random.standard_normal(crop.shape, np.float32)
-            grain = gaussian_filter(white, coarseness, mode="wrap")
-            grained.append(crop + np.float32(strength / grain.std()) * grain)
-        return grained
+        white = random.standard_normal((len(crops), *crops[0].shape), np.float32)
+        grains = gaussian_filter(white, coarseness, mode="wrap", axes=(1, 2))
+        return [
+            crop + np.float32(strength / grain.std()) * grain
+            for crop, grain in zip(crops, grains, strict=True)
+        ]
 
     @property
     def margin(self) -> int:

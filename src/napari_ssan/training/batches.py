@@ -159,7 +159,7 @@ class _Numbers(Sampler[list[int]]):
 def _undisturbed() -> Iterator[None]:
     """Start processes without harm to this one, or from it."""
     # A forked process closes its input first, and would wait for a thread that reads it here.
-    stdin, sys.stdin = sys.stdin, None  # type: ignore[assignment]
+    stdin, sys.stdin = sys.stdin, None
     handles = os.name != "nt" and threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGCHLD) if handles else None
     try:
