@@ -61,28 +61,28 @@ class Part:
     times: int = 1
 
 
-SQUARE = (0, 384), (0, 384)
+SQUARE = (0, 336), (0, 336)
 #: What is packed. Held-out sections lie at least two from what is trained on.
 PARTS = (
-    Part("vnc_stack2_raw.tif", (0, 20), (200, 712), (200, 712), times=2),
+    Part("vnc_stack2_raw.tif", (0, 20), (200, 648), (200, 648), times=2),
     Part("isbi2012_test_volume.tif", (0, 30), *SQUARE, times=2),
     Part(
-        "kasthuri_z000-097.tif", (0, 80), (60, 380), (120, 440),
-        broken=(14, 17, 26, 41, 51, 55, 60, 77), times=3,
+        "kasthuri_z000-097.tif", (0, 68), (60, 348), (120, 408),
+        broken=(14, 17, 26, 41, 51, 55, 60), times=3,
     ),
-    Part("snemi3d_ac4.tif", (0, 70), (0, 320), (0, 320), broken=(21,), times=3),
+    Part("snemi3d_ac4.tif", (0, 66), (0, 288), (0, 288), broken=(21,), times=3),
     Part("cytoseg_sbfsem.tif", (0, 20), *SQUARE),
     Part("cdeep3m2_sbem_a.tif", (0, 10), *SQUARE),
     Part("cdeep3m2_sbem_b.tif", (0, 11), *SQUARE),
     Part("celegans_vem.tif", (0, 21)),
-    Part("lucchi_hippocampus.tif", (0, 128), (0, 208), (0, 208), spacings=(6, 7, 8)),
-    Part("fib_medulla_2.tif", (0, 150), (0, 208), (0, 208), spacings=(4, 5, 5)),
-    Part("neuroproof_fib_sample1.tif", (0, 144), (0, 144), (0, 144), spacings=(4, 5, 3)),
+    Part("lucchi_hippocampus.tif", (0, 128), (0, 192), (0, 192), spacings=(6, 7, 8)),
+    Part("fib_medulla_2.tif", (0, 150), (0, 192), (0, 192), spacings=(4, 5, 5)),
+    Part("neuroproof_fib_sample1.tif", (0, 136), (0, 136), (0, 136), spacings=(4, 5, 3)),
     Part("isbi2012_train_volume.tif", (10, 17), *SQUARE, held=True),
     Part("kasthuri_z000-097.tif", (84, 92), *SQUARE, held=True),
     Part("snemi3d_ac4.tif", (74, 82), *SQUARE, held=True),
-    Part("lucchi_hippocampus.tif", (132, 150), (0, 208), (0, 208), held=True, spacings=(6,)),
-    Part("fib_medulla_2.tif", (160, 180), (0, 208), (0, 208), held=True, spacings=(5,)),
+    Part("lucchi_hippocampus.tif", (132, 150), (0, 192), (0, 192), held=True, spacings=(6,)),
+    Part("fib_medulla_2.tif", (160, 180), (0, 192), (0, 192), held=True, spacings=(5,)),
 )  # fmt: skip
 
 

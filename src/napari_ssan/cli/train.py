@@ -87,7 +87,8 @@ def train(
         Literal["half", "large", "paper", "paper-bn"],
         Option(
             help="Network to train from scratch: half works at half resolution and suits CPUs, "
-            "large has five times its weights and suits GPUs, paper is the paper's, paper-bn adds batch normalization."
+            "large has five times its weights and suits GPUs, paper is the paper's, paper-bn adds "
+            "batch normalization."
         ),
     ] = "half",
     base: Annotated[

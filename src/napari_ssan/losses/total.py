@@ -13,6 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from napari_ssan.losses.config import CALIBRATED, LossConfig
 from napari_ssan.losses.membranes import membrane_loss
@@ -63,6 +64,8 @@ class TotalLoss(nn.Module):
         if segmenter is not None and config.membranes:
             self.segmenter = copy.deepcopy(segmenter).eval().requires_grad_(False)
         self.vgg = VGG16(vgg) if vgg is not None and config.preset != "L_1" else None
+        if self.vgg is not None:
+            convert_conv2d_weight_memory_format(self.vgg, torch.channels_last)
         self.weights = _weights(config, self.vgg)
 
     def forward(
