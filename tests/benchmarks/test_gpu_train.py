@@ -10,11 +10,12 @@ import pytest
 import tifffile
 import torch
 from gpu_data import PARTS, Part, pack, unpack
+from safetensors.torch import save_file
+from scipy.ndimage import gaussian_filter
 
 from napari_ssan.errors import BadInput
 from napari_ssan.network.model_file import load_model
 from napari_ssan.network.ssan import SSAN, SSANConfig
-from napari_ssan.stack.phantom import phantom
 from napari_ssan.training.data import check_apart
 
 TINY = SSANConfig(features=8, blocks=1, layers=1, growth=8, attention=(2, 2))
@@ -23,17 +24,16 @@ TINY = SSANConfig(features=8, blocks=1, layers=1, growth=8, attention=(2, 2))
 @pytest.fixture(scope="module")
 def stacks(tmp_path_factory):
     """A folder like that of the stacks: two in ``data``, weights of VGG16 in ``weights``."""
-    from safetensors.torch import save_file
-
     folder = tmp_path_factory.mktemp("shared")
     for name in ("data", "weights"):
         (folder / name).mkdir()
-    tifffile.imwrite(
-        folder / "data" / "serial.tif", phantom((20, 80, 84), 0).clean, photometric="minisblack"
-    )
-    tifffile.imwrite(
-        folder / "data" / "isotropic.tif", phantom((60, 56, 58), 1).clean, photometric="minisblack"
-    )
+    for name, shape, scales in (
+        ("serial", (20, 80, 84), (1, 3, 3)),
+        ("isotropic", (60, 56, 58), (3, 3, 3)),
+    ):
+        blobs = gaussian_filter(np.random.default_rng(0).standard_normal(shape), scales)
+        volume = (128 + 40 * blobs / blobs.std()).clip(0, 255).astype(np.uint8)
+        tifffile.imwrite(folder / "data" / f"{name}.tif", volume, photometric="minisblack")
     tensors = {}
     for number, channels in ((0, 3), (2, 4)):
         tensors[f"features.{number}.weight"] = torch.randn(4, channels, 3, 3)
