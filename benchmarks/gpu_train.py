@@ -241,7 +241,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     total = 60 * options.minutes * (1 - RESERVE)
     card = {"trained_on": stacks, "validated_on": ["held-out parts of the same stacks"]}
     common = {
-        "crop": CROP, "batch": batch, "augmentation": VARIED, "inspect": False, "sections": 1,
+        "crop": CROP, "batch": batch, "augmentation": VARIED, "sections": 1,
+        # To measure and align all sections takes a minute; real defects are marked in the pack.
+        "inspect": False, "select": False,
         "checkpoint_every": KEEP_EVERY, "preview_every": 1e9, "validate_every": 0.04,
     }  # fmt: skip
     more = {"device": device, "workers": workers, "compiled": options.compile}

@@ -267,9 +267,13 @@ def _select_all(
     def passed_on(now: int, _: int) -> None:
         report(done + now, total)
 
-    selections = []
+    selections: list[Selection] = []
+    known: dict[int, Selection] = {}
     for source in sources:
-        selection = select(source, passed_on, cancel, size=size, closely=closely)
+        selection = known.get(id(source)) or select(
+            source, passed_on, cancel, size=size, closely=closely
+        )
+        known[id(source)] = selection
         if not selection.triplets:
             raise BadInput(
                 "A stack to train on needs three good slices in a row; slices "
