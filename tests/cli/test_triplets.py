@@ -197,6 +197,12 @@ def test_sources_from_text(path, tissue):
     assert parse_source(f"{path}@2").stack.shape == (200, 20, 140)
     assert parse_source(f"{path}[2:9]~3").stack.shape == (20, 46, 66)
     assert source_path(f"{path}[2:9]@1~2") == path
+    assert parse_source(f"{path}[2:9:3,5:15]@1").area == (slice(5, 15), slice(0, 200))
+    assert parse_source(f"{path}[:,10:40,:50]").area == (slice(10, 40), slice(0, 50))
+    assert source_path(f"{path}[2:9,4:8,:3]@1~2") == path
+    for text in (f"{path}[:,5:5]", f"{path}[:,:141]", f"{path}[:,:,:201]"):
+        with pytest.raises(BadInput, match="rows or columns that are not there: slices are 140 x"):
+            parse_source(text)
     with pytest.raises(BadInput, match="not there"):
         parse_source(f"{path}[5:99]")
 

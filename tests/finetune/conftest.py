@@ -66,3 +66,9 @@ def begin(stack, config, tmp_path) -> Begin:
         return new_run(divide(source, asked), asked, "blobs.tif", folder=folder)
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def every_step_is_told(monkeypatch):
+    """Tests count steps; a run tells of at most ten a second."""
+    monkeypatch.setattr("napari_ssan.training.loop.TELL_EVERY", 0.0)

@@ -30,6 +30,7 @@ from napari_ssan.training.events import (
     StepDone,
     Validated,
 )
+from napari_ssan.training.machine import spare_workers
 
 SCORES = {"psnr": 20.5, "ssim": 0.25, "ie": 17.0, "psnr_lowpass": 25.0, "hf_ratio": 0.5}
 SAID = [
@@ -127,9 +128,18 @@ def test_left_off_it_has_a_checkpoint_and_discarded_it_leaves_nothing(long_run):
 
 
 def test_a_child_that_is_killed_is_told_and_the_run_goes_on(long_run):
-    killed = Watch(lambda: child(long_run).kill())
+    workers: list[psutil.Process] = []
+
+    def kill() -> None:
+        workers.extend(child(long_run).children())
+        child(long_run).kill()
+
     with pytest.raises(BadInput, match=r"ended unexpectedly .*continue the run"):
-        run_in_child(long_run, killed)
+        run_in_child(long_run, Watch(kill))
+    # What draws the crops ends with the training.
+    assert len(workers) == spare_workers("cpu") or sys.platform != "linux"
+    psutil.wait_procs(workers, timeout=10)
+    assert not any(w.is_running() and w.status() != psutil.STATUS_ZOMBIE for w in workers)
     cancel = Flag()
     again = Watch(cancel.set)
     with pytest.raises(Cancelled):

@@ -31,6 +31,13 @@ def full_precision(monkeypatch) -> None:
     monkeypatch.setattr("napari_ssan.losses.total.autocast", lambda *args: contextlib.nullcontext())
 
 
+def numbers(found):
+    """A loss, and its terms as plain numbers."""
+    total, terms = found
+    assert all(value.shape == () and not value.requires_grad for value in terms.values())
+    return total, {name: value.item() for name, value in terms.items()}
+
+
 @pytest.mark.parametrize(
     ("preset", "names"),
     [
@@ -43,7 +50,7 @@ def full_precision(monkeypatch) -> None:
 def test_presets_have_their_terms(vgg, preset, names, structure):
     loss = TotalLoss(LossConfig(preset=preset, style=100.0, structure=structure), vgg)
     image, target, before, after = sections()
-    total, terms = loss(image.requires_grad_(), target, before, after)
+    total, terms = numbers(loss(image.requires_grad_(), target, before, after))
     names = names | ({"structure"} if structure else set())
     assert set(terms) == names | (SIGNED if "style" in names else set())
     assert set(loss.weights) == names
@@ -59,7 +66,7 @@ def test_terms_are_those_losses_times_their_weights(vgg, full_precision):
     )
     loss = TotalLoss(config, vgg)
     image, target, before, after = sections()
-    terms = loss(image, target, before, after)[1]
+    terms = numbers(loss(image, target, before, after))[1]
     network = VGG16(vgg)
     made, real, previous, following = (network(x) for x in (image, target, before, after))
     balance = style_balance(made, real, previous, following)
@@ -68,14 +75,14 @@ def test_terms_are_those_losses_times_their_weights(vgg, full_precision):
         "structure": 0.3 * structure_loss(image, target).item(),
         "feature": 0.2 * feature_loss(made, real).item(),
         "style": 70 * balance.loss.item(),
-    } | {f"style_{j}": 70 * value for j, value in enumerate(balance.signed)}
+    } | {f"style_{j}": 70 * float(value) for j, value in enumerate(balance.signed)}
     assert terms == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_balance_it_is_plain_style_reconstruction(vgg, full_precision):
     image, target, before, after = sections()
     loss = TotalLoss(LossConfig(preset="L_s", style=50.0, balance=False), vgg)
-    terms = loss(image, target, before, after)[1]
+    terms = numbers(loss(image, target, before, after))[1]
     network = VGG16(vgg)
     expected = 50 * style_loss(network(image), network(target)).item()
     assert terms["style"] == pytest.approx(expected, rel=1e-5)
@@ -86,13 +93,13 @@ def test_scales_add_the_loss_of_binned_sections(vgg, full_precision):
     config = LossConfig(preset="L_s", style=70.0, structure=0.3)
     frames = sections(32)
     binned = [x.unflatten(3, (-1, 2)).mean(4).unflatten(2, (-1, 2)).mean(3) for x in frames]
-    total, terms = TotalLoss(config.model_copy(update={"scales": (1, 2)}), vgg)(*frames)
-    parts = [TotalLoss(config, vgg)(*each) for each in (frames, binned)]
+    total, terms = numbers(TotalLoss(config.model_copy(update={"scales": (1, 2)}), vgg)(*frames))
+    parts = [numbers(TotalLoss(config, vgg)(*each)) for each in (frames, binned)]
     assert total.item() == pytest.approx(sum(part[0].item() for part in parts), rel=1e-5)
     assert terms == pytest.approx(
         {name: parts[0][1][name] + parts[1][1][name] for name in terms}, rel=1e-4, abs=1e-9
     )
-    alone = TotalLoss(config.model_copy(update={"scales": (2,)}), vgg)(*frames)
+    alone = numbers(TotalLoss(config.model_copy(update={"scales": (2,)}), vgg)(*frames))
     assert alone[1] == pytest.approx(parts[1][1], rel=1e-5)
 
 
@@ -167,7 +174,7 @@ def test_membranes_are_looked_for_once_and_by_a_segmenter_that_stays_as_it_is(fu
     config = LossConfig(membranes=0.4, scales=(1, 2))
     loss = TotalLoss(config, segmenter=segmenter)
     image, *known = sections()
-    total, terms = loss(image.requires_grad_(), *known)
+    total, terms = numbers(loss(image.requires_grad_(), *known))
     assert loss.weights == {"pixel": 1.0, "membranes": 0.4}
     expected = 0.4 * membrane_loss(image, known[0], segmenter).item()
     assert terms["membranes"] == pytest.approx(expected, rel=1e-6)

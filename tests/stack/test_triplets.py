@@ -13,7 +13,7 @@ from napari_ssan.stack.augmentation import Augmentation
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
-from napari_ssan.stack.selection import SPANS, TripletSections, select
+from napari_ssan.stack.selection import SPANS, UNEVEN, TripletSections, select
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.triplets import TripletSampler, cut, is_marked, overlap
 
@@ -264,3 +264,60 @@ def test_progress_over_all_sources_and_cancelling(tissue):
     assert {total for _, total in heard} == {12}
     with pytest.raises(Cancelled):
         TripletSampler(sources, 32, 0, report=report, cancel=stop)
+
+
+def test_a_triplet_follows_from_its_number(tissue):
+    drawn = sampler(tissue(), 5, augmentation=ALL)
+    stream = list(islice(drawn, 6))
+    assert drawn.drawn == 6
+    for number in (4, 0, 5, 2):
+        assert same(drawn.triplet(number), stream[number])
+    assert drawn.drawn == 6
+    assert not any(same(stream[0], other) for other in stream[1:])
+
+
+def test_uneven_triplets_have_one_side_farther_and_are_told_the_middle(tissue, counting):
+    volume = counting(tissue((14, 60, 60)))
+    vary = PLAIN.model_copy(update={"uneven": 1.0})
+    drawn = sampler(volume, augmentation=vary, select=False)
+    volume.sections.clear()
+    seen = set()
+    for triplet in islice(drawn, 200):
+        first, target, last = volume.sections
+        volume.sections.clear()
+        assert triplet.position == 0.5
+        seen.add((target - first, last - target))
+    assert seen == set(UNEVEN)
+    assert {(b / a) if a < b else (a / b) for a, b in UNEVEN} == {2, 1.5}
+
+
+def test_sections_are_uneven_only_where_that_is_asked_for(tissue, counting):
+    volume = counting(tissue((14, 60, 60)))
+    vary = PLAIN.model_copy(update={"uneven": 0.3})
+    share = np.mean([t.position == 0.5 for t in islice(sampler(volume, augmentation=vary), 300)])
+    even = np.mean([t.position == 0.5 for t in islice(sampler(volume, augmentation=PLAIN), 300)])
+    assert share > even + 0.02
+    plain = sampler(volume, augmentation=PLAIN)
+    volume.sections.clear()
+    for triplet in islice(plain, 100):
+        first, target, last = volume.sections
+        volume.sections.clear()
+        assert triplet.position == (target - first) / (last - first)
+
+
+def test_an_isotropic_stack_is_cut_along_every_axis(tissue):
+    """Sections of a spacing along an axis are the planes of the volume."""
+    volume = tissue((48, 50, 52))
+    for axis, spacing in ((0, 3), (1, 4), (2, 5)):
+        source = Source(SliceStack(volume, axis), spacing=spacing)
+        drawn = TripletSampler([source], 32, 0, PLAIN, select=False)
+        chosen = drawn.selections[0].triplets
+        assert (
+            {t.target - t.first for t in chosen} == {t.last - t.target for t in chosen} == {spacing}
+        )
+        assert len(chosen) == volume.shape[axis] - 2 * spacing
+        plane = np.moveaxis(volume, axis, 0)[chosen[0].target]
+        window = (slice(1, 33), slice(3, 35))
+        crops = cut(source, drawn.selections[0], chosen[0], window)
+        found = drawn.selections[0].intensities[chosen[0].target].denormalize(crops[1])
+        np.testing.assert_allclose(found, plane[window], atol=1e-3)

@@ -107,3 +107,9 @@ def trained(tmp_path, source, network, events) -> Run:
         )
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def every_step_is_told(monkeypatch):
+    """Tests count steps; a run tells of at most ten a second."""
+    monkeypatch.setattr("napari_ssan.training.loop.TELL_EVERY", 0.0)

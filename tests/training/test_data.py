@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_ssan.errors import BadInput
+from napari_ssan.stack.binned import Binned
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
@@ -32,6 +33,26 @@ def test_sections_on_both_sides_are_refused():
     with pytest.raises(BadInput, match="Slices 8 to 9 "):
         check_apart(train, [Source(again, 8, 16)])
     check_apart(train, [Source(SliceStack(make_volume(seed=1)), 0, 16)])
+
+
+@pytest.mark.parametrize("joined", [1, 2])
+def test_a_stack_cut_along_another_axis_is_the_same_stack(joined):
+    volume = np.random.default_rng(0).integers(0, 255, (64, 64, 64), np.uint8)
+
+    def cut(axis: int, start: int, stop: int, window=None, seed=volume) -> Source:
+        stack = SliceStack(Binned(SliceStack(seed.copy(), axis), joined))
+        return Source(stack, start, stop, window=window)
+
+    held = [Source(SliceStack(volume), 40, 64)]
+    upper = slice(0, 40 // joined)  # axis 1 has the sections of axis 0 as rows
+    check_apart([cut(1, 0, 64, (upper, slice(None)))], held)
+    check_apart([cut(2, 0, 64, (upper, slice(None)))], held)
+    check_apart([cut(1, 0, 64, seed=volume[::-1] + np.uint8(1))], held)
+    for axis in (1, 2):
+        with pytest.raises(BadInput, match=f"cut along axes {axis} and 0"):
+            check_apart([cut(axis, 0, 64)], held)
+    elsewhere = [Source(SliceStack(volume), 40, 64, window=(slice(0, 30), slice(None)))]
+    check_apart([cut(1, 30, 64)], elsewhere)
 
 
 def test_a_description_tells_sources_apart(source):

@@ -50,8 +50,8 @@ def test_each_loss_trains(begin, events, vgg, preset):
     """The network learns to be brighter, which all terms feel."""
     weights = {"preset": preset, "structure": 0.1}
     training = begin(vgg, steps=30, learning_rate=5e-3, loss=weights)
-    sampler = training.sampler
-    training._triplets = (replace(t, target=t.target + 0.5) for t in sampler)
+    drawn = training.sampler.triplet
+    training.sampler.triplet = lambda number: replace(t := drawn(number), target=t.target + 0.5)
     assert training.run() == ""
     losses = [event.losses for event in of(events, StepDone)]
     wanted = {"pixel", "structure", "total"}
@@ -163,9 +163,8 @@ def test_cancel_works_within_a_step(begin, events, where, monkeypatch):
         return wrapped
 
     if where == "draw":
-        monkeypatch.setattr(
-            training, "_triplets", map(set_at_step_13(lambda t: t), training.sampler)
-        )
+        sampler = training.sampler
+        monkeypatch.setattr(sampler, "triplet", set_at_step_13(sampler.triplet))
     elif where == "network":
         network = training.state.network
         monkeypatch.setattr(network, "forward", set_at_step_13(network.forward))
@@ -341,3 +340,80 @@ def test_results_that_become_infinite_end_training_in_a_sentence(begin, monkeypa
     with pytest.raises(BadInput, match="results became infinite or NaN, so no model is written"):
         training.run()
     assert not training.state.best
+
+
+# As on a GPU, where no step may wait to be looked at.
+
+
+def test_steps_that_are_looked_at_later_train_the_same(begin, events):
+    here, there = begin(steps=25, validate_every=0.12), begin(steps=25, validate_every=0.12)
+    there._look_after = loop.GOOD_AFTER
+    for training in (here, there):
+        training.run()
+    for key, value in here.state.network.state_dict().items():
+        assert torch.equal(value, there.state.network.state_dict()[key])
+    curves = [training.state.facts.curve for training in (here, there)]
+    for entry in (*curves[0], *curves[1]):
+        del entry["minutes"]
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize("how", ["nan", "gradient"])
+def test_what_is_no_number_is_found_before_a_state_is_kept(begin, events, how):
+    training = begin(steps=40, validate_every=0.5)
+    training._look_after = loop.GOOD_AFTER
+    training.loss = Fails(how, {14})
+    kept: list[Checkpoint] = []
+    training.keep = kept.append
+    training.config = training.config.model_copy(update={"checkpoint_every": 1e-9})
+    assert training.run() == ""
+    (event,) = of(events, RolledBack)
+    assert event.step == 19
+    for checkpoint in kept:
+        assert all(v.isfinite().all() for v in checkpoint.tensors.values() if v.is_floating_point())
+    assert [checkpoint.facts.step for checkpoint in kept] == [10, 20, 30, 40]
+    curve = training.state.facts.curve
+    assert all(np.isfinite(entry["total"]) for entry in curve)
+
+
+def test_no_step_fetches_its_losses(begin, events, monkeypatch):
+    training = begin(steps=9, validate_every=1)
+    training._look_after = loop.GOOD_AFTER
+    monkeypatch.setattr(loop, "TELL_EVERY", 1e9)
+    fetched: list[int] = []
+    for name in ("item", "tolist", "__bool__", "__float__", "numpy", "cpu"):
+        known = getattr(torch.Tensor, name)
+
+        def watched(tensor, *rest, known=known):
+            fetched.append(training.state.facts.step)
+            return known(tensor, *rest)
+
+        monkeypatch.setattr(torch.Tensor, name, watched)
+    training.run()
+    assert not {step for step in fetched if 1 < step < 8}
+    assert {0, 8, 9} & set(fetched)
+
+
+def test_events_of_steps_come_ten_times_a_second_at_most(begin, events, monkeypatch):
+    monkeypatch.setattr(loop, "TELL_EVERY", 0.1)
+    training = begin(steps=60, validate_every=1)
+    began = time.monotonic()
+    training.run()
+    told = of(events, StepDone)
+    assert len(told) <= 2 + 10 * (time.monotonic() - began)
+    assert len(told) < 60
+    assert told[-1].step == 60
+    assert training.state.facts.curve[-1]["total"] > 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_do_not_change_the_result(begin, workers):
+    alone, helped = begin(steps=12, batch=2), begin(steps=12, batch=2)
+    helped.sampler.drawn = 0
+    helped.workers = workers
+    helped.__post_init__()
+    for training in (alone, helped):
+        training.run()
+    assert alone.sampler.state() == helped.sampler.state()
+    for key, value in alone.state.network.state_dict().items():
+        assert torch.equal(value, helped.state.network.state_dict()[key])

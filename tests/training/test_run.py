@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.events import Notice
@@ -25,6 +27,7 @@ from napari_ssan.stack.sections import SliceStack
 from napari_ssan.stack.source import Source
 from napari_ssan.training import result as result_module
 from napari_ssan.training import run as run_module
+from napari_ssan.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_ssan.training.events import (
     Checkpointed,
     Compared,
@@ -263,6 +266,22 @@ def test_killed_and_resumed_is_uninterrupted(trained, events, tmp_path):
     whole = trained(output="whole.safetensors", stop=stop, listen=after(step, stop), **budget)
     assert whole.steps == resumed.steps == step
     assert equal(resumed.network.state_dict(), whole.network.state_dict())
+
+
+def test_a_checkpoint_of_before_triplets_had_numbers_goes_on(trained, events, tmp_path):
+    cancel = threading.Event()
+    with pytest.raises(Cancelled):
+        trained(cancel=cancel, listen=after(12, cancel), **LONG)
+    path = tmp_path / "mine.checkpoint"
+    with safe_open(path, framework="pt") as file:
+        identity = json.loads(file.metadata()["identity"])
+    kept = load_checkpoint(path, identity)
+    assert kept.facts.sampler == {"seed": 0, "drawn": 20}
+    kept.facts.sampler = {"random": np.random.default_rng(0).bit_generator.state}
+    save_checkpoint(path, kept, identity)
+    events.clear()
+    assert trained(resume=True, **LONG).steps == 34
+    assert of(events, StepDone)[0].step == 11
 
 
 def test_a_checkpoint_of_another_run_is_refused(trained, tmp_path):

@@ -34,7 +34,7 @@ from napari_ssan.cli.sources import parse_marks
 from napari_ssan.cli.training import find_vgg, tell, validate
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files import StackFile, open_stack
-from napari_ssan.finetune.config import PREFERRED, FineTuneConfig, cores
+from napari_ssan.finetune.config import PREFERRED, FineTuneConfig
 from napari_ssan.finetune.division import divide, narrow
 from napari_ssan.finetune.events import FineTuneEvent, Judging, MemoryUsed
 from napari_ssan.finetune.forecast import forecast
@@ -49,6 +49,7 @@ from napari_ssan.network.model_library import import_model, safe_name
 from napari_ssan.network.writing import new_file
 from napari_ssan.stack.marks_io import parse_slices
 from napari_ssan.stack.source import Source
+from napari_ssan.training.machine import cores
 
 #: Ending of the folder beside OUTPUT that holds the run until it is finished.
 RUN = ".run"

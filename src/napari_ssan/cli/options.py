@@ -22,7 +22,8 @@ MOST_THREADS = 1024
 #: How a part of a stack is named.
 SYNTAX = (
     "PATH[0:80] takes slices 0 to 79. PATH[::4] treats slices four apart as adjacent. "
-    "PATH[::5]@1 cuts along axis 1. PATH~3 joins 3 x 3 pixels into one."
+    "PATH[::5]@1 cuts along axis 1. PATH[:,0:99] takes rows 0 to 98. "
+    "PATH~3 joins 3 x 3 pixels into one."
 )
 
 StackPath = Annotated[

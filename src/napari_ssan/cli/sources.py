@@ -12,18 +12,29 @@ from pathlib import Path
 from napari_ssan.cli.progress import console
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
-from napari_ssan.files import open_stack
+from napari_ssan.files.open import StackFile, open_stack
 from napari_ssan.paths import located, printable
 from napari_ssan.stack.binned import Binned
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import parse_slices
-from napari_ssan.stack.sections import SliceStack
+from napari_ssan.stack.sections import SliceStack, Window
 from napari_ssan.stack.source import Source
 
-_SOURCE = re.compile(r"(.*?)(?:\[(\d*):(\d*)(?::(\d+))?\])?(?:@(\d))?(?:~(\d+))?")
+_SOURCE = re.compile(
+    r"(?P<path>.*?)"
+    r"(?:\[(?P<start>\d*):(?P<stop>\d*)(?::(?P<spacing>\d+))?"
+    r"(?:,(?P<rows>\d*:\d*))?(?:,(?P<columns>\d*:\d*))?\])?"
+    r"(?:@(?P<axis>\d))?(?:~(?P<bin>\d+))?"
+)
 
 
-def parse_source(text: str, defects: str = "", *, follow_links: bool = False) -> Source:
+def parse_source(
+    text: str,
+    defects: str = "",
+    *,
+    follow_links: bool = False,
+    opened: dict[str, StackFile] | None = None,
+) -> Source:
     """Open the part of a stack that text such as ``stack.tif[0:80]`` names.
 
     Parameters
@@ -34,6 +45,8 @@ def parse_source(text: str, defects: str = "", *, follow_links: bool = False) ->
         Marks, for :func:`parse_marks`.
     follow_links : bool
         As for :func:`~napari_ssan.files.open.open_stack`.
+    opened : dict of str to StackFile, optional
+        Files that are open, by their path: sources of the same stack then share one.
 
     Raises
     ------
@@ -42,26 +55,49 @@ def parse_source(text: str, defects: str = "", *, follow_links: bool = False) ->
     """
     match = _SOURCE.fullmatch(text)
     assert match is not None  # every part is optional
-    file = open_stack(match[1], follow_links=follow_links)
-    for note in file.notes:
-        console.print(f"Note: {printable(note)}", markup=False)
-    stack = file.stack() if match[5] is None else SliceStack(file.data, int(match[5]))
-    if match[6]:
-        stack = SliceStack(Binned(stack, int(match[6])))
-    start, stop = int(match[2] or 0), int(match[3] or len(stack))
-    spacing = int(match[4] or 1)
+    opened = {} if opened is None else opened
+    file = opened.get(match["path"])
+    if file is None:
+        file = opened[match["path"]] = open_stack(match["path"], follow_links=follow_links)
+        for note in file.notes:
+            console.print(f"Note: {printable(note)}", markup=False)
+    axis = match["axis"]
+    stack = file.stack() if axis is None else SliceStack(file.data, int(axis))
+    if match["bin"]:
+        stack = SliceStack(Binned(stack, int(match["bin"])))
+    start, stop = int(match["start"] or 0), int(match["stop"] or len(stack))
+    spacing = int(match["spacing"] or 1)
     if not 0 <= start < stop <= len(stack) or spacing < 1:
         raise BadInput(f"{text} names slices that are not there: the stack has {len(stack)}.")
-    record = file.provenance if match[5] is None else None
+    window = _window(text, match["rows"], match["columns"], stack)
+    record = file.provenance if axis is None else None
     marks = parse_marks(defects, stack, record)
-    return Source(stack, start, stop, spacing, marks or None)
+    return Source(stack, start, stop, spacing, marks or None, window)
+
+
+def _window(text: str, rows: str | None, columns: str | None, stack: SliceStack) -> Window | None:
+    """Rows and columns such as ``0:100``; None if neither is named."""
+    if rows is None and columns is None:
+        return None
+    spans = []
+    for span, length in zip((rows, columns), stack.shape[1:], strict=True):
+        start, _, stop = (span or ":").partition(":")
+        part = slice(int(start or 0), int(stop or length))
+        if not part.start < part.stop <= length:
+            height, width = stack.shape[1:]
+            raise BadInput(
+                f"{text} names rows or columns that are not there: slices are {height} x {width} "
+                "pixels."
+            )
+        spans.append(part)
+    return spans[0], spans[1]
 
 
 def source_path(text: str) -> Path:
     """The file or folder that :func:`parse_source` opens."""
     match = _SOURCE.fullmatch(text)
     assert match is not None
-    return located(match[1])
+    return located(match["path"])
 
 
 def parse_marks(text: str, stack: SliceStack, record: Provenance | None) -> Marks:

@@ -7,6 +7,7 @@ given, and a setting that few users change belongs in that file, not in an optio
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,6 +33,7 @@ from napari_ssan.cli.signals import interruptible
 from napari_ssan.cli.sources import parse_source
 from napari_ssan.cli.training import find_vgg, tell
 from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.files.open import StackFile
 from napari_ssan.network.model_file import SUFFIX
 
 
@@ -82,10 +84,11 @@ def train(
         ),
     ] = None,
     preset: Annotated[
-        Literal["half", "paper", "paper-bn"],
+        Literal["half", "large", "paper", "paper-bn"],
         Option(
             help="Network to train from scratch: half works at half resolution and suits CPUs, "
-            "paper is the paper's, paper-bn adds batch normalization."
+            "large has five times its weights and suits GPUs, paper is the paper's, paper-bn adds "
+            "batch normalization."
         ),
     ] = "half",
     base: Annotated[
@@ -108,6 +111,18 @@ def train(
     ] = None,
     device: Device = "auto",
     threads: Threads = 0,
+    workers: Annotated[
+        int | None,
+        Option(
+            min=0,
+            help="Processes that draw crops ahead; the model does not depend on it.",
+            show_default="1 for a CPU, one a core for a GPU",
+        ),
+    ] = None,
+    compiled: Annotated[
+        bool,
+        Option("--compile", help="Compile the network: a slow start, then faster steps on a GPU."),
+    ] = False,
     follow_links: FollowLinks = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -127,7 +142,9 @@ def train(
     if defects and len(stacks) > 1:
         raise BadInput("--defects marks slices of one stack: name one STACK, or leave it out.")
     tidy_beside(output)
-    sources = [parse_source(text, defects, follow_links=follow_links) for text in stacks]
+    opened: dict[str, StackFile] = {}
+    open_source = partial(parse_source, follow_links=follow_links, opened=opened)
+    sources = [open_source(text, defects) for text in stacks]
     card = {
         "trained_on": stacks,
         "validated_on": val or [],
@@ -144,6 +161,7 @@ def train(
     from napari_ssan.network.ssan import preset as find_preset
     from napari_ssan.segmenter.segmenter import load_segmenter
     from napari_ssan.training.checkpoint import checkpoint_path
+    from napari_ssan.training.machine import spare_workers
     from napari_ssan.training.preparation import check_files
     from napari_ssan.training.run import run
 
@@ -161,7 +179,7 @@ def train(
             run(
                 settings.training,
                 sources,
-                [parse_source(text, follow_links=follow_links) for text in val or []],
+                [open_source(text) for text in val or []],
                 start,
                 output,
                 card,
@@ -173,6 +191,8 @@ def train(
                 resume=resume,
                 overwrite=overwrite,
                 log=log,
+                workers=spare_workers(chosen.type) if workers is None else workers,
+                compiled=compiled,
             )
         except Cancelled:
             if checkpoint_path(output).exists():

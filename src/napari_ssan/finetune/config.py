@@ -6,7 +6,6 @@ constants here. Settings of training in general are in :mod:`napari_ssan.trainin
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,6 +14,7 @@ from napari_ssan.losses.config import BETAS, LossConfig, Weight
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.stack.augmentation import Augmentation
 from napari_ssan.training.config import TrainingConfig
+from napari_ssan.training.machine import cores
 
 if TYPE_CHECKING:
     from napari_ssan.stack.triplets import Match
@@ -146,13 +146,6 @@ def default_minutes(device: str) -> float:
 
         device = choose_device("auto").type
     return 10.0 if device.startswith("cpu") else 5.0
-
-
-def cores() -> int:
-    """Count the CPU cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # a cluster or a container may grant fewer cores
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def spare_threads() -> int:

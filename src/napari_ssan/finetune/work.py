@@ -30,6 +30,7 @@ from napari_ssan.network.model_file import Model, load_model, save_model
 from napari_ssan.segmenter.segmenter import bundled_segmenter
 from napari_ssan.training.checkpoint import checkpoint_path
 from napari_ssan.training.events import Event, Report
+from napari_ssan.training.machine import spare_workers
 from napari_ssan.training.memory import gives_memory_back
 from napari_ssan.training.run import run as train
 
@@ -75,6 +76,7 @@ def _train(run: Run, report: FineTuneReport, stop: Flag | None, cancel: Flag | N
         resume=resume,
         overwrite=not resume,
         keep_start=True,
+        workers=spare_workers(device.type),
     )
     return result.reason
 

@@ -59,12 +59,12 @@ class StyleBalance:
     loss : Tensor
         Scalar, 0 or more; 0 if each style distance of the image equals that of the
         target. It has the gradient of eq. 15.
-    signed : tuple of float
-        The three weighted terms of eq. 15, as plotted in the paper's Fig. 4.
+    signed : tuple of Tensor
+        The three weighted terms of eq. 15, as plotted in the paper's Fig. 4; scalars.
     """
 
     loss: Tensor
-    signed: tuple[float, float, float]
+    signed: tuple[Tensor, Tensor, Tensor]
 
 
 def style_balance(
@@ -95,7 +95,7 @@ def style_balance(
     for beta, other in zip(betas, (before, wanted, after), strict=True):
         own, real = style_distance(made, other), style_distance(wanted, other)
         losses.append(beta * (own - real).abs().mean())
-        signed.append(float(beta * (torch.sign(own - real) * own).detach().mean()))
+        signed.append(beta * (torch.sign(own - real) * own).detach().mean())
     return StyleBalance(torch.stack(losses).sum(), (signed[0], signed[1], signed[2]))
 
 

@@ -13,6 +13,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from napari_ssan.losses.config import CALIBRATED, LossConfig
 from napari_ssan.losses.membranes import membrane_loss
@@ -63,14 +64,17 @@ class TotalLoss(nn.Module):
         if segmenter is not None and config.membranes:
             self.segmenter = copy.deepcopy(segmenter).eval().requires_grad_(False)
         self.vgg = VGG16(vgg) if vgg is not None and config.preset != "L_1" else None
+        if self.vgg is not None:
+            convert_conv2d_weight_memory_format(self.vgg, torch.channels_last)
         self.weights = _weights(config, self.vgg)
 
     def forward(
         self, image: Tensor, target: Tensor, previous: Tensor, following: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of synthesized sections, (batch, 1, H, W) each, and its terms.
 
-        Terms are by name, weighted, and summed over the scales, as they enter the total.
+        Terms are by name, weighted, and summed over the scales, as they enter the total. They are
+        scalars without gradient on the sections' device, so that nothing waits for a GPU.
         Membranes are compared at full resolution only. Style balance adds the signed
         terms of eq. 15 as ``style_0``, ``style_1`` and ``style_2``.
         """
@@ -86,7 +90,7 @@ class TotalLoss(nn.Module):
                 found = membrane_loss(image, target, self.segmenter)
             terms["membranes"] = self.weights["membranes"] * found
         total = torch.stack([terms[name] for name in self.weights]).sum()
-        return total, {name: value.item() for name, value in terms.items()}
+        return total, {name: value.detach() for name, value in terms.items()}
 
     def _terms(
         self, image: Tensor, target: Tensor, previous: Tensor, following: Tensor
@@ -95,7 +99,7 @@ class TotalLoss(nn.Module):
         losses = {"pixel": charbonnier(image, target, self.config.epsilon_squared)}
         if "structure" in self.weights:
             losses["structure"] = structure_loss(image, target)
-        signed: tuple[float, ...] = ()
+        signed: tuple[Tensor, ...] = ()
         if self.vgg is not None:
             made, real = self._activations(self.vgg, image), self._known(self.vgg, target)
             losses["feature"] = feature_loss(made, real)
@@ -107,7 +111,7 @@ class TotalLoss(nn.Module):
                 losses["style"] = style_loss(made, real)
         terms = {name: self.weights[name] * loss for name, loss in losses.items()}
         for j, value in enumerate(signed):
-            terms[f"style_{j}"] = image.new_tensor(self.weights["style"] * value)
+            terms[f"style_{j}"] = self.weights["style"] * value
         return terms
 
     @staticmethod

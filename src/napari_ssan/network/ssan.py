@@ -74,8 +74,9 @@ class SSANConfig(BaseModel):
 def preset(name: str) -> SSANConfig:
     """Return a named configuration.
 
-    ``half`` works at half resolution and suits CPUs; ``paper`` is the paper's
-    full-resolution network without batch normalization, ``paper-bn`` with it.
+    ``half`` works at half resolution and suits CPUs; ``large`` does so with five times the
+    weights, for GPUs; ``paper`` is the paper's full-resolution network without batch
+    normalization, ``paper-bn`` with it.
 
     Raises
     ------
@@ -85,8 +86,11 @@ def preset(name: str) -> SSANConfig:
     paper = SSANConfig(
         scale=1, attention=decompose(512, GROUP_THRESHOLD), warp="residual", position_input=False
     )
+    half = SSANConfig(attention=decompose(256, GROUP_THRESHOLD))
+    wide = {"features": 128, "blocks": 6, "layers": 4, "growth": 48}
     return {
-        "half": SSANConfig(attention=decompose(256, GROUP_THRESHOLD)),
+        "half": half,
+        "large": half.model_copy(update=wide),
         "paper": paper,
         "paper-bn": paper.model_copy(update={"normalization": "batch"}),
     }[name]

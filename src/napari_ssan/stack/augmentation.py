@@ -6,6 +6,8 @@ only the outer ones: the target stays real.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.ndimage import gaussian_filter, map_coordinates
@@ -40,6 +42,10 @@ class Augmentation(BaseModel):
     motion: float = Field(0.0, ge=0, le=64)
     """In half of the triplets tissue moves on its way from the first section to the last: by up to
     this many pixels on either side of the target, smoothly, and not quite alike on both sides."""
+    uneven: float = Field(0.0, ge=0, le=1)
+    """Share of the triplets of which one outer section lies one and a half times or twice as far
+    from the target as the other, while the network is told that the target is the middle: sections
+    are cut unevenly thick, and nobody knows which ones."""
     intensity: float = Field(0.05, ge=0)
     """How much the contrast of the outer sections varies: the standard deviation of its relative
     change. Their brightness varies by 0.6 times that, in standard deviations of the section."""
@@ -58,6 +64,10 @@ class Augmentation(BaseModel):
             return 1.0
         return float(np.exp(random.uniform(-1, 1) * np.log(self.zoom)))
 
+    def unevenly(self, random: np.random.Generator) -> bool:
+        """Draw whether the outer sections are unevenly far from the target."""
+        return self.uneven > 0 and random.random() < self.uneven
+
     def swaps(self, random: np.random.Generator) -> bool:
         """Draw whether the outer sections are exchanged."""
         return self.swap and random.random() < 0.5
@@ -75,11 +85,12 @@ class Augmentation(BaseModel):
             return crops
         strength = random.uniform(0, self.grain) / SPAN
         coarseness = random.uniform(0, COARSEST)
-        grained = []
-        for crop in crops:
-            grain = gaussian_filter(random.standard_normal(crop.shape), coarseness, mode="wrap")
-            grained.append((crop + strength / grain.std() * grain).astype(np.float32))
-        return grained
+        white = random.standard_normal((len(crops), *crops[0].shape), np.float32)
+        grains = gaussian_filter(white, coarseness, mode="wrap", axes=(1, 2))
+        return [
+            crop + np.float32(strength / grain.std()) * grain
+            for crop, grain in zip(crops, grains, strict=True)
+        ]
 
     @property
     def margin(self) -> int:
@@ -104,16 +115,16 @@ class Augmentation(BaseModel):
         list of ndarray of float32, (size, size)
         """
         inner = slice(self.margin, len(crops[1]) - self.margin)
-        first, target, last = crops
+        first, target, last = (crop[inner, inner] for crop in crops)
         if self.motion and random.random() < 0.5:
             farthest, points = random.uniform(0, self.motion), int(random.integers(2, POINTS + 1))
             between, *own = random.uniform(-1, 1, (3, 2, points, points))
             fields = [(1 - APART) * between * side for side in (2 * position, 2 * position - 2)]
             first, last = (
-                _displaced(crop, farthest * (field + APART * apart))
-                for crop, field, apart in zip((first, last), fields, own, strict=True)
+                _displaced(crop, farthest * (field + APART * apart), self.margin)
+                for crop, field, apart in zip(crops[::2], fields, own, strict=True)
             )
-        return [np.ascontiguousarray(crop[inner, inner]) for crop in (first, target, last)]
+        return [np.ascontiguousarray(crop) for crop in (first, target, last)]
 
     def disturbed(self, crop: Float, random: np.random.Generator) -> Float:
         """Blur an outer crop, add noise, and change gain and offset."""
@@ -121,24 +132,40 @@ class Augmentation(BaseModel):
             crop = gaussian_filter(crop, random.uniform(0, self.blur))
         if self.noise:
             strength = random.uniform(0, self.noise) / SPAN
-            crop = crop + random.normal(0, strength, crop.shape).astype(np.float32)
+            noise = random.standard_normal(crop.shape, np.float32)
+            crop = crop + np.float32(strength) * noise
         gain, offset = random.normal(0, self.intensity, 2)
-        shaded: Float = ((crop - 0.5) * (1 + gain) + 0.5 + offset / 10).astype(np.float32)
+        middle, level = np.float32(0.5), np.float32(0.5 + offset / 10)
+        shaded: Float = (crop - middle) * np.float32(1 + gain) + level
         return shaded
 
 
 def fit(crop: Float, size: int) -> Float:
-    """Magnify or reduce a square crop to a side of `size` pixels."""
+    """Magnify or reduce a square crop to a side of `size` pixels, with linear interpolation."""
     if crop.shape == (size, size):
         return crop
-    return resample(crop, size / len(crop), order=1, mode="nearest", grid_mode=True)
+    last = len(crop) - 1
+    at = np.clip((np.arange(size) + 0.5) * len(crop) / size - 0.5, 0, last)
+    low = np.minimum(at.astype(np.intp), last - 1)
+    share = (at - low).astype(np.float32)
+    rows = crop[low] + share[:, None] * (crop[low + 1] - crop[low])
+    left: Float = rows[:, low]
+    left += share * (rows[:, low + 1] - left)
+    return left
 
 
-def _displaced(crop: Float, coarse: Float64) -> Float:
-    """Sample a square crop at positions that a coarse field, (2, points, points), displaces."""
-    smooth = [
-        resample(part, len(crop) / len(part), order=3, mode="nearest", grid_mode=True)
-        for part in coarse
-    ]
-    at = np.indices(crop.shape) + smooth
-    return map_coordinates(crop, at, order=3, mode="reflect").astype(np.float32)
+@lru_cache(maxsize=32)
+def _weights(points: int, size: int) -> Float:
+    """Weights of a cubic spline through `points` values for `size` values there, (size, points)."""
+    units = np.eye(points, dtype=np.float32)
+    return resample(units, (size / points, 1), order=3, mode="nearest", grid_mode=True)
+
+
+def _displaced(crop: Float, coarse: Float64, margin: int) -> Float:
+    """Move the tissue of a square crop, and cut its margin off.
+
+    `coarse`, (2, points, points), is how far it moves, in pixels, smoothly in between.
+    """
+    weights = _weights(coarse.shape[-1], len(crop))[margin : len(crop) - margin]
+    at = np.indices((len(weights),) * 2) + margin + weights @ coarse @ weights.T
+    return map_coordinates(crop, at, np.float32, order=3, mode="reflect")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +31,10 @@ from napari_ssan.stack.source import Source
 
 #: Share of triplets whose outer sections lie 2, 3 and 4 sections apart.
 SPANS = {2: 0.7, 3: 0.2, 4: 0.1}
+
+#: How far the outer sections lie from the target of an uneven triplet: twice or one and a half
+#: times as far on one side.
+UNEVEN = ((1, 2), (2, 1), (2, 3), (3, 2))
 
 #: A triplet with marked regions is left out if fewer than this share of its crops avoid them.
 ROOM = 0.1
@@ -80,12 +84,16 @@ class Selection:
         Triplets of direct neighbours that are left out, and why: one of :data:`REASONS`.
     intensities : dict of int to Intensity
         Intensities of the sections in use, in the middle of the source's area.
+    uneven : tuple of TripletSections
+        Triplets of which one outer section lies farther from the target than the other, by
+        :data:`UNEVEN`; their `position` is the middle nevertheless.
     """
 
     triplets: tuple[TripletSections, ...]
     wider: dict[int, tuple[TripletSections, ...]]
     reasons: dict[tuple[int, int, int], str]
     intensities: dict[int, Intensity]
+    uneven: tuple[TripletSections, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -154,20 +162,27 @@ def select(
     judge = _Judge(source, measured, size)
     reasons: dict[tuple[int, int, int], str] = {}
     chosen: dict[int, list[TripletSections]] = {span: [] for span in SPANS}
-    for span in SPANS:
+    uneven: list[TripletSections] = []
+    for span in sorted({*SPANS, *map(sum, UNEVEN)}):
         reach = span * source.spacing
         for first in range(source.start, source.stop - reach):
             chain = range(first, first + reach + 1, source.spacing)
             why = judge.reason(chain)
             if why is None:
-                chosen[span] += _along(chain, shifts)
+                along = _along(chain, shifts)
+                chosen.get(span, []).extend(along)
+                uneven += (
+                    replace(triplet, position=0.5)
+                    for inside, triplet in enumerate(along, start=1)
+                    if (inside, span - inside) in UNEVEN
+                )
             elif span == 2:
                 reasons[chain[0], chain[1], chain[2]] = why
     direct = tuple(chosen.pop(2))
     wider = {span: tuple(triplets) for span, triplets in chosen.items()}
     used = {z for triplet in direct for z, _ in triplet.shifted}
     intensities = {z: measured[z].intensity for z in sorted(used)}
-    return Selection(direct, wider, reasons, intensities)
+    return Selection(direct, wider, reasons, intensities, tuple(uneven))
 
 
 class _Judge:
@@ -215,16 +230,20 @@ class _Judge:
         return self._free[z]
 
 
-def _along(chain: range, shifts: dict[int, Shift]) -> Iterable[TripletSections]:
+def _along(chain: range, shifts: dict[int, Shift]) -> list[TripletSections]:
     """Triplets of the two ends of a chain of sections, with each inner section as target."""
     moves = np.array([shifts.get(z, (0, 0)) for z in chain[:-1]])
+    triplets = []
     for inside in range(1, len(chain) - 1):
         forth, back = moves[:inside].sum(axis=0), -moves[inside:].sum(axis=0)
-        yield TripletSections(
-            chain[0],
-            chain[inside],
-            chain[-1],
-            inside / (len(chain) - 1),
-            (int(forth[0]), int(forth[1])),
-            (int(back[0]), int(back[1])),
+        triplets.append(
+            TripletSections(
+                chain[0],
+                chain[inside],
+                chain[-1],
+                inside / (len(chain) - 1),
+                (int(forth[0]), int(forth[1])),
+                (int(back[0]), int(back[1])),
+            )
         )
+    return triplets

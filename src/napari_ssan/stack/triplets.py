@@ -1,7 +1,7 @@
 """Draws triplets for training: crops of two sections and one between them, aligned.
 
-Which sections are used is decided in :mod:`~napari_ssan.stack.selection`. The stream of a
-sampler depends only on its seed and settings, and can be saved and restored.
+Which sections are used is decided in :mod:`~napari_ssan.stack.selection`. Each triplet follows
+from the seed and its number alone, so that any process can draw any of them.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ class TripletSampler:
     ----------
     selections : list of Selection
         The triplets of each source.
+    drawn : int
+        How many triplets of the stream have been used: the number of the next.
 
     Raises
     ------
@@ -99,7 +101,7 @@ class TripletSampler:
     ) -> None:
         self.sources, self.size = sources, size
         self.augmentation, self.match = augmentation, match
-        self.random = np.random.default_rng(seed)
+        self.seed, self.drawn = seed, 0
         check_size(sources, size)
         self.selections = _select_all(sources, size, select, report, cancel)
 
@@ -107,18 +109,31 @@ class TripletSampler:
         return self
 
     def __next__(self) -> Triplet:
-        number = int(self.random.integers(len(self.sources)))
-        source, selection = self.sources[number], self.selections[number]
+        triplet = self.triplet(self.drawn)
+        self.drawn += 1
+        return triplet
+
+    def triplet(self, number: int) -> Triplet:
+        """Draw the triplet of a number, 0 or more.
+
+        Raises
+        ------
+        BadInput
+            If nothing but marked and blank crops is found.
+        """
+        random = np.random.default_rng((self.seed, number))
+        chosen = int(random.integers(len(self.sources)))
+        source, selection = self.sources[chosen], self.selections[chosen]
         for _ in range(TRIES):
-            triplet = self._sections(selection)
+            triplet = self._sections(selection, random)
             if triplet is None:
                 continue
-            window = self._window(source, triplet)
+            window = self._window(source, triplet, random)
             if is_marked(source, triplet, window):
                 continue
             crops = cut(source, selection, triplet, window, self.match)
             if not is_blank(crops):
-                return self._augment(crops, triplet.position)
+                return self._augment(crops, triplet.position, random)
         raise BadInput(
             f"All {TRIES} crops that were tried in slices {source.start} to {source.stop - 1} "
             "were marked or blank somewhere; choose smaller crops or other slices."
@@ -126,37 +141,43 @@ class TripletSampler:
 
     def state(self) -> dict[str, Any]:
         """Place in the stream, JSON-serializable."""
-        return {"random": self.random.bit_generator.state}
+        return {"seed": self.seed, "drawn": self.drawn}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue at a place in the stream of a sampler with the same settings."""
-        self.random.bit_generator.state = state["random"]
+        self.seed, self.drawn = int(state["seed"]), int(state["drawn"])
 
     @property
     def _cut_size(self) -> int:
         """Side of what is cut for a crop: tissue may move in from its margin."""
         return self.size + 2 * self.augmentation.margin
 
-    def _sections(self, selection: Selection) -> TripletSections | None:
-        span = int(self.random.choice(list(SPANS), p=list(SPANS.values())))
+    def _sections(
+        self, selection: Selection, random: np.random.Generator
+    ) -> TripletSections | None:
+        if selection.uneven and self.augmentation.unevenly(random):
+            return selection.uneven[int(random.integers(len(selection.uneven)))]
+        span = int(random.choice(list(SPANS), p=list(SPANS.values())))
         triplets = selection.triplets if span == 2 else selection.wider[span]
-        return triplets[int(self.random.integers(len(triplets)))] if triplets else None
+        return triplets[int(random.integers(len(triplets)))] if triplets else None
 
-    def _window(self, source: Source, triplet: TripletSections) -> Window:
+    def _window(
+        self, source: Source, triplet: TripletSections, random: np.random.Generator
+    ) -> Window:
         size = self._cut_size
         area = overlap(source, triplet, size)
-        wanted = int(np.ceil(size / self.augmentation.magnification(self.random)))
+        wanted = int(np.ceil(size / self.augmentation.magnification(random)))
         extent = min(wanted, *(part.stop - part.start for part in area))
-        top, left = (int(self.random.integers(part.start, part.stop - extent + 1)) for part in area)
+        top, left = (int(random.integers(part.start, part.stop - extent + 1)) for part in area)
         return slice(top, top + extent), slice(left, left + extent)
 
-    def _augment(self, crops: list[Float], position: float) -> Triplet:
+    def _augment(self, crops: list[Float], position: float, random: np.random.Generator) -> Triplet:
         vary = self.augmentation
         fitted = [fit(crop, self._cut_size) for crop in crops]
-        turned = vary.turned(vary.moved(fitted, position, self.random), self.random)
-        previous, target, following = vary.grained(turned, self.random)
-        previous, following = (vary.disturbed(crop, self.random) for crop in (previous, following))
-        if vary.swaps(self.random):
+        turned = vary.turned(vary.moved(fitted, position, random), random)
+        previous, target, following = vary.grained(turned, random)
+        previous, following = (vary.disturbed(crop, random) for crop in (previous, following))
+        if vary.swaps(random):
             return Triplet(following, target, previous, 1 - position)
         return Triplet(previous, target, following, position)
 
@@ -246,9 +267,13 @@ def _select_all(
     def passed_on(now: int, _: int) -> None:
         report(done + now, total)
 
-    selections = []
+    selections: list[Selection] = []
+    known: dict[int, Selection] = {}
     for source in sources:
-        selection = select(source, passed_on, cancel, size=size, closely=closely)
+        selection = known.get(id(source)) or select(
+            source, passed_on, cancel, size=size, closely=closely
+        )
+        known[id(source)] = selection
         if not selection.triplets:
             raise BadInput(
                 "A stack to train on needs three good slices in a row; slices "

@@ -11,8 +11,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
+from napari_ssan.stack.binned import Binned
 from napari_ssan.stack.sections import middle
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.split import split_source
@@ -21,6 +24,11 @@ from napari_ssan.training.events import Note
 
 #: Side of the field that identifies a stack, in pixels.
 FINGERPRINT = 256
+#: Side of the cube that identifies a volume along whichever axis it is cut, in voxels.
+CORE = 8
+
+#: Part of a volume, along each of its axes.
+Box = tuple[range, ...]
 
 
 def source_record(source: Source) -> dict[str, Any]:
@@ -62,8 +70,10 @@ def check_apart(train: Sequence[Source], validation: Sequence[Source]) -> None:
     Raises
     ------
     BadInput
-        If there is such a section. Stacks of the same shape are compared by their content.
+        If there is such a section, also one that is cut along another axis. Stacks of the same
+        shape are compared by their content.
     """
+    places = {id(source): _place(source) for source in (*train, *validation)}
     for held in validation:
         for source in train:
             low, high = max(source.start, held.start), min(source.stop, held.stop)
@@ -72,6 +82,13 @@ def check_apart(train: Sequence[Source], validation: Sequence[Source]) -> None:
                 raise BadInput(
                     f"Slices {low} to {high - 1} of a stack would be used both to train and to "
                     "validate: choose other slices for one of the two."
+                )
+            (volume, axis, box), (other, across, part) = places[id(source)], places[id(held)]
+            if volume == other and axis != across and _meet(box, part):
+                raise BadInput(
+                    f"A stack is cut along axes {axis} and {across}, and the same part of it would "
+                    "be used both to train and to validate: take other rows or columns for one of "
+                    "the two, as in stack.tif[::5,0:100]@1."
                 )
 
 
@@ -101,3 +118,25 @@ def _fingerprint(source: Source) -> str:
     stack = source.stack
     pixels = stack.read(len(stack) // 2, middle(stack.shape[1:], FINGERPRINT))
     return hashlib.sha256(pixels.tobytes()).hexdigest()[:16]
+
+
+def _meet(one: Box, other: Box) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
+
+
+def _place(source: Source) -> tuple[str, int, Box]:
+    """What volume a source is cut from, along which axis, and which part of the volume it is.
+
+    The volume is known by its shape and by what lies in its middle, in any order.
+    """
+    stack, factor = source.stack, 1
+    while isinstance(binned := stack.data, Binned):
+        stack, factor = binned.stack, factor * binned.factor
+    box = [range(1)] * len(stack.source_shape)
+    box[stack.z_axis] = source.sections
+    for axis, part in zip((stack.y_axis, stack.x_axis), source.area, strict=True):
+        box[axis] = range(part.start * factor, part.stop * factor)
+    core = tuple(slice(n // 2, n // 2 + CORE) for n in stack.source_shape)
+    pixels = np.sort(np.asarray(stack.data[core]), axis=None)
+    known = hashlib.sha256(f"{stack.source_shape}".encode() + pixels.tobytes()).hexdigest()
+    return known, stack.z_axis, tuple(box)

@@ -35,7 +35,9 @@ class Compared:
 
 @dataclass(frozen=True)
 class StepDone:
-    """A training step is done.
+    """Training steps are done: one, or all since the last event of this kind.
+
+    They come at most ten times a second.
 
     Attributes
     ----------
@@ -46,11 +48,11 @@ class StepDone:
     seconds_left : float
         Estimated time left, in seconds.
     losses : dict of str to float
-        Weighted terms of this step's loss, and their ``total``.
+        Weighted terms of the loss, and their ``total``: means over these steps.
     gammas : tuple of float
         Gamma of each stage of the attention: how much the stage contributes.
     learning_rate : float
-        Learning rate of this step.
+        Learning rate of the last step.
     """
 
     step: int

@@ -58,12 +58,14 @@ class Log:
         Receives the events.
     sinks : sequence of Sink
         Write the numbers and pictures.
+    step : int
+        Step at which the run begins or continues.
     """
 
-    def __init__(self, report: Report, sinks: Sequence[Sink]) -> None:
+    def __init__(self, report: Report, sinks: Sequence[Sink], step: int = 0) -> None:
         self._report, self._sinks = report, list(sinks)
         self._sums: Row = {}
-        self._counted = self._step = 0
+        self._counted, self._step, self._written = 0, step, step
 
     def __call__(self, event: Event) -> None:
         """Take an event."""
@@ -81,7 +83,7 @@ class Log:
                     )
                 )
         if isinstance(event, StepDone) and self._due(event):
-            self._sums, self._counted = {}, 0
+            self._sums, self._counted, self._written = {}, 0, event.step
         self._report(event)
 
     def close(self) -> None:
@@ -90,13 +92,14 @@ class Log:
             sink.close()
 
     def _count(self, event: StepDone) -> None:
+        steps = event.step - self._step
         self._step = event.step
-        self._counted += 1
+        self._counted += steps
         for name, value in event.losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._sums[name] = self._sums.get(name, 0.0) + steps * value
 
     def _due(self, event: StepDone) -> bool:
-        return event.step % EVERY == 0 or event.share >= 1
+        return event.step // EVERY > self._written // EVERY or event.share >= 1
 
     def _write(self, sink: Sink, event: Event) -> None:
         if isinstance(event, Validated):

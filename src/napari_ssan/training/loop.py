@@ -1,14 +1,15 @@
 """The training loop: steps, validations, checkpoints and rollbacks until the budget is spent.
 
 Preparation and the final model file are left to :mod:`~napari_ssan.training.run`. With a
-budget in steps, the clock must decide nothing that changes the result.
+budget in steps, the clock must decide nothing that changes the result. No step waits for a GPU:
+losses are added up there, and looked at every few steps.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from threading import Event as Flag
 
@@ -20,15 +21,20 @@ from napari_ssan.errors import Cancelled, is_out_of_memory
 from napari_ssan.events import Notice
 from napari_ssan.losses.total import TotalLoss
 from napari_ssan.network.device import autocast, device_name
+from napari_ssan.network.ssan import Synthesis
 from napari_ssan.stack.intensity import Float
-from napari_ssan.stack.triplets import Triplet, TripletSampler
+from napari_ssan.stack.triplets import TripletSampler
+from napari_ssan.training.batches import Batches
 from napari_ssan.training.config import TrainingConfig
 from napari_ssan.training.events import Preview, Report, RolledBack, StepDone, Validated
 from napari_ssan.training.state import Checkpoint, TrainingState
+from napari_ssan.training.tally import Tally
 from napari_ssan.training.validation import Check, Validation, merit
 
 #: Steps between two saved good states, to which training can go back.
 GOOD_AFTER = 10
+#: Seconds between two events of steps, at least.
+TELL_EVERY = 0.1
 #: With a budget of time, validations take at most about 1 / this of it.
 VALIDATION_PART = 10
 #: Training ends if it has to go back once more than this.
@@ -74,6 +80,15 @@ class Training:
         Set it to end within a step and keep the best network so far.
     cancel : threading.Event
         Set it to cancel within a step.
+    workers : int
+        Processes that draw triplets ahead; 0 draws them between the steps.
+    compiled : bool
+        Compile the network for this machine: a slow start, then faster steps on a GPU.
+
+    Attributes
+    ----------
+    waited : float
+        Seconds in which steps waited for triplets.
     """
 
     state: TrainingState
@@ -87,10 +102,21 @@ class Training:
     keep: Callable[[Checkpoint], object] = lambda checkpoint: None
     stop: Flag = field(default_factory=Flag)
     cancel: Flag = field(default_factory=Flag)
+    workers: int = 0
+    compiled: bool = False
+    waited: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self._triplets = iter(self.sampler)
+        device = self.state.device
+        self._batches = Batches(self.sampler, device, self.workers, self.report)
+        self._network: Callable[..., Synthesis] = self.state.network
+        if self.compiled:
+            self._network = torch.compile(self.state.network)
         self._good = self.state.checkpoint(self.sampler.state())
+        #: Steps after which they are looked at: each where that is free.
+        self._look_after = 1 if device.type == "cpu" else GOOD_AFTER
+        self._since_good, self._untold = Tally(), Tally()
+        self._sound = torch.ones(2, dtype=torch.bool, device=device)
 
     @property
     def share(self) -> float:
@@ -120,30 +146,41 @@ class Training:
         reason = ""
         self._begin = time.monotonic() - facts.seconds
         self._kept = self._shown = time.monotonic()
-        self._due, self._rested = False, 0.0
+        self._due, self._rested, self._told = False, 0.0, -math.inf
         try:
             while self.share < 1 and not reason:
                 before = self.share
                 reason = self._advance()
                 facts.seconds = time.monotonic() - self._begin
-                self._look_after(before)
+                reason = reason or self._do_what_is_due(before)
         except _Stopped:
             reason = f"Training was stopped after step {facts.step}."
         except Cancelled:
             self.keep(self._good)
             raise
+        finally:
+            self._batches.close()
         if not self.state.best and facts.step:
+            self._settle()
             self._validate(self._leave_off)
         return reason
 
-    def _look_after(self, before: float) -> None:
-        """Do what is due between two steps: validation, good state, checkpoint, preview."""
+    def _do_what_is_due(self, before: float) -> str:
+        """Validate, keep and show the network between two steps; returns as :meth:`_advance`."""
         share, config = self.share, self.config
         self._due |= _crosses(before, share, config.validate_every)
         # With a budget of steps, time must not matter.
-        if self._due and (self.steps or share >= 1 or time.monotonic() > self._rested):
+        validates = self._due and (self.steps or share >= 1 or time.monotonic() > self._rested)
+        settles = self.state.facts.step % GOOD_AFTER == 0 or share >= 1
+        if validates or settles:
+            try:
+                self._look()
+            except _NotFinite as error:
+                return self._roll_back(str(error))
+            self._settle()
+        if validates:
             self._validate(self._check)
-        if self.state.facts.step % GOOD_AFTER == 0 or share >= 1:
+        if settles:
             self._good = self.state.checkpoint(self.sampler.state())
             if share >= 1 or time.monotonic() - self._kept > config.checkpoint_every:
                 self.keep(self._good)
@@ -153,6 +190,7 @@ class Training:
             real = held_out.real.astype(np.float32)
             self.report(Preview(held_out.section, real, self.before, now))
             self._shown = time.monotonic()
+        return ""
 
     def _advance(self) -> str:
         """Do a step, or recover from one that failed; returns why training must end, else empty."""
@@ -175,43 +213,61 @@ class Training:
             group["lr"] = rate
         previous, target, following, position = self._draw()
         with autocast(state.device, True):
-            synthesis = state.network(previous, following, position)
+            synthesis = self._network(previous, following, position)
         self._check()
         total, terms = self.loss(synthesis.image, target, previous, following)
-        if not torch.isfinite(total):
-            raise _NotFinite("The loss")
         self._check()
         state.optimizer.zero_grad()
         total.backward()
         self._check()
         norm = torch.nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)
-        if not torch.isfinite(norm):
-            raise _NotFinite("The gradient of the loss")
+        self._sound &= torch.stack((total.detach(), norm)).isfinite()
+        looks = (state.facts.step + 1) % self._look_after == 0
+        if looks:
+            self._look()
         state.optimizer.step()
-        if not torch.stack([p.isfinite().all() for p in state.network.parameters()]).all():
+        if looks and not _all_finite(state.network.parameters()):
             raise _NotFinite("A weight")
         state.follow()
         state.facts.seconds = time.monotonic() - self._begin
-        self._tell(terms | {"total": total.item()}, rate)
+        self._tell(terms | {"total": total.detach()}, rate)
 
     def _draw(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        drawn: list[Triplet] = []
-        while len(drawn) < self.state.facts.batch:
-            self._check()
-            drawn.append(next(self._triplets))
-        frames = np.stack([[t.previous, t.target, t.following] for t in drawn])
-        device = self.state.device
-        previous, target, following = torch.from_numpy(frames).to(device).unsqueeze(2).unbind(1)
-        position = torch.tensor([t.position for t in drawn], device=device)
-        return previous, target, following, position
+        begin = time.monotonic()
+        batch = self._batches.draw(self.state.facts.batch)
+        self.waited += time.monotonic() - begin
+        self._check()
+        return batch
 
-    def _tell(self, losses: dict[str, float], rate: float) -> None:
-        facts, share = self.state.facts, self.share
-        for name, value in losses.items():
-            facts.sums[name] = facts.sums.get(name, 0.0) + value
-        facts.counted += 1
+    def _look(self) -> None:
+        """Raise if a loss or a gradient since the last look was no finite number."""
+        loss, gradient = self._sound.tolist()
+        self._sound.fill_(True)
+        if not loss:
+            raise _NotFinite("The loss")
+        if not gradient:
+            raise _NotFinite("The gradient of the loss")
+
+    def _settle(self) -> None:
+        """Add the losses since the last good state to the facts."""
+        facts = self.state.facts
+        sums, steps = self._since_good.take()
+        if all(map(math.isfinite, sums.values())):  # else it is what training went back from
+            for name, value in sums.items():
+                facts.sums[name] = facts.sums.get(name, 0.0) + value
+            facts.counted += steps
+
+    def _tell(self, losses: dict[str, Tensor], rate: float) -> None:
+        facts, share, now = self.state.facts, self.share, time.monotonic()
+        self._since_good.add(losses)
+        self._untold.add(losses)
+        if share < 1 and now - self._told < TELL_EVERY:
+            return
+        self._told = now
+        sums, steps = self._untold.take()
+        means = {name: total / steps for name, total in sums.items()}
         left = facts.seconds / share * (1 - share)
-        self.report(StepDone(facts.step, share, left, losses, self.state.gammas(), rate))
+        self.report(StepDone(facts.step, share, left, means, self.state.gammas(), rate))
 
     def _validate(self, check: Check) -> None:
         state, facts = self.state, self.state.facts
@@ -238,6 +294,7 @@ class Training:
                 "mark slices with extreme values."
             )
         self.state.rewind(self._good)
+        self._settle()
         facts.rollbacks += 1
         facts.slowdown /= 2
         text = (
@@ -272,6 +329,10 @@ class Training:
     def _leave_off(self) -> None:
         if self.cancel.is_set():
             raise Cancelled
+
+
+def _all_finite(tensors: Iterable[Tensor]) -> bool:
+    return bool(torch.stack([tensor.isfinite().all() for tensor in tensors]).all())
 
 
 def _crosses(before: float, after: float, every: float) -> bool:

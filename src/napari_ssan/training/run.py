@@ -21,6 +21,7 @@ from napari_ssan.losses.total import TotalLoss
 from napari_ssan.network.device import device_name
 from napari_ssan.network.ssan import SSAN
 from napari_ssan.segmenter.segmenter import Segmenter
+from napari_ssan.stack.decoded import decoded
 from napari_ssan.stack.source import Source
 from napari_ssan.stack.triplets import TripletSampler, check_size
 from napari_ssan.training.checkpoint import CheckpointWriter, as_begun, checkpoint_path, restoring
@@ -55,6 +56,8 @@ def run(
     overwrite: bool = False,
     keep_start: bool = False,
     log: Path | None = None,
+    workers: int = 0,
+    compiled: bool = False,
 ) -> Result:
     """Train a network and write the model that was best on held-out sections.
 
@@ -96,6 +99,11 @@ def run(
         Write `start` unchanged if training did not improve it.
     log : Path, optional
         Folder for TensorBoard's log.
+    workers : int
+        Processes that draw crops ahead; the result does not depend on it. With any, the
+        program's main module must be importable, except on Linux.
+    compiled : bool
+        Compile the network for this machine.
 
     Raises
     ------
@@ -134,6 +142,9 @@ def run(
     identity = identify(config, train, held, start, loss)
     checkpoint = find_checkpoint(output, identity, notes.append) if resume else None
     check_size(train, config.crop)
+    report(Preparing("reading the stacks", 0, 1))
+    together = decoded([*train, *held])
+    train, held = together[: len(train)], together[len(train) :]
     if config.inspect:
         train, held = (
             [_inspected(source, report, check, cancel, notes) for source in some]
@@ -171,7 +182,9 @@ def run(
     else:
         with restoring(checkpoint_path(output)):
             state.restore(checkpoint)
-            sampler.restore(checkpoint.facts.sampler)
+            # Older checkpoints know no numbers of triplets: such a run goes on with others.
+            drawn = state.facts.step * state.facts.batch
+            sampler.restore({"seed": config.seed, "drawn": drawn} | checkpoint.facts.sampler)
     report(Compared(state.facts.baselines))
     check()
     step = state.facts.step
@@ -180,7 +193,7 @@ def run(
     sinks: list[Sink] = [Table(table_path(output), len(state.gammas()), step)]
     if log is not None:
         sinks.append(TensorBoard(log, step))
-    with closing(Log(report, sinks)) as tell:
+    with closing(Log(report, sinks, step)) as tell:
         writer.report = tell
         (report if step else tell)(Validated(0, state.facts.start_scores, False))
         _recall(state.facts, report)
@@ -196,6 +209,8 @@ def run(
             keep=writer.keep,
             stop=stop,
             cancel=cancel,
+            workers=workers,
+            compiled=compiled,
         )
         reason = training.run()
     if stop.is_set() and not state.facts.step:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_ssan.training.config import TrainingConfig
 
@@ -104,8 +106,10 @@ class TrainingState:
         self.network = copy.deepcopy(start).to(device).train().requires_grad_(True)
         convert_conv2d_weight_memory_format(self.network, torch.channels_last)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        # One kernel for all weights; Apple's GPUs have none.
+        self._fused = device.type in ("cpu", "cuda")
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), config.learning_rate, betas=config.betas
+            self.network.parameters(), config.learning_rate, betas=config.betas, fused=self._fused
         )
         self.best: dict[str, Tensor] = {}
         self.facts = Facts(batch=config.batch)
@@ -116,17 +120,19 @@ class TrainingState:
         """Count a step, and update the moving average."""
         self.facts.step += 1
         decay = min(self._decay, self.facts.step / (self.facts.step + EARLY))
-        new = self.network.state_dict().values()
-        for kept, value in zip(self.average.state_dict().values(), new, strict=True):
-            if kept.dtype.is_floating_point:
-                kept.lerp_(value, 1 - decay)
-            else:
-                kept.copy_(value)
+        kept, new = (list(n.state_dict().values()) for n in (self.average, self.network))
+        floating = [value.dtype.is_floating_point for value in kept]
+        follow = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        follow(list(compress(kept, floating)), list(compress(new, floating)), None)
+        for old, value in zip(kept, new, strict=True):
+            if not old.dtype.is_floating_point:
+                old.copy_(value)
 
     def gammas(self) -> tuple[float, ...]:
         """Gamma of each stage of the attention: how much the stage contributes."""
         named = self.network.named_parameters()
-        return tuple(float(p.detach()) for name, p in named if name.endswith("gamma"))
+        gammas = [p.detach().reshape(()) for name, p in named if name.endswith("gamma")]
+        return tuple(torch.stack(gammas).tolist()) if gammas else ()
 
     def keep_best(self, scores: dict[str, float]) -> None:
         """Keep the average as the best network so far."""
@@ -161,7 +167,7 @@ class TrainingState:
         for number, parameter in enumerate(self.network.parameters()):
             if f"steps.{number}" in checkpoint.tensors:
                 self.optimizer.state[parameter] = {
-                    "step": torch.zeros(()),
+                    "step": torch.zeros((), device=self.device if self._fused else "cpu"),
                     "exp_avg": torch.zeros_like(parameter),
                     "exp_avg_sq": torch.zeros_like(parameter),
                 }

@@ -13,7 +13,8 @@ from qtpy.compat import isalive
 from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_ssan.errors import BadInput
-from napari_ssan.finetune.config import AIMS, cores, default_minutes
+from napari_ssan.finetune.config import AIMS, default_minutes
+from napari_ssan.training.machine import cores
 from napari_ssan.widgets.fine_tune.backend import PendingRun, TrainingRequest
 from napari_ssan.widgets.fine_tune.choice import StackChoice
 from napari_ssan.widgets.fine_tune.models import ModelsController
