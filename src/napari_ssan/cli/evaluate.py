@@ -163,7 +163,7 @@ def evaluate(
         membranes = _membranes(labelled, choice.sections)
         show.show("evaluating", 0, 1000)
         built = {
-            row: make_method(*((NETWORK, str(info.path), device) if info else (row, "", "auto")))
+            row: make_method(*((NETWORK, info.reference, device) if info else (row, "", "auto")))
             for row, info in rows.items()
         }
         if settings["models"]:

@@ -18,7 +18,7 @@ from napari_ssan.finetune.division import Division
 from napari_ssan.finetune.run_folder import BASE, RECORD, SECTIONS, held, runs_folder
 from napari_ssan.finetune.runs import Record, Run
 from napari_ssan.finetune.section_copy import copy_sections, cut_marks
-from napari_ssan.network.model_file import read_info
+from napari_ssan.network.model_file import copy_model, read_info
 from napari_ssan.training.events import Report
 
 
@@ -94,7 +94,7 @@ def new_run(
         try:
             with held(folder, "The run"):
                 copy_sections(source, folder / SECTIONS, report, cancel)
-                shutil.copyfile(base.path, folder / BASE)
+                copy_model(config.base, folder / BASE)
                 write_atomically(folder / RECORD, record.model_dump_json(indent=1))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,15 @@ from safetensors.numpy import save as serialize
 from napari_ssan.atomic import write_atomically
 from napari_ssan.errors import BadInput
 from napari_ssan.json_text import dump_json
+from napari_ssan.network.between import (
+    FAITHFUL,
+    NATURAL,
+    Weights,
+    card_between,
+    name_of,
+    percent_of,
+    weights_between,
+)
 
 if TYPE_CHECKING:
     from napari_ssan.network.ssan import SSAN
@@ -43,6 +53,7 @@ class ModelInfo:
     name : str
         The file's name without suffix.
     path : Path
+        The file. Models between the bundled ones have none; it would be there.
     config : dict
         The network's configuration, as JSON.
     card : dict
@@ -61,6 +72,11 @@ class ModelInfo:
     def bundled(self) -> bool:
         """Whether it is part of napari-ssan; if so, it cannot be renamed or deleted."""
         return self.path.parent in model_folders()
+
+    @property
+    def reference(self) -> str:
+        """What `load_model` takes: the path, or the name if there is no file."""
+        return str(self.path) if percent_of(self.name) in (None, 0, 100) else self.name
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,8 @@ def find_model(name_or_path: str | Path) -> Path:
     """
     bundled, own = named_models(model_folders()), named_models([own_folder()])
     name = normalize("NFC", str(name_or_path))
+    if _is_between(name):
+        return read_info(name).path
     if found := bundled.get(name) or own.get(name):
         return found
     path = Path(name_or_path).expanduser()
@@ -125,6 +143,8 @@ def read_info(name_or_path: str | Path) -> ModelInfo:
     BadInput
         If the file is not an SSAN model.
     """
+    if _is_between(name_or_path):
+        return _between(str(name_or_path))[0]
     path = find_model(name_or_path)
     try:
         with safe_open(path, framework="numpy") as file:
@@ -164,7 +184,8 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     Parameters
     ----------
     name_or_path : str or Path
-        ``"ssan-fidelity"``, the name of one of the user's own models, or the path of a
+        ``"ssan-fidelity"``, ``"ssan-natural-40"`` for 40 % of the way from it to
+        ``"ssan-realistic"``, the name of one of the user's own models, or the path of a
         ``.safetensors`` file.
 
     Returns
@@ -181,17 +202,11 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
 
     from napari_ssan.network.ssan import SSAN, SSANConfig
 
-    info = read_info(name_or_path)
-    try:
-        with safe_open(info.path, framework="numpy") as file:
-            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    # TypeError: of numbers that numpy lacks, such as bfloat16
-    except (SafetensorError, OSError, TypeError) as error:
-        raise _refuse(info.path, f"it is not a complete safetensors file: {error}") from None
-    if digest(_text(info.config, info.card), weights) != info.sha256:
-        raise _refuse(info.path, "its content does not match its checksum; it was altered")
-    if not _finite(weights):
-        raise _refuse(info.path, "its weights are not finite; its training failed, do it anew")
+    if _is_between(name_or_path):
+        info, weights = _between(str(name_or_path))
+    else:
+        info = read_info(name_or_path)
+        weights = _weights(info)
     try:
         config = SSANConfig.model_validate(info.config)
         # a few digits of a configuration may ask for all memory: only for what there is
@@ -206,6 +221,38 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     except (ArithmeticError, RuntimeError, TypeError, ValueError):
         raise _refuse(info.path, "its weights do not fit its configuration") from None
     return Model(network.eval(), info)
+
+
+def _weights(info: ModelInfo) -> Weights:
+    """Read a file's weights, and refuse them if they are damaged."""
+    try:
+        with safe_open(info.path, framework="numpy") as file:
+            weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    # TypeError: of numbers that numpy lacks, such as bfloat16
+    except (SafetensorError, OSError, TypeError) as error:
+        raise _refuse(info.path, f"it is not a complete safetensors file: {error}") from None
+    if digest(_text(info.config, info.card), weights) != info.sha256:
+        raise _refuse(info.path, "its content does not match its checksum; it was altered")
+    if not _finite(weights):
+        raise _refuse(info.path, "its weights are not finite; its training failed, do it anew")
+    return weights
+
+
+def _is_between(name_or_path: str | Path) -> bool:
+    """Whether it names no file, but a model between the bundled ones."""
+    return percent_of(str(name_or_path)) not in (None, 0, 100)
+
+
+def _between(name: str) -> tuple[ModelInfo, Weights]:
+    """A model between the bundled ones."""
+    percent = percent_of(name)
+    assert percent is not None  # _is_between
+    first, last = read_info(FAITHFUL), read_info(NATURAL)
+    card = card_between(last.card, percent)
+    weights = weights_between(_weights(first), _weights(last), percent)
+    sha256 = digest(_text(first.config, card), weights)
+    path = last.path.with_name(name_of(percent) + SUFFIX)
+    return ModelInfo(name, path, first.config, card, sha256), weights
 
 
 def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelInfo:
@@ -243,6 +290,23 @@ def save_model(path: str | Path, network: SSAN, card: dict[str, Any]) -> ModelIn
     metadata = {"format": str(FORMAT), **text, "sha256": sha256}
     write_atomically(path, serialize(weights, metadata))
     return ModelInfo(normalize("NFC", path.stem), path, config, card, sha256)
+
+
+def copy_model(name_or_path: str | Path, target: Path) -> None:
+    """Write a model to another file, byte for byte if it has one.
+
+    Raises
+    ------
+    BadInput
+        If there is no such model, or it was altered.
+    OSError
+        If the file cannot be written.
+    """
+    model = load_model(name_or_path)
+    if _is_between(name_or_path):
+        save_model(target, model.network, model.info.card)
+    else:
+        shutil.copyfile(model.info.path, target)
 
 
 def _finite(weights: dict[str, np.ndarray[Any, Any]]) -> bool:

@@ -21,10 +21,12 @@ from zipfile import BadZipFile, ZipFile, is_zipfile
 
 from napari_ssan.atomic import scratch
 from napari_ssan.errors import BadInput
+from napari_ssan.network.between import percent_of
 from napari_ssan.network.model_file import (
     DEFAULT_MODEL,
     SUFFIX,
     ModelInfo,
+    copy_model,
     load_model,
     model_folders,
     named_models,
@@ -114,9 +116,8 @@ def export_model(name_or_path: str | Path, path: str | Path, overwrite: bool = F
     BadInput
         If there is no such model, it was altered, or `path` cannot be written.
     """
-    source = load_model(name_or_path).info.path
     with new_file(path, SUFFIX, overwrite) as temporary:
-        shutil.copyfile(source, temporary)
+        copy_model(name_or_path, temporary)
 
 
 def rename(name: str, new: str) -> ModelInfo:
@@ -189,6 +190,8 @@ def _own(name: str) -> Path:
 
 
 def _is_taken(name: str) -> bool:
+    if percent_of(name.casefold()) is not None:
+        return True
     known = named_models([*model_folders(), own_folder()])
     return name.casefold() in {other.casefold() for other in known}
 

@@ -179,6 +179,21 @@ def test_the_best_quality_is_a_choice_for_networks(view, qtbot):
     assert repairing.views() is None
 
 
+def test_the_slider_stands_where_the_model_is_and_asks_for_others(view, qtbot):
+    repairing = view.repairing
+    assert repairing.scale.isHidden()
+    between = [replace(MODELS[0], natural=percent) for percent in (0, 40)]
+    repairing.show_models(between, 1)
+    assert not repairing.scale.isHidden()
+    assert repairing.natural.value() == 4
+    with qtbot.waitSignal(repairing.natural_chosen) as asked:
+        repairing.natural.setValue(7)
+    assert asked.args == [70]
+    with qtbot.assertNotEmitted(repairing.natural_chosen):
+        repairing.show_models(between, 0)
+    assert repairing.natural.value() == 0
+
+
 def test_buttons_emit(view, qtbot):
     view.render_state(READY)
     marking, looking = view.marking, view.looking

@@ -297,6 +297,7 @@ class RepairController:
             lambda: self._with_current(StackController.cancel)
         )
         repairing.model_chosen.connect(self.models.choose)
+        repairing.natural_chosen.connect(self.models.take_natural)
         repairing.how_chosen.connect(self.refresh)
         repairing.model_file_wanted.connect(self.choose_model_file)
         looking = view.looking

@@ -10,6 +10,7 @@ from pathlib import Path
 from psygnal import Signal
 
 from napari_ssan.errors import BadInput
+from napari_ssan.network.between import name_of, percent_of
 from napari_ssan.network.model_file import ModelInfo, read_info
 from napari_ssan.network.model_library import list_models
 from napari_ssan.widgets.repair.state import ModelChoice
@@ -47,7 +48,7 @@ class ModelList:
         self._tell()
 
     def take(self, path: str | Path) -> None:
-        """Choose a model file, and put it at the top of the list."""
+        """Choose a model by its file or name, and put it at the top of the list."""
         try:
             choice = model_choice(read_info(path))
         except BadInput as error:
@@ -56,6 +57,17 @@ class ModelList:
             self.entries = [choice, *(m for m in self.entries if m.model != choice.model)]
             self.chosen = choice
         self._tell()
+
+    def take_natural(self, percent: int) -> None:
+        """Choose the bundled model, or the one between them, that is so natural."""
+        there = [each for each in self.entries if each.natural == percent]
+        # Only one of those between is listed.
+        self.entries = [each for each in self.entries if each.natural in (None, 0, 100)]
+        if percent in (0, 100) and there:
+            self.chosen = there[0]
+            self._tell()
+        else:
+            self.take(name_of(percent))
 
     def close(self) -> None:
         """Stop following the user's models."""
@@ -71,7 +83,8 @@ class ModelList:
         chosen = self.chosen
         self.entries = model_choices(messages.warn)
         same = [m for m in self.entries if (m.method, m.model) == (chosen.method, chosen.model)]
-        if not same and Path(chosen.model).is_file():  # it was chosen as a file
+        between = chosen.natural not in (None, 0, 100)
+        if not same and (between or Path(chosen.model).is_file()):  # it was chosen as a file
             self.entries = [chosen, *self.entries]
         self.chosen = same[0] if same else self.entries[0]
         self._tell()
@@ -108,8 +121,9 @@ def model_choice(info: ModelInfo) -> ModelChoice:
         model_label(info),
         model_tooltip(info),
         "ssan",
-        str(info.path),
+        info.reference,
         str(info.card.get("terms", "")),
         str(info.card.get("loss", "")),
         INVENTED if info.card.get("loss") == "L_s" else "",
+        percent_of(info.name) if info.bundled else None,
     )

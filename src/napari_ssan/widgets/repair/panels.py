@@ -6,8 +6,8 @@ checkboxes and a list in a row are no form that magicgui would shorten.
 
 from collections.abc import Mapping
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QMenu
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QMenu, QSlider
 
 from napari_ssan.widgets.repair.marks_table import MarksTable
 from napari_ssan.widgets.repair.marks_tools import MarksTools, SlicesField
@@ -129,6 +129,8 @@ class RepairPanel(Column):
     repair_pressed = Signal()
     model_chosen = Signal(int)
     model_file_wanted = Signal()
+    #: Per cent from faithful to natural texture.
+    natural_chosen = Signal(int)
     how_chosen = Signal()
 
     def __init__(self, models: list[ModelChoice], devices: list[tuple[str, str]]) -> None:
@@ -140,6 +142,16 @@ class RepairPanel(Column):
         fill(self.where, [(*device, "") for device in devices], 0)
         self.where.setVisible(len(devices) > 1)
         self.where.currentIndexChanged.connect(lambda _: self.how_chosen.emit())
+        self.natural = QSlider(Qt.Orientation.Horizontal)
+        self.natural.setRange(0, 10)
+        self.natural.setPageStep(1)
+        self.natural.setTracking(False)
+        self.natural.setToolTip(
+            "From faithful, closest to the real slice and smooth, to natural texture, whose grain "
+            "looks real but is invented. In between lie models with a little of both"
+        )
+        self.natural.valueChanged.connect(lambda tenth: self.natural_chosen.emit(10 * tenth))
+        self.scale = Column(row(QLabel("Faithful"), self.natural, QLabel("Natural")))
         self.best = checkbox(
             f"Best quality ({BEST_VIEWS}× slower)",
             "Averages eight mirrored and turned views: about 0.06 dB closer to the real slice, "
@@ -154,7 +166,7 @@ class RepairPanel(Column):
             self.repair_pressed.emit,
         )
         self.progress = ProgressRow("Stop at the next tile; finished slices stay")
-        self.add(row(QLabel("Model"), self.model), self.where, self.best)
+        self.add(row(QLabel("Model"), self.model), self.scale, self.where, self.best)
         self.add(self.caution, self.repair, self.progress, self.notes, self.device, self.terms)
         self.show_models(models, 0)
         say(self.notes, "")
@@ -191,6 +203,9 @@ class RepairPanel(Column):
         choice = self._models[self.model.currentIndex()]
         self.model.setToolTip(choice.tooltip)
         say(self.caution, choice.caution)
+        self.scale.setVisible(choice.natural is not None)
+        with QSignalBlocker(self.natural):
+            self.natural.setValue(round((choice.natural or 0) / 10))
         say(self.terms, f"Weights: {choice.terms}" if choice.terms else "")
         enable(self.best, choice.method == "ssan")
 

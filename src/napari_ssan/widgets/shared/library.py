@@ -5,10 +5,12 @@ The files are in :mod:`napari_ssan.network.model_library`.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from psygnal import Signal
 
+from napari_ssan.network.between import percent_of
 from napari_ssan.network.model_file import ModelInfo
 
 #: Names of the bundled models in the lists.
@@ -41,6 +43,9 @@ LIBRARY = Library()
 
 def model_label(info: ModelInfo) -> str:
     """Name of a model in a list."""
+    percent = percent_of(info.name)
+    if percent not in (None, 0, 100):
+        return f"{percent} % natural"
     return f"{BUNDLED.get(info.name, info.name)} (bundled)" if info.bundled else info.name
 
 
@@ -48,7 +53,7 @@ def result_label(name: str) -> str:
     """Name of a result, from what made it, as in ``Natural texture, 8 views``."""
     for model, label in BUNDLED.items():
         name = name.replace(model, label)
-    return name
+    return re.sub(r"ssan-natural-(\d+)", r"\1 % natural", name)
 
 
 def model_tooltip(info: ModelInfo) -> str:
