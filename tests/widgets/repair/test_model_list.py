@@ -1,10 +1,14 @@
-"""The list of models: what lies between the two bundled ones."""
+"""The list of models: what lies between the two bundled ones.
+
+Covers: napari_ssan.widgets.shared.library
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from napari_ssan.widgets.repair.model_list import ModelList
+from napari_ssan.widgets.shared.library import result_label
 
 
 @pytest.fixture
@@ -32,6 +36,11 @@ def test_one_model_between_is_listed_at_a_time(models):
         assert models.chosen.natural == percent
         assert models.chosen in models.entries
     assert len([each for each in models.entries if each.natural is not None]) == 2
+
+
+def test_a_result_is_named_as_in_the_list():
+    assert result_label("ssan-realistic, 8 views") == "Natural texture, 8 views"
+    assert result_label("ssan-natural-40, 8 views") == "40 % natural, 8 views"
 
 
 def test_it_stays_chosen_when_the_models_are_listed_again(models):
