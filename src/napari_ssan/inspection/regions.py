@@ -25,6 +25,8 @@ from napari_ssan.stack.region import Region
 
 #: Scale of the local mean square, and of spots that are even, in the same pixels.
 LOCAL, SPOT = 2.0, 2.6
+#: Pixels by which the map of even spots ends before the spot does.
+RIM = 4
 #: What a loss of fine detail counts in an even spot.
 SOFTER = 1.5
 #: A region is all that reaches this share of its peak, and is connected with it.
@@ -117,7 +119,10 @@ def odd_regions(
             agrees = sign != "soft" and _agrees(own, before, after, region)
             ratio = LONG_IN_LINES if sign in narrow else LONG
             long = is_long(mask, 0.08 * min(own.shape), ratio)
-            found.append(Candidate(sign, peak, _wider(region, own), long, texture > -0.7, agrees))
+            by = WIDER + (RIM if sign.endswith("wide") else 0)
+            found.append(
+                Candidate(sign, peak, _wider(region, own, by), long, texture > -0.7, agrees)
+            )
     gone = seen.flat & ~binary_dilation(flat[0] & valid, iterations=3)
     gone &= ~binary_dilation(flat[1] & valid, iterations=3)
     pieces, number = label(gone)
@@ -211,11 +216,11 @@ def _grown(mask: Mask, by: int, top: int, left: int, shape: tuple[int, ...]) -> 
     return grown[rows, columns]
 
 
-def _wider(region: Region, section: Float) -> Region:
+def _wider(region: Region, section: Float, by: int = WIDER) -> Region:
     """A region that is widened to cover the damage."""
     top, left = region.top, region.left
-    mask = _grown(region.mask, WIDER, top, left, section.shape)
-    return Region.from_mask(mask, max(0, top - WIDER), max(0, left - WIDER))
+    mask = _grown(region.mask, by, top, left, section.shape)
+    return Region.from_mask(mask, max(0, top - by), max(0, left - by))
 
 
 def _agrees(own: Float, before: Float, after: Float, region: Region) -> bool:
