@@ -77,3 +77,10 @@ def test_marks_of_some_sections_and_of_both():
     assert only(marks, [2, 4]).whole == {2}
     both = joined(marks, only(marks, [4]))
     assert len(both.regions[4]) == 1
+
+
+def test_what_is_to_be_corrected_stays_so_until_it_is_marked_anew():
+    marks = Marks({1, 2}, corrected={2})
+    assert only(marks, [2]).corrected == {2}
+    assert joined(Marks({3}), marks).corrected == {2}
+    assert joined(marks, Marks({2})).corrected == set()
