@@ -63,6 +63,7 @@ class HandOverDialog(QDialog):
             self.command,
             row(self.copy, self.done_button),
         )
+        contents.column.setContentsMargins(9, 9, 9, 9)
         self.setLayout(contents.column)
         self.resize(560, 260)
         self._make = make
