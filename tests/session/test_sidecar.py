@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from napari_ssan.engine import stored
+from napari_ssan.engine import patch_files, stored
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray
 from napari_ssan.errors import BadInput
@@ -441,7 +441,7 @@ def test_a_full_disk_costs_no_work(stack, side, monkeypatch):
     def full(path, array):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "store", full)
+    monkeypatch.setattr(patch_files, "store", full)
     session = RepairSession(stack)
     session.mark([2, 5])
     job = session.claim()

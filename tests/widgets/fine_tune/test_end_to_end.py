@@ -64,8 +64,9 @@ def stepping(controller, qtbot):
 
 
 def children():
+    """Processes that fine-tune; their own workers, which have the same command line, are not."""
     found = []
-    for child in psutil.Process().children(recursive=True):
+    for child in psutil.Process().children():
         if "napari_ssan.finetune.child" in child.cmdline():
             found.append(child)
     return found

@@ -424,10 +424,13 @@ def test_repair_adds_a_layer_over_an_untouched_original(viewer, image, controlle
 
 def test_what_is_selected_stays_selected(viewer, controller, circle):
     controller.toggle_lasso(True)
-    viewer.layers["Marks"].add_polygons(circle(6))
+    marks = viewer.layers["Marks"]
+    marks.add_polygons(circle(6))
     controller.finish()
+    controller.toggle_lasso(False)
+    viewer.layers.selection.active = marks
     repair(controller)
-    assert controller.current.marks.drawing
+    assert viewer.layers.selection.active == marks
 
 
 def test_before_and_after(viewer, controller):
