@@ -176,7 +176,7 @@ def test_what_is_left_of_another_run_is_not_gone_on_with(run, stack, tmp_path, m
     for other in (("--defects", "4"), ("--defects", "3", "--chunks", "2,32,32")):
         code, said = run(*arguments, *other, "--resume")
         assert (code, "repairs other slices" in said) == (2, True)
-    zarr.save_array(tmp_path / "longer.zarr", np.zeros((4, 40, 40), "u1"))
+    zarr.save_array(tmp_path / "longer.zarr", np.ones((4, 40, 40), "u1"))
     code, said = run("repair", tmp_path / "longer.zarr", path, "--resume")
     assert (code, "repairs other slices" in said) == (2, True)
     tifffile.imwrite(stack, np.zeros((5, 40, 40), np.uint8), photometric="minisblack")
