@@ -53,6 +53,8 @@ def weights_between(first: Weights, last: Weights, percent: int) -> Weights:
 
 def card_between(last: dict[str, Any], percent: int) -> dict[str, Any]:
     """The card of a model between the two, from that of the natural one."""
-    kept = {key: last[key] for key in ("tile", "loss", "match", "terms", "data") if key in last}
+    kept: dict[str, Any] = {
+        key: last[key] for key in ("tile", "loss", "match", "terms", "data") if key in last
+    }
     summary = f"{percent} % of the way from {FAITHFUL} to {NATURAL}, by the mean of their weights."
     return {**kept, "summary": summary, "between": [FAITHFUL, NATURAL, percent]}
