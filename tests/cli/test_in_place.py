@@ -101,7 +101,7 @@ def test_what_failed_is_reported_and_tried_again(run, image):
         (("out.zarr", "--in-place"), "there is no OUTPUT"),
         (("--in-place", "--mask"), "there is no OUTPUT"),
         ((), "Name an OUTPUT"),
-        (("out.zarr", "--resume"), "need --in-place"),
+        (("out.tif", "--resume"), "need a zarr OUTPUT"),
         (("--in-place", "--insert-after", "3"), "cannot be inserted in place"),
         (("--in-place", "--workers", "1", "--scheduler", "tcp://x:1"), "not both"),
     ],
