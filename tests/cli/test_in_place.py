@@ -142,6 +142,8 @@ def test_an_interrupt_says_how_to_go_on(run, image):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Where the tests run in the background, interrupts are ignored, by children too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process.stdout.readline()
     assert "is being changed by process" in run(*arguments).sentence
