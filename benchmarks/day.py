@@ -200,6 +200,8 @@ class Day:
 
         self.begin("compare")
         menu = view.looking.models
+        self.key(canvas, Qt.Key.Key_J)  # the last suggestion may not have been marked
+        self.pause(0.3)
 
         def choose() -> None:
             for key in (Qt.Key.Key_Down, Qt.Key.Key_Down, Qt.Key.Key_Return):

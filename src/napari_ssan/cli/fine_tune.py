@@ -44,7 +44,7 @@ from napari_ssan.finetune.run_folder import LOCK, RECORD, sweep
 from napari_ssan.finetune.runs import Run, open_run
 from napari_ssan.finetune.section_copy import cut_marks
 from napari_ssan.finetune.verdict import Verdict
-from napari_ssan.network.model_file import DEFAULT_MODEL, SUFFIX, find_model
+from napari_ssan.network.model_file import DEFAULT_MODEL, SUFFIX, read_info
 from napari_ssan.network.model_library import import_model, safe_name
 from napari_ssan.network.writing import new_file
 from napari_ssan.stack.marks_io import parse_slices
@@ -125,7 +125,7 @@ def fine_tune(
         },
         lambda setting, *_: f"--{OPTIONS.get(setting, setting)}: ",
     )
-    find_model(config.base)
+    read_info(config.base)
     if name:
         safe_name(name)
     folder = output.with_suffix(RUN)

@@ -114,6 +114,8 @@ def named_models(folders: list[Path]) -> dict[str, Path]:
 def find_model(name_or_path: str | Path) -> Path:
     """Find a model file: bundled by name, the user's own by name, or any file by its path.
 
+    Models between the bundled ones have none; :func:`read_info` and :func:`load_model` know them.
+
     Raises
     ------
     BadInput
@@ -121,8 +123,6 @@ def find_model(name_or_path: str | Path) -> Path:
     """
     bundled, own = named_models(model_folders()), named_models([own_folder()])
     name = normalize("NFC", str(name_or_path))
-    if _is_between(name):
-        return read_info(name).path
     if found := bundled.get(name) or own.get(name):
         return found
     path = Path(name_or_path).expanduser()

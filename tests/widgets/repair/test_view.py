@@ -138,6 +138,31 @@ def test_the_row_of_the_slice_on_screen_is_bold(view):
     assert bold() == [True, False]
 
 
+def test_the_row_of_the_slice_on_screen_is_in_view(view, qtbot):
+    view.resize(320, 620)
+    view.show()
+    qtbot.waitExposed(view)
+    rows = tuple(replace(ROWS[0], marks=((z, 0),)) for z in range(50))
+    view.render_state(replace(READY, rows=rows, section=0))
+    table = view.marking.table
+    for section in (45, 0):
+        view.render_state(replace(READY, rows=rows, section=section))
+        there = table.visualItemRect(table.item(section, 0))
+        assert table.viewport().rect().contains(there.center())
+
+
+def test_a_low_dock_has_repair_on_screen(view):
+    """As in a window of 720 pixels; without napari's style, a dock needs less height."""
+    view.repairing.show_models([replace(MODELS[0], natural=0)], 0)
+    view.resize(320, 560)
+    rows = tuple(replace(ROWS[0], marks=((z, 0),)) for z in range(20))
+    ticks = dict.fromkeys(range(20), "marked")
+    view.render_state(replace(READY, rows=rows, count=64, section=4, ticks=ticks, rejected=3))
+    QApplication.processEvents()
+    area, press = view.area.viewport(), view.repairing.repair
+    assert press.mapTo(area, QPoint(0, press.height())).y() <= area.height()
+
+
 def test_the_table_leaves_room_for_what_stands_below_it(view, qtbot):
     """Twenty marks do not push Compare and accept off a screen on which both fit."""
     many = tuple(replace(ROWS[0], marks=((z, 0),)) for z in range(50))
@@ -451,17 +476,22 @@ def test_buttons_stay_under_the_mouse_from_suggestion_to_suggestion(view):
     assert len(places) == 1
 
 
-def test_repair_stays_on_screen_while_a_low_dock_suggests(view):
-    view.resize(320, 660)
-    view.render_state(
-        replace(SUGGESTING, rows=ROWS, device="Runs on the CPU: no CUDA GPU · ~1 s per slice")
-    )
+@pytest.mark.parametrize("rows", [(), ROWS], ids=["no marks", "marks"])
+def test_repair_stays_on_screen_while_a_low_dock_suggests(view, rows):
+    view.repairing.show_models([replace(MODELS[0], natural=0)], 0)
+    view.resize(320, 620)
+    device = "Runs on the CPU: no CUDA GPU · ~1 s per slice"
+    ticks = {3: "suggested"}
+    for _ in range(3):  # it does not come and go
+        view.render_state(replace(SUGGESTING, rows=rows, device=device, count=64, ticks=ticks))
     QApplication.processEvents()
     area, press = view.area.viewport(), view.repairing.repair
     bottom = press.mapTo(area, QPoint(0, press.height())).y()
     assert bottom <= area.height()
+    assert view.marking.table.isHidden()
     view.render_state(replace(SUGGESTING, rows=ROWS, suggestion=None, suggestions=()))
-    assert view.marking.table.height() > 3 * 24  # all lines again
+    assert view.marking.table.height() >= 3 * 24  # a few lines again
+    assert not view.marking.table.isHidden()
 
 
 def test_all_above_a_certainty_are_counted_before_they_are_marked(view, qtbot):

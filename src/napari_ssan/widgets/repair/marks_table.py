@@ -30,7 +30,9 @@ STATES = {
 SLIDER = 5
 PLACE = "Where it is on the slider while the repaired stack is shown"
 #: Lines that are on screen at once at least and at most.
-FEW, MANY = 4, 12
+FEW, MANY = 2, 12
+#: Height of what is between two parts of the dock, at most, in pixels.
+GAP = 8
 GO, FORGET = "Click to go to this slice", "Remove the mark, and its repair if there is one"
 
 
@@ -61,14 +63,19 @@ class MarksTable(Table):
         self.cellClicked.connect(self._on_click)
 
     def use_room(self, spare: int, deciding: bool) -> None:
-        """Show as many lines as fit into the dock, between `FEW` and `MANY`.
+        """Show as many lines as fit into the dock, between `FEW` and `MANY`; hide if there are none.
 
         `spare` is the height that is free beside the table as it is, in pixels. While a user is
-        `deciding` on suggestions, one line may be all that fits.
+        `deciding` on suggestions, a low dock has no room for the table.
         """
-        lines = min(self.rowCount(), self._lines) + spare // self.line_height
-        self._lines = max(1 if deciding else FEW, min(lines, MANY))
-        self.fit(self._lines)
+        taken = -GAP if self.isHidden() else self.height()
+        lines = (spare + taken - GAP) // self.line_height - 1
+        lines = max(0 if deciding else FEW, min(lines, MANY))
+        if lines != self._lines:
+            self._lines = lines
+            self.fit(lines)
+            self._scroll()
+        self.setHidden(not (lines and self._rows))
 
     def show_rows(self, rows: tuple[Row, ...], section: int | None = None) -> None:
         """Fill the table; what is at the slice on screen is written in bold."""
@@ -90,9 +97,15 @@ class MarksTable(Table):
                 self.put(line, column, *action).setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             if any(mark[0] == section for mark in row.marks):
                 self.embolden(line)
-                if arrived:
-                    self.scrollToItem(self.item(line, 0))
         self.fit(self._lines)
+        if arrived:
+            self._scroll()
+
+    def _scroll(self) -> None:
+        """Have the row of the slice on screen in view."""
+        for line, row in enumerate(self._rows):
+            if any(mark[0] == self._section for mark in row.marks):
+                self.scrollToItem(self.item(line, 0))
 
     @property
     def selected(self) -> list[int]:
