@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import inference
@@ -49,10 +51,19 @@ def repairing(stack: np.ndarray, **how: Any) -> Callable[[], object]:
 
 
 def prepared(side: int, method: str, model: str) -> Callable[[], object]:
-    """For a process of its own: a repair, with everything imported and a small one done."""
+    """For a process of its own: a repair, with everything imported and a small one done.
+
+    Pixels go to a folder, as in the command line and the dock.
+    """
     options = {"method": method} if method != "ssan" else {"model": model}
     repairing(three_sections(64), **options)()
-    return repairing(three_sections(side), **options)
+    stack = three_sections(side)
+
+    def run() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            napari_ssan.repair(stack, [1], device="cpu", scratch=Path(folder), **options)
+
+    return run
 
 
 def methods(models: list[str]) -> dict[str, dict[str, Any]]:

@@ -67,11 +67,11 @@ def test_what_was_not_interpolated_keeps_its_dtype():
     still = np.random.default_rng(0).integers(0, 2000, (5, 70, 80)).astype(np.uint16)
     for volume, dtype in ((still, np.uint16), (turned("uint16"), np.float32)):
         inputs = inputs_of(SliceStack(volume), Marks({2}), method)
-        assert {row.dtype for neighbour in inputs.neighbours for row in neighbour.rows} == {
+        assert {tile.dtype for near in inputs.neighbours for row in near.tiles for tile in row} == {
             np.dtype(dtype)
         }
-    rows = inputs_of(SliceStack(still), Marks({2}), method).neighbours[0].rows
-    np.testing.assert_array_equal(rows[0][:70], still[1])
+    tiles = inputs_of(SliceStack(still), Marks({2}), method).neighbours[0].tiles
+    np.testing.assert_array_equal(tiles[0][0][:70, :80], still[1])
 
 
 def test_of_a_region_its_own_good_pixels_are_taken_along():

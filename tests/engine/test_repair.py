@@ -251,9 +251,12 @@ def test_a_classical_method_takes_no_tile_larger_than_the_section(volume, monkey
         return real(self, previous, *rest)
 
     monkeypatch.setattr(Classical, "_warps", seen)
-    napari_ssan.repair(volume, [4], method="average")
+    napari_ssan.repair(volume, [4], method="registered")
     side = max(256, *volume.shape[1:])  # two overlaps at least
     assert shapes == {(side, side)}
+    shapes.clear()
+    napari_ssan.repair(volume, [4], method="average")
+    assert shapes == {tuple(-(-side // 64) * 64 for side in volume.shape[1:])}
 
 
 def test_progress_counts_tiles_and_reports_patches(volume, tiny_model):
@@ -297,6 +300,48 @@ def test_nothing_is_synthesized_that_is_not_asked_for(volume, tiny_model):
     assert next(stream).done == 2
     stream.close()
     assert len(worked) == 2
+
+
+def test_a_gpu_works_on_the_next_batch_while_the_last_one_is_blended(volume, tiny_model):
+    told = []
+
+    class Ahead(Classical):
+        """Hands over what it made only when it is waited for, like a GPU."""
+
+        ahead = 1
+
+        def begin(self, *tiles, with_error):
+            made = super().begin(*tiles, with_error=with_error)
+            number = told.count("begun")
+            told.append("begun")
+
+            def wait():
+                told.append(number)
+                return made()
+
+            return wait
+
+    made = []
+    for kind in (Classical, Ahead):
+        method = kind("average", tiling=Tiling(32, 16))
+        items = list(patches(SliceStack(volume), Marks({2, 5}), method, with_error=True))
+        made.append([item for item in items if isinstance(item, Patch)])
+        assert [item.done for item in items if isinstance(item, Progress)] == list(
+            range(1, len([item for item in items if isinstance(item, Progress)]) + 1)
+        )
+    for one, other in zip(*made, strict=True):
+        np.testing.assert_array_equal(one.pixels, other.pixels)
+        np.testing.assert_array_equal(one.error, other.error)
+    count = told.count("begun") // 2
+    assert count > 2
+    wanted: list[object] = ["begun"]
+    for number in range(count - 1):
+        wanted += ["begun", number]
+    wanted.append(count - 1)
+    assert told == [
+        *wanted,
+        *(item + count if isinstance(item, int) else item for item in wanted),
+    ]
 
 
 def test_what_a_patch_is_is_said(volume):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_ssan.engine.methods import FLOW_TILING, TILING, network_tiling
-from napari_ssan.engine.tiles import BandBlender, TileGrid, Tiling
+from napari_ssan.engine.tiles import Blender, TileGrid, Tiling
 
 SHAPES = [(40, 300), (256, 256), (257, 449), (640, 641), (1000, 700), (2100, 1500)]
 TILINGS = [TILING, FLOW_TILING, Tiling(256, 64), Tiling(128, 48, multiple=64, context=32)]
@@ -27,13 +27,12 @@ def windows(shape) -> list[tuple[slice, slice]]:
 
 
 def blend(grid: TileGrid, tile_of) -> np.ndarray:
-    blender = BandBlender(grid)
-    made = np.full([part.stop - part.start for part in grid.window], np.nan, np.float32)
+    made = np.zeros([part.stop - part.start for part in grid.window], np.float32)
+    blender = Blender(grid, made)
     for number, top in enumerate(grid.tops):
         for left in grid.lefts:
-            blender.add(left, tile_of(top, left))
-        rows, values = blender.finish_row(number)
-        made[rows.start - grid.window[0].start : rows.stop - grid.window[0].start] = values
+            blender.add(top, left, tile_of(top, left))
+        blender.finish_row(number)
     return made
 
 

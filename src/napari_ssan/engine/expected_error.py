@@ -54,22 +54,25 @@ def summarize(
         Standard deviation of the section.
     """
     step = max(1, int(np.ceil(np.sqrt(error.size / SAMPLE))))
-    # Line by line: a map in a file is read where it is looked at, and nowhere else.
-    seen = np.empty([-(-length // step) for length in error.shape])
-    for place, line in enumerate(range(0, len(error), step)):
-        seen[place] = error[line, ::step]
+    side, lines = max(1, SQUARE // step), range(0, len(error), step)
+    columns = np.arange(0, -(-error.shape[1] // step), side)
+    counted = None if mask is None else mask[::step, ::step]
+    if counted is not None and not counted.any():  # a mask so thin that the steps miss it
+        counted = None
+    sums, pixels = np.empty((2, -(-len(lines) // side), len(columns)))
+    for number, start in enumerate(range(0, len(lines), side)):
+        # Line by line: a map in a file is read where it is looked at, and nowhere else.
+        seen = np.array([error[line, ::step] for line in lines[start : start + side]], np.float64)
         release(error)
-    weight = np.ones(seen.shape) if mask is None else mask[::step, ::step].astype(np.float64)
-    if not weight.any():  # a mask so thin that the steps miss it
-        weight[:] = 1
-    side = max(1, SQUARE // step)
-    sums, pixels = (_squares(values, side) for values in (seen * weight, weight))
+        weight = np.ones_like(seen) if counted is None else counted[start : start + side]
+        sums[number] = np.add.reduceat((seen * weight).sum(0), columns)
+        pixels[number] = np.add.reduceat(weight.sum(0), columns)
     # Squares with little of the mask in them are left out: their means are those of few pixels.
     means = np.where(pixels >= 0.5 * pixels.max(), sums / np.maximum(pixels, 1), -np.inf)
     row, column = np.unravel_index(int(means.argmax()), means.shape)
     y, x = (
-        start + min((int(at) * side + side // 2) * step, length - 1)
-        for at, start, length in zip((row, column), (top, left), error.shape, strict=True)
+        first + min((int(at) * side + side // 2) * step, length - 1)
+        for at, first, length in zip((row, column), (top, left), error.shape, strict=True)
     )
     mean = float(sums.sum() / pixels.sum())
     return ErrorSummary(mean=mean, highest=float(means.max()), y=y, x=x, contrast=contrast)
@@ -160,10 +163,3 @@ def _trust(share: float) -> str:
     if share < COURSE:
         return f"{part}trust the course of large structures, not details."
     return f"{part}no better than uniform grey; trust nothing in it."
-
-
-def _squares(values: Array, side: int) -> Array:
-    """Sums over squares; those at the end may be smaller."""
-    rows, columns = (np.arange(0, length, side) for length in values.shape)
-    summed: Array = np.add.reduceat(np.add.reduceat(values, rows, axis=0), columns, axis=1)
-    return summed

@@ -1,8 +1,8 @@
 """What a job needs of the stack, gathered beforehand into plain arrays.
 
 Here sections are read and registered; :mod:`~napari_ssan.engine.synthesis` sees only the
-result, which can be pickled. Neighbours are kept one row of tiles at a time, although rows
-overlap: a spline depends on where it is cut off, so each row keeps the cut that it was read with.
+result, which can be pickled. Neighbours are kept tile by tile, although tiles overlap: what is read
+of a file for one tile then lies together, and so little of it is in memory at a time.
 """
 
 from __future__ import annotations
@@ -37,23 +37,24 @@ class Neighbour:
 
     Attributes
     ----------
-    rows : sequence of ndarray, (height of a tile, width)
-        Pixels of each row of tiles, in the stack's dtype; if `normalized`, float32 on the
-        network's scale. What lies beyond the section's last row is undefined or missing. Of a
-        stack in memory, they are views.
+    tiles : sequence of sequence of ndarray, (height, width) of a tile
+        Pixels of each tile in each row of tiles, in the stack's dtype; if `normalized`, float32 on
+        the network's scale. What lies beyond the section is undefined or missing. Of a stack in
+        memory, they are views.
     intensity : Intensity
         Grey values of the whole section.
     normalized : bool
         Whether the pixels had to be interpolated, and are on the network's scale already.
     """
 
-    rows: Sequence[Array]
+    tiles: Sequence[Sequence[Array]]
     intensity: Intensity
     normalized: bool
 
-    def unit(self, number: int, height: int, columns: slice) -> Float:
-        """The first `height` lines of a tile in a row of tiles, on the network's scale."""
-        pixels = self.rows[number][:height, columns]
+    def unit(self, row: int, place: int, part: Window) -> Float:
+        """Pixels of a tile that covers a part of the section, on the network's scale."""
+        height, width = (along.stop - along.start for along in part)
+        pixels = self.tiles[row][place][:height, :width]
         return pixels if self.normalized else self.intensity.normalize(pixels)
 
 
@@ -100,23 +101,30 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
         moved = motion is not None or bool(np.mod(placement, 1).any())
         share = -job.position if z == job.neighbours[0] else 1 - job.position
         intensity = survey.intensity(z, None if job.region is None else job.region.window)
-        spans = [slice(top, min(top + grid.tile[0], grid.shape[0])) for top in grid.tops]
-        if not moved and isinstance(stack.data, np.ndarray):
-            views = [read_placed(stack, z, (lines, columns), placement) for lines in spans]
+        if isinstance(stack.data, np.ndarray) and not moved and np.array_equal(placement, HERE):
+            views = [
+                [stack.read(z, grid.part(top, left)) for left in grid.lefts] for top in grid.tops
+            ]
             return Neighbour(views, intensity, moved)
-        shape = len(grid.tops), grid.tile[0], columns.stop - columns.start
-        rows = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
-        for row, lines in zip(rows, spans, strict=True):
-            for left in range(columns.start, columns.stop, COLUMNS):
-                part = lines, slice(left, min(left + COLUMNS, columns.stop))
+        shape = len(grid.tops), len(grid.lefts), *grid.tile
+        tiles = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
+        for row, top in zip(tiles, grid.tops, strict=True):
+            lines, _ = grid.part(top, columns.start)
+            for start in range(columns.start, columns.stop, COLUMNS):
+                part = slice(start, min(start + COLUMNS, columns.stop))
                 if motion is None:
-                    pixels = read_placed(stack, z, part, placement)
+                    pixels = read_placed(stack, z, (lines, part), placement)
                 else:
-                    pixels = read_moved(stack, z, part, placement, motion, share)
-                place = slice(left - columns.start, part[1].stop - columns.start)
-                row[: len(pixels), place] = intensity.normalize(pixels) if moved else pixels
-            release(rows)
-        return Neighbour(list(rows), intensity, moved)
+                    pixels = read_moved(stack, z, (lines, part), placement, motion, share)
+                if moved:
+                    pixels = intensity.normalize(pixels)
+                for tile, left in zip(row, grid.lefts, strict=True):
+                    low, high = max(left, start), min(left + grid.tile[1], part.stop)
+                    if low < high:
+                        inner = slice(low - left, high - left)
+                        tile[: len(pixels), inner] = pixels[:, low - start : high - start]
+                release(tiles)
+        return Neighbour([list(row) for row in tiles], intensity, moved)
 
     places = placements(survey, job, window)
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -8,6 +8,7 @@ is immutable: where a GPU's memory is full, work goes on with another one,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,10 @@ VIEWS = (1, 2, 4, 8)
 TILING = Tiling(640, 48, multiple=64, context=32)
 #: Tiles of a flow, which needs surroundings. Up to here a section is one tile.
 FLOW_TILING = Tiling(1024, 128, context=128, smallest=256)
+
+
+#: Waits for what was begun: the section's tiles and, if they were asked for, their errors.
+Pending = Callable[[], tuple[Float, ...]]
 
 
 class MemoryFull(Exception):
@@ -89,6 +94,21 @@ class Method(ABC):
     @abstractmethod
     def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
         """As :meth:`synthesize`, and the expected absolute error of each pixel, on that scale."""
+
+    @property
+    def ahead(self) -> int:
+        """How many batches to begin before the first of them is waited for."""
+        return 0
+
+    def begin(
+        self, previous: Float, following: Float, position: float, *, with_error: bool
+    ) -> Pending:
+        """As :meth:`synthesize` or :meth:`with_error`; a GPU works while its caller goes on."""
+        if with_error:
+            made: tuple[Float, ...] = self.with_error(previous, following, position)
+        else:
+            made = (self.synthesize(previous, following, position),)
+        return lambda: made
 
     def smaller(self) -> Method:
         """The same method with half the batch."""
@@ -187,13 +207,18 @@ class Network(Method):
             **_on_device(loaded.network, where, views),
         )
 
+    @property
+    def ahead(self) -> int:
+        """A GPU works on the next batch while the processor blends the last one."""
+        return 1 if self.runner.device.type == "cuda" else 0
+
     def synthesize(self, previous: Float, following: Float, position: float) -> Float:
         """See :meth:`Method.synthesize`."""
-        return self._run(previous, following, position, with_error=False)[0]
+        return self.begin(previous, following, position, with_error=False)()[0]
 
     def with_error(self, previous: Float, following: Float, position: float) -> tuple[Float, Float]:
         """See :meth:`Method.with_error`."""
-        image, error = self._run(previous, following, position, with_error=True)
+        image, error = self.begin(previous, following, position, with_error=True)()
         return image, error
 
     def smaller(self) -> Method:
@@ -205,19 +230,21 @@ class Network(Method):
             return super().smaller()
         return replace(self, **_on_device(self.network, torch.device("cpu"), self.views))
 
-    def _run(
+    def begin(
         self, previous: Float, following: Float, position: float, *, with_error: bool
-    ) -> list[Float]:
+    ) -> Pending:
+        """See :meth:`Method.begin`."""
         import torch
+
+        from napari_ssan.network.device import from_device, to_device
 
         try:
             first, second = (
-                torch.from_numpy(x).unsqueeze(1).to(self.runner.device)
-                for x in (previous, following)
+                to_device(x[:, None], self.runner.device) for x in (previous, following)
             )
             made = self.runner.synthesis(first, second, first.new_full((len(first),), position))
             parts = [made.image, *([self.estimator(first, second, made)] if with_error else [])]
-            return [part[:, 0].float().cpu().numpy() for part in parts]
+            return from_device([part[:, 0].float() for part in parts])
         except torch.cuda.OutOfMemoryError:
             raise MemoryFull from None
 
@@ -258,7 +285,8 @@ def make_method(
         raise BadInput(f"The method {name!r} has no views to average over; leave them out.")
     if device not in ("auto", "cpu"):
         raise BadInput(f"The method {name!r} runs on the CPU only; leave the device at auto.")
-    return Classical(name, match="mean" if match == "auto" else match)
+    tiling = TILING if WARPS[name] is unmoved else FLOW_TILING
+    return Classical(name, tiling=tiling, match="mean" if match == "auto" else match)
 
 
 def copy(previous: Float, following: Float, position: float) -> Float:

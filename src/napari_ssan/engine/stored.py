@@ -95,12 +95,12 @@ def buffer(
     folder: Path | None,
     largest: int | None = None,
 ) -> Array:
-    """Writable array: in memory up to `largest` bytes, else in a nameless file in `folder`."""
+    """Array of zeros: in memory up to `largest` bytes, else in a nameless file in `folder`."""
     size = math.prod(shape) * dtype.itemsize
     if largest is None:
         largest = LARGEST_BUFFER * (1 if folder else ELSEWHERE)
     if size <= largest:
-        return np.empty(shape, dtype)
+        return np.zeros(shape, dtype)
     with worded(folder or Path(tempfile.gettempdir())), tempfile.TemporaryFile(dir=folder) as file:
         _reserve(file, size)
         return np.memmap(file, dtype=dtype, shape=shape, mode="r+").view(Buffer)

@@ -7,6 +7,7 @@ Nothing happens before the first item is asked for, and nothing after the last o
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,12 @@ import numpy.typing as npt
 from napari_ssan.engine.blending import fit_to_rim
 from napari_ssan.engine.expected_error import gap_factor, summarize
 from napari_ssan.engine.inputs import Inputs
-from napari_ssan.engine.methods import LessMemory, MemoryFull, Method
+from napari_ssan.engine.methods import LessMemory, MemoryFull, Method, Pending
 from napari_ssan.engine.plan import Job, marked_share
 from napari_ssan.engine.provenance import ErrorSummary, SyntheticSection
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import StoredArray, buffer, release, store
-from napari_ssan.engine.tiles import BandBlender
+from napari_ssan.engine.tiles import Blender
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.intensity import (
     COUNTED,
@@ -93,57 +94,69 @@ def synthesize(
 
 
 def _tiles(inputs: Inputs, method: Method, layers: list[Float]) -> Iterator[TileDone | LessMemory]:
-    """Fill the section and, if there are two layers, its errors, on the network's scale."""
-    grid, first = inputs.grid, inputs.grid.window[0].start
-    blenders = [BandBlender(grid) for _ in layers]
-    for number, top in enumerate(grid.tops):
-        height = min(grid.tile[0], grid.shape[0] - top)
+    """Fill the section, zeros so far, and, if there are two layers, its errors.
+
+    All are on the network's scale.
+    """
+    grid = inputs.grid
+    blenders = [Blender(grid, layer) for layer in layers]
+    begun: deque[tuple[int, tuple[int, ...], Pending]] = deque()
+
+    def blended() -> Iterator[TileDone]:
+        """Wait for the oldest batch that was begun, and blend it."""
+        number, batch, pending = begun.popleft()
+        made = pending()
+        if not all(np.isfinite(values).all() for values in made):
+            raise BadInput(
+                f"The synthesis of slice {inputs.job.slot[0]} is infinite or NaN in part; "
+                "take another model or method, or mark slices with extreme values."
+            )
+        for place, left in enumerate(batch):
+            for blender, values in zip(blenders, made, strict=True):
+                blender.add(grid.tops[number], left, values[place])
+            yield TileDone()
+        if batch[-1] == grid.lefts[-1]:
+            for blender in blenders:
+                blender.finish_row(number)
+
+    for number in range(len(grid.tops)):
         start = 0
         while start < len(grid.lefts):
             batch = grid.lefts[start : start + method.batch]
-            places = [at - grid.columns.start for at in batch]
-            spans = [slice(at, at + grid.tile[1]) for at in places]
-            tiles = [
-                np.stack([grid.pad(neighbour.unit(number, height, span)) for span in spans])
-                for neighbour in inputs.neighbours
-            ]
-            made = _made(method, tiles, inputs.job.position, len(layers))
-            if made is None:
+            tiles = _batch(inputs, number, start, len(batch))
+            try:
+                pending = _begun(method, tiles, inputs.job.position, len(layers))
+            except MemoryFull:
                 smaller = method.smaller()
                 yield LessMemory(_going_on(method, smaller), smaller)
                 method = smaller
                 continue
-            if not all(np.isfinite(values).all() for values in made):
-                raise BadInput(
-                    f"The synthesis of slice {inputs.job.slot[0]} is infinite or NaN in part; "
-                    "take another model or method, or mark slices with extreme values."
-                )
-            for place, left in enumerate(batch):
-                for blender, values in zip(blenders, made, strict=True):
-                    blender.add(left, values[place])
-                yield TileDone()
+            begun.append((number, batch, pending))
+            while len(begun) > method.ahead:
+                yield from blended()
             start += len(batch)
-        for blender, layer in zip(blenders, layers, strict=True):
-            rows, values = blender.finish_row(number)
-            layer[rows.start - first : rows.stop - first] = values
-            release(layer)
-        for neighbour in inputs.neighbours:
-            release(neighbour.rows[number])
+    while begun:
+        yield from blended()
 
 
-def _made(
-    method: Method, tiles: list[Float], position: float, layers: int
-) -> tuple[Float, ...] | None:
-    """The section's tiles and, if they are estimated, their errors; None if memory is full."""
-    previous, following = tiles[0], tiles[-1]
+def _batch(inputs: Inputs, number: int, start: int, count: int) -> list[Float]:
+    """So many tiles of a row of tiles from each neighbour, on the network's scale."""
+    grid = inputs.grid
+    parts = [grid.part(grid.tops[number], left) for left in grid.lefts[start : start + count]]
+    tiles = [
+        np.stack([grid.pad(near.unit(number, at, part)) for at, part in enumerate(parts, start)])
+        for near in inputs.neighbours
+    ]
+    for near in inputs.neighbours:
+        release(near.tiles[number][start])
+    return tiles
+
+
+def _begun(method: Method, tiles: list[Float], position: float, layers: int) -> Pending:
+    """Begin on tiles; a copy is there already, and has no errors."""
     if len(tiles) == 1:
-        return (previous,)
-    try:
-        if layers == 2:
-            return method.with_error(previous, following, position)
-        return (method.synthesize(previous, following, position),)
-    except MemoryFull:
-        return None
+        return lambda: (tiles[0],)
+    return method.begin(tiles[0], tiles[-1], position, with_error=layers == 2)
 
 
 def _going_on(method: Method, smaller: Method) -> str:

@@ -11,8 +11,12 @@ from functools import cached_property
 
 import numpy as np
 
+from napari_ssan.engine.stored import release
 from napari_ssan.stack.intensity import Float
 from napari_ssan.stack.sections import Window
+
+#: Rows that are divided by their weights at once.
+LINES = 64
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,15 @@ class TileGrid:
     @property
     def columns(self) -> slice:
         """The columns of the section that the tiles cover."""
-        return slice(self.lefts[0], min(self.lefts[-1] + self.tile[1], self.shape[1]))
+        return slice(self.lefts[0], self.part(0, self.lefts[-1])[1].stop)
+
+    def part(self, top: int, left: int) -> Window:
+        """The part of the section that a tile covers."""
+        rows, columns = (
+            slice(start, min(start + tile, length))
+            for start, tile, length in zip((top, left), self.tile, self.shape, strict=True)
+        )
+        return rows, columns
 
     @cached_property
     def lines(self) -> tuple[Float, Float]:
@@ -131,47 +143,55 @@ class TileGrid:
         return np.pad(pixels, short, mode="reflect") if any(s[1] for s in short) else pixels
 
 
-class BandBlender:
-    """Adds up weighted tiles, row of tiles by row, and hands out the rows that are complete.
+class Blender:
+    """Adds up weighted tiles in an array, and divides rows that are complete by what they weigh.
 
-    Holds one row of tiles, whatever the section's height.
+    Besides that array, which may lie in a file, it holds a tile, however wide the section is.
+
+    Parameters
+    ----------
+    grid : TileGrid
+        Where the tiles lie.
+    out : ndarray of float32, (height, width) of the grid's window
+        Zeros; at the end, the blended pixels.
     """
 
-    def __init__(self, grid: TileGrid) -> None:
-        self.grid = grid
-        width = grid.columns.stop - grid.columns.start
-        self._sum = np.zeros((grid.tile[0], width), np.float32)
+    def __init__(self, grid: TileGrid, out: Float) -> None:
+        self.grid, self.out = grid, out
         # What pixels weigh is a product of what lines do, however many tiles there are.
-        self._down, self._across = np.zeros(grid.tile[0], np.float32), np.zeros(width, np.float32)
-        for left in grid.lefts:
-            columns = self._columns(left)
-            self._across[columns] += grid.lines[1][: columns.stop - columns.start]
+        self._down, self._across = (np.zeros(length, np.float32) for length in out.shape)
+        axes = (self._down, grid.tops), (self._across, grid.lefts)
+        for axis, (sums, starts) in enumerate(axes):
+            for start in starts:
+                inner, own = self._overlap(axis, start)
+                sums[inner] += grid.lines[axis][own]
 
-    def add(self, left: int, values: Float) -> None:
-        """Add a tile of the current row whose first column in the section is `left`."""
-        columns, (down, across) = self._columns(left), self.grid.lines
-        width = columns.stop - columns.start
-        weighed = values[:, :width] * across[:width]
-        weighed *= down[:, None]
-        self._sum[:, columns] += weighed
+    def add(self, top: int, left: int, values: Float) -> None:
+        """Add a tile whose first pixel in the section is (`top`, `left`)."""
+        (rows, lines), (columns, across) = (
+            self._overlap(axis, start) for axis, start in enumerate((top, left))
+        )
+        weighed = values[lines, across] * self.grid.lines[1][across]
+        weighed *= self.grid.lines[0][lines, None]
+        self.out[rows, columns] += weighed
+        release(self.out)
 
-    def finish_row(self, number: int) -> tuple[slice, Float]:
-        """End a row of tiles: the rows of the section, within the window, that are complete."""
-        grid, (rows, columns) = self.grid, self.grid.window
-        top = grid.tops[number]
-        following = [*grid.tops, grid.tops[-1] + grid.tile[0]][number + 1]
-        low, high = max(top, rows.start), max(min(following, rows.stop), rows.start)
-        done = slice(low - top, high - top)
-        across = slice(columns.start - grid.columns.start, columns.stop - grid.columns.start)
-        self._down += grid.lines[0]
-        blended = np.divide(self._sum[done, across], self._across[across], dtype=np.float32)
-        blended /= self._down[done, None]
-        for kept in (self._sum, self._down):
-            rest = kept[following - top :].copy()
-            kept[: len(rest)], kept[len(rest) :] = rest, 0
-        return slice(low, high), blended
+    def finish_row(self, number: int) -> None:
+        """End a row of tiles: rows of the section that no later tile reaches are complete."""
+        tops, window = self.grid.tops, self.grid.window[0]
+        first, end = (
+            min(max(top, window.start), window.stop) - window.start
+            for top in [*tops, window.stop][number : number + 2]
+        )
+        for start in range(first, end, LINES):
+            rows = slice(start, min(start + LINES, end))
+            self.out[rows] /= self._across
+            self.out[rows] /= self._down[rows, None]
+            release(self.out)
 
-    def _columns(self, left: int) -> slice:
-        """Where a tile lies among the columns that all of them cover."""
-        start = left - self.grid.columns.start
-        return slice(start, min(start + self.grid.tile[1], len(self._across)))
+    def _overlap(self, axis: int, start: int) -> tuple[slice, slice]:
+        """What a tile and the window share along an axis, counted in the window and in the tile."""
+        window, length = self.grid.window[axis], self.grid.tile[axis]
+        low = max(start, window.start)
+        high = max(min(start + length, window.stop), low)
+        return slice(low - window.start, high - window.start), slice(low - start, high - start)

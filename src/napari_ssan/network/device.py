@@ -5,9 +5,13 @@ A device that the user names is used or refused; only ``auto`` falls back to ano
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from napari_ssan.errors import BadInput
 
@@ -66,3 +70,35 @@ def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[obje
     return torch.autocast(
         device.type, torch.bfloat16, enabled=enabled and has_fast_bfloat16(device)
     )
+
+
+def to_device(values: npt.NDArray[np.float32], device: torch.device) -> Tensor:
+    """Send an array to a device; CUDA copies it while the processor goes on."""
+    tensor = torch.from_numpy(values)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def from_device(tensors: Sequence[Tensor]) -> Callable[[], tuple[npt.NDArray[np.float32], ...]]:
+    """Fetch float32 tensors of one device; what is returned waits until they are there.
+
+    CUDA computes and copies them while the processor goes on.
+    """
+    if not tensors[0].is_cuda:
+        arrays = tuple(tensor.cpu().numpy() for tensor in tensors)
+        return lambda: arrays
+    here = [
+        torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(
+            tensor, non_blocking=True
+        )
+        for tensor in tensors
+    ]
+    copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    copied.record(torch.cuda.current_stream(tensors[0].device))
+
+    def wait() -> tuple[npt.NDArray[np.float32], ...]:
+        copied.synchronize()
+        return tuple(tensor.numpy() for tensor in here)
+
+    return wait

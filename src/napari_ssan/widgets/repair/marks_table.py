@@ -63,7 +63,7 @@ class MarksTable(Table):
         self.cellClicked.connect(self._on_click)
 
     def use_room(self, spare: int, deciding: bool) -> None:
-        """Show as many lines as fit into the dock, between `FEW` and `MANY`; hide if there are none.
+        """Show as many lines as fit into the dock, `FEW` to `MANY`; hide where there are none.
 
         `spare` is the height that is free beside the table as it is, in pixels. While a user is
         `deciding` on suggestions, a low dock has no room for the table.
