@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -105,6 +105,69 @@ def names(path: Path) -> Iterator[tuple[str, int]]:
         for page in obstore.list(client):
             for each in page:
                 yield each["path"], each["size"]
+
+
+def top(path: Path) -> set[str]:
+    """What is right below an address, as in a folder: objects, and folders with a slash."""
+    client = client_of(str(address(path)))
+    import obstore
+
+    with _worded(path, "listed"):
+        found = obstore.list_with_delimiter(client)
+    folders = {f"{each.rstrip('/')}/" for each in found["common_prefixes"]}
+    return folders | {each["path"] for each in found["objects"]}
+
+
+def exists(path: Path) -> bool:
+    """Whether an object is there."""
+    client, key = _parted(path)
+    import obstore
+
+    try:
+        with _worded(path, "read"):
+            obstore.head(client, key)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove_below(path: Path, names: Iterable[str]) -> None:
+    """Remove objects below an address, by their relative names."""
+    client, wanted = client_of(str(address(path))), list(names)
+    import obstore
+
+    with _worded(path, "removed"):
+        if wanted:
+            obstore.delete(client, wanted)
+
+
+def send(file: Path, path: Path) -> None:
+    """Write a file as an object, in parts if it is large."""
+    client, key = _parted(path)
+    import obstore
+
+    with _worded(path, "written"):
+        obstore.put(client, key, file)
+
+
+def fetch(path: Path, file: Path) -> bool:
+    """Write an object to a file, in parts; False if it is not there."""
+    client, key = _parted(path)
+    import obstore
+
+    try:
+        with _worded(path, "read"), file.open("wb") as out:
+            for part in obstore.get(client, key):
+                out.write(part)
+    except FileNotFoundError:
+        file.unlink()
+        return False
+    return True
+
+
+def can_write(path: Path) -> bool:
+    """Whether an address is that of a bucket; by HTTP, nothing is written."""
+    return not _is_http(path)
 
 
 def can_list(path: Path) -> bool:

@@ -50,6 +50,11 @@ class Objects:
         now, kept = self.read(name), read_object(self.backup / OBJECTS / name)
         return now if kept is None else kept or None
 
+    def had(self, name: str) -> bool:
+        """Whether an object was there before the first repair, in a folder."""
+        sizes = [_size(self.store / name), _size(self.backup / OBJECTS / name)]
+        return bool(sizes[0] if sizes[1] is None else sizes[1])
+
     def names(self) -> list[str]:
         """Names of the objects whose originals are kept."""
         folder = self.backup / OBJECTS
@@ -98,6 +103,13 @@ class Objects:
             for folder in {(root / name).parent for name in names}:
                 if not address(folder):  # behind one, an object is there as a whole or not at all
                     recover(folder)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def read_object(path: Path) -> bytes | None:
