@@ -5,9 +5,10 @@ Run ``python benchmarks/volumes.py --json`` on a machine with at least two idle 
 - sections per second of one process without dask, of dask with one worker and with two, each of one
   thread, between the first and the last slab, so that no import counts;
 - the time from the call to the first slab, for 10 000 slabs of which 1 % holds marks;
+- the time to open a volume of a million chunks;
 - how far memory rises above the imports for one whole section, in volumes of 100 and of 2000
-  sections, of a section in a shard of 64 sections, and of all 64; with ``--large 20000``, also for one
-  of 20 000 x 20 000 pixels, which takes half an hour with ``--method ssan``.
+  sections, of a section in a shard of 64 sections, and of all 64; with ``--large 20000``, also for
+  one of 20 000 x 20 000 pixels, which takes half an hour with ``--method ssan``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from large_layer import sparse_volume
 from memory import resident_bytes
 
 from napari_ssan.errors import Cancelled
+from napari_ssan.files.open import open_stack
 from napari_ssan.files.zarr_rows import halved
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.cluster import cluster
@@ -119,6 +121,27 @@ def planning(folder: Path) -> float:
     raise AssertionError("nothing was planned")
 
 
+def opening(folder: Path, side: int = 32) -> dict[str, float | None]:
+    """Seconds to open a volume of a million chunks, and to look for those of a section."""
+    path, chunk = folder / "million.zarr", 4
+    shape = (1_000_000 // side**2, side * chunk, side * chunk)
+    zarr.create_array(path, shape=shape, dtype=np.uint8, chunks=(1, chunk, chunk))
+    for z, y in np.ndindex(shape[0], side):
+        row = path / "c" / str(z) / str(y)
+        row.mkdir(parents=True)
+        for x in range(side):
+            (row / str(x)).write_bytes(b"0")
+    begin = time.monotonic()
+    file = open_stack(path)
+    opened = time.monotonic()
+    assert 5 not in file.stack().incomplete
+    looked = time.monotonic()
+    return {
+        "seconds to open a million chunks": opened - begin,
+        "seconds to look for the chunks of a section": looked - opened,
+    }
+
+
 def some_sections(path: str, sections: Iterable[int], method: str) -> Any:
     """Repair sections, for :func:`memory.resident_bytes`."""
     import napari_ssan.engine.error_network
@@ -178,7 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--folder", type=Path, help="on which disk; default is the system's own")
-    parser.add_argument("--only", choices=("rates", "planning", "memory", "large"))
+    parser.add_argument("--only", choices=("rates", "planning", "opening", "memory", "large"))
     parser.add_argument("--slabs", type=int, default=24, help="sections to repair for a rate")
     parser.add_argument("--side", type=int, default=512, help="height and width of a section")
     parser.add_argument("--method", default="average", help="of which memory is measured, or ssan")
@@ -191,6 +214,8 @@ def main() -> None:
             facts |= rates(folder, options.slabs, options.side)
         if options.only in (None, "planning"):
             facts["seconds to plan 10000 slabs"] = planning(folder)
+        if options.only in (None, "opening"):
+            facts |= opening(folder)
         if options.only in (None, "memory"):
             facts |= memory(folder, 2 * options.side, options.method)
         if options.large:

@@ -243,10 +243,13 @@ class Witness:
     ----------
     paths : iterable of Path
         Files or folders.
+    count : bool
+        Whether folders may hold few enough files to count them now.
     """
 
-    def __init__(self, paths: Iterable[Path]) -> None:
-        found = {path: _amount(path, MANY) for path in paths if not address(path)}
+    def __init__(self, paths: Iterable[Path], *, count: bool = True) -> None:
+        most = MANY if count else 0
+        found = {path: _amount(path, most) for path in paths if not address(path)}
         self._amounts = {path: amount for path, amount in found.items() if amount}
         self._paths = found.keys()
 

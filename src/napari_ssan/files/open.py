@@ -68,7 +68,8 @@ class StackFile:
 
     def __post_init__(self) -> None:
         if self.witness is None:
-            object.__setattr__(self, "witness", Witness(self.files))
+            few = not isinstance(self.chunks, ManyChunks)
+            object.__setattr__(self, "witness", Witness(self.files, count=few))
 
     @property
     def files(self) -> tuple[Path, ...]:

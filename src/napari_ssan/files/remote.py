@@ -19,6 +19,7 @@ from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
 from zarr.storage import LocalStore, ObjectStore
 
 from napari_ssan.errors import BadInput
+from napari_ssan.files.border import HomeStore
 from napari_ssan.files.remote_clients import client_of
 from napari_ssan.paths import address, spelled
 
@@ -175,9 +176,11 @@ def can_list(path: Path) -> bool:
     return not _is_http(path)
 
 
-def zarr_store(path: Path, *, read_only: bool = True) -> Store:
-    """Store at a path or an address."""
+def zarr_store(path: Path, *, read_only: bool = True, home: Path | None = None) -> Store:
+    """Store at a path or an address; with `home`, all that is read must lie there."""
     if (where := address(path)) is None:
+        if home is not None:
+            return HomeStore(path, home, read_only=read_only)
         return LocalStore(path, read_only=read_only)
     return RemoteStore(path, client_of(where), read_only=read_only)
 
