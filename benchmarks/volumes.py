@@ -5,9 +5,10 @@ Run ``python benchmarks/volumes.py --json`` on a machine with at least two idle 
 - sections per second of one process without dask, of dask with one worker and with two, each of one
   thread, between the first and the last slab, so that no import counts;
 - the time from the call to the first slab, for 10 000 slabs of which 1 % holds marks;
+- the time to open a volume of a million chunks;
 - how far memory rises above the imports for one whole section, in volumes of 100 and of 2000
-  sections, and of a section in a shard of 64 sections; with ``--large 20000``, also for one of
-  20 000 x 20 000 pixels, which takes an hour.
+  sections, of a section in a shard of 64 sections, and of all 64; with ``--large 20000``, also for
+  one of 20 000 x 20 000 pixels, which takes half an hour with ``--method ssan``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +29,11 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 import numpy as np
 import psutil
 import zarr
+from large_layer import sparse_volume
 from memory import resident_bytes
 
 from napari_ssan.errors import Cancelled
+from napari_ssan.files.open import open_stack
 from napari_ssan.files.zarr_rows import halved
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.cluster import cluster
@@ -117,19 +121,45 @@ def planning(folder: Path) -> float:
     raise AssertionError("nothing was planned")
 
 
-def one_section(path: str, z: int = 50) -> Any:
-    """Repair a section in the middle, for :func:`memory.resident_bytes`."""
+def opening(folder: Path, side: int = 32) -> dict[str, float | None]:
+    """Seconds to open a volume of a million chunks, and to look for those of a section."""
+    path, chunk = folder / "million.zarr", 4
+    shape = (1_000_000 // side**2, side * chunk, side * chunk)
+    zarr.create_array(path, shape=shape, dtype=np.uint8, chunks=(1, chunk, chunk))
+    for z, y in np.ndindex(shape[0], side):
+        row = path / "c" / str(z) / str(y)
+        row.mkdir(parents=True)
+        for x in range(side):
+            (row / str(x)).write_bytes(b"0")
+    begin = time.monotonic()
+    file = open_stack(path)
+    opened = time.monotonic()
+    assert 5 not in file.stack().incomplete
+    looked = time.monotonic()
+    return {
+        "seconds to open a million chunks": opened - begin,
+        "seconds to look for the chunks of a section": looked - opened,
+    }
+
+
+def some_sections(path: str, sections: Iterable[int], method: str) -> Any:
+    """Repair sections, for :func:`memory.resident_bytes`."""
     import napari_ssan.engine.error_network
     import napari_ssan.network.ssan  # noqa: F401
 
-    return partial(repair_in_place, Path(path), Marks({z}), How("average"), str)
+    how = How(method)
+    return partial(repair_in_place, Path(path), Marks(set(sections)), how, str, device="cpu")
 
 
-def large(folder: Path, side: int) -> dict[str, float | None]:
-    """How far memory rises for a large section, in MiB."""
-    path = make(folder / "large.ome.zarr", 3, side)
-    risen = resident_bytes(one_section, str(path), 1)
-    return {f"MiB for a section of {side} x {side}": None if risen is None else risen / 2**20}
+def large(folder: Path, side: int, method: str) -> dict[str, float | None]:
+    """How far memory rises for a large section of real texture, in MiB, and how long it takes."""
+    path = sparse_volume(folder / "large.ome.zarr", (3, side, side), range(3))
+    begin = time.monotonic()
+    risen = resident_bytes(some_sections, str(path), [1], method)
+    return {
+        f"MiB for a section of {side} x {side}": None if risen is None else risen / 2**20,
+        "seconds for it, with imports": time.monotonic() - begin,
+    }
 
 
 def rates(folder: Path, slabs: int, side: int) -> dict[str, float | None]:
@@ -151,17 +181,19 @@ def rates(folder: Path, slabs: int, side: int) -> dict[str, float | None]:
     }
 
 
-def memory(folder: Path, side: int) -> dict[str, float | None]:
-    """How far memory rises above the imports for a section, in MiB."""
+def memory(folder: Path, side: int, method: str) -> dict[str, float | None]:
+    """How far memory rises above the imports for a section or a slab, in MiB."""
     facts = {}
-    for what, sections, shards in (
-        ("of 100", 100, None),
-        ("of 2000", 2000, None),
-        ("of 100, in shards of 64", 100, (64, 512, 512)),
+    shards = (64, 512, 512)
+    for what, sections, cut, marked in (
+        ("a section of 100", 100, None, [50]),
+        ("a section of 2000", 2000, None, [50]),
+        ("a section of 130, in shards of 64", 130, shards, [90]),
+        ("every second section of such a slab", 130, shards, range(64, 128, 2)),
     ):
-        path = make(folder / f"{what}.ome.zarr", sections, side, shards)
-        risen = resident_bytes(one_section, str(path))
-        facts[f"MiB for a section {what}"] = None if risen is None else risen / 2**20
+        path = make(folder / f"{what}.ome.zarr", sections, side, cut)
+        risen = resident_bytes(some_sections, str(path), marked, method)
+        facts[f"MiB for {what}"] = None if risen is None else risen / 2**20
     return facts
 
 
@@ -169,9 +201,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--folder", type=Path, help="on which disk; default is the system's own")
-    parser.add_argument("--only", choices=("rates", "planning", "memory"))
+    parser.add_argument("--only", choices=("rates", "planning", "opening", "memory", "large"))
     parser.add_argument("--slabs", type=int, default=24, help="sections to repair for a rate")
     parser.add_argument("--side", type=int, default=512, help="height and width of a section")
+    parser.add_argument("--method", default="average", help="of which memory is measured, or ssan")
     parser.add_argument("--large", type=int, help="side of a large section, such as 20000")
     options = parser.parse_args()
     facts: dict[str, float | None] = {}
@@ -181,10 +214,12 @@ def main() -> None:
             facts |= rates(folder, options.slabs, options.side)
         if options.only in (None, "planning"):
             facts["seconds to plan 10000 slabs"] = planning(folder)
+        if options.only in (None, "opening"):
+            facts |= opening(folder)
         if options.only in (None, "memory"):
-            facts |= memory(folder, 2 * options.side)
+            facts |= memory(folder, 2 * options.side, options.method)
         if options.large:
-            facts |= large(folder, options.large)
+            facts |= large(folder, options.large, options.method)
         facts |= {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
     if options.json:
         print(json.dumps(facts, indent=2))

@@ -185,11 +185,11 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def web(tmp_path, monkeypatch) -> Iterator[Web]:
     """A web server for the folder `tmp_path`; whoever asks it does not wait long."""
-    remote = pytest.importorskip("napari_ssan.files.remote")
+    remote_clients = pytest.importorskip("napari_ssan.files.remote_clients")
     pytest.importorskip("obstore")
-    monkeypatch.setattr(remote, "TRIES", 3)
-    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.05))
-    remote._client.cache_clear()
+    monkeypatch.setattr(remote_clients, "TRIES", 3)
+    monkeypatch.setattr(remote_clients, "PAUSES", (0.01, 0.05))
+    remote_clients._client.cache_clear()
     server = Web(tmp_path)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -204,10 +204,10 @@ def s3(monkeypatch, tmp_path) -> Iterator[Bucket]:
     """An S3 server with the bucket ``lab``, and the environment that leads to it."""
     pytest.importorskip("obstore")
     moto = pytest.importorskip("moto.server")
-    from napari_ssan.files import remote
+    from napari_ssan.files import remote_clients
 
-    monkeypatch.setattr(remote, "TRIES", 3)
-    monkeypatch.setattr(remote, "PAUSES", (0.01, 0.05))
+    monkeypatch.setattr(remote_clients, "TRIES", 3)
+    monkeypatch.setattr(remote_clients, "PAUSES", (0.01, 0.05))
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()

@@ -65,8 +65,8 @@ def test_what_cannot_be_read(run, web, distant, tmp_path):
     assert "There is no zarr store at" in run("inspect", f"{web.url}/none.zarr").sentence
     said = run("repair", "https://me:secret@host/v.zarr", out, "--defects", "3").sentence
     assert "secret" not in said
-    said = run("repair", distant, "s3://lab/out.ome.zarr", "--defects", "3").sentence
-    assert "Nothing is written to s3://lab/out.ome.zarr; give a path" in said
+    said = run("repair", distant, "s3://lab/out.tif", "--defects", "3").sentence
+    assert "Only OME-Zarr is written to an address: end s3://lab/out.tif in .ome.zarr" in said
     web.drop = 10**6
     said = run("repair", f"{web.url}/{distant.name}", out, "--defects", "3").sentence
     assert "the server does not answer" in said

@@ -375,3 +375,19 @@ def test_a_source_whose_own_pixels_lie_elsewhere(tmp_path, volume):
             assert "in other files" in _refusal(inner / "in.h5")
         else:
             np.testing.assert_array_equal(open_stack(inner / "in.h5").data[2], volume()[2])
+
+
+def test_links_of_a_store_of_many_files_are_checked_when_they_are_read(
+    make, tmp_path, volume, monkeypatch
+):
+    for module in ("completeness", "open_zarr"):
+        monkeypatch.setattr(f"napari_ssan.files.{module}.MANY", 3)
+    path = make("zarr")
+    chunk = path / "c" / "4" / "0" / "0"
+    chunk.rename(tmp_path / "elsewhere")
+    chunk.symlink_to(tmp_path / "elsewhere")
+    stack = open_stack(path).stack()
+    np.testing.assert_array_equal(stack.read(3), volume()[3])
+    with pytest.raises(BadInput, match="outside its folder"):
+        stack.read(4)
+    np.testing.assert_array_equal(open_stack(path, follow_links=True).stack().read(4), volume()[4])

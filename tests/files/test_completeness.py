@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -13,8 +14,12 @@ from napari_ssan.engine.repair import repair
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
-from napari_ssan.files import open_image, open_stack, save_stack
-from napari_ssan.files.completeness import Chunks
+from napari_ssan.files import open_image, open_stack, read_provenance, save_stack
+from napari_ssan.files.completeness import Chunks, ManyChunks
+from napari_ssan.stack.marks import Marks
+from napari_ssan.volumes.restore import restore
+from napari_ssan.volumes.run import repair_in_place
+from napari_ssan.volumes.slabs import How, Order, volume_of
 
 LAYOUTS = {
     "v2": {"zarr_format": 2, "chunks": (1, 32, 32)},
@@ -231,3 +236,64 @@ def test_what_is_added_meanwhile_does_not_matter(store, tmp_path):
     (path / "notes.txt").write_text("more")
     save_stack(tmp_path / "out.tif", RepairedStack(file.stack()), file)
     assert open_stack(tmp_path / "out.tif").stack().shape == (6, 70, 50)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_chunks_that_are_too_many_to_list_are_looked_for_by_sections(store, layout, monkeypatch):
+    path = store(layout)
+    files = chunk_files(path)
+    per_section = len(files) // 6
+    for file in files[4 * per_section :]:
+        file.unlink()
+    (files[2 * per_section]).unlink()  # v2's come in another order than sections do
+    few = open_stack(path).stack().incomplete
+    monkeypatch.setattr("napari_ssan.files.completeness.MANY", per_section)
+    looked = []
+    monkeypatch.setattr(
+        "napari_ssan.files.completeness._is_file",
+        lambda folder, name: looked.append(name) or Path(folder, name).is_file(),
+    )
+    file = open_stack(path)
+    assert (type(file.chunks), file.notes, looked) == (ManyChunks, (), [])
+    many = file.stack().incomplete
+    assert 2 in many
+    assert len(looked) <= 3 * per_section
+    assert many == few
+    assert {9} | many == {9, *few}
+    assert 99 not in many
+
+
+def test_many_chunks_that_are_all_lost_are_refused(store, monkeypatch):
+    monkeypatch.setattr("napari_ssan.files.completeness.MANY", 3)
+    path = store()
+    shutil.rmtree(path / "c")
+    with pytest.raises(BadInput, match="none of the 36 chunks"):
+        open_stack(path)
+
+
+def test_what_was_too_much_to_count_is_watched_while_it_is_written(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_ssan.files.completeness.MANY", 3)
+    path = store()
+    file = open_stack(path)
+
+    def vanish(done: int, total: int) -> None:
+        (path / "c/5/1/1").unlink(missing_ok=True)
+
+    with pytest.raises(BadInput, match="has lost data"):
+        save_stack(tmp_path / "o.tif", RepairedStack(file.stack()), file, progress=vanish)
+
+
+def test_many_missing_chunks_and_a_repair_in_place(store, monkeypatch):
+    path = store()
+    (path / "c/3/1/0").unlink()
+    before = {p.name: p.read_bytes() for p in chunk_files(path)}
+    few = repair_in_place(path, Marks({2, 3}), How("average"), str)
+    wanted = [record.neighbours for record in read_provenance(path).sections]
+    restore(path, str)
+    monkeypatch.setattr("napari_ssan.files.completeness.MANY", 3)
+    assert repair_in_place(path, Marks({2, 3}), How("average"), str).sections == few.sections
+    assert [record.neighbours for record in read_provenance(path).sections] == wanted
+    volume = volume_of(Order(path, few.backup, ""))
+    assert 3 in volume.stack.incomplete  # its chunk is there by now, but was not
+    restore(path, str)
+    assert {p.name: p.read_bytes() for p in chunk_files(path)} == before

@@ -1,6 +1,6 @@
 """Stacks behind addresses, read from real servers on the loopback.
 
-Covers: napari_ssan.paths
+Covers: napari_ssan.paths, napari_ssan.files.remote_clients
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 import zarr
 
 from napari_ssan.errors import BadInput
-from napari_ssan.files import open_image, open_stack, remote
+from napari_ssan.files import open_image, open_stack, remote, remote_clients
 from napari_ssan.paths import address, located, spelled
 
 
@@ -72,7 +72,7 @@ def test_shards(web, s3, tmp_path, volume, ranges):
 
 @pytest.mark.parametrize("fault", ["drop", "tear", "hang"])
 def test_broken_connections_are_tried_again(web, make, volume, fault, monkeypatch):
-    monkeypatch.setattr(remote, "SILENCE", 0.3)
+    monkeypatch.setattr(remote_clients, "SILENCE", 0.3)
     file = open_stack(f"{web.url}/{make('zarr').name}")
     setattr(web, fault, 2)
     np.testing.assert_array_equal(file.stack().read(2), volume()[2])
@@ -143,7 +143,7 @@ def test_a_password_in_netrc(web, make, monkeypatch, tmp_path):
 
 
 def test_without_the_extra(monkeypatch):
-    remote._client.cache_clear()
+    remote_clients._client.cache_clear()
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     said = re.escape('which needs obstore.store: pip install "napari-ssan[remote]".')
     with pytest.raises(BadInput, match=said):
@@ -208,11 +208,11 @@ def test_credentials_of_google(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_GCE_CHECK", "true")
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
-    assert remote._gcs() == {"skip_signature": True}
+    assert remote_clients._gcs() == {"skip_signature": True}
     user = {"type": "authorized_user", "client_id": "a", "client_secret": "b", "refresh_token": "c"}
     (tmp_path / "user.json").write_text(json.dumps(user))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "user.json"))
-    assert set(remote._gcs()) == {"credential_provider"}
+    assert set(remote_clients._gcs()) == {"credential_provider"}
 
 
 def test_credentials_of_a_profile(s3, make, volume, monkeypatch, tmp_path):

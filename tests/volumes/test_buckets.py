@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_ssan.errors import BadInput
-from napari_ssan.files import open_stack, remote
+from napari_ssan.files import open_stack, remote_clients
 from napari_ssan.paths import located
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
@@ -61,8 +61,8 @@ def test_there_and_back(s3, make, kind, tmp_path):
 
 
 def test_the_network_is_away_for_a_while(s3, make, tmp_path, monkeypatch):
-    monkeypatch.setattr(remote, "TRIES", 12)
-    monkeypatch.setattr(remote, "PAUSES", (0.1, 0.3))
+    monkeypatch.setattr(remote_clients, "TRIES", 12)
+    monkeypatch.setattr(remote_clients, "PAUSES", (0.1, 0.3))
     path = make("0.5")
     where = located(s3.upload(path))
     threads = []

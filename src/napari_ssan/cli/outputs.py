@@ -13,7 +13,7 @@ from pathlib import Path
 from napari_ssan.cli.progress import console
 from napari_ssan.errors import BadInput
 from napari_ssan.files.output import replacing
-from napari_ssan.paths import real
+from napari_ssan.paths import address, real
 
 
 def check_target(
@@ -39,6 +39,8 @@ def check_target(
     """
     if path.suffix.lower() not in endings:
         raise BadInput(f"The output {path.name} must end in {endings[0]}.")
+    if where := address(path):
+        raise BadInput(f"No {path.suffix} file is written to {where}; give a path.")
     if not path.absolute().parent.is_dir():
         raise BadInput(f"The folder of the output {path} does not exist; make it first.")
     if path.is_dir():

@@ -13,7 +13,7 @@ from napari_ssan.engine.repaired import Patch
 from napari_ssan.events import Event, Notice
 from napari_ssan.events import Progress as Tile
 from napari_ssan.files.output import tidy
-from napari_ssan.paths import printable
+from napari_ssan.paths import address, printable
 
 console = Console(stderr=True, highlight=False)
 
@@ -50,7 +50,7 @@ class Bars:
 
 def tidy_beside(*outputs: Path | None) -> None:
     """Finish or remove what killed runs left beside outputs, and say it in one line."""
-    for note in tidy(*(output.parent for output in outputs if output)):
+    for note in tidy(*(output.parent for output in outputs if output and not address(output))):
         console.print(f"Note: {printable(note)}", markup=False, soft_wrap=True)
 
 

@@ -42,10 +42,11 @@ from napari_ssan.files import (
     save_stack,
 )
 from napari_ssan.files.output import kind
+from napari_ssan.files.remote_image import RemoteImage
 from napari_ssan.files.section_numbers import check_table
 from napari_ssan.files.write_zarr import Pieces
 from napari_ssan.network.model_file import DEFAULT_MODEL
-from napari_ssan.paths import located, real
+from napari_ssan.paths import address, located, real
 from napari_ssan.report.page import to_html
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.output_run import Ask, unfinished
@@ -59,8 +60,8 @@ def repair(
         Path | None,
         Argument(
             metavar="OUTPUT",
-            help="The file to write: .tif, .ome.tif, .ome.zarr, .zarr or .mrc. None with "
-            "--in-place.",
+            help="The file to write: .tif, .ome.tif, .ome.zarr, .zarr or .mrc; of the zarr ones, "
+            "also an address such as s3://bucket/out.ome.zarr. None with --in-place.",
             show_default=False,
         ),
     ] = None,
@@ -215,6 +216,7 @@ def repair(
         raise BadInput("--backup needs --in-place.")
     if output is None:
         raise BadInput("Name an OUTPUT, or add --in-place to change a zarr store itself.")
+    output, expected_error = located(output), expected_error and located(expected_error)
     pieces = Pieces.parse(chunks, shards)
     if pieces and kind(output) != "zarr":
         raise BadInput("--chunks and --shards are for a zarr OUTPUT; leave them out.")
@@ -224,23 +226,25 @@ def repair(
             "--resume, --workers and --scheduler need a zarr OUTPUT, or --in-place; leave them out."
         )
     tidy_beside(output, expected_error, report)
-    check_output(output, path, overwrite)
+    # What a run that is gone on with has let appear already is its own.
+    allowed = overwrite or bool(resume and address(output) and unfinished(output))
+    check_output(output, path, allowed)
     file = open_stack(path, follow_links=follow_links)
     stack = file.stack()
     # Nothing that the repair reads may be overwritten.
     given = [each for each in (defects_file, region, Path(model)) if each and each.exists()]
     for target in (output, mask_path(output)) if mask else (output,):
-        check_output(target, [*file.files, *given], overwrite, dtype=stack.dtype)
+        check_output(target, [*file.files, *given], allowed, dtype=stack.dtype)
         check_axes(target, file)
     if expected_error is not None:
-        check_output(expected_error, [*file.files, *given], overwrite)
+        check_output(expected_error, [*file.files, *given], allowed)
         check_axes(expected_error, file)
     if report is not None:
         check_target(report, (".html", ".htm"), [*file.files, *given], overwrite)
     beside = [each for each in (expected_error, report) if each is not None]
     check_distinct([output, *beside, *([mask_path(output)] if mask else [])])
 
-    def finish(repaired: RepairedStack, ready: Path | None, show: Bars) -> None:
+    def finish(repaired: RepairedStack, ready: Path | RemoteImage | None, show: Bars) -> None:
         for z in _borrowed(repaired, file):
             show.say(
                 f"Note: slice {z} was used as a neighbour, but it is synthetic itself; mark it, "
@@ -270,11 +274,13 @@ def repair(
         marks.check(stack.shape)
         if marks.missing:
             check_table(output, overwrite)
-    if in_slabs:
+    if in_slabs or address(output):
         for note in file.notes:
             console.print(f"Note: {note}", markup=False)
         keep = expected_error is not None or report is not None
-        ask = Ask(output, marks, how, chunks, shards, keep, follow_links)
+        images = [mask_path(output)] if mask else []
+        images += [expected_error] if expected_error else []
+        ask = Ask(output, marks, how, chunks, shards, keep, follow_links, tuple(images))
         run_to_output(ask, file, finish, device, resume, workers, scheduler)
         return
     with _scratch(output) as pixels, bars() as show:

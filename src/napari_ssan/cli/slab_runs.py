@@ -17,6 +17,7 @@ from napari_ssan.cli.progress import Bars, bars, console
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
 from napari_ssan.files import StackFile
+from napari_ssan.files.remote_image import RemoteImage
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import format_slices
 from napari_ssan.volumes.drive import Hire, SlabsDone
@@ -57,7 +58,7 @@ def run_in_place(
 def run_to_output(
     ask: Ask,
     file: StackFile,
-    finish: Callable[[RepairedStack, Path, Bars], object],
+    finish: Callable[[RepairedStack, Path | RemoteImage, Bars], object],
     device: str,
     resume: bool,
     workers: int | None,
@@ -72,7 +73,7 @@ def run_to_output(
     """
     with _slabs(workers, scheduler) as (tell, crew):
 
-        def end(repaired: RepairedStack, ready: Path) -> None:
+        def end(repaired: RepairedStack, ready: Path | RemoteImage) -> None:
             finish(repaired, ready, tell.show)
 
         state = repair_to_output(ask, file, tell, end, device=device, resume=resume, crew=crew)

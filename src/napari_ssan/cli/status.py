@@ -18,7 +18,9 @@ from napari_ssan.cli.options import Backup, FollowLinks, Json
 from napari_ssan.cli.progress import tidy_beside
 from napari_ssan.files import open_image
 from napari_ssan.files.open import StackFile
+from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.files.provenance_io import to_plain
+from napari_ssan.files.remote import can_write
 from napari_ssan.json_text import dump_json
 from napari_ssan.paths import address, located, spelled
 from napari_ssan.stack.marks_io import format_slices
@@ -37,17 +39,15 @@ def status(
     Of a volume that was repaired in place, also what is marked, done, failed and restorable.
     """
     path = located(path)
-    left = None
-    if not address(path):
-        tidy_beside(path)
-        left = output_status(path)
-        if left and not path.exists():
-            out = Console(highlight=False, soft_wrap=True)
-            if as_json:
-                typer.echo(dump_json({"path": str(path), "unfinished": plain(left, "folder")}))
-            for line in () if as_json else unfinished_lines(path, left):
-                out.print(line, markup=False)
-            return
+    tidy_beside(path)
+    left = output_status(path) if can_write(path) else None
+    if left and not (is_zarr(path) if address(path) else path.exists()):
+        out = Console(highlight=False, soft_wrap=True)
+        if as_json:
+            typer.echo(dump_json({"path": spelled(path), "unfinished": plain(left, "folder")}))
+        for line in () if as_json else unfinished_lines(path, left):
+            out.print(line, markup=False)
+        return
     file = open_image(path, follow_links=follow_links)
     in_place = in_place_status(path, backup) if begun(path) else None
     if as_json:
@@ -96,7 +96,7 @@ def plain(status: Status, folder: str = "originals") -> dict[str, Any]:
         "finished": status.finished,
         "restoring": status.restoring,
         "in_work": status.in_work or None,
-        folder: str(status.backup),
+        folder: spelled(status.backup),
     }
 
 
@@ -114,7 +114,7 @@ def lines(status: Status) -> Iterator[str]:
 
 def unfinished_lines(path: Path, status: Status) -> Iterator[str]:
     """Say how an output stands that is not finished."""
-    yield f"A repair to {path.name} is not finished; what is done lies in {status.backup}."
+    yield f"A repair to {path.name} is not finished; what is done lies in {spelled(status.backup)}."
     yield from _numbers(status, "done", "left")
     if status.in_work:
         yield f"  {status.in_work} is at work on it."

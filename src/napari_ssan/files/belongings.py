@@ -15,6 +15,8 @@ from typing import Any
 
 from napari_ssan.errors import BadInput
 from napari_ssan.files.completeness import files_in
+from napari_ssan.files.remote import read
+from napari_ssan.paths import address, spelled
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 #: What file managers leave in every folder.
@@ -53,8 +55,8 @@ def _check(path: Path, what: str, patterns: Iterator[str] | list[str]) -> None:
     named = ", ".join(others[:_NAMED]) + ", ..." * (len(others) > _NAMED)
     files = "a file that does" if len(others) == 1 else f"{len(others)} files that do"
     raise BadInput(
-        f"The output {path} is not replaced, as it holds {files} not belong to {what} and would "
-        f"be lost ({named}); move them away, or choose another name."
+        f"The output {spelled(path)} is not replaced, as it holds {files} not belong to {what} and "
+        f"would be lost ({named}); move them away, or choose another name."
     )
 
 
@@ -70,6 +72,10 @@ def _store(path: Path) -> Iterator[str]:
         datasets = _dict(image).get("datasets")
         if isinstance(datasets, list):
             arrays |= {str(_dict(dataset).get("path", "")) for dataset in datasets}
+    if address(path):  # levels of an image that has not appeared, with names of their own
+        yield r"[a-z]\d+/.*"
+        if any(re.match(r"[a-z]\d", array) for array in arrays):
+            yield r"\d+/.*"
     for array in arrays:
         parts = array.split("/") if array else []
         for depth in range(len(parts) + 1):
@@ -83,7 +89,8 @@ def _store(path: Path) -> Iterator[str]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return _dict(json.loads(path.read_text(encoding="utf-8")))
+        content = read(path) if address(path) else path.read_bytes()
+        return _dict(json.loads(content or b"{}"))
     except (OSError, ValueError, RecursionError):
         return {}
 

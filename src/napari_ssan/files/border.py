@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from zarr.storage import LocalStore
 
 from napari_ssan.errors import BadInput
 from napari_ssan.paths import real
@@ -104,17 +105,62 @@ def check_within(home: Path | None, name: str, other: Path) -> None:
         )
 
 
-def check_links(home: Path | None, path: Path) -> None:
+def check_links(home: Path | None, path: Path, most: int | None = None) -> bool:
     """Check that all links in a folder that is an input lead to places in `home`.
+
+    Returns
+    -------
+    bool
+        Whether all files were looked at; with `most`, only so many are.
 
     Raises
     ------
     LeadsOut
         If one leads elsewhere.
     """
-    for folder, folders, names in os.walk(path):
-        for link in filter(os.path.islink, (f"{folder}/{name}" for name in folders + names)):
-            check_within(home, path.name, Path(link))
+    within, count = [str(path)], 0
+    while within:
+        try:
+            with os.scandir(within.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    if entry.is_symlink():
+                        check_within(home, path.name, Path(entry.path))
+                    elif entry.is_dir():
+                        within.append(entry.path)
+                    if most is not None and count > most:
+                        return False
+        except OSError:  # nobody else can read it either
+            continue
+    return True
+
+
+class HomeStore(LocalStore):
+    """A zarr store in a folder of which each object is checked when it is read.
+
+    Parameters
+    ----------
+    root, home : Path
+        See :func:`check_within`.
+    read_only : bool
+    """
+
+    def __init__(self, root: Path, home: Path, *, read_only: bool = True) -> None:
+        super().__init__(root, read_only=read_only)
+        self._home = home
+
+    def with_read_only(self, read_only: bool = False) -> HomeStore:
+        """See :meth:`zarr.abc.store.Store.with_read_only`."""
+        return type(self)(self.root, self._home, read_only=read_only)
+
+    async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
+        """See :meth:`zarr.abc.store.Store.get`."""
+        check_within(self._home, self.root.name, self.root / key)
+        return await super().get(key, prototype, byte_range)
+
+    async def get_partial_values(self, prototype: Any, key_ranges: Any) -> list[Any]:
+        """See :meth:`zarr.abc.store.Store.get_partial_values`."""
+        return [await self.get(key, prototype, part) for key, part in key_ranges]
 
 
 def always_allowed() -> float:

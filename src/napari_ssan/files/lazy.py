@@ -6,6 +6,7 @@ import contextlib
 import functools
 import weakref
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from napari_ssan.errors import BadInput
 from napari_ssan.files.border import check_kind
-from napari_ssan.files.completeness import Chunks
+from napari_ssan.files.completeness import Chunks, ManyChunks
 from napari_ssan.stack.lazy import LazyPixels
 from napari_ssan.stack.sections import Array, ArrayLike
 
@@ -33,7 +34,7 @@ class LazyArray(LazyPixels):
         Name of the file, for the message.
     close : callable, optional
         Closes the file; called at the latest when nobody holds the array any more.
-    chunks : Chunks, optional
+    chunks : Chunks or ManyChunks, optional
         Which of its chunks are there.
     """
 
@@ -42,7 +43,7 @@ class LazyArray(LazyPixels):
         source: ArrayLike,
         name: str,
         close: Callable[[], object] | None = None,
-        chunks: Chunks | None = None,
+        chunks: Chunks | ManyChunks | None = None,
     ) -> None:
         check_kind(name, np.dtype(source.dtype))
         super().__init__(tuple(map(int, source.shape)), np.dtype(source.dtype).newbyteorder("="))
@@ -56,7 +57,7 @@ class LazyArray(LazyPixels):
         with reading(self._name, _place(spans, self.shape)):
             return np.array(self._source[spans], dtype=self.dtype)
 
-    def lacking(self, axis: int) -> frozenset[int]:
+    def lacking(self, axis: int) -> AbstractSet[int]:
         """See :meth:`~napari_ssan.stack.lazy.LazyPixels.lacking`."""
         return self._chunks.lacking(axis) if self._chunks else frozenset()
 

@@ -14,7 +14,7 @@ from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput, NotAStack
 from napari_ssan.files.border import home_of
 from napari_ssan.files.calibration import Calibration, Flavour
-from napari_ssan.files.completeness import Chunks, Witness, check_some
+from napari_ssan.files.completeness import Chunks, ManyChunks, Witness, check_some
 from napari_ssan.files.lazy import LazyArray
 from napari_ssan.files.open_folder import look, open_folder, read_image
 from napari_ssan.files.open_hdf5 import is_hdf5, open_hdf5, split_dataset
@@ -51,7 +51,7 @@ class StackFile:
         Other files that the pixels are read from: those of a set, of links or of sources.
     notes : tuple of str
         What the file holds that is not used, or lacks, one sentence each.
-    chunks : Chunks or None
+    chunks : Chunks, ManyChunks or None
         Which of its chunks are there, where it is stored in chunks.
     witness : Witness
         How much there was of its files.
@@ -63,12 +63,13 @@ class StackFile:
     levels: tuple[ArrayLike, ...]
     companions: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
-    chunks: Chunks | None = None
+    chunks: Chunks | ManyChunks | None = None
     witness: Witness | None = None
 
     def __post_init__(self) -> None:
         if self.witness is None:
-            object.__setattr__(self, "witness", Witness(self.files))
+            few = not isinstance(self.chunks, ManyChunks)
+            object.__setattr__(self, "witness", Witness(self.files, count=few))
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -129,9 +130,9 @@ def open_stack(path: str | Path, *, follow_links: bool = False) -> StackFile:
     file = _open(located(path), follow_links)
     z_axis = _find_z(file)
     file = replace(file, calibration=replace(file.calibration, z_axis=z_axis))
-    lacking = sorted(file.stack().incomplete)
-    if file.chunks is not None and file.chunks.missing:
+    if isinstance(file.chunks, Chunks) and file.chunks.missing:
         check_some(file.path.name, file.chunks)
+        lacking = sorted(file.stack().incomplete)
         note = (
             f"{file.path.name} lacks {file.chunks.missing} of its {file.chunks.expected} chunks; "
             "they read as empty."

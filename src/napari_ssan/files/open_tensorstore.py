@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from napari_ssan.errors import BadInput
-from napari_ssan.files import remote
+from napari_ssan.files import remote, remote_clients
 from napari_ssan.files.border import always_allowed, check_links, check_piece
 from napari_ssan.files.calibration import Calibration, sane
 from napari_ssan.files.completeness import files_in
@@ -145,9 +145,9 @@ def _opened(path: Path, spec: dict[str, Any]) -> _Pixels:
             "pip install 'napari-ssan[tensorstore]'."
         ) from None
     retries = {
-        "max_retries": remote.TRIES,
-        "initial_delay": f"{remote.PAUSES[0]}s",
-        "max_delay": f"{remote.PAUSES[1]}s",
+        "max_retries": remote_clients.TRIES,
+        "initial_delay": f"{remote_clients.PAUSES[0]}s",
+        "max_delay": f"{remote_clients.PAUSES[1]}s",
     }
     kinds = ("http_request_retries", "s3_request_retries", "gcs_request_retries")
     context = tensorstore.Context(dict.fromkeys(kinds, retries))
@@ -167,7 +167,7 @@ def _kvstore(path: Path) -> dict[str, Any]:
     scheme, _, rest = where.partition("://")
     bucket, _, inner = rest.partition("/")
     if scheme == "s3":
-        endpoint, region = remote.s3_place(bucket)
+        endpoint, region = remote_clients.s3_place(bucket)
         there = {"endpoint": endpoint} if endpoint else {}
         return {
             "driver": "s3",
@@ -178,7 +178,7 @@ def _kvstore(path: Path) -> dict[str, Any]:
         }
     if scheme == "gs":
         return {"driver": "gcs", "bucket": bucket, "path": f"{inner}/"}
-    login = remote.login(bucket.partition(":")[0])
+    login = remote_clients.login(bucket.partition(":")[0])
     headers = [f"{name}: {value}" for name, value in login.items()]
     return {"driver": "http", "base_url": f"{where}/", "headers": headers}
 

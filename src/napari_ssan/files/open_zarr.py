@@ -22,7 +22,7 @@ from napari_ssan.files.border import (
     check_piece,
 )
 from napari_ssan.files.calibration import USUAL_AXES, Calibration, Flavour, sane
-from napari_ssan.files.completeness import Chunks, files_in, zarr_chunks
+from napari_ssan.files.completeness import MANY, Chunks, ManyChunks, files_in, zarr_chunks
 from napari_ssan.files.lazy import reader
 from napari_ssan.files.provenance_io import KEY, from_plain
 from napari_ssan.files.remote import MARKERS, Unreachable, read, zarr_store
@@ -39,7 +39,9 @@ def is_zarr(path: Path) -> bool:
 
 
 @reader
-def open_zarr(path: Path, home: Path | None) -> tuple[list[ArrayLike], Calibration, Chunks | None]:
+def open_zarr(
+    path: Path, home: Path | None
+) -> tuple[list[ArrayLike], Calibration, Chunks | ManyChunks | None]:
     """Open the image in a zarr store.
 
     Parameters
@@ -56,7 +58,7 @@ def open_zarr(path: Path, home: Path | None) -> tuple[list[ArrayLike], Calibrati
         The pyramid, full resolution first; one level for a bare array.
     calibration : Calibration
         Of the first level.
-    chunks : Chunks or None
+    chunks : Chunks, ManyChunks or None
         Which chunks of the first level are there, where that can be found.
 
     Raises
@@ -64,9 +66,10 @@ def open_zarr(path: Path, home: Path | None) -> tuple[list[ArrayLike], Calibrati
     BadInput
         If there is no image, or its metadata make no sense.
     """
-    check_links(home, path)
+    seen = bool(address(path)) or check_links(home, path, MANY)
+    store = zarr_store(path, home=None if seen else home)
     try:
-        node: Any = zarr.open(zarr_store(path), mode="r")
+        node: Any = zarr.open(store, mode="r")
     except Unreachable:
         raise
     except Exception as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -19,12 +20,17 @@ from napari_ssan.atomic import reason, together
 from napari_ssan.errors import BadInput
 from napari_ssan.files.belongings import check_store
 from napari_ssan.files.open_zarr import is_zarr
+from napari_ssan.files.remote import can_write, top
 from napari_ssan.files.write_tiff import NOT_OME
-from napari_ssan.paths import address, located
+from napari_ssan.paths import address, located, spelled
 from napari_ssan.swap import recover
 
 #: What an output's name may end in, the longest first.
 ENDINGS = (".ome.tiff", ".ome.tif", ".ome.zarr", ".tiff", ".tif", ".zarr", ".mrc")
+#: What is said of an output that may not be replaced.
+EXISTS = (
+    "The output {} exists already; allow it to be replaced (--overwrite) or choose another name."
+)
 
 
 def ending(path: Path) -> str:
@@ -107,27 +113,41 @@ def check_output(
         raise BadInput(
             f"OME-TIFF has no {name} pixels; write {path.name} as .ome.zarr or plain .tif."
         )
-    if where := address(path):
-        raise BadInput(
-            f"Nothing is written to {where}; give a path for the output, or repair a volume that "
-            "lies in a bucket with --in-place."
-        )
     parent = path.absolute().parent
-    if not parent.is_dir():
+    if not address(path) and not parent.is_dir():
         raise BadInput(f"The folder {parent} for the output does not exist; make it first.")
     sources = [source] if isinstance(source, str | Path) else source or ()
     for number, one in enumerate(sources):
         _check_apart(path, Path(one), is_input=number == 0)
+    if address(path):
+        _check_address(path, overwrite)
+        return
     # a link that leads nowhere also exists
     if path.exists() or path.is_symlink():
         if not overwrite:
-            raise BadInput(
-                f"The output {path} exists already; allow it to be replaced (--overwrite) "
-                "or choose another name."
-            )
+            raise BadInput(EXISTS.format(path))
         _check_replaceable(path)
     if not os.access(parent, os.W_OK | os.X_OK):
         raise BadInput(f"The folder {parent} cannot be written to; choose another for the output.")
+
+
+def _check_address(path: Path, overwrite: bool) -> None:
+    where = spelled(path)
+    if not can_write(path):
+        raise BadInput(f"{where} can only be read; write to s3://, gs:// or a path.")
+    if kind(path) != "zarr":
+        raise BadInput(
+            f"Only OME-Zarr is written to an address: end {where} in .ome.zarr, or give a path."
+        )
+    if is_zarr(path):
+        if not overwrite:
+            raise BadInput(EXISTS.format(where))
+        check_store(path)
+    elif others := {name for name in top(path) if not re.fullmatch(r"[a-z]?\d+/", name)}:
+        raise BadInput(
+            f"{where} holds {min(others)}, but no image, so nothing is written there; choose "
+            "another name."
+        )
 
 
 def check_distinct(paths: Iterable[Path]) -> None:
@@ -155,13 +175,15 @@ def _check_apart(path: Path, source: Path, *, is_input: bool) -> None:
     same = target == origin or (path.exists() and source.exists() and path.samefile(source))
     if same:
         what = "the input itself" if is_input else "another file that is read"
-        raise BadInput(f"The output {path} is {what}, which is never changed; choose another name.")
+        raise BadInput(
+            f"The output {spelled(path)} is {what}, which is never changed; choose another name."
+        )
     if origin.is_dir() and target.is_relative_to(origin):
-        what = "the input" if is_input else f"{source}, which is also read"
-        raise BadInput(f"The output {path} lies within {what}; choose another folder.")
+        what = "the input" if is_input else f"{spelled(source)}, which is also read"
+        raise BadInput(f"The output {spelled(path)} lies within {what}; choose another folder.")
     if origin.is_relative_to(target):
-        what = "The input" if is_input else f"{source}, which is also read,"
-        raise BadInput(f"{what} lies within the output {path}; choose another name.")
+        what = "The input" if is_input else f"{spelled(source)}, which is also read,"
+        raise BadInput(f"{what} lies within the output {spelled(path)}; choose another name.")
 
 
 def _check_replaceable(path: Path) -> None:
@@ -201,6 +223,9 @@ def replacing_all(
     BadInput
         If one cannot be written, or it was created in the meantime.
     """
+    if not paths:
+        yield []
+        return
     try:
         with together(paths, ready) as temporaries:
             yield temporaries

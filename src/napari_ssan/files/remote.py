@@ -1,38 +1,28 @@
 """Objects behind an address, ``http(s)://``, ``s3://`` or ``gs://``: read, written and listed.
 
-obstore does the work, with timeouts, and several tries with longer and longer pauses. It is an
-extra, and only imported here. What goes wrong becomes one sentence. Easy to get wrong: messages of
-obstore hold addresses, headers and whole pages, so none is passed on as it is.
+obstore does the work; `remote_clients` says how often it tries, and as whom. What goes wrong
+becomes one sentence. Easy to get wrong: messages of obstore hold addresses, headers and whole
+pages, so none is passed on as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import netrc
-import os
 import re
-from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from zarr.abc.store import RangeByteRequest, Store, SuffixByteRequest
 from zarr.storage import LocalStore, ObjectStore
 
 from napari_ssan.errors import BadInput
+from napari_ssan.files.border import HomeStore
+from napari_ssan.files.remote_clients import client_of
 from napari_ssan.paths import address, spelled
 
-if TYPE_CHECKING:
-    from obstore.store import GCSStore, HTTPStore, S3Store
-
-#: Seconds until a connection must stand, without a byte of an answer, and until all is there.
-CONNECT, SILENCE, LONGEST = 10.0, 60.0, 3600.0
-#: How often something is tried again, within how many seconds, and the first and longest pause.
-TRIES, PATIENCE, PAUSES = 8, 180.0, (0.2, 15.0)
 #: How often an object is asked for whose bytes stop in the middle of it.
 TORN = 5
 #: Objects of which a zarr store has one.
@@ -109,7 +99,7 @@ def remove(path: Path) -> None:
 
 def names(path: Path) -> Iterator[tuple[str, int]]:
     """Objects below an address with their sizes; names are relative."""
-    client = _client(str(address(path)), _settings())
+    client = client_of(str(address(path)))
     import obstore
 
     with _worded(path, "listed"):
@@ -118,16 +108,81 @@ def names(path: Path) -> Iterator[tuple[str, int]]:
                 yield each["path"], each["size"]
 
 
+def top(path: Path) -> set[str]:
+    """What is right below an address, as in a folder: objects, and folders with a slash."""
+    client = client_of(str(address(path)))
+    import obstore
+
+    with _worded(path, "listed"):
+        found = obstore.list_with_delimiter(client)
+    folders = {f"{each.rstrip('/')}/" for each in found["common_prefixes"]}
+    return folders | {each["path"] for each in found["objects"]}
+
+
+def exists(path: Path) -> bool:
+    """Whether an object is there."""
+    client, key = _parted(path)
+    import obstore
+
+    try:
+        with _worded(path, "read"):
+            obstore.head(client, key)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove_below(path: Path, names: Iterable[str]) -> None:
+    """Remove objects below an address, by their relative names."""
+    client, wanted = client_of(str(address(path))), list(names)
+    import obstore
+
+    with _worded(path, "removed"):
+        if wanted:
+            obstore.delete(client, wanted)
+
+
+def send(file: Path, path: Path) -> None:
+    """Write a file as an object, in parts if it is large."""
+    client, key = _parted(path)
+    import obstore
+
+    with _worded(path, "written"):
+        obstore.put(client, key, file)
+
+
+def fetch(path: Path, file: Path) -> bool:
+    """Write an object to a file, in parts; False if it is not there."""
+    client, key = _parted(path)
+    import obstore
+
+    try:
+        with _worded(path, "read"), file.open("wb") as out:
+            for part in obstore.get(client, key):
+                out.write(part)
+    except FileNotFoundError:
+        file.unlink()
+        return False
+    return True
+
+
+def can_write(path: Path) -> bool:
+    """Whether an address is that of a bucket; by HTTP, nothing is written."""
+    return not _is_http(path)
+
+
 def can_list(path: Path) -> bool:
     """Whether the server tells what is there; HTTP has no way to ask."""
     return not _is_http(path)
 
 
-def zarr_store(path: Path, *, read_only: bool = True) -> Store:
-    """Store at a path or an address."""
+def zarr_store(path: Path, *, read_only: bool = True, home: Path | None = None) -> Store:
+    """Store at a path or an address; with `home`, all that is read must lie there."""
     if (where := address(path)) is None:
+        if home is not None:
+            return HomeStore(path, home, read_only=read_only)
         return LocalStore(path, read_only=read_only)
-    return RemoteStore(path, _client(where, _settings()), read_only=read_only)
+    return RemoteStore(path, client_of(where), read_only=read_only)
 
 
 class RemoteStore(ObjectStore[Any]):
@@ -205,105 +260,7 @@ def _parted(path: Path) -> tuple[Any, str]:
     """Client of a server or bucket, and the key in it."""
     scheme, _, rest = str(address(path)).partition("://")
     server, _, key = rest.partition("/")
-    return _client(f"{scheme}://{server}", _settings()), key
-
-
-def _settings() -> tuple[str | None, ...]:
-    """What in the environment decides who is asked, and as whom."""
-    own = ("AWS_", "GOOGLE_", "STORAGE_EMULATOR_HOST", "NETRC")
-    return tuple(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith(own))
-
-
-@lru_cache(maxsize=32)
-def _client(where: str, settings: tuple[str | None, ...]) -> HTTPStore | S3Store | GCSStore:
-    """Client for all below an address; `settings` only tells clients apart."""
-    scheme, _, rest = where.partition("://")
-    server, _, inner = rest.partition("/")
-    client: dict[str, Any] = {
-        "allow_http": True,
-        "connect_timeout": timedelta(seconds=CONNECT),
-        "read_timeout": timedelta(seconds=SILENCE),
-        "timeout": timedelta(seconds=LONGEST),
-    }
-    retry: dict[str, Any] = {
-        "max_retries": TRIES,
-        "retry_timeout": timedelta(seconds=PATIENCE),
-        "backoff": {
-            "init_backoff": timedelta(seconds=PAUSES[0]),
-            "max_backoff": timedelta(seconds=PAUSES[1]),
-            "base": 2,
-        },
-    }
-    options: dict[str, Any] = {"client_options": client, "retry_config": retry}
-    try:
-        from obstore.store import GCSStore, HTTPStore, S3Store
-
-        if scheme == "s3":
-            return S3Store(server, prefix=inner or None, **_s3(server), **options)
-        if scheme == "gs":
-            return GCSStore(server, prefix=inner or None, **_gcs(), **options)
-    except ImportError as error:
-        raise BadInput(
-            f'{where} is an address, which needs {error.name}: pip install "napari-ssan[remote]".'
-        ) from None
-    client["default_headers"] = login(server.partition(":")[0])
-    return HTTPStore.from_url(where, **options)
-
-
-def login(host: str) -> dict[str, str]:
-    """Header with name and password of a server, from the file .netrc."""
-    try:
-        found = netrc.netrc(os.environ.get("NETRC")).authenticators(host)
-    except (OSError, netrc.NetrcParseError):
-        return {}
-    if not found:
-        return {}
-    return {"authorization": f"Basic {b64encode(f'{found[0]}:{found[2]}'.encode()).decode()}"}
-
-
-def s3_place(bucket: str) -> tuple[str | None, str]:
-    """Endpoint, if it is not Amazon's own, and region of a bucket, as boto3 finds them."""
-    endpoint, region, _ = _session(bucket)
-    return endpoint, region
-
-
-def _s3(bucket: str) -> dict[str, Any]:
-    """Endpoint, region and credentials of a bucket; without any, nothing is signed."""
-    from obstore.auth.boto3 import Boto3CredentialProvider
-
-    endpoint, region, session = _session(bucket)
-    options = {"region": region} | ({"endpoint": endpoint} if endpoint else {})
-    if session.get_credentials() is None:
-        return {**options, "skip_signature": True}
-    return {**options, "credential_provider": Boto3CredentialProvider(session)}
-
-
-def _session(bucket: str) -> tuple[str | None, str, Any]:
-    import boto3
-    from botocore.exceptions import BotoCoreError
-
-    try:
-        session = boto3.Session()
-        session.get_credentials()
-        endpoint = session.client("s3").meta.endpoint_url
-    except (BotoCoreError, ValueError) as error:
-        raise BadInput(f"s3://{bucket} cannot be opened: {error}") from error
-    region = session.region_name or "us-east-1"
-    return None if ".amazonaws.com" in endpoint else endpoint, region, session
-
-
-def _gcs() -> dict[str, Any]:
-    """Endpoint and credentials, as google.auth finds them; without any, nothing is signed."""
-    if emulator := os.environ.get("STORAGE_EMULATOR_HOST"):
-        where = emulator if "://" in emulator else f"http://{emulator}"
-        return {"base_url": where, "skip_signature": True}
-    from google.auth.exceptions import DefaultCredentialsError
-    from obstore.auth.google import GoogleCredentialProvider
-
-    try:
-        return {"credential_provider": GoogleCredentialProvider()}
-    except DefaultCredentialsError:
-        return {"skip_signature": True}
+    return client_of(f"{scheme}://{server}"), key
 
 
 def _denied() -> tuple[type[Exception], ...]:

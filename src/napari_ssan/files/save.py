@@ -18,6 +18,7 @@ import numpy as np
 from napari_ssan.engine.provenance import Provenance, recorded_marks
 from napari_ssan.engine.repaired import ExpectedError, RepairedStack, SyntheticPixels
 from napari_ssan.errors import BadInput, Cancelled
+from napari_ssan.files import remote
 from napari_ssan.files.calibration import Calibration, TiffTraits
 from napari_ssan.files.open import StackFile
 from napari_ssan.files.output import (
@@ -30,10 +31,12 @@ from napari_ssan.files.output import (
     tidy,
 )
 from napari_ssan.files.provenance_io import merged
-from napari_ssan.files.section_numbers import check_table, table_path, write_table
+from napari_ssan.files.remote_image import RemoteImage, free_prefix
+from napari_ssan.files.section_numbers import check_table, table_path, table_text
 from napari_ssan.files.write_mrc import check_mrc, write_mrc
 from napari_ssan.files.write_tiff import check_ome, choose_flavour, write_tiff
-from napari_ssan.files.write_zarr import Pieces, check_zarr, note_provenance, write_zarr
+from napari_ssan.files.write_zarr import Pieces, check_zarr, fill, note_provenance, write_zarr
+from napari_ssan.paths import address
 from napari_ssan.stack.lazy import LazyPixels
 from napari_ssan.stack.sections import DTYPES, Array, ArrayLike
 
@@ -75,7 +78,7 @@ def save_stack(
     cancel: threading.Event | None = None,
     bigtiff: bool | None = None,
     pieces: Pieces | None = None,
-    ready: Path | None = None,
+    ready: Path | RemoteImage | None = None,
     labels: bool = False,
 ) -> list[Path]:
     """Save a stack, section by section.
@@ -113,8 +116,9 @@ def save_stack(
         Whether to write BigTIFF. By default, if the size needs it or the input was one.
     pieces : Pieces, optional
         Size of the chunks and shards of an OME-Zarr.
-    ready : Path, optional
-        Where the output is already, as OME-Zarr in a part, but for its provenance.
+    ready : Path or RemoteImage, optional
+        Where the output is already, as OME-Zarr in a part or behind an address, but for its
+        provenance.
     labels : bool
         Whether pixels are labels: whole numbers of any size, never averaged.
 
@@ -140,9 +144,10 @@ def save_stack(
     calibration = source.calibration if isinstance(source, StackFile) else source
     origins = source.files if isinstance(source, StackFile) else ()
     given = [Path(other) for other in (mask, error) if not isinstance(other, bool)]
-    for note in tidy(*(each.parent for each in (path, *given))):
+    for note in tidy(*(each.parent for each in (path, *given) if not address(each))):
         warnings.warn(note, stacklevel=2)
-    check_output(path, origins, overwrite, dtype=stack.dtype)
+    if not isinstance(ready, RemoteImage):  # that is where it is written already
+        check_output(path, origins, overwrite, dtype=stack.dtype)
     provenance = calibration.provenance
     if isinstance(stack, RepairedStack):
         provenance = merged(stack, provenance)
@@ -161,7 +166,8 @@ def save_stack(
         for wanted, usual, pixels, title in companions:
             if wanted:
                 target = usual if wanted is True else Path(wanted)
-                check_output(target, origins, overwrite)
+                if not isinstance(ready, RemoteImage):
+                    check_output(target, origins, overwrite)
                 outputs.append((target, pixels, _companion_calibration(calibration, title), None))
     check_distinct(target for target, *_ in outputs)
     for target, pixels, its, _ in outputs:
@@ -174,25 +180,48 @@ def save_stack(
     if table is not None:
         check_table(path, overwrite)
         written.append(table_path(path))
-    with replacing_all(written, overwrite, ready) as temporaries:
-        if table is not None:
-            write_table(temporaries[-1], table)
-        for temporary, (target, data, its, said) in zip(temporaries, outputs, strict=False):
+    distant = [each for each in outputs if address(each[0])]
+    made: dict[Path, RemoteImage] = {}
+    if isinstance(ready, RemoteImage):
+        made[path], prefix = ready, ready.prefix
+    else:
+        prefix = free_prefix(target for target, *_ in distant)
+    local = [target for target in written if not address(target)]
+    part = ready if isinstance(ready, Path) else None
+    witness = source.witness if isinstance(source, StackFile) else None
+    if witness is not None and ready is None:  # else most of it is written already
+        witness.watch()
+    with replacing_all(local, overwrite, part) as temporaries:
+        places = dict(zip(local, temporaries, strict=True))
+        for target, data, its, said in outputs:
             counter.check()
-            if temporary == ready:
-                note_provenance(ready, said or Provenance())
+            if target in made or (part and places.get(target) == part):
+                continue
+            if address(target):
+                form = tuple(data.shape), data.dtype, its, pieces
+                made[target] = RemoteImage(target, prefix, *form, labels=labels)
+                made[target].discard()
+                fill(made[target].make(), data, its, counter, pieces, labels=labels)
             elif kind(target) == "zarr":
-                write_zarr(temporary, data, its, said, counter, pieces, labels=labels)
+                write_zarr(places[target], data, its, said, counter, pieces, labels=labels)
             elif kind(target) == "mrc":
-                write_mrc(temporary, data, its, said, counter)
+                write_mrc(places[target], data, its, said, counter)
             else:
                 names = _labels(stack, its) if isinstance(stack, RepairedStack) else None
                 flavour = choose_flavour(target, its.flavour, np.dtype(data.dtype))
                 write_tiff(
-                    temporary, data, its, flavour, said, counter, labels=names, bigtiff=bigtiff
+                    places[target], data, its, flavour, said, counter, labels=names, bigtiff=bigtiff
                 )
-        if isinstance(source, StackFile) and source.witness is not None:
-            source.witness.check()
+        if part is not None:
+            note_provenance(part, provenance or Provenance())
+        if table is not None and not address(path):
+            places[table_path(path)].write_text(table_text(table), encoding="utf-8", newline="")
+        if witness is not None:
+            witness.check()
+    if table is not None and address(path):
+        remote.write(table_path(path), table_text(table).encode())
+    for target, _, _, said in reversed(distant):  # the output itself appears last
+        made[target].appear(said, overwrite=overwrite)
     return written
 
 

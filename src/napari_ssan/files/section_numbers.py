@@ -16,7 +16,7 @@ import numpy as np
 from napari_ssan.errors import BadInput
 from napari_ssan.files.open import StackFile, open_image
 from napari_ssan.files.output import ending
-from napari_ssan.paths import spelled
+from napari_ssan.paths import address, spelled
 from napari_ssan.stack.lazy import LazyPixels
 from napari_ssan.stack.sections import Array, ArrayLike
 
@@ -39,6 +39,8 @@ def check_table(output: Path, overwrite: bool) -> None:
         If something is at its place, and may not be replaced.
     """
     path = table_path(output)
+    if address(path):  # it goes with the output, which is not replaced unless that is allowed
+        return
     if path.is_dir() or (not overwrite and (path.exists() or path.is_symlink())):
         raise BadInput(
             f"The table of section numbers {path} exists already; allow it to be replaced "
@@ -46,12 +48,10 @@ def check_table(output: Path, overwrite: bool) -> None:
         )
 
 
-def write_table(path: Path, table: Table) -> None:
-    """Write a table as CSV: old and new number of each section, the old one empty if inserted."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow((OLD, NEW))
-        rows.writerows(("" if old is None else old, new) for new, old in enumerate(table))
+def table_text(table: Table) -> str:
+    """A table as CSV: old and new number of each section, the old one empty if inserted."""
+    rows = [(OLD, NEW), *(("" if old is None else old, new) for new, old in enumerate(table))]
+    return "".join(f"{old},{new}\n" for old, new in rows)
 
 
 def read_table(path: Path) -> Table:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.ome_metadata import axis_order, image_metadata
 from napari_ssan.files.provenance_io import KEY, to_plain
+from napari_ssan.files.remote import zarr_store
 from napari_ssan.files.zarr_rows import Rows, halved, thinned
 from napari_ssan.json_text import dump_json, finite
 from napari_ssan.stack.sections import BAND_PIXELS, Array, ArrayLike
@@ -118,8 +119,22 @@ def write_zarr(
     BadInput
         If OME-Zarr cannot hold the axes.
     """
-    shape, shrink = tuple(data.shape), thinned if labels else halved
+    shape = tuple(data.shape)
     levels = make_zarr(path, shape, data.dtype, calibration, provenance, pieces, labels=labels)
+    fill(levels, data, calibration, step, pieces, labels=labels)
+
+
+def fill(
+    levels: list[Any],
+    data: ArrayLike,
+    calibration: Calibration,
+    step: Callable[[bool], None],
+    pieces: Pieces | None = None,
+    *,
+    labels: bool = False,
+) -> None:
+    """Write all pixels of what :func:`make_zarr` has made; see :func:`write_zarr`."""
+    shrink = thinned if labels else halved
     if pieces is not None:
         rows = rows_of(levels, calibration, pieces, shrink)
         for row in range(len(rows)):
@@ -182,10 +197,11 @@ def note_provenance(path: Path, provenance: Provenance) -> None:
     os.replace(draft, metadata)
 
 
-def open_levels(path: Path, count: int) -> list[Any]:
-    """The levels of what :func:`make_zarr` has made, to be written to."""
+def open_levels(path: Path, names: Iterable[str]) -> list[Any]:
+    """The levels of what :func:`make_zarr` has made, by their names, to be written to."""
+    store = zarr_store(path, read_only=False)
     with _every_chunk():
-        return [zarr.open_array(path, path=str(number), mode="r+") for number in range(count)]
+        return [zarr.open_array(store, path=name, mode="r+") for name in names]
 
 
 def _every_chunk() -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 import numpy as np
 
 from napari_ssan.errors import BadInput
@@ -36,7 +38,7 @@ class Binned(LazyVolume):
         super().__init__((sections, height // factor, width // factor), stack.dtype)
         self.stack, self.factor = stack, factor
 
-    def lacking(self, axis: int) -> frozenset[int]:
+    def lacking(self, axis: int) -> AbstractSet[int]:
         """See :meth:`~napari_ssan.stack.lazy.LazyPixels.lacking`."""
         return self.stack.incomplete if axis == 0 else frozenset()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +56,7 @@ class Decoded(LazyPixels):
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_data": None}  # another process has no file
 
-    def lacking(self, axis: int) -> frozenset[int]:
+    def lacking(self, axis: int) -> AbstractSet[int]:
         """See :meth:`LazyPixels.lacking`."""
         lacking = getattr(self._data, "lacking", None)
         return lacking(axis) if lacking else frozenset()

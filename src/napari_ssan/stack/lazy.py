@@ -10,6 +10,7 @@ import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, cast
 
 import numpy as np
@@ -48,7 +49,7 @@ class LazyPixels(ABC):
     def part(self, spans: tuple[slice, ...]) -> Array:
         """Pixels of a box: a slice per axis, with start, stop and a positive step; none empty."""
 
-    def lacking(self, axis: int) -> frozenset[int]:
+    def lacking(self, axis: int) -> AbstractSet[int]:
         """Sections along an axis whose pixels are not all there."""
         return frozenset()
 

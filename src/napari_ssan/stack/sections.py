@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Protocol
 
 import numpy as np
@@ -71,7 +72,7 @@ class SliceStack:
             )
         lacking = getattr(self.data, "lacking", None)
         #: Sections whose pixels are not all in their file, as a lazy volume tells.
-        self.incomplete: frozenset[int] = lacking(self.z_axis) if lacking else frozenset()
+        self.incomplete: AbstractSet[int] = lacking(self.z_axis) if lacking else frozenset()
         self.source_shape = shape
         self.dtype = np.dtype(self.data.dtype)
 

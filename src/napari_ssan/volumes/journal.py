@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,12 +19,18 @@ from typing import Any
 from napari_ssan.atomic import worded
 from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.errors import BadInput
+from napari_ssan.files import remote
 from napari_ssan.json_text import dump_json
+from napari_ssan.paths import address
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import MALFORMED
+from napari_ssan.volumes.objects import read_object, write_object
 
 FORMAT = 1
 NAME = "journal.jsonl"
+#: Behind an address, where nothing is appended to, it is cut into objects of so many lines.
+FIRST, LINES = "journal-000000.jsonl", 100
+PART = re.compile(r"journal-\d{6}\.jsonl")
 #: Level, row of objects.
 Row = tuple[int, int]
 
@@ -121,6 +129,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
+        self._last = FIRST, b""
 
     def read(self) -> State:
         """What it says; nothing if there is none.
@@ -131,10 +140,7 @@ class Journal:
             If it is damaged, or a newer version wrote it.
         """
         state = State()
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return state
+        lines = self._content().split(b"\n")
         for number, line in enumerate(lines[:-1], 1):  # after them nothing, or a torn one
             try:
                 state.take(json.loads(line))
@@ -147,15 +153,36 @@ class Journal:
                 ) from None
         return state
 
+    def _content(self) -> bytes:
+        if address(self.path):
+            return b"".join(read_object(self.path.parent / name) or b"" for name in self._parts())
+        return read_object(self.path) or b""
+
+    def _parts(self) -> list[str]:
+        return sorted(name for name in remote.top(self.path.parent) if PART.fullmatch(name))
+
+    def _append(self, line: bytes) -> None:
+        if not self._last[1]:
+            name = (self._parts() or [FIRST])[-1]
+            self._last = name, read_object(self.path.parent / name) or b""
+        name, content = self._last
+        if content.count(b"\n") >= LINES:
+            name, content = f"journal-{int(name[8:-6]) + 1:06}.jsonl", b""
+        write_object(self.path.parent / name, content + line)
+        self._last = name, content + line
+
     def write(self, step: str, **content: Any) -> None:
         """Append a line, and have it on the disk.
 
         Raises
         ------
-        OSError
+        OSError, Unreachable
             If it cannot be written. Then nothing was.
         """
         line = dump_json({"step": step} | content).encode() + b"\n"
+        if address(self.path):
+            self._append(line)
+            return
         with worded(self.path.parent), self.path.open("a+b", buffering=0) as file:
             end = _whole(file, file.seek(0, os.SEEK_END))
             try:
@@ -177,6 +204,11 @@ def _whole(file: Any, end: int) -> int:
             return start + at + 1
         end = start
     return 0
+
+
+def counted(sections: AbstractSet[int], but: Iterable[int] = ()) -> list[int] | None:
+    """Sections as a journal has them; None where each is looked at when it is needed."""
+    return sorted(sections - set(but)) if isinstance(sections, frozenset) else None
 
 
 def only(marks: Marks, sections: Iterable[int]) -> Marks:

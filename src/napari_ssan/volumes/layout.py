@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +20,7 @@ import numpy as np
 import zarr
 
 from napari_ssan.errors import BadInput
+from napari_ssan.files.completeness import ManyChunks
 from napari_ssan.files.lazy import LazyArray
 from napari_ssan.files.open import StackFile, open_stack
 from napari_ssan.files.open_zarr import is_zarr
@@ -142,6 +144,12 @@ class Level:
     def read(self, box: Box) -> Array:
         """Pixels of a box, (sections, rows, columns)."""
         return self.pixels[self._index(box)].transpose(np.argsort(np.argsort(self._zyx)))
+
+    def lacking(self, there: Callable[[str], bool]) -> AbstractSet[int]:
+        """Sections that lack an object which the one beside them has, as a store tells by names."""
+        path = self._array.path
+        chunks = ManyChunks(self._array, lambda name: there(f"{path}/{name}".lstrip("/")))
+        return chunks.lacking(self._zyx[0])
 
     def boxes(self, row: int) -> Iterator[tuple[Place, Box]]:
         """The objects of a row: place in the grid, and what each covers."""

@@ -21,6 +21,7 @@ from zarr.storage import LocalStore, WrapperStore
 from napari_ssan.atomic import worded, write_atomically
 from napari_ssan.errors import BadInput
 from napari_ssan.files import remote
+from napari_ssan.files.border import home_of
 from napari_ssan.files.completeness import files_in
 from napari_ssan.paths import address
 from napari_ssan.swap import recover
@@ -49,6 +50,11 @@ class Objects:
         """An object as it was before the first repair; None if it was not there."""
         now, kept = self.read(name), read_object(self.backup / OBJECTS / name)
         return now if kept is None else kept or None
+
+    def had(self, name: str) -> bool:
+        """Whether an object was there before the first repair, in a folder."""
+        sizes = [_size(self.store / name), _size(self.backup / OBJECTS / name)]
+        return bool(sizes[0] if sizes[1] is None else sizes[1])
 
     def names(self) -> list[str]:
         """Names of the objects whose originals are kept."""
@@ -100,6 +106,13 @@ class Objects:
                     recover(folder)
 
 
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def read_object(path: Path) -> bytes | None:
     """A file, or an object behind an address; None if it is not there."""
     if address(path):
@@ -132,7 +145,7 @@ class OriginalStore(WrapperStore[Store]):
     """A store as it was before the first repair, whatever is being changed in it; read only."""
 
     def __init__(self, objects: Objects) -> None:
-        super().__init__(remote.zarr_store(objects.store))
+        super().__init__(remote.zarr_store(objects.store, home=home_of(objects.store)))
         self._kept = LocalStore(objects.backup / OBJECTS, read_only=True)
 
     async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
@@ -170,7 +183,8 @@ class StagedStore(WrapperStore[Store]):
     """
 
     def __init__(self, objects: Objects) -> None:
-        super().__init__(remote.zarr_store(objects.store, read_only=False))
+        store = remote.zarr_store(objects.store, read_only=False, home=home_of(objects.store))
+        super().__init__(store)
         self.staged: dict[str, bytes | None] = {}
 
     async def set(self, key: str, value: Any) -> None:

@@ -1,29 +1,34 @@
 """A repair to a new zarr output, slab by slab: what is left of it can be gone on with.
 
 Until it is whole, the output lies in a hidden part beside its place, with the journal; that part is
-kept if the run is killed. Easy to get wrong: the part says what it is kept for only when there is
-something to keep, and an output that exists is replaced at the very end.
+kept if the run is killed. Behind an address, only the journal lies there; the output is at its
+place, as a :class:`~napari_ssan.files.remote_image.RemoteImage` that has not appeared. Easy to get
+wrong: the part says what it is kept for only when there is something to keep, and an output that
+exists is replaced at the very end.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from napari_ssan.atomic import reason
-from napari_ssan.engine.repaired import RepairedStack
+from napari_ssan.engine.repaired import RepairedStack, Slot
 from napari_ssan.errors import BadInput
+from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.open import StackFile
+from napari_ssan.files.remote_image import RemoteImage, free_prefix
 from napari_ssan.files.write_zarr import Pieces, make_zarr
 from napari_ssan.part import Part, kept, parts
-from napari_ssan.paths import real
+from napari_ssan.paths import address, real
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.drive import Hire, drive
-from napari_ssan.volumes.journal import Journal, Row, State
+from napari_ssan.volumes.journal import Journal, Row, State, counted
 from napari_ssan.volumes.output_slabs import (
     OutputOrder,
     Writing,
@@ -32,8 +37,11 @@ from napari_ssan.volumes.output_slabs import (
     laid,
     slots_of,
 )
+from napari_ssan.volumes.remote_part import RemotePart
 from napari_ssan.volumes.slabs import How, Slab
 
+#: Has the output appear: given the repaired stack, and where the output lies until then.
+Finish = Callable[[RepairedStack, Path | RemoteImage], object]
 #: What a repair of other marks, or in another way, is told.
 OTHER = (
     "The run to go on with repairs other slices, or in another way: repeat its command with "
@@ -58,6 +66,8 @@ class Ask:
         Whether pixels and errors of patches are needed at the end.
     follow_links : bool
         As the input was opened.
+    beside : tuple of Path
+        Images that `finish` writes, too.
     """
 
     output: Path
@@ -67,6 +77,7 @@ class Ask:
     shards: str = ""
     keep: bool = False
     follow_links: bool = False
+    beside: tuple[Path, ...] = ()
 
     def plain(self, file: StackFile) -> dict[str, Any]:
         """As the journal has it."""
@@ -83,6 +94,9 @@ class Ask:
 
 def unfinished(output: Path) -> Path | None:
     """The part in which a run has left an output that is to be gone on with; None if none has."""
+    if address(output):
+        part = RemotePart(output)
+        return part.folder if part.is_kept() else None
     output = _place(output)
     found = [part for part in parts(output.parent) if kept(part) == output.name]
     return found[0] if found else None
@@ -90,14 +104,14 @@ def unfinished(output: Path) -> Path | None:
 
 def _place(output: Path) -> Path:
     """Its place, by a path that leads there from anywhere; a link is a place itself."""
-    return real(output.parent) / output.name
+    return output if address(output) else real(output.parent) / output.name
 
 
 def repair_to_output(
     ask: Ask,
     file: StackFile,
     tell: Callable[[Any], object],
-    finish: Callable[[RepairedStack, Path], object],
+    finish: Finish,
     *,
     device: str = "auto",
     resume: bool = False,
@@ -139,7 +153,7 @@ def repair_to_output(
     with Claim(output, tell) as claim:
         left = unfinished(output)
         if left is not None and not resume:
-            _take(left).discard()
+            _take(output, left).discard()
             tell("Note: what an interrupted run had left of this output was removed.")
             left = None
         part = _go_on(ask, left, file) if left else _begin(ask, output, file, device)
@@ -156,34 +170,40 @@ def repair_to_output(
         return state
 
 
-def _begin(ask: Ask, output: Path, file: StackFile, device: str) -> Part:
+def _begin(ask: Ask, output: Path, file: StackFile, device: str) -> Part | RemotePart:
     stack = file.stack()
     if not ask.marks:
         raise BadInput("There is no run to go on with: say what is broken, without --resume.")
     ask.marks.check(stack.shape)
     method = ask.how.make(device)  # refused before anything is written
     slots = slots_of(ask.marks, len(stack))
-    shape = list(file.data.shape)
-    shape[stack.z_axis] = len(slots)
+    part: Part | RemotePart
     try:
-        part = Part(output)
+        part = RemotePart(output) if address(output) else Part(output)
     except OSError as error:
         raise BadInput(f"{output.parent} cannot be written to: {reason(error)}.") from error
     try:
-        pieces = Pieces.parse(ask.chunks, ask.shards)
-        image = part.folder / output.name
-        levels = make_zarr(image, tuple(shape), stack.dtype, file.calibration, None, pieces)
+        form = _form(slots, file, ask.chunks, ask.shards)
+        prefix = ""
+        if isinstance(part, RemotePart):
+            part.remove()  # what is left of one that was removed
+            prefix = free_prefix([output, *filter(address, ask.beside)])
+            levels = len(RemoteImage(output, prefix, *form).names)
+        else:
+            levels = len(make_zarr(part.folder / output.name, *form[:3], None, form[3]))
         Journal(part.folder).write(
             "begin",
             format=1,
             sections=list(range(len(slots))),
             input=facts_of(file),
-            incomplete=sorted(stack.incomplete),
-            levels=len(levels),
+            incomplete=counted(stack.incomplete),
+            levels=levels,
+            prefix=prefix,
             sha256=method.model.sha256 if method.model else None,
             **ask.plain(file),
         )
-        part.keep(output.name)
+        if isinstance(part, Part):
+            part.keep(output.name)
     except OSError as error:
         part.remove()
         raise BadInput(f"The output {output} could not be written: {reason(error)}.") from error
@@ -193,7 +213,16 @@ def _begin(ask: Ask, output: Path, file: StackFile, device: str) -> Part:
     return part
 
 
-def _go_on(ask: Ask, left: Path, file: StackFile) -> Part:
+def _form(
+    slots: Sequence[Slot], file: StackFile, chunks: str, shards: str
+) -> tuple[tuple[int, ...], Any, Calibration, Pieces | None]:
+    """Shape, dtype, calibration and pieces of the output."""
+    stack, shape = file.stack(), list(file.data.shape)
+    shape[stack.z_axis] = len(slots)
+    return tuple(shape), stack.dtype, file.calibration, Pieces.parse(chunks, shards)
+
+
+def _go_on(ask: Ask, left: Path, file: StackFile) -> Part | RemotePart:
     run = Journal(left).read().run
     wanted = ask.plain(file)
     if not ask.marks:  # the run's own, and how it was to be done
@@ -204,10 +233,12 @@ def _go_on(ask: Ask, left: Path, file: StackFile) -> Part:
     if any(run.get(key) != value for key, value in wanted.items()):
         raise BadInput(OTHER)
     check_same(file, run)
-    return _take(left)
+    return _take(ask.output, left)
 
 
-def _take(left: Path) -> Part:
+def _take(output: Path, left: Path) -> Part | RemotePart:
+    if address(output):  # the claim is ours
+        return RemotePart(output)
     part = Part.take(left)
     if part is None:
         raise BadInput(f"{left} is in use by another run; wait until that has ended.")
@@ -218,12 +249,21 @@ def _run(
     order: OutputOrder,
     file: StackFile,
     tell: Callable[[Any], object],
-    finish: Callable[[RepairedStack, Path], object],
+    finish: Finish,
     crew: Hire | None,
 ) -> State:
-    journal, writing = Journal(order.part), Writing(order, file)
-    sweep(order.image)
+    journal, ready = Journal(order.part), None
     state = journal.read()
+    if address(order.image):
+        slots = slots_of(
+            Marks.from_json(state.run["marks"], file.stack().shape[1:]), len(file.stack())
+        )
+        form = _form(slots, file, state.run["chunks"], state.run["shards"])
+        ready = RemoteImage(order.image, state.run["prefix"], *form)
+        ready.make()
+    else:
+        sweep(order.image)
+    writing = Writing(order, file)
     if state.done:
         count = sum(map(len, state.done.values()))
         tell(f"Going on: {len(state.asked) - count} of {len(state.asked)} slices are left to do.")
@@ -236,8 +276,10 @@ def _run(
     state = journal.read()
     if not state.failed:
         order.hold()
-        sweep(order.image)
-        finish(laid(order, writing, state.synthetic), order.image)
+        if ready is None:
+            sweep(order.image)
+        with TemporaryDirectory(ignore_cleanup_errors=True) as name:
+            finish(laid(order, writing, state.synthetic, Path(name)), ready or order.image)
     return state
 
 

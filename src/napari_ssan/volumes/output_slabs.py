@@ -23,16 +23,19 @@ from napari_ssan.engine.provenance import SyntheticSection
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.stored import StoredArray
+from napari_ssan.files import remote
 from napari_ssan.files.open import StackFile, open_stack
 from napari_ssan.files.write_zarr import Pieces, open_levels, rows_of
 from napari_ssan.part import KEPT
+from napari_ssan.paths import address
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import region_from_entry
 from napari_ssan.stack.sections import Array
 from napari_ssan.swap import sync_files
 from napari_ssan.volumes.claim import holds
-from napari_ssan.volumes.journal import Journal
+from napari_ssan.volumes.journal import FIRST, Journal
 from napari_ssan.volumes.objects import SCRATCH
+from napari_ssan.volumes.remote_part import level_names
 from napari_ssan.volumes.slabs import Gone, How, Slab, Tell
 
 #: Within the part: pixels and errors of patches, for a report or a map of errors.
@@ -48,7 +51,8 @@ class OutputOrder:
     output : Path
         Where the output is to appear.
     part : Path
-        The hidden folder in which it is written, with the journal.
+        The hidden folder in which it is written, with the journal; of an output behind an address,
+        that of the journal alone.
     token : str
         Of the claim; nothing is written without it.
     device : str
@@ -63,7 +67,7 @@ class OutputOrder:
     @property
     def image(self) -> Path:
         """Where it is written."""
-        return self.part / self.output.name
+        return self.output if address(self.output) else self.part / self.output.name
 
     def on(self, device: str) -> OutputOrder:
         """The same, computed elsewhere."""
@@ -81,7 +85,11 @@ class OutputOrder:
         Gone
             If it is not.
         """
-        if not (self.part / KEPT).exists() or not self.image.is_dir():
+        if address(self.output):
+            there = remote.exists(self.part / FIRST)
+        else:
+            there = (self.part / KEPT).exists() and self.image.is_dir()
+        if not there:
             raise Gone(
                 f"The unfinished {self.output.name} is not there any more; begin anew, without "
                 "--resume."
@@ -114,10 +122,11 @@ class Writing:
             file = open_stack(Path(run["source"]), follow_links=run["follow_links"])
         self.file, self.stack = file, file.stack()
         check_same(file, run)
-        self.stack.incomplete = frozenset(run["incomplete"])
+        if run["incomplete"] is not None:
+            self.stack.incomplete = frozenset(run["incomplete"])
         self.marks = Marks.from_json(run["marks"], self.stack.shape[1:])
         self.slots = slots_of(self.marks, len(self.stack))
-        levels = open_levels(order.image, run["levels"])
+        levels = open_levels(order.image, level_names(run))
         self.rows = rows_of(levels, file.calibration, Pieces.parse(run["chunks"], run["shards"]))
 
     @cached_property
@@ -192,8 +201,9 @@ def write_slab(order: OutputOrder, slab: Slab, tell: Tell | None = None) -> list
     """
     order.hold()
     writing = writing_of(order)
-    scratch = order.part / SCRATCH
-    scratch.mkdir(exist_ok=True)
+    scratch = None if address(order.part) else order.part / SCRATCH
+    if scratch is not None:
+        scratch.mkdir(exist_ok=True)
     with TemporaryDirectory(dir=scratch, ignore_cleanup_errors=True) as folder:
         repaired = writing.repaired()
         if marked := writing.marked(slab):
@@ -210,7 +220,8 @@ def write_slab(order: OutputOrder, slab: Slab, tell: Tell | None = None) -> list
                 if tell is not None:
                     tell(item)
         writing.rows.write(repaired, slab.row, lambda _: order.hold())
-        sync_files(order.image / name for name in writing.rows.names(slab.row))
+        if not address(order.image):
+            sync_files(order.image / name for name in writing.rows.names(slab.row))
         if writing.run["keep"]:
             _keep(order, writing, repaired, slab)
     order.hold()
@@ -219,20 +230,26 @@ def write_slab(order: OutputOrder, slab: Slab, tell: Tell | None = None) -> list
 
 def _keep(order: OutputOrder, writing: Writing, repaired: RepairedStack, slab: Slab) -> None:
     """Put the pixels and errors of a slab's patches where :func:`laid` finds them."""
-    (order.part / PATCHES).mkdir(exist_ok=True)
+    if not address(order.part):
+        (order.part / PATCHES).mkdir(exist_ok=True)
     for z in slab.sections:
         for number, patch in enumerate(repaired.patches(writing.slots[z])):
             for what, array in (("pixels", patch.pixels), ("error", patch.error)):
                 if isinstance(array, StoredArray):
-                    os.replace(array.path, _patch_path(order, z, number, what))
+                    path = _patch_path(order, z, number, what)
+                    if address(path):
+                        remote.send(array.path, path)
+                    else:
+                        os.replace(array.path, path)
 
 
 def laid(
-    order: OutputOrder, writing: Writing, records: Iterable[SyntheticSection]
+    order: OutputOrder, writing: Writing, records: Iterable[SyntheticSection], folder: Path
 ) -> RepairedStack:
     """The repaired stack of a run that has come to its end, from its records.
 
     Its pixels are those that were kept, or blank: then it tells which are synthetic, and no more.
+    Those that are kept behind an address come into a folder.
     """
     repaired = writing.repaired()
     count: dict[int, int] = {}
@@ -247,9 +264,13 @@ def laid(
         pixels: Array | StoredArray = np.broadcast_to(np.zeros((), writing.stack.dtype), shape)
         error = None
         if writing.run["keep"]:
-            pixels = StoredArray(_patch_path(order, z, number, "pixels"))
-            path = _patch_path(order, z, number, "error")
-            error = StoredArray(path) if path.exists() else None
+            paths = [_patch_path(order, z, number, what) for what in ("pixels", "error")]
+            if address(order.part):
+                for path in paths:
+                    remote.fetch(path, folder / path.name)
+                paths = [folder / path.name for path in paths]
+            pixels = StoredArray(paths[0])
+            error = StoredArray(paths[1]) if paths[1].exists() else None
         first = record.model_copy(
             update={
                 "section": writing.slots[z][0],

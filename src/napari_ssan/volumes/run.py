@@ -20,7 +20,7 @@ from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.drive import FAILURES, Hire, drive
 from napari_ssan.volumes.given import GIVEN, Given
-from napari_ssan.volumes.journal import Journal, State, joined
+from napari_ssan.volumes.journal import Journal, State, counted, joined
 from napari_ssan.volumes.layout import Layout, find_layout
 from napari_ssan.volumes.objects import Objects
 from napari_ssan.volumes.originals import check_belongs, folder_of, make_folder, note_in_metadata
@@ -123,7 +123,7 @@ def repair_in_place(
                 marks=every.to_json(),
                 size=list(stack.shape[1:]),
                 layout=asdict(layout),
-                incomplete=sorted(stack.incomplete - state.records.keys()),
+                incomplete=counted(stack.incomplete, state.records),
                 how=asdict(how if given is None else How(GIVEN)),
                 sha256=method.model.sha256 if method and method.model else None,
             )

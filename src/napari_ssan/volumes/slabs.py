@@ -136,7 +136,10 @@ class Volume:
         self.levels = [Level(staged, self.layout, number) for number in numbers]
         self.originals = [Level(original, self.layout, number) for number in numbers]
         self.stack = SliceStack(self.originals[0].pixels, self.layout.zyx[0])
-        self.stack.incomplete = frozenset(self.run["incomplete"])
+        if self.run["incomplete"] is None:
+            self.stack.incomplete = self.originals[0].lacking(self.objects.had)
+        else:
+            self.stack.incomplete = frozenset(self.run["incomplete"])
         self.marks = Marks.from_json(self.run["marks"], self.stack.shape[1:])
 
     def patches(self, sections: tuple[int, ...], scratch: Path) -> Iterable[Event | Patch]:
