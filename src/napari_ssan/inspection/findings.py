@@ -7,7 +7,6 @@ brightness is wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 
@@ -32,10 +31,11 @@ from napari_ssan.stack.region import Region, Treatment
 
 #: Finds that are less probable are dropped.
 LEAST = 0.05
-#: A find of this probability makes others in its section more probable.
-LIKELY = 0.3
-#: The others must depart by so much themselves, and their probability is at most this.
+#: A find makes others in its section more probable if they depart by so much themselves; then
+#: their probability is at most this.
 VISIBLE_BESIDE, SECOND = 3.0, 0.9
+#: Sections to each side whose likeness is usual.
+WIDE = 5
 #: A section of which more pixels are black or white is not corrected: what was there is lost.
 CLIPPED = 0.5
 #: Figures of whole sections, and the kinds that they tell.
@@ -180,10 +180,12 @@ class Findings:
                 part |= mask
                 kept.append((p, score, candidate))
         found: list[Find] = []
-        likely = sum(p >= LIKELY for p, _, _ in kept)
+        alone = sorted((p for p, _, _ in kept), reverse=True)
         for p, score, candidate in kept:
-            if score >= VISIBLE_BESIDE and not own.end and likely > (p >= LIKELY):
-                p = max(p, SECOND * self.usual.probability(candidate.sign, score, BESIDE))
+            if score >= VISIBLE_BESIDE and not own.end and len(alone) > 1:
+                other = alone[1] if p == alone[0] else alone[0]
+                beside = SECOND * self.usual.probability(candidate.sign, score, BESIDE)
+                p = max(p, other * beside + (1 - other) * p)
             kind = kind_of(candidate, taken.size)
             suggest: Treatment = (
                 "correct" if candidate.agrees and candidate.textured else "synthesize"
@@ -218,14 +220,21 @@ class Findings:
         """By how much sections before each place resemble those behind it less than usual.
 
         Three pairs tell it: those beside the place, and those with one of them in between.
+        What is usual is that of pairs around it which the place does not part.
         """
-        if self.correlation is None:
-            return {}
-        one, two = self.correlation, self.apart.get(2, 0.0)
+        near = {own.z: own.after for own in self.traits if own.neighbours == (own.z - 1, own.z + 1)}
+        wide = {z: self.traits[z].across for z in near}
+
+        def less(pairs: Mapping[int, float], z: int, parted: tuple[int, ...]) -> float:
+            around = [
+                pairs[n] for n in range(z - WIDE, z + WIDE + 2) if n in pairs and n not in parted
+            ]
+            return float(np.median(around)) * len(parted) - sum(pairs[n] for n in parted)
+
         return {
-            own.z: one - own.after + 2 * two - own.across - after.across
-            for own, after in pairwise(self.traits)
-            if own.neighbours == (own.z - 1, own.z + 1) and after.neighbours == (own.z, own.z + 2)
+            z: less(near, z, (z,)) + less(wide, z, (z, z + 1))
+            for z in near
+            if z + 1 in near and len(near) > ENOUGH
         }
 
     def _lost(self, broken: set[int]) -> list[Find]:

@@ -54,12 +54,15 @@ class Rule:
         distribution starts at 0.
     share : float
         Smallest standard deviation that is believed, as a share of the median.
+    both : bool
+        Whether good sections depart upwards as well, so that the spread above counts, too.
     """
 
     floor: float
     rate: float
     signed: bool = False
     share: float = 0.0
+    both: bool = False
 
 
 RULES = {
@@ -70,7 +73,7 @@ RULES = {
     "displaced": Rule(0.0025, 1.5, True),
     "discontinuity": Rule(0.03, 1.5),
     "duplicate": Rule(0.3, 1.5),
-    "lost": Rule(0.06, 2.0),
+    "lost": Rule(0.06, 2.0, both=True),
     "dark": Rule(0.08, 1.5, share=0.15),
     "light": Rule(0.08, 1.5, share=0.15),
     "dark wide": Rule(0.15, 1.5, share=0.15),
@@ -109,8 +112,10 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
     }
     if own.neighbours:
         sure = own.fit > 0.85 * max(likeness, own.across)
+        drift = float(np.median([each.drift for each in around]))
+        far = own.moved - max(0.0, own.drift - drift)  # beside a displaced one, both are as far
         # The less alike sections are, the less sure is where they lie on each other.
-        found["displaced"] = own.moved * likeness**2 if sure else 0.0
+        found["displaced"] = far * likeness**2 if sure else 0.0
         # At an end, the neighbours are as near to each other as to the section.
         across = own.across**3 if own.end else own.across
         found["discontinuity"] = across - max(own.before, own.after)
@@ -134,8 +139,10 @@ class Usual:
         self._scales: dict[str, tuple[float, float]] = {}
         for name, values in figures.items():
             rule = RULES[name]
-            low, middle = (float(v) for v in np.quantile(values, (0.16, 0.5)))
+            low, middle, high = (float(v) for v in np.quantile(values, (0.16, 0.5, 0.84)))
             spread = 1.48 * middle if rule.signed else middle - low
+            if rule.both:
+                spread = max(spread, high - middle)
             few = 1 + 3 / len(values) + 30 / len(values) ** 2
             centre = 0.0 if rule.signed else middle
             self._scales[name] = (centre, few * max(rule.floor, rule.share * middle, spread))

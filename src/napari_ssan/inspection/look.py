@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter, label, maximum_filter, minimum_filter
 
 from napari_ssan.errors import BadInput
 from napari_ssan.inspection.lines import around_lines, lines_of
-from napari_ssan.stack.alignment import Shift
+from napari_ssan.stack.alignment import Shift, structure
 from napari_ssan.stack.sections import BAND_PIXELS, SliceStack
 
 #: Pixels of a pyramid's level are at most this large, in nm.
@@ -30,6 +30,8 @@ SMALLEST_SIDE = 512
 HALVED = 384
 #: ... smoothed by this many pixels.
 SMOOTH = 1.5
+#: Side of the middle in which shifts are found, in pixels of comparison.
+FIELD = 320
 #: A section that is constant, or clipped, in this share of its pixels is blank.
 MOSTLY = 0.8
 MOSTLY_BLANK = "is black, white or constant in most of its pixels"
@@ -137,8 +139,9 @@ class Sighting:
         What smoothing took away in the middle of the section.
     flat : ndarray of bool
         Constant margins, at the resolution of comparison.
-    shifts : dict of int to (float, float)
-        How far other sections must be moved to lie on this one, as far as it was asked.
+    offsets, shifts : dict of int to (float, float)
+        How far other sections seem to lie from this one, and how far they must be moved to
+        lie on it, as far as it was asked.
     lost : ndarray of bool, or None
         Pixels that are not finite, at the resolution of comparison; None if all are.
     """
@@ -154,8 +157,14 @@ class Sighting:
     smooth: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     grain: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     flat: Mask = field(default_factory=lambda: np.zeros((0, 0), bool), repr=False)
+    offsets: dict[int, Shift] = field(default_factory=dict, repr=False)
     shifts: dict[int, Shift] = field(default_factory=dict, repr=False)
     lost: Mask | None = field(default=None, repr=False)
+
+    @cached_property
+    def structure(self) -> Float:
+        """Structure in the middle of the section, by which shifts are found."""
+        return structure(middle(self.smooth)).astype(np.float32)
 
     @cached_property
     def lines(self) -> Float:
@@ -227,6 +236,12 @@ def _constant(pixels: Float) -> Mask:
     edge = np.unique(np.concatenate((pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1])))
     flat: Mask = np.isin(pieces, edge[edge > 0])
     return flat
+
+
+def middle(image: Float) -> Float:
+    """The middle of an image at the resolution of comparison."""
+    parts = (slice(max(0, (n - FIELD) // 2), (n + FIELD) // 2) for n in image.shape)
+    return image[tuple(parts)]
 
 
 def step(shape: tuple[int, ...]) -> int:

@@ -14,14 +14,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.ndimage import rotate
 
-from napari_ssan.inspection.look import Float, Mask, Sighting, clipped, halved
+from napari_ssan.inspection.look import Float, Mask, Sighting, clipped, halved, middle
 from napari_ssan.inspection.regions import Candidate, odd_regions
-from napari_ssan.stack.alignment import Shift, correlation, find_shift
+from napari_ssan.stack.alignment import (
+    LARGEST,
+    NOWHERE,
+    REDUCTION,
+    Shift,
+    correlation,
+    find_shift,
+    offset_between,
+    taper,
+)
 
 #: Sections to each side that may serve as neighbours.
 REACH = 2
-#: Side of the middle in which shifts are found, in pixels of comparison.
-FIELD = 320
+#: A shift must raise the correlation by this much, or by less if it is shorter than so many pixels.
+GAIN, FAR = 0.04, 12
 #: Turns are tried where a section resembles its neighbours hardly more than they resemble each
 #: other; correlation must rise by this much.
 NO_NEARER, RISE = 0.15, 0.05
@@ -43,8 +52,9 @@ class Traits:
         As in :class:`~napari_ssan.inspection.look.Sighting`.
     before, after, across : float
         Correlation with the neighbours, and of the neighbours with each other.
-    moved : float
-        How far it lies from where both neighbours have it, as a share of its shorter side.
+    moved, drift : float
+        How far it lies from the middle between its neighbours, and how far these lie from that
+        middle, as shares of its shorter side.
     turned : float
         By how many degrees it must be turned to resemble its neighbours; 0 if turning is no help.
     fit : float
@@ -70,6 +80,7 @@ class Traits:
     after: float = 0.0
     across: float = 0.0
     moved: float = 0.0
+    drift: float = 0.0
     turned: float = 0.0
     fit: float = 0.0
     twin: float = 0.0
@@ -120,14 +131,17 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
         correlation(p[valid], q[valid]) for p, q in ((own, before), (own, after), (before, after))
     )
     if not traits.end:
-        traits.moved = _offset(shifts[low], shifts[high]) / min(own.shape)
+        first, last = (np.array(_offset(seen, window[z])) / min(own.shape) for z in (low, high))
+        traits.moved, traits.drift = (
+            float(np.linalg.norm(each)) / 2 for each in (first + last, first - last)
+        )
     traits.fit = min(traits.before, traits.after)
     if traits.across - max(traits.before, traits.after) > -NO_NEARER and not traits.end:
         traits.turned, fit = _turn(seen, window[low], traits.before + RISE)
         if traits.turned:
             traits.fit = fit
             side = abs(np.sin(np.radians(traits.turned))) / 4  # of its pixels, on average
-            traits.moved = max(traits.moved, float(side))
+            traits.moved, traits.drift = max(traits.moved, float(side)), 0.0
     if seen.z - 1 in window and not (previous := window[seen.z - 1]).flaw:
         traits.twin = correlation(seen.grain, previous.grain)
     traits.apart = _apart(window)
@@ -143,16 +157,28 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
     return traits, odd_regions(seen, (own, before, after), lines, fine, flat, valid)
 
 
+def _offset(seen: Sighting, other: Sighting) -> Shift:
+    """How far another section seems to lie from where `seen` lies; found once."""
+    if other.z not in seen.offsets:
+        seen.offsets[other.z] = offset_between(taper(seen.structure), taper(other.structure))
+    return seen.offsets[other.z]
+
+
 def _shift(seen: Sighting, other: Sighting) -> Shift:
     """How far another section must be moved to lie on `seen`; found once."""
     if other.z not in seen.shifts:
-        seen.shifts[other.z] = find_shift(_middle(seen.smooth), _middle(other.smooth))
+        offset = np.array(_offset(seen, other))
+        far = float(np.abs(offset).max())
+        moved = _moved(other.structure, (offset[0] / REDUCTION, offset[1] / REDUCTION))
+        there = np.isfinite(moved)
+        gain = GAIN * min(1.0, far / FAR)
+        better = (
+            0.75 <= far < LARGEST * min(seen.structure.shape) * REDUCTION
+            and correlation(seen.structure[there], moved[there])
+            > correlation(seen.structure[there], other.structure[there]) + gain
+        )
+        seen.shifts[other.z] = (float(offset[0]), float(offset[1])) if better else NOWHERE
     return seen.shifts[other.z]
-
-
-def _middle(image: Float) -> Float:
-    parts = (slice(max(0, (n - FIELD) // 2), (n + FIELD) // 2) for n in image.shape)
-    return image[tuple(parts)]
 
 
 def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
@@ -171,22 +197,13 @@ def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
     return moved
 
 
-def _offset(before: Shift, after: Shift) -> float:
-    """How far a section lies from the middle between both neighbours.
-
-    Half of their own distance is taken off, so that a section beside a displaced one stays put.
-    """
-    first, last = np.array(before), np.array(after)
-    return max(0.0, float(np.linalg.norm(first + last) - np.linalg.norm(first - last)) / 2)
-
-
 def _turn(seen: Sighting, other: Sighting, enough: float) -> tuple[float, float]:
     """The turn after which a section correlates best with another, and that correlation.
 
     0 if none is more than `enough`.
     """
     best, found = enough, 0.0
-    wanted, own = (halved(_middle(each.smooth)) for each in (other, seen))
+    wanted, own = (halved(middle(each.smooth)) for each in (other, seen))
     inner = tuple(slice(n // 6, n - n // 6) for n in wanted.shape)
     for angle in TURNS:
         turned = rotate(own, angle, reshape=False, order=1, mode="nearest")

@@ -18,7 +18,7 @@ from scipy.ndimage import (
     maximum_filter,
 )
 
-from napari_ssan.inspection.lines import MOST_BEYOND
+from napari_ssan.inspection.lines import SURROUNDINGS
 from napari_ssan.inspection.look import Float, Mask, Sighting
 from napari_ssan.stack.alignment import correlation, structure
 from napari_ssan.stack.region import Region
@@ -31,16 +31,19 @@ RIM = 4
 SOFTER = 1.5
 #: A region is all that reaches this share of its peak, and is connected with it.
 EDGE = 0.4
-#: The same of lines, which show where their middles lie; of their narrow map, half the peak.
-EDGE_OF_LINES, HALF = 0.3, 0.5
-#: A region is long if it has so many times the pixels of its half width squared; in a map of lines.
-LONG, LONG_IN_LINES = 18, 8
+#: The same of lines, which show where their middles lie. Pixels there belong to one if they stand
+#: out by this share of what the most outstanding tenth does.
+EDGE_OF_LINES, RAISED, OUTSTANDING = 0.3, 0.6, 0.9
+#: A region is long if it has so many times the pixels of its half width squared; a widened line.
+LONG, LONG_LINE = 18, 22
+#: By how much at least half of a line exceeds both neighbours, in MADs.
+EXCEEDS = 0.3
 #: Structures may move by half of this from section to section, in the same pixels.
 MOVES = 5
 #: Most regions of a kind in a section.
 MOST = 3
-#: Pixels by which a region is widened to cover the damage.
-WIDER = 2
+#: Pixels by which a region, and a line, are widened to cover the damage.
+WIDER, WIDER_LINE = 2, 1
 #: What a region can be seen by.
 SIGNS = (
     *("dark", "light", "dark wide", "light wide", "dark long", "light long"),
@@ -104,12 +107,12 @@ def odd_regions(
     detailed = np.minimum(*fine) > float(np.median(seen.fine)) - 0.5
     maps = {"soft": np.where(detailed, loss, 0)}
     narrow: dict[str, Float] = {}
+    raised = gaussian_filter(seen.unit, 1.0) - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
     for sign, a, b, c in (("dark", -own, -before, -after), ("light", own, before, after)):
         maps[sign] = _beyond(a, b, c)
         maps[f"{sign} wide"] = _even(a, b, c, seen.unit, loss)
         maps[f"{sign} long"] = lines[sign]
-        excess = (a - _around(b, c)).clip(0, MOST_BEYOND)
-        narrow[f"{sign} long"] = gaussian_filter(excess, 1.0)
+        narrow[f"{sign} long"] = raised if sign == "light" else -raised
     inside = valid & ~(seen.flat | flat[0] | flat[1])
     found = []
     for sign, image in maps.items():
@@ -117,12 +120,15 @@ def odd_regions(
             part, mask = region.window, region.mask
             texture = float((seen.fine - np.minimum(*fine))[part][mask].mean())
             agrees = sign != "soft" and _agrees(own, before, after, region)
-            ratio = LONG_IN_LINES if sign in narrow else LONG
-            long = is_long(mask, 0.08 * min(own.shape), ratio)
-            by = WIDER + (RIM if sign.endswith("wide") else 0)
-            found.append(
-                Candidate(sign, peak, _wider(region, own, by), long, texture > -0.7, agrees)
-            )
+            line = sign in narrow
+            by = WIDER_LINE if line else WIDER + (RIM if sign.endswith("wide") else 0)
+            wider, least = _wider(region, own, by), 0.08 * min(own.shape)
+            long = is_long(wider.mask, least, LONG_LINE) if line else is_long(mask, least)
+            if line:  # beside a dark spot, tissue as light as ever stands out as well
+                way = 1 if sign == "light long" else -1
+                excess = way * own[part] - np.maximum(way * before[part], way * after[part])
+                long = long and float(np.median(excess[mask])) > EXCEEDS
+            found.append(Candidate(sign, peak, wider, long, texture > -0.7, agrees))
     gone = seen.flat & ~binary_dilation(flat[0] & valid, iterations=3)
     gone &= ~binary_dilation(flat[1] & valid, iterations=3)
     pieces, number = label(gone)
@@ -194,8 +200,9 @@ def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:
         whole = Region.from_mask(pieces == pieces[top])
         mask = whole.mask
         if narrow is not None:
-            values = np.where(mask, narrow[whole.window], 0)
-            mask = values >= HALF * values.max()
+            values = narrow[whole.window]
+            high = float(np.quantile(values[mask], OUTSTANDING))
+            mask = mask & (values >= min(RAISED * high, high))
         rows, columns = whole.window
         left[
             max(0, rows.start - 2 * WIDER) : rows.stop + 2 * WIDER,
