@@ -14,4 +14,5 @@ site=$(mktemp -d)
 # Not with -q: it would hide the warnings from --strict, too.
 NO_MKDOCS_2_WARNING=1 mkdocs build --strict -d "$site"
 rm -rf "$site"
-pytest "$@"
+# One process of one thread to a core; the tests of a file stay together.
+OMP_NUM_THREADS=1 pytest -n logical --dist loadfile "$@"
