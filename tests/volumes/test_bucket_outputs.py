@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,10 +22,12 @@ import tifffile
 import zarr
 
 from napari_ssan.cli import main
-from napari_ssan.files import open_stack, read_provenance, save_stack
+from napari_ssan.files import open_stack, read_provenance, remote_clients, save_stack
 from napari_ssan.files.remote import zarr_store
+from napari_ssan.files.zarr_rows import Rows
 from napari_ssan.paths import located
 from napari_ssan.volumes import journal
+from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.output_run import unfinished
 
 from .test_output_kills import CUTS, NURSERY
@@ -269,9 +272,46 @@ def test_workers_and_their_client_are_killed(run, s3, stack, tmp_path, what):
     assert s3.objects() == local(folder)
 
 
-def test_the_bucket_is_emptied_meanwhile(run, s3, stack, monkeypatch):
-    from napari_ssan.files.zarr_rows import Rows
+@pytest.mark.parametrize("for_good", [False, True])
+def test_the_network_is_away(run, s3, stack, monkeypatch, tmp_path, for_good):
+    monkeypatch.setattr(remote_clients, "TRIES", 3 if for_good else 12)
+    monkeypatch.setattr(remote_clients, "PAUSES", (0.05, 0.1 if for_good else 0.3))
+    write, calls, threads = Rows.write, [], []
 
+    def write_and_lose(self, data, row, step):
+        calls.append(row)
+        if len(calls) == 3:
+            s3.down()
+            threads.append(threading.Thread(target=lambda: (time.sleep(0.5), s3.up())))
+            if not for_good:
+                threads[0].start()
+        write(self, data, row, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rows, "write", write_and_lose)
+        code, said = run("repair", stack, WHERE, "--defects", "3", *AVERAGE)
+    if for_good:
+        assert (code, "the server does not answer" in said) == (2, True), said
+        s3.up()
+        code, said = run("repair", stack, WHERE, "--defects", "3", *AVERAGE, "--resume")
+        assert "Going on: 11 of 13" in said
+    else:
+        threads[0].join()
+    assert code == 0, said
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    assert run("repair", stack, folder / "out.ome.zarr", "--defects", "3", *AVERAGE)[0] == 0
+    assert s3.objects() == local(folder)
+
+
+def test_two_runs_at_once(run, s3, stack):
+    with Claim(located(WHERE), str):
+        code, said = run("repair", stack, WHERE, "--defects", "3", *AVERAGE)
+    assert (code, "is being changed by process" in said) == (2, True)
+    assert s3.objects() == {}
+
+
+def test_the_bucket_is_emptied_meanwhile(run, s3, stack, monkeypatch):
     write, calls = Rows.write, []
 
     def write_and_lose(self, data, row, step):
