@@ -159,6 +159,25 @@ def test_what_is_refused(run, s3, web, stack):
     assert len(s3.objects()) == 2
 
 
+def test_labels_follow_a_table_in_a_bucket(run, s3, stack):
+    options = ("--insert-after", "4", *AVERAGE)
+    assert run("repair", stack, WHERE, *options)[0] == 0
+    table, labels = "s3://lab/deep/out.sections.csv", "s3://lab/deep/labels.zarr"
+    code, said = run("renumber", stack, labels, "--map", table)
+    assert (code, f"Wrote {labels}: 14 slices" in said.replace("\n", "")) == (0, True), said
+    assert open_stack(labels).stack().shape[0] == 14
+    assert "cannot be read" in run("renumber", stack, labels, "--map", "s3://lab/none.csv")[1]
+
+
+def test_an_output_is_apart_from_an_input(run, s3, make):
+    where = s3.upload(make("0.5"))
+    before = s3.objects()
+    for output, words in ((where, "is the input itself"), (f"{where}/in.zarr", "lies within the")):
+        code, said = run("repair", where, output, "--defects", "3", *AVERAGE, "--overwrite")
+        assert (code, words in said) == (2, True), said
+    assert s3.objects() == before
+
+
 def test_nobody_is_told_of_credentials(run, s3, stack, monkeypatch, tmp_path):
     monkeypatch.setattr(
         "napari_ssan.files.zarr_rows.Rows.write", lambda *_: (_ for _ in ()).throw(OSError(5, "no"))
