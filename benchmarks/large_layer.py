@@ -91,7 +91,7 @@ class LargeDay(Day):
     """Acts on a large volume, and what they cost."""
 
     def __init__(self, path: Path, pictures: Path | None, method: str, whole: bool = False) -> None:
-        super().__init__(path, pictures)
+        super().__init__(path, set(), pictures)
         self.whole, self.method, self.reading = whole, method, Reading()
         self.read: dict[str, float] = {}
         self.memory: dict[str, float] = {}

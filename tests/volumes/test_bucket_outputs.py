@@ -11,6 +11,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -21,10 +22,12 @@ import tifffile
 import zarr
 
 from napari_ssan.cli import main
-from napari_ssan.files import open_stack, read_provenance, save_stack
+from napari_ssan.files import open_stack, read_provenance, remote_clients, save_stack
 from napari_ssan.files.remote import zarr_store
+from napari_ssan.files.zarr_rows import Rows
 from napari_ssan.paths import located
 from napari_ssan.volumes import journal
+from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.output_run import unfinished
 
 from .test_output_kills import CUTS, NURSERY
@@ -156,6 +159,26 @@ def test_what_is_refused(run, s3, web, stack):
     assert len(s3.objects()) == 2
 
 
+def test_labels_follow_a_table_in_a_bucket(run, s3, stack):
+    options = ("--insert-after", "4", *AVERAGE)
+    assert run("repair", stack, WHERE, *options)[0] == 0
+    table, labels = "s3://lab/deep/out.sections.csv", "s3://lab/deep/labels.zarr"
+    code, said = run("renumber", stack, labels, "--map", table)
+    assert (code, f"Wrote {labels}: 14 slices" in said.replace("\n", "")) == (0, True), said
+    assert open_stack(labels).stack().shape[0] == 14
+    other = "s3://lab/deep/other.zarr"
+    assert "cannot be read" in run("renumber", stack, other, "--map", "s3://lab/none.csv")[1]
+
+
+def test_an_output_is_apart_from_an_input(run, s3, make):
+    where = s3.upload(make("0.5"))
+    before = s3.objects()
+    for output, words in ((where, "is the input itself"), (f"{where}/in.zarr", "lies within the")):
+        code, said = run("repair", where, output, "--defects", "3", *AVERAGE, "--overwrite")
+        assert (code, words in said) == (2, True), said
+    assert s3.objects() == before
+
+
 def test_nobody_is_told_of_credentials(run, s3, stack, monkeypatch, tmp_path):
     monkeypatch.setattr(
         "napari_ssan.files.zarr_rows.Rows.write", lambda *_: (_ for _ in ()).throw(OSError(5, "no"))
@@ -269,9 +292,46 @@ def test_workers_and_their_client_are_killed(run, s3, stack, tmp_path, what):
     assert s3.objects() == local(folder)
 
 
-def test_the_bucket_is_emptied_meanwhile(run, s3, stack, monkeypatch):
-    from napari_ssan.files.zarr_rows import Rows
+@pytest.mark.parametrize("for_good", [False, True])
+def test_the_network_is_away(run, s3, stack, monkeypatch, tmp_path, for_good):
+    monkeypatch.setattr(remote_clients, "TRIES", 3 if for_good else 12)
+    monkeypatch.setattr(remote_clients, "PAUSES", (0.05, 0.1 if for_good else 0.3))
+    write, calls, threads = Rows.write, [], []
 
+    def write_and_lose(self, data, row, step):
+        calls.append(row)
+        if len(calls) == 3:
+            s3.down()
+            threads.append(threading.Thread(target=lambda: (time.sleep(0.5), s3.up())))
+            if not for_good:
+                threads[0].start()
+        write(self, data, row, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Rows, "write", write_and_lose)
+        code, said = run("repair", stack, WHERE, "--defects", "3", *AVERAGE)
+    if for_good:
+        assert (code, "the server does not answer" in said) == (2, True), said
+        s3.up()
+        code, said = run("repair", stack, WHERE, "--defects", "3", *AVERAGE, "--resume")
+        assert "Going on: 11 of 13" in said
+    else:
+        threads[0].join()
+    assert code == 0, said
+    folder = tmp_path / "deep"
+    folder.mkdir()
+    assert run("repair", stack, folder / "out.ome.zarr", "--defects", "3", *AVERAGE)[0] == 0
+    assert s3.objects() == local(folder)
+
+
+def test_two_runs_at_once(run, s3, stack):
+    with Claim(located(WHERE), str):
+        code, said = run("repair", stack, WHERE, "--defects", "3", *AVERAGE)
+    assert (code, "is being changed by process" in said) == (2, True)
+    assert s3.objects() == {}
+
+
+def test_the_bucket_is_emptied_meanwhile(run, s3, stack, monkeypatch):
     write, calls = Rows.write, []
 
     def write_and_lose(self, data, row, step):

@@ -24,6 +24,7 @@ from napari_ssan.volumes.run import repair_in_place
 from .conftest import AVERAGE, content
 
 pytest.importorskip("distributed")
+KILLS = 5
 MARKED = Marks({1, 3, 5, 7, 9, 11})
 workers = partial(cluster, workers=2, scheduler="", tell=print)
 
@@ -33,29 +34,41 @@ def test_two_workers_write_the_same_bytes_as_none_also_when_they_are_killed(make
     path, alone = make(kind), make(kind, "alone/image.ome.zarr")
     before = content(path)
     repair_in_place(alone, MARKED, AVERAGE, print)
-    chance, killed = random.Random(kind), []
-
-    def tell(item: object) -> None:
-        """After the first slabs, kill a worker that may be at any moment of another."""
-        if type(item).__name__ == "SlabsDone" and not killed:
-            threading.Timer(chance.uniform(0, 0.3), kill).start()
+    chance, killed, over = random.Random(kind), set(), threading.Event()
 
     def kill() -> None:
-        found = [
-            child
-            for child in psutil.Process().children(recursive=True)
-            if "multiprocessing.spawn" in " ".join(child.cmdline())
-        ]
-        if found and os.name != "nt":
-            killed.append(chance.choice(found))
-            killed[-1].send_signal(signal.SIGKILL)
+        """After the first slab, kill workers at random moments, also while they start."""
+        while len(killed) < KILLS and not over.wait(chance.uniform(0.02, 0.6)):
+            found = [
+                child
+                for child in psutil.Process().children(recursive=True)
+                if child.pid not in killed and "multiprocessing.spawn" in _words(child)
+            ]
+            if found and os.name != "nt":
+                killed.add((chosen := chance.choice(found)).pid)
+                chosen.send_signal(signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+
+    def tell(item: object) -> None:
+        if type(item).__name__ == "SlabsDone" and killer.ident is None:
+            killer.start()
 
     outcome = repair_in_place(path, MARKED, AVERAGE, tell, crew=workers)
+    over.set()
+    killer.join()
     assert outcome.failed == ()
-    assert killed
+    assert len(killed) >= 2 or os.name == "nt"
     assert content(path) == content(alone)
     restore(path, print)
     assert content(path) == before
+
+
+def _words(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups")

@@ -5,6 +5,7 @@ Easy to get wrong: labels are never averaged, also at coarser levels of a pyrami
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,7 +17,7 @@ from napari_ssan.cli.signals import interruptible
 from napari_ssan.errors import BadInput
 from napari_ssan.files import check_output, open_image, save_stack
 from napari_ssan.files.section_numbers import Renumbered, read_table, section_axis
-from napari_ssan.paths import located
+from napari_ssan.paths import located, spelled
 
 
 def renumber(
@@ -43,8 +44,8 @@ def renumber(
     follow_links: FollowLinks = False,
 ) -> None:
     """Give labels the slice numbers of a stack in which slices were inserted."""
+    labels, output, table = located(labels), located(output), located(table)
     tidy_beside(output)
-    labels, table = located(labels), located(table)
     file = open_image(labels, follow_links=follow_links)
     check_output(output, [*file.files, table], overwrite, dtype=file.data.dtype)
     numbers, axis = read_table(table), section_axis(file)
@@ -59,14 +60,15 @@ def renumber(
         save_stack(
             output,
             renumbered,
-            file,
+            replace(file, calibration=replace(file.calibration, z_axis=axis)),
             overwrite=overwrite,
             labels=True,
             progress=lambda done, total: show.show("writing", done, total),
             cancel=cancel,
         )
     console.print(
-        f"Wrote {output}: {len(numbers)} slices, {len(numbers) - before} of them inserted.",
+        f"Wrote {spelled(output)}: {len(numbers)} slices, "
+        f"{len(numbers) - before} of them inserted.",
         markup=False,
         soft_wrap=True,
     )

@@ -28,6 +28,8 @@ SMALLEST = 32
 LONGEST_GAP = 3
 #: Rows that are looked at once.
 BAND_ROWS = 1024
+#: Pairs of sections whose motion is remembered: their jobs come one after the other.
+PAIRS = 8
 #: Regions nearer than this to each other are repaired as one, in pixels.
 NEAR = 16
 #: In a section that is higher or wider, a region is fitted to grey values in such a square around.
@@ -123,6 +125,8 @@ class Survey:
     def motion(self, before: int, after: int) -> Motion | None:
         """How tissue moves between two sections; None if it does not, or nothing can be told."""
         if (before, after) not in self._motions:
+            while len(self._motions) >= PAIRS:  # their jobs are done; each takes up to 2 MiB
+                del self._motions[next(iter(self._motions))]
             self._motions[before, after] = find_motion(
                 self.stack, before, after, self.placement(before, after), self.unmarked
             )

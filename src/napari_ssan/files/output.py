@@ -178,7 +178,7 @@ def _check_apart(path: Path, source: Path, *, is_input: bool) -> None:
         raise BadInput(
             f"The output {spelled(path)} is {what}, which is never changed; choose another name."
         )
-    if origin.is_dir() and target.is_relative_to(origin):
+    if (origin.is_dir() or address(source)) and target.is_relative_to(origin):
         what = "the input" if is_input else f"{spelled(source)}, which is also read"
         raise BadInput(f"The output {spelled(path)} lies within {what}; choose another folder.")
     if origin.is_relative_to(target):

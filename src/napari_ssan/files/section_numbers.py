@@ -8,12 +8,15 @@ since every new section has one origin or none.
 from __future__ import annotations
 
 import csv
+import errno
+import os
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from napari_ssan.errors import BadInput
+from napari_ssan.files import remote
 from napari_ssan.files.open import StackFile, open_image
 from napari_ssan.files.output import ending
 from napari_ssan.paths import address, spelled
@@ -81,14 +84,17 @@ def read_table(path: Path) -> Table:
 
 def _from_csv(path: Path) -> Table:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [(row[NEW], row[OLD]) for row in csv.DictReader(file)]
+        content = remote.read(path) if address(path) else path.read_bytes()
+        lines = (content or b"").decode("utf-8-sig").splitlines()
+        rows = [(row[NEW], row[OLD]) for row in csv.DictReader(lines)]
+        if content is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         found = {int(new): int(old) if old.strip() else None for new, old in rows}
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise BadInput(f"{spelled(path)} cannot be read: {error.strerror or error}.") from error
     except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise BadInput(
-            f"{path} is no table of section numbers: it needs the columns {OLD} and {NEW}."
+            f"{spelled(path)} is no table of section numbers: it needs the columns {OLD} and {NEW}."
         ) from error
     return tuple(found.get(new, -1) for new in range(len(rows)))
 
