@@ -37,11 +37,16 @@ from napari_ssan.stack.sections import Array, SliceStack
 
 #: Sections between two that are damaged, at least.
 APART = 4
+#: A region shows if it departs from both neighbours by so many times what places of its shape do.
+SHOWS, PLACES = 4.0, 200
 #: A region is found if this share of it, or of what was found, is common to both.
 OVERLAP = 0.1
 #: Kinds that are planted: of whole sections, sections that are cut out, and regions.
 KINDS = (*(f"slice {kind}" for kind in (*SLICE_KINDS, "lost")),
          *(f"region {kind}" for kind in (*REGION_KINDS, "missing")))  # fmt: skip
+
+#: Regions that the mean of their pixels does not tell.
+UNMEASURED = ("region blur", "region missing")
 
 app = typer.Typer(add_completion=False)
 out = Console()
@@ -99,7 +104,9 @@ def damage(
         pixels = clean[z].astype(np.float32)
         mask = None
         if scope == "slice":
-            far = int(random.choice([n for n in good if abs(n - z) > 4 + 3 * strength] or good))
+            away = max(abs(n - z) for n in good)
+            enough = min(5 + 3 * strength, away)
+            far = int(random.choice([n for n in good if abs(n - z) >= enough]))
             other = clean[z - 1 if name == "duplicate" else far].astype(np.float32)
             pixels = plant_slice(name, pixels, other, strength, random)
         else:
@@ -117,6 +124,30 @@ def damage(
         else:
             left.append(lost)
     return sections, planted, left
+
+
+def shows(clean: Sections, z: int, damaged: Array, mask: Array) -> bool:
+    """Whether the mean of a region departs from its neighbours as no place of good tissue does.
+
+    Where it does not, the region is like tissue that changes from section to section.
+    """
+    own = clean[z]
+
+    def scaled(pixels: Array, like: Array) -> Array:
+        return (pixels.astype(np.float32) - np.median(like)) / like.std()
+
+    between = (scaled(clean[z - 1], clean[z - 1]) + scaled(clean[z + 1], clean[z + 1])) / 2
+    usual, random = scaled(own, own) - between, np.random.default_rng(z)
+    rows, columns = np.nonzero(mask)
+    height, width = mask.shape
+    means = [
+        usual[
+            (rows + random.integers(height)) % height, (columns + random.integers(width)) % width
+        ].mean()
+        for _ in range(PLACES)
+    ]
+    departs = (scaled(damaged, own) - between)[mask].mean()
+    return bool(abs(departs - np.mean(means)) >= SHOWS * np.std(means))
 
 
 def hits(found: list[Find], mask: Array | None) -> tuple[bool, float | None]:
@@ -137,6 +168,7 @@ def hits(found: list[Find], mask: Array | None) -> tuple[bool, float | None]:
 def planted(
     stacks: Stacks,
     seeds: Annotated[int, typer.Option(help="Number of seeds.")] = 3,
+    first: Annotated[int, typer.Option(help="The first seed.")] = 0,
     json_path: JsonPath = None,
 ) -> None:
     """Plant damage, and print how much of it is found."""
@@ -149,7 +181,7 @@ def planted(
         tally: dict[str, list[dict[str, Any]]] = defaultdict(list)
         false: list[Find] = []
         checked = 0
-        for seed in range(seeds):
+        for seed in range(first, first + seeds):
             random = np.random.default_rng(seed)
             todo = [(kind, strength) for kind in KINDS for strength in STRENGTHS]
             random.shuffle(todo)
@@ -169,8 +201,10 @@ def planted(
                     named = [each.kind for each in near]
                     right = kind.split()[1].replace("lost", "discontinuity") in named
                     tally[kind].append(
-                        {"strength": strength, "found": hit, "named": right, "iou": overlap}
-                    )
+                        {"strength": strength, "found": hit, "named": right, "iou": overlap,
+                         "shows": mask is None or kind in UNMEASURED
+                         or shows(clean, z, sections[z], mask)}
+                    )  # fmt: skip
                 known = set(damaged) | suspicious | set(range(min(end, 10**6), len(clean)))
                 false += [each for each in inspection.finds if each.z not in known]
                 checked += sum(z not in known for z in range(len(sections)))
@@ -189,7 +223,7 @@ def _report(
     """Print a table for a stack, and return its figures."""
     likeness = before.correlation
     table = Table(title=f"{Path(text).name}, neighbours correlate by {likeness:.2f}")
-    for head in ("planted", "of", "found", "weak", "medium", "strong", "kind right", "IoU"):
+    for head in ("planted", "of", "found", "weak", "medium", "strong", "kind right", "IoU", "show"):
         table.add_column(head)
     figures: dict[str, Any] = {"correlation": likeness, "kinds": {}}
     total = {"slice": [0, 0], "region": [0, 0]}
@@ -200,6 +234,7 @@ def _report(
         by = [[row["found"] for row in rows if row["strength"] == s] for s in STRENGTHS]
         recall = float(np.mean([row["found"] for row in rows]))
         named = float(np.mean([row["named"] for row in rows]))
+        showing = sum(row["shows"] for row in rows)
         overlaps = [row["iou"] for row in rows if row["iou"]]
         iou = float(np.mean(overlaps)) if overlaps else None
         strengths = [float(np.mean(each)) if each else float("nan") for each in by]
@@ -207,21 +242,27 @@ def _report(
         total[scope][0] += sum(row["found"] for row in rows)
         total[scope][1] += len(rows)
         shown = [f"{value:.2f}" for value in (recall, *strengths, named)]
-        table.add_row(kind, str(len(rows)), *shown, "" if iou is None else f"{iou:.2f}")
+        table.add_row(
+            kind, str(len(rows)), *shown, "" if iou is None else f"{iou:.2f}", str(showing)
+        )
         figures["kinds"][kind] = {
             "planted": len(rows), "recall": recall, "by_strength": strengths,
-            "named": named, "iou": iou,
+            "named": named, "iou": iou, "shows": showing,
         }  # fmt: skip
     out.print(table)
     for scope, (hit, number) in total.items():
         wrong = len({(n, each.z) for n, each in enumerate(false)
                      if (each.region is None) == (scope == "slice")})  # fmt: skip
+        seen = [row["found"] for kind in KINDS if kind.startswith(scope)
+                for row in tally[kind] if row["shows"]]  # fmt: skip
         figures[scope] = {
+            "shows": len(seen), "recall_of_these": sum(seen) / max(1, len(seen)),
             "recall": hit / max(1, number), "precision": hit / max(1, hit + wrong),
             "false": wrong, "sections_checked": checked,
         }  # fmt: skip
         out.print(
-            f"{scope}s: recall {hit / max(1, number):.3f}, precision "
+            f"{scope}s: recall {hit / max(1, number):.3f} of {number}, "
+            f"{sum(seen) / max(1, len(seen)):.3f} of the {len(seen)} that show, precision "
             f"{hit / max(1, hit + wrong):.3f}; {wrong} false finds in {checked} good sections: "
             + ", ".join(
                 sorted(

@@ -33,6 +33,17 @@ def test_a_shift_against_both_neighbours_is_seen(broken, sightings):
     assert compare(sightings[2], sightings)[0].moved < 0.01
 
 
+def test_tissue_that_drifts_is_told_from_a_shift(broken):
+    def drifting(z, more=0):
+        return look(z, np.roll(pixels(broken, z), 4 * z + more, axis=1))
+
+    window = {z: drifting(z) for z in range(5)}
+    traits, _ = compare(window[2], window)
+    assert traits.moved < 0.01
+    assert traits.drift == pytest.approx(4 / 176, rel=0.3)
+    assert compare(drifting(2, 6), window)[0].moved == pytest.approx(6 / 176, rel=0.3)
+
+
 def test_a_turn_is_seen(broken, sightings):
     turned = look(2, rotate(pixels(broken, 2), 6, reshape=False, order=1, mode="reflect"))
     traits, _ = compare(turned, sightings)

@@ -56,6 +56,28 @@ def standing_out(sightings, pixels, mask, sign):
     return found
 
 
+@pytest.mark.parametrize(("kind", "sign"), [("fold", "dark long"), ("crack", "light long")])
+def test_the_mask_of_a_line_covers_it(broken, sightings, kind, sign):
+    overlaps = []
+    for seed in range(4):
+        random = np.random.default_rng(seed)
+        pixels, mask = plant_region(kind, broken.clean[2].astype(np.float32), 2, random)
+        found = highest(compare(look(2, pixels), sightings)[1], sign)
+        seen = np.zeros(mask.shape, bool)
+        seen[found.region.window] = found.region.mask
+        overlaps.append((seen & mask).sum() / (seen | mask).sum())
+        assert found.long
+    assert np.mean(overlaps) > 0.65
+
+
+def test_beside_a_dark_spot_nothing_is_a_crack(broken, sightings):
+    pixels = broken.clean[2].astype(np.float32)
+    rows, columns = np.indices(pixels.shape)
+    pixels[np.hypot(rows - 80, columns - 90) < 22] -= 90
+    _, candidates = compare(look(2, pixels.clip(0, 255)), sightings)
+    assert not any(each.long for each in candidates if each.sign == "light long")
+
+
 def test_a_line_is_long_and_a_spot_is_not():
     rows, columns = np.indices((80, 80))
     assert is_long(np.abs(rows - columns) < 3, 10)

@@ -66,8 +66,8 @@ class Rule:
 
 
 RULES = {
-    "level": Rule(0.15, 1.2, True),
-    "contrast": Rule(0.06, 1.2, True),
+    "level": Rule(0.15, 1.5, True),
+    "contrast": Rule(0.06, 1.5, True),
     "blur": Rule(0.06, 1.2),
     "noise": Rule(0.06, 1.2),
     "displaced": Rule(0.0025, 1.5, True),
