@@ -29,6 +29,7 @@ from napari_ssan.paths import located
 from napari_ssan.volumes import journal
 from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.output_run import unfinished
+from napari_ssan.volumes.remote_part import RemotePart
 
 from .test_output_kills import CUTS, NURSERY
 
@@ -63,21 +64,20 @@ def local(folder: Path) -> dict[str, bytes]:
     return {f"deep/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("more", [(), ("--workers", "2")], ids=["alone", "two workers"])
 @pytest.mark.parametrize("cut", CUTS)
-def test_the_same_bytes_as_to_a_path(run, s3, stack, tmp_path, cut, more):
+def test_the_same_bytes_as_to_a_path(run, s3, stack, tmp_path, cut):
     folder = tmp_path / "deep"
     folder.mkdir()
     options = (*MARKED, *CUTS[cut], "--mask")
     code, said = run("repair", stack, folder / "out.ome.zarr", *options, "--resume")
     assert code == 0, said
-    code, said = run("repair", stack, WHERE, *options, *more)
+    code, said = run("repair", stack, WHERE, *options)
     assert code == 0, said
     assert s3.objects() == local(folder)
     code, said = run("repair", stack, WHERE, *options)
     assert (code, f"{WHERE} exists already" in said) == (2, True)
     assert s3.objects() == local(folder)
-    assert "Slice 3 (whole)" in said or run("status", WHERE)[0] == 0
+    assert "slice 3: synthetic, from 2 and 4 (average)" in run("status", WHERE)[1]
 
 
 def test_errors_and_a_report(run, s3, stack, tmp_path):
@@ -207,6 +207,35 @@ def test_begun_anew_without_resume(run, s3, stack, monkeypatch):
     assert (code, "what an interrupted run had left" in said) == (0, True)
     assert [r.section for r in read_provenance(WHERE).sections] == [4]
     assert not any("unfinished" in name for name in s3.objects())
+
+
+def test_killed_when_it_had_just_appeared(run, s3, stack, monkeypatch):
+    options = ("repair", stack, WHERE, "--defects", "3", *AVERAGE, "--mask")
+    remove, calls = RemotePart.remove, []
+
+    def die(self):
+        calls.append(self)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        remove(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RemotePart, "remove", die)
+        assert run(*options)[0] == 130
+    left = s3.objects()
+    assert unfinished(located(WHERE))
+    with monkeypatch.context() as patch:  # begun anew, and killed at once
+        patch.setattr(Rows, "write", interrupt)
+        assert run(*options, "--overwrite")[0] == 130
+    assert [r.section for r in read_provenance(WHERE).sections] == [3]
+    assert open_stack(WHERE).notes == ()
+    for name in s3.objects():
+        s3.stored.delete_object("lab", name)
+    for name, content in left.items():
+        s3.stored.put_object("lab", name, content)
+    code, said = run(*options, "--resume")
+    assert code == 0, said
+    assert s3.objects() == {name: each for name, each in left.items() if "journal" not in name}
 
 
 def interrupt(*arguments: object, **options: object) -> None:

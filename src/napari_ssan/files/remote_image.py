@@ -97,9 +97,8 @@ class RemoteImage:
         remote.remove_below(self.path, old)
 
     def discard(self) -> None:
-        """Remove what is there of it while it has not appeared."""
-        for name in self.names:
-            remove_all(self.path / name)
+        """Remove what is there of it, unless it has appeared."""
+        discard(self.path, self.names)
 
 
 def free_prefix(paths: Iterable[Path]) -> str:
@@ -108,6 +107,18 @@ def free_prefix(paths: Iterable[Path]) -> str:
     taken = {found[1] for name in used if (found := LEVEL.fullmatch(name))}
     free: str = next(prefix for prefix in PREFIXES if prefix not in taken)
     return free
+
+
+def discard(path: Path, names: Iterable[str]) -> None:
+    """Remove levels by their names, but not those of the image that is there."""
+    try:
+        root = json.loads(remote.read(path / ROOT) or b"{}")
+        image = root["attributes"]["ome"]["multiscales"][0]
+        shown = {dataset["path"] for dataset in image["datasets"]}
+    except (LookupError, TypeError, ValueError):  # no image of ours
+        shown = set()
+    for name in set(names) - shown:
+        remove_all(path / name)
 
 
 def remove_all(path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_ssan.files import remote
-from napari_ssan.files.remote_image import remove_all
+from napari_ssan.files.remote_image import discard, remove_all
 from napari_ssan.volumes.journal import FIRST, Journal
 
 
@@ -39,10 +39,8 @@ class RemotePart:
         remove_all(self.folder)
 
     def discard(self) -> None:
-        """Remove it, and what its run has written of the output."""
-        run = Journal(self.folder).read().run
-        for name in level_names(run):
-            remove_all(self._output / name)
+        """Remove it, and what its run has written of the output, if that has not appeared."""
+        discard(self._output, level_names(Journal(self.folder).read().run))
         self.remove()
 
 
