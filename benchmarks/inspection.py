@@ -94,8 +94,9 @@ def damage(
     for kind, strength in todo:
         scope, name = kind.split()
         if name == "lost":
-            lost, waiting = (None, kind) if lost else ((kind, strength), None)
-            left += [(waiting, strength)] if waiting else []
+            if lost:
+                left.append((kind, strength))
+            lost = lost or (kind, strength)
             continue
         if not places or (lost and len(places) < 3):
             left.append((kind, strength))

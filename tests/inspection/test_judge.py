@@ -92,6 +92,27 @@ def test_likeness_that_jumps_everywhere_tells_of_no_lost_sections():
     assert gaps(weak, None) == set()
 
 
+def test_regions_beside_a_broken_section_count_less():
+    traits = [
+        Traits(
+            z, level=100.0, contrast=10.0, before=0.8, after=0.8, across=0.6, fit=0.8,
+            neighbours=(z - 1, z + 1), apart={1: 0.8, 2: 0.6},
+        )
+        for z in range(14)
+    ]  # fmt: skip
+    traits[5].sharpness = np.full(4, -3, np.float32)
+    region = Region.from_mask(np.ones((6, 6)))
+    peaks = np.where(np.isin(np.arange(14), (6, 10)), 2.0, 1.0)
+    candidates = [(Candidate("dark", peak, region),) for peak in peaks]
+    planted = [("blur", Traits(3, contrast=10.0, sharpness=np.full(4, -2, np.float32)))]
+    view = View(SliceStack(np.zeros((14, 64, 64), np.uint8)))
+    found = Findings(view, traits, candidates, planted, {"dark": [1.8, 1.9]}).all()
+    assert {each.z: each.kind for each in found if each.p >= 0.5} == {
+        5: "blur",
+        10: "contamination",
+    }
+
+
 def test_probability_rises_with_the_score_and_with_what_was_planted():
     usual = Usual({"light": [1.0, 1.1, 0.9, 1.2, 1.0, 0.8]}, {"light": [3.0, 4.0, 6.0]})
     scores = np.linspace(-2, 20, 40)

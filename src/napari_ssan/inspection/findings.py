@@ -31,8 +31,10 @@ from napari_ssan.stack.region import Region, Treatment
 
 #: Finds that are less probable are dropped.
 LEAST = 0.05
-#: A find makes others in its section more probable if they depart by so much themselves; then
-#: their probability is at most this.
+#: A find of this probability makes others in its section more probable. Two that are doubtful
+#: say nothing of each other: some tissue is darker or lighter in many places.
+LIKELY = 0.8
+#: The others must depart by so much themselves, and their probability is at most this.
 VISIBLE_BESIDE, SECOND = 3.0, 0.9
 #: Sections to each side whose likeness is usual.
 WIDE = 5
@@ -129,15 +131,17 @@ class Findings:
             if (find := self._whole(own, figures)) is not None:
                 whole[own.z] = find
         found += whole.values()
+        broken = {z for z, find in whole.items() if find.p >= 0.5 and find.kind != "brightness"}
+        lost = self._lost({z for z, find in whole.items() if find.p >= 0.2}) if self.alike else []
+        parted = {z for find in lost if find.p >= 0.5 for z in (find.z, find.z + 1)}
+        found += lost
         for own, regions in zip(self.traits, self.candidates, strict=True):
-            above = whole.get(own.z)
-            if self.alike and not (above and above.p >= 0.5 and above.kind != "brightness"):
-                found += self._regions(own, regions)
+            if self.alike and own.z not in broken:
+                alone = own.end or own.z in parted or not broken.isdisjoint(own.neighbours)
+                found += self._regions(own, regions, alone)
         found += [
             self._without_values(own.z, own.lost) for own in self.traits if own.lost is not None
         ]
-        if self.alike:
-            found += self._lost({find.z for find in whole.values() if find.p >= 0.2})
         found = [find for find in found if find.p >= LEAST]
         return sorted(found, key=lambda find: (-find.p, -find.score, find.z))
 
@@ -161,10 +165,14 @@ class Findings:
                 best = Find(own.z, kind, score, p, reason, suggest)
         return best
 
-    def _regions(self, own: Traits, candidates: Sequence[Candidate]) -> list[Find]:
-        """Regions of a section; of two that overlap, the more certain."""
+    def _regions(self, own: Traits, candidates: Sequence[Candidate], alone: bool) -> list[Find]:
+        """Regions of a section; of two that overlap, the more certain.
+
+        Departures count less in a section that stands `alone`: at an end of the stack, beside a
+        broken section, or where sections are lost.
+        """
         scored = [
-            (self.usual.score(c.sign, peak(c, own.end)), c)
+            (self.usual.score(c.sign, peak(c, alone)), c)
             for c in candidates
             if c.long or not c.sign.endswith("long")
         ]
@@ -180,12 +188,10 @@ class Findings:
                 part |= mask
                 kept.append((p, score, candidate))
         found: list[Find] = []
-        alone = sorted((p for p, _, _ in kept), reverse=True)
+        likely = sum(p >= LIKELY for p, _, _ in kept)
         for p, score, candidate in kept:
-            if score >= VISIBLE_BESIDE and not own.end and len(alone) > 1:
-                other = alone[1] if p == alone[0] else alone[0]
-                beside = SECOND * self.usual.probability(candidate.sign, score, BESIDE)
-                p = max(p, other * beside + (1 - other) * p)
+            if score >= VISIBLE_BESIDE and not alone and likely > (p >= LIKELY):
+                p = max(p, SECOND * self.usual.probability(candidate.sign, score, BESIDE))
             kind = kind_of(candidate, taken.size)
             suggest: Treatment = (
                 "correct" if candidate.agrees and candidate.textured else "synthesize"
