@@ -72,9 +72,9 @@ def _words(process: psutil.Process) -> str:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups")
-@pytest.mark.parametrize("whole_group", [False, True])
-def test_client_or_everything_is_killed(make, whole_group):
-    path, alone = make("0.5 sharded"), make("0.5 sharded", "alone/image.ome.zarr")
+@pytest.mark.parametrize(("kind", "whole_group"), [("0.4", False), ("0.5 sharded", True)])
+def test_client_or_everything_is_killed(make, kind, whole_group):
+    path, alone = make(kind), make(kind, "alone/image.ome.zarr")
     before = content(path)
     repair_in_place(alone, MARKED, AVERAGE, print)
     arguments = ("repair", path, "--in-place", "--defects", "1,3,5,7,9,11", "--method", "average")
