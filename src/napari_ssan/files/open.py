@@ -130,9 +130,10 @@ def open_stack(path: str | Path, *, follow_links: bool = False) -> StackFile:
     file = _open(located(path), follow_links)
     z_axis = _find_z(file)
     file = replace(file, calibration=replace(file.calibration, z_axis=z_axis))
+    stack = file.stack()  # raises if it is none
     if isinstance(file.chunks, Chunks) and file.chunks.missing:
         check_some(file.path.name, file.chunks)
-        lacking = sorted(file.stack().incomplete)
+        lacking = sorted(stack.incomplete)
         note = (
             f"{file.path.name} lacks {file.chunks.missing} of its {file.chunks.expected} chunks; "
             "they read as empty."
