@@ -75,7 +75,7 @@ def test_options_override_the_configuration_file(config):
     assert (new.loss.preset, new.loss.style, new.crop) == ("L_f", 5, 32)
 
 
-@pytest.mark.parametrize(("model", "stages"), [("ssan-fidelity", 8), ("ssan-realistic", 2)])
+@pytest.mark.parametrize(("model", "stages"), [("ssan-fidelity", 8), ("ssan-realistic", 3)])
 def test_the_recipes_of_the_bundled_models_are_what_their_files_record(model, stages):
     recorded = read_info(model).card["training"]
     assert len(recorded) == stages

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -120,8 +122,38 @@ def test_a_worker_that_dies_is_done_without():
         worker.kill()
     for _ in range(6):
         assert same(here.draw(2), there.draw(2))
-    assert notes == ["A process that draws crops ended: training goes on and draws them itself."]
+    assert notes == ["A process that draws crops failed: training goes on and draws them itself."]
     assert there.workers == 0
+
+
+@pytest.fixture
+def long_path(monkeypatch, tmp_path) -> Path:
+    """The temporary folder, in which a socket has too long a path."""
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", None)
+    return folder
+
+
+def test_a_worker_that_hands_nothing_over_is_done_without(monkeypatch, long_path):
+    monkeypatch.setattr(batches, "STALLED", 3)
+    monkeypatch.setattr(batches, "LONGEST_FOLDER", 4096)
+    notes: list[str] = []
+    here = Batches(make_sampler(), CPU)
+    there = Batches(make_sampler(), CPU, 1, lambda notice: notes.append(str(notice)))
+    for _ in range(3):
+        assert same(here.draw(2), there.draw(2))
+    assert notes == ["A process that draws crops failed: training goes on and draws them itself."]
+    assert there.workers == 0
+
+
+def test_a_temporary_folder_with_a_long_path_means_no_workers(long_path):
+    here, there = Batches(make_sampler(), CPU), Batches(make_sampler(), CPU, 1)
+    for _ in range(3):
+        assert same(here.draw(2), there.draw(2))
+    assert not list(long_path.iterdir())
+    there.close()
 
 
 def test_what_a_worker_refuses_is_said_as_it_is(monkeypatch):

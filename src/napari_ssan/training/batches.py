@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,10 @@ AHEAD = 2
 START = "fork" if sys.platform == "linux" else "spawn"
 #: Where Linux keeps memory that processes share; containers often have little of it.
 SHARED_MEMORY = Path("/dev/shm")
+#: Longest path of the temporary folder, in bytes, whose sockets processes can hand tensors over by.
+LONGEST_FOLDER = 70
+#: Seconds after which processes that hand nothing over are given up.
+STALLED = 120
 
 #: Previous, target and following sections, (batch, 1, size, size) each, and positions, (batch,).
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -83,13 +88,13 @@ class Batches:
         except (RuntimeError, OSError, EOFError) as error:
             # A dead process: its batch is missed, or cannot be fetched from it any more.
             if not self.workers or (
-                isinstance(error, RuntimeError) and "DataLoader worker" not in str(error)
+                isinstance(error, RuntimeError) and "DataLoader" not in str(error)
             ):
                 raise
             self.close()
             self.workers = 0
             self._note(
-                Notice("A process that draws crops ended: training goes on and draws them itself.")
+                Notice("A process that draws crops failed: training goes on and draws them itself.")
             )
             drawn = self._next(count)
         if isinstance(drawn, BadInput):
@@ -119,6 +124,7 @@ class Batches:
             sampler=_Numbers(self.sampler.drawn, count),
             num_workers=workers,
             prefetch_factor=AHEAD if workers else None,
+            timeout=STALLED if workers else 0,
             pin_memory=self.device.type == "cuda",
             multiprocessing_context=multiprocessing.get_context(START) if workers else None,
             worker_init_fn=_begin_worker,
@@ -191,7 +197,9 @@ def _share(sampler: TripletSampler) -> None:
 
 
 def _room(batch: int) -> int:
-    """Return for how many workers there is shared memory, if a batch takes so many bytes."""
+    """Return how many workers can hand over batches of so many bytes."""
+    if START == "fork" and len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
+        return 0  # a batch would be lost, and waited for
     if not SHARED_MEMORY.is_dir():
         return sys.maxsize
     # Twice, because a batch is passed on while the next is drawn.
