@@ -250,7 +250,7 @@ def test_chunks_that_are_too_many_to_list_are_looked_for_by_sections(store, layo
     monkeypatch.setattr("napari_ssan.files.completeness.MANY", per_section)
     looked = []
     monkeypatch.setattr(
-        "napari_ssan.files.completeness._is_file",
+        "napari_ssan.files.completeness._is_there",
         lambda folder, name: looked.append(name) or Path(folder, name).is_file(),
     )
     file = open_stack(path)

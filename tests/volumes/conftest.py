@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
+from napari_ssan.cli import main
 from napari_ssan.files.zarr_rows import halved
 from napari_ssan.volumes.slabs import How
 
@@ -47,6 +49,27 @@ def volume() -> np.ndarray:
     base = random.integers(60, 200, (4, 25, 33)).repeat(4, 0).repeat(4, 1).repeat(4, 2)
     noise = random.integers(-20, 20, (13, 100, 130))
     return (base[:13, :100, :130] + noise).clip(1, 254).astype(np.uint8)
+
+
+@pytest.fixture
+def stack(tmp_path: Path, volume: np.ndarray) -> Path:
+    """The volume as a TIFF."""
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, volume, photometric="minisblack")
+    return path
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """``run("repair", ...)``: exit code and what was said."""
+
+    def call(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["napari-ssan", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0), "".join(capsys.readouterr())
+
+    return call
 
 
 def write(path: Path, volume: np.ndarray, kind: str) -> Path:

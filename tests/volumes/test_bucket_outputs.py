@@ -18,10 +18,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import tifffile
 import zarr
 
-from napari_ssan.cli import main
 from napari_ssan.files import open_stack, read_provenance, remote_clients, save_stack
 from napari_ssan.files.remote import zarr_store
 from napari_ssan.files.zarr_rows import Rows
@@ -36,26 +34,6 @@ from .test_output_kills import CUTS, NURSERY
 AVERAGE = ("--method", "average")
 MARKED = ("--defects", "3,7-8,10", "--insert-after", "4", *AVERAGE)
 WHERE = "s3://lab/deep/out.ome.zarr"
-
-
-@pytest.fixture
-def stack(tmp_path, volume) -> Path:
-    path = tmp_path / "stack.tif"
-    tifffile.imwrite(path, volume, photometric="minisblack")
-    return path
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """``run("repair", ...)``: exit code and what was said."""
-
-    def call(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["napari-ssan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), "".join(capsys.readouterr())
-
-    return call
 
 
 def local(folder: Path) -> dict[str, bytes]:

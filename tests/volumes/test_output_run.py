@@ -16,7 +16,6 @@ import pytest
 import tifffile
 import zarr
 
-from napari_ssan.cli import main
 from napari_ssan.files import read_provenance
 from napari_ssan.files.open import open_stack
 from napari_ssan.stack.marks import Marks
@@ -36,26 +35,6 @@ def marks(tmp_path) -> Path:
     path = tmp_path / "marks.json"
     path.write_text(found.to_json())
     return path
-
-
-@pytest.fixture
-def stack(tmp_path, volume) -> Path:
-    path = tmp_path / "stack.tif"
-    tifffile.imwrite(path, volume, photometric="minisblack")
-    return path
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """``run("repair", ...)``: exit code and what was said."""
-
-    def call(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr("sys.argv", ["napari-ssan", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return int(end.value.code or 0), "".join(capsys.readouterr())
-
-    return call
 
 
 def hidden(folder: Path) -> list[str]:

@@ -39,8 +39,8 @@ class Neighbour:
     ----------
     tiles : sequence of sequence of ndarray, (height, width) of a tile
         Pixels of each tile in each row of tiles, in the stack's dtype; if `normalized`, float32 on
-        the network's scale. What lies beyond the section is undefined or missing. Of a stack in
-        memory, they are views.
+        the network's scale. What lies beyond the section is undefined or missing. Views of
+        a stack in memory, where it need not be moved.
     intensity : Intensity
         Grey values of the whole section.
     normalized : bool

@@ -43,7 +43,6 @@ TILING = Tiling(640, 48, multiple=64, context=32)
 #: Tiles of a flow, which needs surroundings. Up to here a section is one tile.
 FLOW_TILING = Tiling(1024, 128, context=128, smallest=256)
 
-
 #: Waits for what was begun: the section's tiles and, if they were asked for, their errors.
 Pending = Callable[[], tuple[Float, ...]]
 

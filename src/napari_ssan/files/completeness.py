@@ -196,11 +196,12 @@ def zarr_chunks(path: Path, array: Any) -> Chunks | ManyChunks | None:
         if size and fits and array.metadata.encode_chunk_key(place) == name:
             there.add(place)
             if len(there) == enough:
-                return ManyChunks(array, partial(_is_file, str(folder)))
+                return ManyChunks(array, partial(_is_there, str(folder)))
     return Chunks(tuple(array.shape), tuple(chunk), frozenset(there))
 
 
-def _is_file(folder: str, name: str) -> bool:
+def _is_there(folder: str, name: str) -> bool:
+    """Whether a file is there, and not empty."""
     try:
         return Path(folder, name).stat().st_size > 0
     except OSError:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -21,6 +20,7 @@ from napari_ssan.errors import BadInput
 from napari_ssan.files.belongings import check_store
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.files.remote import can_write, top
+from napari_ssan.files.remote_image import LEVEL
 from napari_ssan.files.write_tiff import NOT_OME
 from napari_ssan.paths import address, located, spelled
 from napari_ssan.swap import recover
@@ -143,7 +143,7 @@ def _check_address(path: Path, overwrite: bool) -> None:
         if not overwrite:
             raise BadInput(EXISTS.format(where))
         check_store(path)
-    elif others := {name for name in top(path) if not re.fullmatch(r"[a-z]?\d+/", name)}:
+    elif others := {name for name in top(path) if not LEVEL.fullmatch(name)}:
         raise BadInput(
             f"{where} holds {min(others)}, but no image, so nothing is written there; choose "
             "another name."

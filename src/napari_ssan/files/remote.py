@@ -151,8 +151,8 @@ def send(file: Path, path: Path) -> None:
         obstore.put(client, key, file)
 
 
-def fetch(path: Path, file: Path) -> bool:
-    """Write an object to a file, in parts; False if it is not there."""
+def fetch(path: Path, file: Path) -> None:
+    """Write an object to a file, in parts; there is no file if there is no object."""
     client, key = _parted(path)
     import obstore
 
@@ -162,8 +162,6 @@ def fetch(path: Path, file: Path) -> bool:
                 out.write(part)
     except FileNotFoundError:
         file.unlink()
-        return False
-    return True
 
 
 def can_write(path: Path) -> bool:

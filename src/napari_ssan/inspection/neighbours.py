@@ -17,9 +17,11 @@ from scipy.ndimage import rotate
 from napari_ssan.inspection.look import Float, Mask, Sighting, clipped, halved, middle
 from napari_ssan.inspection.regions import Candidate, odd_regions
 from napari_ssan.stack.alignment import (
+    GAIN,
     LARGEST,
     NOWHERE,
     REDUCTION,
+    SMALLEST,
     Shift,
     correlation,
     find_shift,
@@ -29,8 +31,8 @@ from napari_ssan.stack.alignment import (
 
 #: Sections to each side that may serve as neighbours.
 REACH = 2
-#: A shift must raise the correlation by this much, or by less if it is shorter than so many pixels.
-GAIN, FAR = 0.04, 12
+#: A shift that is shorter than so many pixels may raise the correlation by less than `GAIN`.
+FAR = 12
 #: Turns are tried where a section resembles its neighbours hardly more than they resemble each
 #: other; correlation must rise by this much.
 NO_NEARER, RISE = 0.15, 0.05
@@ -173,7 +175,7 @@ def _shift(seen: Sighting, other: Sighting) -> Shift:
         there = np.isfinite(moved)
         gain = GAIN * min(1.0, far / FAR)
         better = (
-            0.75 <= far < LARGEST * min(seen.structure.shape) * REDUCTION
+            SMALLEST <= far < LARGEST * min(seen.structure.shape) * REDUCTION
             and correlation(seen.structure[there], moved[there])
             > correlation(seen.structure[there], other.structure[there]) + gain
         )

@@ -73,7 +73,7 @@ def autocast(device: torch.device, enabled: bool) -> AbstractContextManager[obje
 
 
 def to_device(values: npt.NDArray[np.float32], device: torch.device) -> Tensor:
-    """Send an array to a device; CUDA copies it while the processor goes on."""
+    """Send an array of any shape to a device; CUDA copies it while the processor goes on."""
     tensor = torch.from_numpy(values)
     if device.type != "cuda":
         return tensor.to(device)
@@ -81,7 +81,7 @@ def to_device(values: npt.NDArray[np.float32], device: torch.device) -> Tensor:
 
 
 def from_device(tensors: Sequence[Tensor]) -> Callable[[], tuple[npt.NDArray[np.float32], ...]]:
-    """Fetch float32 tensors of one device; what is returned waits until they are there.
+    """Fetch float32 tensors of any shapes from one device; call the result to wait for them.
 
     CUDA computes and copies them while the processor goes on.
     """
