@@ -133,6 +133,17 @@ def test_models_are_compared(run, stack, tmp_path, tiny_model):
     assert "two models" in run("evaluate", stack, *models, "--model", other).sentence.lower()
 
 
+def test_the_network_averages_over_views(run, stack, tmp_path, tiny_model):
+    options = ("--slices", "2", "--methods", "average,ssan", "--model", tiny_model)
+    one = evaluate(run, stack, tmp_path, *options, name="one.json")
+    outcome = run("evaluate", stack, *options, "--views", "8", "--json", tmp_path / "eight.json")
+    eight = json.loads((tmp_path / "eight.json").read_text())
+    assert "averaged over 8 views" in outcome.out
+    assert (one["settings"]["views"], eight["settings"]["views"]) == (1, 8)
+    assert one["methods"]["ssan"]["psnr"] != eight["methods"]["ssan"]["psnr"]
+    assert one["methods"]["average"]["psnr"] == eight["methods"]["average"]["psnr"]
+
+
 def test_a_report_needs_no_network(run, stack, tmp_path):
     report = tmp_path / "report.html"
     outcome = run("evaluate", stack, "--slices", "3", "--methods", "average", "--html", report)
@@ -207,6 +218,8 @@ def test_other_pixels(run, volume, tmp_path, dtype):
         (("--methods", "magic"), "--methods takes any of copy,average"),
         (("--methods", ","), "--methods takes any of"),
         (("--model", "absent", "--methods", "ssan"), "no model 'absent'"),
+        (("--views", "8"), "--views needs the method ssan"),
+        (("--views", "3", "--methods", "ssan"), "1, 2, 4 or 8 views"),
         (("--slices", "3,99"), "Slice 99 is not in the stack"),
         (("--slices", "some"), "names no slice"),
         (("--slices", ""), "No slice is named"),

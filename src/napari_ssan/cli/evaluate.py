@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from typer import Option
 
-from napari_ssan.cli.options import Device, FollowLinks, Marked, Overwrite, StackPath
+from napari_ssan.cli.options import Device, FollowLinks, Marked, Overwrite, StackPath, Views
 from napari_ssan.cli.outputs import check_target, write_text
 from napari_ssan.cli.progress import Bars, bars, tidy_beside
 from napari_ssan.cli.sources import marks_file, parse_marks
 from napari_ssan.engine.device import device_in_words
-from napari_ssan.engine.methods import METHODS, make_method
+from napari_ssan.engine.methods import METHODS, check_views, make_method
 from napari_ssan.errors import BadInput
 from napari_ssan.evaluation.choose import Chooser
 from napari_ssan.evaluation.evaluate import Evaluation
@@ -66,6 +66,7 @@ def evaluate(
             show_default=DEFAULT_MODEL,
         ),
     ] = None,
+    views: Views = None,
     gap: Annotated[int, Option(help="Number of adjacent slices to hide together: 1, 2 or 3.")] = 1,
     align: Annotated[
         bool,
@@ -102,8 +103,10 @@ def evaluate(
 ) -> None:
     """Measure how well a stack is repaired: hide good slices, synthesize them, and compare."""
     rows = _rows(methods, model or [DEFAULT_MODEL])
-    if model and NETWORK not in rows:
-        raise BadInput(f"--model needs the method {NETWORK}: add it to --methods.")
+    for option, given in (("--model", model), ("--views", views)):
+        if given and NETWORK not in rows:
+            raise BadInput(f"{option} needs the method {NETWORK}: add it to --methods.")
+    check_views(views)
     if NETWORK in rows or device != "auto":
         from napari_ssan.network.device import choose_device
 
@@ -152,6 +155,7 @@ def evaluate(
                 for row, info in rows.items()
                 if info
             },
+            "views": views or 1,
             "device": None,
             "labels": labels.name if labels else None,
             "segmenter": "two-fold" if labels else "bundled",
@@ -163,7 +167,9 @@ def evaluate(
         membranes = _membranes(labelled, choice.sections)
         show.show("evaluating", 0, 1000)
         built = {
-            row: make_method(*((NETWORK, info.reference, device) if info else (row, "", "auto")))
+            row: make_method(NETWORK, info.reference, device, views=views)
+            if info
+            else make_method(row, "", "auto")
             for row, info in rows.items()
         }
         if settings["models"]:

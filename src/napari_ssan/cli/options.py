@@ -53,6 +53,14 @@ Model = Annotated[
         "ssan-fidelity to ssan-realistic."
     ),
 ]
+Views = Annotated[
+    int | None,
+    Option(
+        help="Average over 1, 2, 4 or 8 mirrored and turned views. More views are closer to "
+        "the real slice, smoother, and as many times slower.",
+        show_default="1",
+    ),
+]
 LOSS = Option(
     help="What the model learns: L_1 is closest to the real pixels, L_f adds VGG16 features, "
     "L_s adds style for natural texture.",

@@ -24,6 +24,7 @@ from napari_ssan.cli.options import (
     Model,
     Overwrite,
     StackPath,
+    Views,
 )
 from napari_ssan.cli.outputs import check_target, write_text
 from napari_ssan.cli.progress import Bars, bars, console, tidy_beside
@@ -106,14 +107,7 @@ def repair(
             "histogram (histogram: more contrast, lower PSNR). auto takes the model's own setting."
         ),
     ] = "auto",
-    views: Annotated[
-        int | None,
-        Option(
-            help="Average over 1, 2, 4 or 8 mirrored and turned views. More views are closer to "
-            "the real slice, smoother, and as many times slower.",
-            show_default="1",
-        ),
-    ] = None,
+    views: Views = None,
     treatment: Annotated[
         Literal["synthesize", "correct"] | None,
         Option(

@@ -276,8 +276,7 @@ def make_method(
         raise BadInput(f"There is no method {name!r}; choose one of {', '.join(METHODS)}.")
     if match not in MATCHES:
         raise BadInput(f"Grey values are matched by one of {', '.join(MATCHES)}, not by {match!r}.")
-    if views is not None and views not in VIEWS:
-        raise BadInput(f"The network averages over 1, 2, 4 or 8 views, not over {views}.")
+    check_views(views)
     if name == "ssan":
         return Network.load(model, device, match, views or 1)
     if views is not None:
@@ -286,6 +285,17 @@ def make_method(
         raise BadInput(f"The method {name!r} runs on the CPU only; leave the device at auto.")
     tiling = TILING if WARPS[name] is unmoved else FLOW_TILING
     return Classical(name, tiling=tiling, match="mean" if match == "auto" else match)
+
+
+def check_views(views: int | None) -> None:
+    """Refuse a number of views that is not one of :data:`VIEWS`, nor None.
+
+    Raises
+    ------
+    BadInput
+    """
+    if views is not None and views not in VIEWS:
+        raise BadInput(f"The network averages over 1, 2, 4 or 8 views, not over {views}.")
 
 
 def copy(previous: Float, following: Float, position: float) -> Float:

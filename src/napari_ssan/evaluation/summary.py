@@ -49,6 +49,11 @@ def summarize(result: Result) -> list[str]:
         sentences.append(
             "The neighbours were registered to the hidden slices, so these figures leave out drift."
         )
+    views = result["settings"].get("views", 1)
+    if NETWORK in methods and views > 1:
+        sentences.append(
+            f"The network averaged over {views} views of a slice, as a repair with --views {views}."
+        )
     if number < FEW:
         what = "one slice was" if number == 1 else f"{number} slices were"
         sentences.append(f"Only {what} judged, so treat the figures as a hint.")
