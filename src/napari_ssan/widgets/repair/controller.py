@@ -181,10 +181,6 @@ class RepairController:
         if self.current is not None:
             ask_and_export(self.view, self.current, suffix, mask, error, report)
 
-    def open_sample(self) -> None:
-        """Open the generated stack."""
-        self.viewer.open_sample("napari-ssan", "synthetic")
-
     def choose_model_file(self) -> None:
         """Ask for a model file and add it to the list."""
         path = self.view.ask_model()
@@ -286,7 +282,9 @@ class RepairController:
         view = self.view
         view.header.stack_chosen.connect(self._stacks.choose)
         view.header.answered.connect(self._many.answer)
-        view.header.sample_wanted.connect(self.open_sample)
+        view.header.sample_wanted.connect(
+            partial(self.viewer.open_sample, "napari-ssan", "synthetic")
+        )
         marking = view.marking
         marking.mark_pressed.connect(self.toggle_mark)
         marking.lasso_toggled.connect(self.toggle_lasso)
