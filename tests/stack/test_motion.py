@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 from napari_ssan.engine.plan import Survey
 from napari_ssan.engine.repair import repair
 from napari_ssan.stack.marks import Marks
-from napari_ssan.stack.motion import Motion, find_motion, read_moved
+from napari_ssan.stack.motion import PASSES, Motion, find_motion, read_moved
 from napari_ssan.stack.registration import HERE
 from napari_ssan.stack.sections import SliceStack
 
@@ -56,6 +56,23 @@ def test_motion_is_found_and_taken_back(stack, tissue, field):
     for z, share in ((0, -0.5), (2, 0.5)):
         placed = read_moved(stack, z, window, HERE, motion, share)
         assert np.abs(inner(placed) - inner(tissue)).mean() < 0.3 * before
+
+
+def test_large_motion_takes_several_passes(tissue, field, monkeypatch):
+    wide = 1.8 * zoom(field, (1, 2, 2), order=1)
+    big = zoom(tissue, 2, order=1)[: wide.shape[1], : wide.shape[2]]
+    grid = np.indices(big.shape)
+    stack = SliceStack(np.stack([
+        map_coordinates(big, grid + share * wide, order=1, mode="reflect") for share in (1, 0, -1)
+    ]))  # fmt: skip
+    window = slice(0, big.shape[0]), slice(0, big.shape[1])
+    assert np.abs(wide).max() > 14
+    errors = []
+    for passes in (1, PASSES):
+        monkeypatch.setattr("napari_ssan.stack.motion.PASSES", passes)
+        motion = find_motion(stack, 0, 2, HERE, everywhere)
+        errors.append(np.abs(inner(motion.at(window)) - inner(2 * wide)).mean())
+    assert errors[1] < min(1, 0.7 * errors[0]), errors
 
 
 def test_a_part_is_read_as_it_is_in_the_whole(stack, monkeypatch):

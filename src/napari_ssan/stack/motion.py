@@ -29,8 +29,11 @@ from napari_ssan.stack.sections import SliceStack, Window
 #: Sections are reduced by this at least, and until they have at most this side, in pixels.
 REDUCTION, SIDE = 4, 512
 #: Motion is found in windows of this radius, and smoothed by this, in reduced pixels: first
-#: roughly, then what is left of it.
-PASSES = ((14, 8.0), (7, 4.0))
+#: roughly, ...
+ROUGH = 14, 8.0
+#: ... then what is left of it, so often at most. The last such pass is the one after which sections
+#: correlate by less than this more than before. Smoothing hides a part of a large motion each time.
+FURTHER, PASSES, WORTHWHILE = (7, 4.0), 5, 0.01
 #: Warps of a flow at each scale (ten find no more here), and the side, in reduced pixels, below
 #: which no coarser scale is looked at.
 WARPS, COARSEST = 3, 32
@@ -43,9 +46,10 @@ STILL = 0.9
 #: Motion is believed if sections correlate by this at least once it is taken back, ...
 ALIKE = 0.8
 #: ... and if no tissue moves by more, in reduced pixels.
-FARTHEST = 12.0
-#: A pass after which they correlate by less is the last one: the next cannot help so much.
-HOPELESS = 0.6
+FARTHEST = 16.0
+#: The rough pass must explain this share of what sections lack of a correlation of 1. Where tissue
+#: does not move, flow follows noise, and only fine flow finds much to follow.
+EXPLAINED = 0.37
 #: Rows or columns of a square that is read at once, or of two.
 BLOCK = 1024
 
@@ -95,27 +99,32 @@ def find_motion(
     """
     height, width = stack.shape[1:]
     step = max(REDUCTION, -(-max(height, width) // SIDE))
-    if min(height, width) < 2 * PASSES[0][0] * step:
+    if min(height, width) < 2 * ROUGH[0] * step:
         return None
     first, last = (
-        _structure(_reduced_section(stack, z, place, step, valid))
+        _reduced_section(stack, z, place, step, valid)
         for z, place in zip((before, after), halfway(placement, 0.5), strict=True)
     )
-    alike = correlation(first, last)
-    if alike > STILL or not (first.any() and last.any()):
+    there, here = first, last
+    seen = _structure(there), _structure(here)
+    still = alike = correlation(*seen)
+    if alike > STILL or not (seen[0].any() and seen[1].any()):
         return None
     field, grid = np.zeros((2, *first.shape)), np.indices(first.shape)
-    there, here = first, last
-    for radius, smooth in PASSES:
-        flow = _flow(there, here, radius)
-        field += [gaussian_filter(part, smooth) for part in flow]
+    for number in range(1 + PASSES):
+        radius, smooth = FURTHER if number else ROUGH
+        field += [gaussian_filter(part, smooth) for part in _flow(there, here, seen, radius)]
         there, here = (
             map_coordinates(image, grid + share * field, order=1, mode="nearest")
             for image, share in ((first, -0.5), (last, 0.5))
         )
-        if correlation(there, here) < HOPELESS:
+        seen = _structure(there), _structure(here)
+        before_pass, alike = alike, correlation(*seen)
+        if not number and alike < still + EXPLAINED * (1 - still):
             return None
-    if np.abs(field).max() > FARTHEST or correlation(there, here) < max(ALIKE, alike + GAIN):
+        if number and alike < before_pass + WORTHWHILE:
+            break
+    if np.abs(field).max() > FARTHEST or alike < max(ALIKE, still + GAIN):
         return None
     return Motion((step * field).astype(np.float32), step)
 
@@ -192,11 +201,18 @@ def _at(placement: Placement, rows: slice, columns: slice, motion: Motion, share
     return at
 
 
-def _flow(first: Float, last: Float, radius: int) -> Float:
-    """Iterative Lucas-Kanade from coarse to fine: ``first(x)`` resembles ``last(x + flow)``."""
+def _flow(there: Float, here: Float, seen: tuple[Float, Float], radius: int) -> Float:
+    """Iterative Lucas-Kanade from coarse to fine: ``there(x)`` resembles ``here(x + flow)``.
+
+    `seen` is the structure of both. Each scale has one of its own: that of a finer one is gone
+    once it is reduced.
+    """
+    first, last = seen
     flow = np.zeros((2, *first.shape), np.float32)
     if min(first.shape) > COARSEST:
-        coarse = 2 * _flow(reduced(first, 2), reduced(last, 2), radius)
+        smaller = reduced(there, 2), reduced(here, 2)
+        structures = _structure(smaller[0]), _structure(smaller[1])
+        coarse = 2 * _flow(*smaller, structures, radius)
         for axis, length in enumerate(first.shape, 1):
             coarse = interpolated(coarse, (np.arange(length) + 0.5) / 2 - 0.5, axis)
         flow = coarse.astype(np.float32)
