@@ -2,7 +2,8 @@
 
 :func:`patches` yields all there is to tell, each item once: events as work goes on, patches as
 they are finished. Whoever wants to stop stops asking. What the next job needs is read meanwhile,
-one job ahead and no more, or not before its turn. :func:`repair` is for those who rather give a function that is called.
+one job ahead and no more, or not before its turn. :func:`repair` is for those who rather give a
+function that is called.
 """
 
 from __future__ import annotations
