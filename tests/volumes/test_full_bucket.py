@@ -38,14 +38,14 @@ class Quota(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, server: str, status: int) -> None:
+    def __init__(self, server: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.server, self.status, self.left = server, status, 0
+        self.behind, self.status, self.left = server, 507, 0
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: Quota
-    protocol_version = "HTTP/1.1"
+    protocol_version, wbufsize, disable_nagle_algorithm = "HTTP/1.1", -1, True
 
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -54,7 +54,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if self.server.left < 0:
                 self._answer(self.server.status, {}, REFUSALS[self.server.status].encode())
                 return
-        real = http.client.HTTPConnection(self.server.server)
+        real = http.client.HTTPConnection(self.server.behind)
         real.request(self.command, self.path, body, dict(self.headers))
         found = real.getresponse()
         self._answer(found.status, dict(found.headers), found.read())
@@ -77,11 +77,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(params=REFUSALS)
-def quota(request, s3, monkeypatch) -> Iterator[Quota]:
+@pytest.fixture
+def quota(s3, monkeypatch) -> Iterator[Quota]:
     """The bucket ``lab``, with room for nothing so far."""
     host, port = s3.server.get_host_and_port()
-    server = Quota(f"{host}:{port}", request.param)
+    server = Quota(f"{host}:{port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
@@ -91,9 +91,9 @@ def quota(request, s3, monkeypatch) -> Iterator[Quota]:
     thread.join()
 
 
-@pytest.mark.parametrize("room", [0, 20_000, 60_000])
-def test_an_output(run, s3, quota, stack, room):
-    quota.left = 2**30
+@pytest.mark.parametrize(("status", "room"), [(507, 0), (507, 60_000), (403, 20_000)])
+def test_an_output(run, s3, quota, stack, status, room):
+    quota.status, quota.left = status, 2**30
     assert run("repair", stack, WHERE, *MARKED)[0] == 0
     whole = s3.objects()
     taken = sum(map(len, whole.values()))
@@ -113,9 +113,12 @@ def test_an_output(run, s3, quota, stack, room):
     assert s3.objects() == whole
 
 
-@pytest.mark.parametrize("kind", ["0.4", "0.5 sharded"])
-@pytest.mark.parametrize("room", [0, 60_000])
-def test_in_place(run, s3, quota, make, tmp_path, kind, room):
+@pytest.mark.parametrize(
+    ("kind", "status", "room"),
+    [("0.4", 403, 0), ("0.4", 507, 60_000), ("0.5 sharded", 403, 60_000)],
+)
+def test_in_place(run, s3, quota, make, tmp_path, kind, status, room):
+    quota.status = status
     path = make(kind)
     where, before = s3.upload(path), s3.objects()
     command = ("repair", where, "--in-place", *MARKED, "--backup", tmp_path / "kept")
