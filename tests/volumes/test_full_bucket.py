@@ -6,7 +6,6 @@ import http.client
 import http.server
 import threading
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 
