@@ -2,8 +2,8 @@
 
 tensorstore reads the pixels; it is an extra. Which array is meant, and how large its voxels are,
 is found here, in the JSON that lies beside them. Easy to get wrong: both formats count axes from x
-on, and precomputed ends with the channel; here all is turned to (z, y, x). Where links lead is looked
-at when a volume is opened; in one of very many files, when a chunk is read.
+on, and precomputed ends with the channel; here all is turned to (z, y, x). Where links lead is
+looked at when a volume is opened; in one of very many files, when a chunk is read.
 """
 
 from __future__ import annotations
