@@ -38,6 +38,7 @@ from napari_ssan.files.zarr_rows import halved
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.cluster import cluster
 from napari_ssan.volumes.drive import SlabsDone
+from napari_ssan.volumes.heap import share_heap
 from napari_ssan.volumes.run import repair_in_place
 from napari_ssan.volumes.slabs import How
 
@@ -147,6 +148,7 @@ def some_sections(path: str, sections: Iterable[int], method: str) -> Any:
     import napari_ssan.engine.error_network
     import napari_ssan.network.ssan  # noqa: F401
 
+    share_heap()  # as the command does
     how = How(method)
     return partial(repair_in_place, Path(path), Marks(set(sections)), how, str, device="cpu")
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -46,6 +47,28 @@ def tissue() -> Callable[..., np.ndarray]:
         return volume.clip(0, 255).astype(np.uint8)
 
     return make
+
+
+class Looked(AbstractSet):
+    """Incomplete sections, each of which costs a look at its chunks: nobody asks for all."""
+
+    def __init__(self, *sections: int) -> None:
+        self.sections, self.asked = sections, set[int]()
+
+    def __contains__(self, z: object) -> bool:
+        self.asked.add(z)
+        return z in self.sections
+
+    def __iter__(self) -> Iterator[int]:
+        raise AssertionError("all sections were asked for")
+
+    __len__ = __iter__
+
+
+@pytest.fixture
+def looked() -> type[Looked]:
+    """Makes such a set."""
+    return Looked
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -167,6 +168,64 @@ def test_links_that_lead_out(tmp_path, volume):
     with pytest.raises(LeadsOut):
         open_stack(path)
     open_stack(path, follow_links=True)
+
+
+def listed(monkeypatch) -> list[str]:
+    """Names of files and folders that are listed from now on."""
+    found: list[str] = []
+
+    class Listing:
+        def __init__(self, path) -> None:
+            self.entries = scandir(path)
+
+        def __enter__(self):
+            return (found.append(entry.path) or entry for entry in self.entries)
+
+        def __exit__(self, *error: object) -> None:
+            self.entries.close()
+
+    scandir = os.scandir
+    monkeypatch.setattr("os.scandir", Listing)
+    return found
+
+
+@pytest.mark.parametrize("make", [n5, precomputed])
+def test_very_many_chunks_are_not_looked_at_before_they_are_read(
+    tmp_path, volume, make, monkeypatch
+):
+    monkeypatch.setattr("napari_ssan.files.open_tensorstore.MANY", 4)
+    monkeypatch.setattr("napari_ssan.files.completeness.MANY", 4)
+    path = make(tmp_path / "in" / "v", np.repeat(volume(), 10, axis=0))
+    files = [each for each in path.rglob("*") if each.is_file()]
+    with monkeypatch.context() as patch:
+        names = listed(patch)
+        stack = open_stack(path).stack()
+        np.testing.assert_array_equal(stack.read(7), volume()[0])
+    assert len(names) < 20 < len(files)
+    block = next(each for each in files if each.relative_to(path).as_posix() in CHUNKS)
+    block.rename(tmp_path / "elsewhere")
+    block.symlink_to(tmp_path / "elsewhere")
+    stack = open_stack(path).stack()
+    np.testing.assert_array_equal(stack.read(8), volume()[0])
+    np.testing.assert_array_equal(stack.read(9, (slice(32), slice(50))), volume()[0, :32])
+    with pytest.raises(LeadsOut):
+        stack.read(9)
+    stack = open_stack(path, follow_links=True).stack()
+    np.testing.assert_array_equal(stack.read(9), volume()[0])
+
+
+#: One of section 9, rows 32 to 64, columns 32 to 50, of either format.
+CHUNKS = ("1/1/9", "4_4_40/42-60_52-84_12-13")
+
+
+def test_a_scale_that_lies_elsewhere(tmp_path, volume):
+    path = precomputed(tmp_path / "in" / "brain", volume(), scales=1)
+    info = json.loads((path / "info").read_text())
+    (path / info["scales"][0]["key"]).rename(tmp_path / "secret")
+    info["scales"][0]["key"] = "../../secret"
+    (path / "info").write_text(json.dumps(info))
+    with pytest.raises(LeadsOut):
+        open_stack(path)
 
 
 def test_without_the_extra(tmp_path, volume, monkeypatch):

@@ -62,6 +62,15 @@ def test_marked_sections_are_not_read_and_not_found(broken):
     assert marks.whole == {BLANK}
 
 
+def test_incomplete_sections_are_not_read_and_others_not_asked_about(broken, looked):
+    stack = SliceStack(broken.broken)
+    stack.incomplete = looked(BLANK)
+    found, said = leave_out(Source(stack, 4, 20))
+    assert "blank" not in said
+    assert BLANK not in found.avoided.whole
+    assert stack.incomplete.asked <= set(range(4, 20))
+
+
 def test_it_says_how_many_more():
     random = np.random.default_rng(0)
     volume = np.repeat(random.integers(60, 200, (1, 64, 64)), 40, axis=0)

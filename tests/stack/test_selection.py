@@ -102,6 +102,14 @@ def test_incomplete_sections_are_left_out(tissue):
     assert left_out(select(Source(stack), size=32), "damaged") == [4, 5, 6]
 
 
+def test_chunks_are_looked_for_where_sections_are_read(tissue, looked):
+    stack = SliceStack(tissue())
+    stack.incomplete = looked(5, 11)
+    selection = select(Source(stack, 2, 9), size=32)
+    assert left_out(selection, "damaged") == [4, 5, 6]
+    assert stack.incomplete.asked <= set(range(2, 9))
+
+
 def test_what_looks_broken_is_left_out(tissue):
     damage = Marks({3}, {7: [square(0, 0, 20, 20)], 9: [square(0, 0, 90, 110)]})
     selection = chosen(tissue(), Marks(missing={0: 1}), damage=damage)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from napari_ssan.cli import main
 from napari_ssan.files.zarr_rows import halved
 from napari_ssan.volumes.slabs import How
 
+from .nursery import Nursery
+
 #: zarr format, sections per chunk, shards, halved along z
 KINDS = {
     "0.4": (2, 1, None, False),
@@ -25,6 +28,11 @@ KINDS = {
     "0.5 sharded": (3, 1, (4, 64, 64), False),
     "0.5 halved along z": (3, 2, None, True),
     "0.5 sharded, halved along z": (3, 2, (4, 64, 64), True),
+}
+#: Chunks, and shards, of outputs.
+CUTS = {
+    "chunked": ("--chunks", "2,32,32"),
+    "sharded": ("--chunks", "1,16,16", "--shards", "4,32,64"),
 }
 Make = Callable[..., Path]
 AVERAGE = How("average")
@@ -70,6 +78,17 @@ def run(monkeypatch, capsys):
         return int(end.value.code or 0), "".join(capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory) -> Iterator[Nursery]:
+    """Forks runs, and workers, to be killed."""
+    pytest.importorskip("distributed")
+    if os.name == "nt":
+        pytest.skip("no fork")
+    started = Nursery(tmp_path_factory.mktemp("nursery"))
+    yield started
+    started.end()
 
 
 def write(path: Path, volume: np.ndarray, kind: str) -> Path:

@@ -29,7 +29,7 @@ from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.output_run import unfinished
 from napari_ssan.volumes.remote_part import RemotePart
 
-from .test_output_kills import CUTS, NURSERY
+from .conftest import CUTS
 
 AVERAGE = ("--method", "average")
 MARKED = ("--defects", "3,7-8,10", "--insert-after", "4", *AVERAGE)
@@ -228,18 +228,10 @@ def test_what_is_saved_elsewhere_may_lie_in_a_bucket(s3, stack, volume):
 
 @pytest.mark.skipif(os.name == "nt", reason="no fork")
 @pytest.mark.parametrize("cut", CUTS)
-def test_killed_again_and_again(s3, stack, tmp_path, cut):
-    nursery = subprocess.Popen(
-        [sys.executable, "-c", NURSERY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-
+def test_killed_again_and_again(nursery, s3, stack, cut):
     def go(seconds: float, *more: str) -> int:
-        command = ["repair", str(stack), WHERE, *MARKED, *CUTS[cut], *more]
-        nursery.stdin.write(json.dumps([seconds, command]) + "\n")
-        nursery.stdin.flush()
-        return int(nursery.stdout.readline())
+        return nursery.run("repair", str(stack), WHERE, *MARKED, *CUTS[cut], *more, seconds=seconds)
 
-    assert nursery.stdout.readline() == "ready\n"
     begin = time.monotonic()
     assert go(0) == 0
     length, wanted, chance = time.monotonic() - begin, s3.objects(), random.Random(cut)
@@ -256,7 +248,6 @@ def test_killed_again_and_again(s3, stack, tmp_path, cut):
     assert went_on
     assert go(0, "--resume") in (0, 2)
     assert s3.objects() == wanted
-    nursery.communicate()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="process groups")

@@ -16,10 +16,11 @@ import pytest
 
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.marks import Marks
-from napari_ssan.volumes.cluster import _device, cluster
+from napari_ssan.volumes.cluster import Dask, _device, cluster
 from napari_ssan.volumes.journal import NAME
 from napari_ssan.volumes.restore import restore
 from napari_ssan.volumes.run import repair_in_place
+from napari_ssan.volumes.slabs import Slab
 
 from .conftest import AVERAGE, content
 
@@ -107,6 +108,21 @@ def test_a_slab_that_fails_is_tried_by_workers_and_reported(make):
     ((sections, why),) = outcome.failed
     assert sections == (9, 11)
     assert "cannot be read" in why
+
+
+def test_a_worker_that_dies_with_what_it_has_done_has_it_done_again():
+    """As dask tells it: finished, then lost, then finished again."""
+
+    class Lost:
+        key, status = "slab", "lost"
+
+        def result(self) -> tuple[list, list, float]:
+            return [{"section": 3}], [], 0.1
+
+    crew = Dask.__new__(Dask)
+    crew._ready, crew._known, crew._looked, crew._seconds = [], {}, float("inf"), 1.0
+    crew._done, crew._slabs = iter([Lost()]), {"slab": Slab(0, 3, (3,))}
+    assert crew.next() == (Slab(0, 3, (3,)), [{"section": 3}])
 
 
 def test_a_cluster_that_somebody_has_started(make, tmp_path):

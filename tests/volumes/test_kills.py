@@ -1,121 +1,92 @@
-"""SIGKILL at random moments: nothing is lost, and a resumed run ends in the same bytes."""
+"""SIGKILL at ten random moments: nothing is lost, and runs that go on end in the same bytes.
+
+In place and to an output, chunked and sharded; a run by itself, a worker, the client of workers, or
+all of them. `test_cluster` has workers that the command starts itself.
+"""
 
 from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+import shutil
 
+import numpy as np
 import pytest
+import tifffile
 
-from napari_ssan.stack.marks import Marks
-from napari_ssan.volumes.restore import restore
-from napari_ssan.volumes.run import repair_in_place
+from napari_ssan.volumes.claim import claim_path
+from napari_ssan.volumes.output_run import unfinished
 
-from .conftest import AVERAGE, content
+from .conftest import CUTS, content
+from .nursery import VICTIMS, kill_again_and_again
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no fork")
-MARKED = Marks({3, 7, 8, 10})
+AVERAGE = ("--method", "average", "--resume")
 KILLS = 10
-#: Forks itself for each run, so that none has to import anything first.
-NURSERY = """
-import os, signal, sys, time
-from pathlib import Path
-from napari_ssan.stack.marks import Marks
-from napari_ssan.volumes import claim
-from napari_ssan.volumes.slabs import How
-from napari_ssan.volumes.run import repair_in_place
-from napari_ssan.volumes.restore import restore
-import torch, napari_ssan.engine.error_network, napari_ssan.network.ssan
-
-claim.SETTLING = 0
-path = Path(sys.argv[1])
-print("ready", flush=True)
-for line in sys.stdin:
-    what, seconds, *marked = line.split()
-    if child := os.fork():
-        if float(seconds):
-            time.sleep(float(seconds))
-            os.kill(child, signal.SIGKILL)  # if it has ended, it is still there to be waited for
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print(status, flush=True)
-        continue
-    os.close(1)
-    if what == "restore":
-        restore(path, print)
-    else:
-        marks = Marks(set(map(int, marked)))
-        repair_in_place(path, marks, How("average"), lambda item: None, resume=True)
-    os._exit(0)
-"""
-
-
-class Nursery:
-    """Starts runs on a volume, and kills them."""
-
-    def __init__(self, path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", NURSERY, str(path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout.readline() == "ready\n"
-
-    def run(self, what: str, seconds: float = 0) -> int:
-        """Exit code of a run, which is killed after some seconds; -9 if it was."""
-        named = " ".join(map(str, MARKED.whole))
-        self.process.stdin.write(f"{what} {seconds} {named}\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-    def end(self) -> None:
-        self.process.communicate()
 
 
 @pytest.fixture
-def nursery() -> Iterator:
-    started = []
-
-    def start(path) -> Nursery:
-        started.append(Nursery(path))
-        return started[-1]
-
-    yield start
-    for each in started:
-        each.end()
+def volume(volume) -> np.ndarray:
+    """A part of it, so that most of the time is spent on what a kill may tear."""
+    return volume[:, :40, :70]
 
 
 @pytest.mark.parametrize("kind", ["0.4", "0.5 sharded, halved along z"])
-def test_a_run_that_is_killed_again_and_again(make, kind, nursery):
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_in_place(nursery, make, kind, victim):
     path, whole = make(kind), make(kind, "unbroken/image.ome.zarr")
-    before = content(path)
-    repair_in_place(whole, MARKED, AVERAGE, print)
-    wanted = content(whole)
-    runs, chance = nursery(path), random.Random(kind)
-    begin = time.monotonic()
-    assert runs.run("repair") == 0
-    length = time.monotonic() - begin
-    codes = []
-    for _ in range(KILLS):
-        if not codes or codes[-1] == 0:  # it was through; from the beginning
-            assert content(path) == wanted
-            restore(path, print)
-            assert content(path) == before
-        codes.append(runs.run("repair", chance.uniform(0.03, 0.6) * length))
-    assert set(codes) <= {0, -signal.SIGKILL}
-    assert codes.count(-signal.SIGKILL) >= KILLS / 2
-    assert runs.run("repair") == 0
-    assert content(path) == wanted
-    for _ in range(KILLS):
-        runs.run("restore", chance.uniform(0.01, 0.2) * length)
-        if not path.with_name(f"{path.name}.originals").exists():
-            break
-    else:
-        assert runs.run("restore") == 0
-    assert content(path) == before
-    assert not path.with_name(f"{path.name}.originals").exists()
+    given = ("--in-place", "--defects", "1,3,7-8,10,12", *AVERAGE)
+    assert nursery.run("repair", str(whole), *given) == 0
+    before, wanted, chance = content(path), content(whole), random.Random(kind + victim)
+    pixels = {name for name in before if name[0].isdigit() and "zarr" not in name}
+    kept = path.with_name(f"{path.name}.originals")
+    rest = random.Random(victim)
+
+    def through() -> None:
+        assert content(path) == wanted
+        while victim == "the run alone" and rest.random() < 0.5:
+            nursery.run("restore", str(path), seconds=rest.uniform(0.01, 0.15))
+            if not kept.exists():
+                break
+        else:
+            assert nursery.run("restore", str(path)) == 0, nursery.log.read_text()
+        assert content(path) == before
+        assert not kept.exists()
+
+    def between() -> None:
+        now = content(path)
+        assert all(now[name] in (before[name], wanted[name]) for name in pixels)
+
+    command = ["repair", str(path), *given]
+    kill_again_and_again(
+        nursery, victim, command, claim_path(path), chance, through, between, KILLS
+    )
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_an_output(nursery, volume, tmp_path, cut, victim):
+    stack, output = tmp_path / "stack.tif", tmp_path / "broken" / "out.zarr"
+    tifffile.imwrite(stack, np.concatenate([volume, volume]), photometric="minisblack")
+    given = ("--defects", "3,7-8,10,20", "--insert-after", "4", "--mask", *AVERAGE, *CUTS[cut])
+    for name in ("broken", "whole"):
+        (tmp_path / name).mkdir()
+    assert nursery.run("repair", str(stack), str(tmp_path / "whole" / "out.zarr"), *given) == 0
+    wanted, went_on = content(tmp_path / "whole"), []
+
+    def through() -> None:
+        assert content(output.parent) == wanted
+        shutil.rmtree(output)
+
+    def between() -> None:
+        went_on.append(unfinished(output) is not None)
+        if output.exists():  # it was through, or killed after it
+            found = {n: d for n, d in content(output.parent).items() if not n.startswith(".")}
+            assert found == wanted or unfinished(output)
+
+    command = ["repair", str(stack), str(output), *given, "--overwrite"]
+    chance = random.Random(cut + victim)
+    kill_again_and_again(
+        nursery, victim, command, claim_path(output), chance, through, between, KILLS
+    )
+    assert any(went_on) or victim == "a worker"

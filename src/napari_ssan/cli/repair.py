@@ -50,6 +50,7 @@ from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.paths import address, located, real
 from napari_ssan.report.page import to_html
 from napari_ssan.stack.marks import Marks
+from napari_ssan.volumes.heap import share_heap
 from napari_ssan.volumes.output_run import Ask, unfinished
 from napari_ssan.volumes.slabs import How
 from napari_ssan.volumes.status import begun
@@ -184,6 +185,7 @@ def repair(
 
     With --treatment correct, keep their pixels, and correct brightness and contrast.
     """
+    share_heap()
     path = located(path)
     if confidence is not None:
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")

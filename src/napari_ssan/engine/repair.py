@@ -2,7 +2,8 @@
 
 :func:`patches` yields all there is to tell, each item once: events as work goes on, patches as
 they are finished. Whoever wants to stop stops asking. What the next job needs is read meanwhile,
-one job ahead and no more. :func:`repair` is for those who rather give a function that is called.
+one job ahead and no more, or not before its turn. :func:`repair` is for those who rather give a
+function that is called.
 """
 
 from __future__ import annotations
@@ -125,12 +126,14 @@ def patches(
     only: Container[Slot] | None = None,
     scratch: Path | None = None,
     with_error: bool = False,
+    ahead: bool = True,
 ) -> Iterator[Event | Patch]:
     """Repair what is marked, one patch after the other; close the generator to cancel.
 
     Parameters and errors are those of :func:`repair`. With `only`, no marked pixel is
     used, but these sections alone are repaired. With `with_error`, the error of every pixel is
-    estimated, too, except where a single neighbour is copied: that tells nothing of it.
+    estimated, too, except where a single neighbour is copied: that tells nothing of it. Without
+    `ahead`, the next job is not read meanwhile, so that many jobs take no more memory than one.
 
     Yields
     ------
@@ -165,7 +168,7 @@ def patches(
                 steps = correct(survey, job, grid, scratch)
             else:  # named, inputs would be kept for one job more: too large for a disk
                 steps = synthesize(coming.result(), method, with_error=with_error, scratch=scratch)
-            coming = begun(number + 1)
+            coming = begun(number + 1) if ahead else None
             for item in steps:
                 if isinstance(item, TileDone):
                     done, pixels = done + 1, pixels + own // len(grid)
@@ -176,6 +179,8 @@ def patches(
                 if isinstance(item, LessMemory):
                     method = item.method
                 yield item
+            if not ahead:
+                coming = begun(number + 1)
 
 
 def _grid(job: Job, method: Method, shape: tuple[int, int]) -> TileGrid:

@@ -2,7 +2,8 @@
 
 tensorstore reads the pixels; it is an extra. Which array is meant, and how large its voxels are,
 is found here, in the JSON that lies beside them. Easy to get wrong: both formats count axes from x
-on, and precomputed ends with the channel; here all is turned to (z, y, x).
+on, and precomputed ends with the channel; here all is turned to (z, y, x). Where links lead is
+looked at when a volume is opened; in one of very many files, when a chunk is read.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import itertools
 import json
 import math
 import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,9 @@ import numpy as np
 
 from napari_ssan.errors import BadInput
 from napari_ssan.files import remote, remote_clients
-from napari_ssan.files.border import always_allowed, check_links, check_piece
+from napari_ssan.files.border import always_allowed, check_links, check_piece, check_within
 from napari_ssan.files.calibration import Calibration, sane
-from napari_ssan.files.completeness import files_in
+from napari_ssan.files.completeness import MANY, files_in
 from napari_ssan.files.lazy import LazyArray, reader
 from napari_ssan.paths import address, spelled
 from napari_ssan.stack.sections import Array
@@ -62,19 +65,26 @@ def open_precomputed(path: Path, home: Path | None) -> tuple[list[LazyArray], Ca
     BadInput
         If tensorstore is not installed, or the volume is damaged.
     """
-    check_links(home, path)
+    seen = bool(address(path)) or check_links(home, path, MANY)
     info = _json(path / INFO)
     spec = {"driver": "neuroglancer_precomputed", "kvstore": _kvstore(path)}
-    levels = [
-        _opened(path, spec | {"scale_index": number}) for number in range(len(info["scales"]))
-    ]
+    levels = []
+    for number, scale in enumerate(info["scales"]):
+        folder = path / scale["key"]
+        check_within(home, path.name, path / INFO)
+        check_within(home, path.name, folder)
+        if scale.get("sharding") and not seen:  # into few files, with names of their own
+            check_links(home, folder)
+        checked = not seen and not scale.get("sharding")
+        guard = _Guard(home, path.name, folder, _between(scale)) if checked else None
+        levels.append(_opened(path, spec | {"scale_index": number}, guard))
     finest = info["scales"][0]
     size = [sane(n, 1.0) for n in reversed(finest["resolution"])]
     offset = [float(n) for n in reversed(finest.get("voxel_offset") or [0, 0, 0])]
     first = [n * s for n, s in zip(offset, size, strict=True)]
     axes, name = "czyx", path.name.split(".")[0]
     if levels[0].shape[0] == 1:
-        axes, levels = "zyx", [_Pixels(level.store[0]) for level in levels]
+        axes, levels = "zyx", [_Pixels(level.store[0], level.guard) for level in levels]
     rest = len(axes) - 3
     return [LazyArray(level, path.name) for level in levels], Calibration.of(
         axes, [1.0] * rest + size, "nanometer", [0.0] * rest + first, name=name
@@ -104,7 +114,7 @@ def open_n5(path: Path, home: Path | None) -> tuple[list[LazyArray], Calibration
     BadInput
         If tensorstore is not installed, the volume is damaged, or there are several.
     """
-    check_links(home, path)
+    seen = bool(address(path)) or check_links(home, path, MANY)
     group = _group(path)
     known = _json(group / ATTRIBUTES)
     if _is_dataset(known):
@@ -113,8 +123,12 @@ def open_n5(path: Path, home: Path | None) -> tuple[list[LazyArray], Calibration
         names = (f"s{number}" for number in itertools.count())
         within = (group / name for name in names)
         folders = list(itertools.takewhile(lambda f: _is_dataset(_json(f / ATTRIBUTES)), within))
-    specs = [{"driver": "n5", "kvstore": _kvstore(folder)} for folder in folders]
-    levels = [LazyArray(_opened(path, spec), path.name) for spec in specs]
+    levels = []
+    for folder in folders:
+        check_within(home, path.name, folder / ATTRIBUTES)
+        guard = None if seen else _Guard(home, path.name, folder, _numbered(folder))
+        spec = {"driver": "n5", "kvstore": _kvstore(folder)}
+        levels.append(LazyArray(_opened(path, spec, guard), path.name))
     ndim = levels[0].ndim
     own = _json(folders[0] / ATTRIBUTES)
     scale, units = _resolution(own, ndim) or _resolution(known, ndim) or (None, None)
@@ -125,18 +139,61 @@ def open_n5(path: Path, home: Path | None) -> tuple[list[LazyArray], Calibration
     return levels, Calibration.of(letters, scale, units, name=path.name.split(".")[0] or group.name)
 
 
+#: The size of chunks, and the name of one by its number, both along x, y and z.
+Chunking = tuple[Sequence[int], Callable[[Sequence[int]], str]]
+
+
+def _numbered(folder: Path) -> Chunking:
+    """Chunks of an N5 dataset."""
+    return _json(folder / ATTRIBUTES)["blockSize"], lambda place: "/".join(map(str, place))
+
+
+def _between(scale: dict[str, Any]) -> Chunking:
+    """Chunks of a scale of a precomputed volume, which lie in one folder."""
+    size = scale["chunk_sizes"][0]
+    first = scale.get("voxel_offset") or [0, 0, 0]
+
+    def name(place: Sequence[int]) -> str:
+        parts = zip(place, size, scale["size"], first, strict=True)
+        return "_".join(f"{o + p * n}-{o + min((p + 1) * n, end)}" for p, n, end, o in parts)
+
+    return size, name
+
+
+@dataclass(frozen=True)
+class _Guard:
+    """Looks where the chunks of an array lie before they are read."""
+
+    home: Path | None
+    name: str
+    folder: Path
+    chunking: Chunking
+
+    def check(self, spans: Sequence[slice]) -> None:
+        """Check the chunks of a box, of slices along (..., z, y, x)."""
+        size, name = self.chunking
+        grid = (
+            range(span.start // n, -(-span.stop // n))
+            for span, n in zip(reversed(spans), size, strict=False)
+        )
+        for place in itertools.product(*grid):
+            check_within(self.home, self.name, self.folder / name(place))
+
+
 class _Pixels:
     """An array of tensorstore, (..., z, y, x) from 0 on."""
 
-    def __init__(self, store: Any) -> None:
-        self.store = store
+    def __init__(self, store: Any, guard: _Guard | None) -> None:
+        self.store, self.guard = store, guard
         self.shape, self.dtype = tuple(store.shape), np.dtype(store.dtype.numpy_dtype)
 
-    def __getitem__(self, index: Any) -> Array:
-        return np.asarray(self.store[index].read().result())
+    def __getitem__(self, spans: tuple[slice, ...]) -> Array:
+        if self.guard is not None:
+            self.guard.check(spans)
+        return np.asarray(self.store[spans].read().result())
 
 
-def _opened(path: Path, spec: dict[str, Any]) -> _Pixels:
+def _opened(path: Path, spec: dict[str, Any], guard: _Guard | None) -> _Pixels:
     try:
         import tensorstore
     except ImportError:
@@ -157,7 +214,7 @@ def _opened(path: Path, spec: dict[str, Any]) -> _Pixels:
     if size > always_allowed():
         stored = 0 if address(path) else sum(each for _, each in files_in(path))
         check_piece(path.name, size, stored)
-    return _Pixels(store.T[tensorstore.d[:].translate_to[0]])
+    return _Pixels(store.T[tensorstore.d[:].translate_to[0]], guard)
 
 
 def _kvstore(path: Path) -> dict[str, Any]:

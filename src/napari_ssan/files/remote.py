@@ -25,12 +25,18 @@ from napari_ssan.paths import address, spelled
 
 #: How often an object is asked for whose bytes stop in the middle of it.
 TORN = 5
+#: What a server says that has no room: by HTTP, Ceph, and MinIO.
+FULL = re.compile(r"507 Insufficient|QuotaExceeded|StorageFull")
 #: Objects of which a zarr store has one.
 MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
 class Unreachable(BadInput):
     """A server does not answer, or not as it should; later, it may."""
+
+
+class Full(Unreachable):
+    """A bucket takes no more."""
 
 
 def read(path: Path) -> bytes | None:
@@ -290,6 +296,11 @@ def _worded(path: Path, done: str) -> Iterator[None]:
             raise
         raise Unreachable(f"{spelled(path)} cannot be {done}: there is no such bucket.") from error
     except BaseError as error:
+        if FULL.search(str(error)):
+            raise Full(
+                f"{spelled(path)} cannot be {done}: the bucket is full, or its quota is used up. "
+                "Make room, and go on with --resume."
+            ) from error
         raise Unreachable(f"{spelled(path)} cannot be {done}: {_why(error)}.") from error
 
 

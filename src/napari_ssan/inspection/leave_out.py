@@ -59,7 +59,8 @@ def leave_out(
         return stack.read(first + z, moved(window, rows.start, columns.start))
 
     part = SliceStack(LazySections((len(source.sections), *source.extent), stack.dtype, read))
-    known = frozenset(z - first for z in marks.whole | stack.incomplete)
+    numbers = range(first, first + len(source.sections))
+    known = frozenset(z - first for z in numbers if z in marks.whole or z in stack.incomplete)
     found: tuple[Find, ...] = ()
     for event in inspect(View(part), cancel=cancel, without=known):
         if isinstance(event, Inspection):

@@ -191,7 +191,7 @@ class _Judge:
     def __init__(self, source: Source, measured: dict[int, SectionFigures], size: int) -> None:
         self.source, self.size = source, size
         self.empty = {z for z, seen in measured.items() if not seen.intensity.usable}
-        self.empty |= source.stack.incomplete
+        self.empty |= {z for z in source.sections if z in source.stack.incomplete}
         self._free: dict[int, npt.NDArray[np.bool_]] = {}
 
     def reason(self, chain: range) -> str | None:

@@ -13,12 +13,13 @@ import importlib.util
 import logging
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Notice
-from napari_ssan.volumes.drive import Result, Work
+from napari_ssan.volumes.drive import FAILURES, Result, Work
 from napari_ssan.volumes.journal import Row
 from napari_ssan.volumes.slabs import Slab
 
@@ -162,19 +163,20 @@ class Dask:
         self._hand_out()
         future = next(self._done)
         slab = self._slabs.pop(future.key)
-        if future.status == "finished":
+        try:  # its worker may just have died with the result: then it is waited for once more
             records, notices, self._seconds = future.result()
-            for notice in notices:
-                self._tell(f"Note: {notice}")
-            return slab, records
-        if future.cancelled():
-            raise BadInput("The scheduler is gone; go on with --resume when it is back.")
-        error = future.exception()
-        if isinstance(error, KilledWorker):
-            error = OSError(f"its worker was killed {TRIES_OF_DASK} times, perhaps for its memory")
-        worker = getattr(error, "worker", None)
-        self._tried.setdefault(slab.key, set()).update([worker] if worker else [])
-        return slab, error
+        except CancelledError as error:
+            raise BadInput("The scheduler is gone; go on with --resume when it is back.") from error
+        except KilledWorker:
+            why = f"its worker was killed {TRIES_OF_DASK} times, perhaps for its memory"
+            return slab, OSError(why)
+        except FAILURES as error:
+            worker = getattr(error, "worker", None)
+            self._tried.setdefault(slab.key, set()).update([worker] if worker else [])
+            return slab, error
+        for notice in notices:
+            self._tell(f"Note: {notice}")
+        return slab, records
 
 
 #: So often dask gives a slab to another worker when one dies.

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from napari_ssan.atomic import reason
 from napari_ssan.errors import BadInput
+from napari_ssan.files.remote import Full
 from napari_ssan.volumes.journal import Journal, Row
 from napari_ssan.volumes.slabs import Gone, Slab, Tell
 
@@ -129,7 +130,7 @@ def drive(
 
     Raises
     ------
-    Gone
+    Gone, Full
         If no slab can be done any more.
     """
     if plan and hire is not None:
@@ -179,7 +180,7 @@ def _drive(
     while running:
         slab, found = crew.next()
         running -= 1
-        if isinstance(found, Gone) or not isinstance(found, (list, *FAILURES)):
+        if isinstance(found, (Gone, Full)) or not isinstance(found, (list, *FAILURES)):
             raise found
         if isinstance(found, list):
             journal.write("done", row=slab.key, sections=slab.sections, records=found)

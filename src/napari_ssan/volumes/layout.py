@@ -142,7 +142,7 @@ class Level:
         self.object = tuple(pieces[axis] for axis in layout.zyx)
 
     def read(self, box: Box) -> Array:
-        """Pixels of a box, (sections, rows, columns)."""
+        """Pixels of a box, (sections, rows, columns), as an array of the caller's own."""
         return self.pixels[self._index(box)].transpose(np.argsort(np.argsort(self._zyx)))
 
     def lacking(self, there: Callable[[str], bool]) -> AbstractSet[int]:

@@ -33,6 +33,7 @@ from napari_ssan.stack.region import region_from_entry
 from napari_ssan.stack.sections import Array
 from napari_ssan.swap import sync_files
 from napari_ssan.volumes.claim import holds
+from napari_ssan.volumes.heap import give_back
 from napari_ssan.volumes.journal import FIRST, Journal
 from napari_ssan.volumes.objects import SCRATCH
 from napari_ssan.volumes.remote_part import level_names
@@ -214,11 +215,13 @@ def write_slab(order: OutputOrder, slab: Slab, tell: Tell | None = None) -> list
                 only=marked,
                 scratch=Path(folder),
                 with_error=True,
+                ahead=writing.method.ahead > 0,
             ):
                 if isinstance(item, Patch):
                     repaired.add(item)
                 if tell is not None:
                     tell(item)
+            give_back()  # before whole objects come into memory
         writing.rows.write(repaired, slab.row, lambda _: order.hold())
         if not address(order.image):
             sync_files(order.image / name for name in writing.rows.names(slab.row))

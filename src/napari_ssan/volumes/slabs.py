@@ -31,6 +31,7 @@ from napari_ssan.stack.region import Mask
 from napari_ssan.stack.sections import Array, SliceStack, Window
 from napari_ssan.volumes.claim import holds
 from napari_ssan.volumes.given import GIVEN, Given, left_of, marks_of
+from napari_ssan.volumes.heap import give_back
 from napari_ssan.volumes.journal import Journal, Row, State, only
 from napari_ssan.volumes.layout import Box, Layout, Level, coarser, mean
 from napari_ssan.volumes.objects import SCRATCH, Objects, OriginalStore, StagedStore
@@ -148,7 +149,13 @@ class Volume:
             return Given(self.order.backup).read(self.stack, sections)
         only = {(z, 0) for z in sections}
         return patches(
-            self.stack, self.marks, self.method, only=only, scratch=scratch, with_error=True
+            self.stack,
+            self.marks,
+            self.method,
+            only=only,
+            scratch=scratch,
+            with_error=True,
+            ahead=self.method.ahead > 0,  # a processor has no time to wait for
         )
 
     @cached_property
@@ -184,7 +191,7 @@ class Volume:
         level = self.levels[slab.level]
         for place, box in level.boxes(slab.row):
             if touched := _within(marks, box):
-                pixels = np.array(level.read(box))
+                pixels = level.read(box)
                 for z, mask in touched.items():
                     np.copyto(pixels[z - box[0].start], fresh(z, box[1:]), where=mask)
                 self._hold()
@@ -209,7 +216,7 @@ class Volume:
                 self._hold()
                 self.objects.put_back(level.name(place))
             elif touched:
-                pixels = np.array(level.read(box))
+                pixels = level.read(box)
                 for z, mask in touched.items():
                     first = original.read((slice(z, z + 1), *box[1:]))[0]
                     np.copyto(pixels[z - box[0].start], first, where=mask)
@@ -285,6 +292,7 @@ def repair_slab(order: Order, slab: Slab, tell: Tell | None = None) -> list[dict
             known = [each for z in slab.sections for each in volume.records.get(z, [])]
             earlier = left_of(known, marks, volume.stack.shape)
         pixels = SliceStack(repaired, volume.layout.zyx[0])
+        give_back()  # before whole objects come into memory
 
         def fresh(z: int, window: Window) -> Array:
             if tell is not None:

@@ -1,0 +1,66 @@
+"""How much memory a slab takes does not depend on how much of it is marked.
+
+Covers: napari_ssan.volumes.heap
+"""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+
+import numpy as np
+import psutil
+import pytest
+import zarr
+
+from napari_ssan.stack.marks import Marks
+from napari_ssan.volumes import heap
+from napari_ssan.volumes.restore import restore
+from napari_ssan.volumes.run import repair_in_place
+
+from .conftest import AVERAGE
+
+
+def test_many_sections_of_a_slab_take_no_more_than_one(tmp_path, tissue):
+    path = tmp_path / "volume.zarr"
+    zarr.create_array(path, data=tissue((12, 256, 256)), chunks=(12, 64, 64))
+
+    def repaired(*marked: int) -> None:
+        repair_in_place(path, Marks(set(marked)), AVERAGE, lambda item: None)
+
+    def peak(*marked: int) -> int:
+        """Most bytes that are held at once, above what was there before."""
+        tracemalloc.start()
+        try:
+            repaired(*marked)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            restore(path, print)
+
+    repaired(3)  # what is imported on the way counts for nobody
+    restore(path, print)
+    one, many = peak(3), peak(1, 3, 5, 7, 9)
+    assert one > 2**20
+    assert many < 1.1 * one
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
+def test_what_is_free_goes_back():
+    heap.give_back()
+    parts = [np.ones(50_000, np.uint8) for _ in range(2000)]  # too small to be mapped
+    own = psutil.Process()
+    held = own.memory_info().rss
+    last = parts[-1]
+    del parts
+    heap.give_back()
+    assert held - own.memory_info().rss > 50_000_000
+    assert last.any()
+
+
+def test_where_the_system_has_no_such_functions(monkeypatch):
+    monkeypatch.setattr(heap.ctypes, "CDLL", lambda name: object())
+    heap._function.cache_clear()
+    heap.give_back()
+    heap.share_heap()
+    heap._function.cache_clear()
