@@ -85,11 +85,11 @@ def repair(controller):
 
 
 def test_an_empty_viewer_offers_the_sample(viewer, make_controller, monkeypatch):
+    opened = []
+    monkeypatch.setattr(ViewerModel, "open_sample", lambda self, *which: opened.append(which))
     controller = make_controller(viewer)
     assert controller.view.header.message.text() == "Open a stack, or try the sample."
     assert not controller.view.marking.isEnabled()
-    opened = []
-    monkeypatch.setattr(ViewerModel, "open_sample", lambda self, *which: opened.append(which))
     controller.view.header.sample.click()
     assert opened == [("napari-ssan", "synthetic")]
 
