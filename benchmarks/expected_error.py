@@ -31,6 +31,7 @@ from safetensors.torch import save
 from scipy.stats import rankdata
 from torch import Tensor
 
+from napari_ssan.cli.sources import parse_source
 from napari_ssan.engine.error_network import WEIGHTS, ErrorEstimator, ErrorNetwork, evidence_of
 from napari_ssan.engine.expected_error import gap_factor
 from napari_ssan.engine.methods import METHODS, Classical, Method, Network, make_method
@@ -84,7 +85,12 @@ class Gap(NamedTuple):
 
 
 def sections(text: str) -> Sections:
-    """Part of a stack, from ``PATH`` or ``PATH:SLICES``."""
+    """Part of a stack, from ``PATH``, ``PATH:SLICES`` or ``PATH[::5]``."""
+    if text.endswith("]"):
+        source = parse_source(text)
+        chosen = range(source.start, source.stop, source.spacing)
+        own = SliceStack(np.stack([source.stack.read(z) for z in chosen]))
+        return Sections(Path(text).name, own, list(range(1, len(own) - 1)))
     name, _, slices = text.rpartition(":") if not Path(text).exists() else (text, "", "")
     path = Path(name or text)
     stack = open_stack(path).stack()
@@ -358,7 +364,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gaps.add_argument("--seed", type=int, default=0)
     gaps.set_defaults(run=run_gaps, methods=",".join([*MODELS, "average"]))
     for command in (fitting, measuring, gaps):
-        command.add_argument("stacks", nargs="+", metavar="STACK[:SLICES]")
+        command.add_argument("stacks", nargs="+", metavar="STACK[:SLICES]", help="or STACK[::5]")
         command.add_argument("--methods", help="models and baselines; twice counts double")
         command.add_argument("--device", default="auto")
     options = parser.parse_args(arguments)
