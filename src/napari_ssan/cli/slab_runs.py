@@ -92,8 +92,9 @@ def _slabs(workers: int | None, scheduler: str) -> Iterator[tuple[_Teller, Hire 
     crew = None
     with bars() as show:
         if workers or scheduler:
-            from napari_ssan.volumes.cluster import cluster
+            from napari_ssan.volumes.cluster import check, cluster
 
+            check(scheduler)
             crew = partial(cluster, workers=workers, scheduler=scheduler, tell=show.say)
         try:
             yield _Teller(show), crew
