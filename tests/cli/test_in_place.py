@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_ssan.cli import slab_runs
+from napari_ssan.files.open import open_stack
 from napari_ssan.files.zarr_rows import halved
 from napari_ssan.stack.marks import Marks
 
@@ -58,7 +60,9 @@ def test_there_and_back(run, image, volume, tmp_path):
     assert "slice 2: synthetic, from 1 and 3 (average)" in said.out
     assert "restorable: 2,4" in said.out
     assert "interrupted" not in said.out
-    assert run("restore", image, "--slices", "2").err == "Restored slices 2 of image.ome.zarr.\n"
+    assert run("restore", image, "--slices", "2").err == (
+        "Restored slices 2 of image.ome.zarr. Still synthetic: 4.\n"
+    )
     facts = json.loads(run("status", image, "--json").out)
     assert facts["in_place"]["restorable"] == [4]
     assert facts["in_place"]["finished"]
@@ -81,18 +85,42 @@ def test_what_failed_is_reported_and_tried_again(run, image):
     command = ("repair", image, "--in-place", "--region", mask, "--defects", "1", *AVERAGE)
     failed = run(*command)
     assert failed.code == 3
+    assert "Repaired 1 of 2 slices of image.ome.zarr in place." in failed.err
     assert "Failed: 4: level 0 cannot be read at slice 4" in failed.err
     assert "run the same command with --resume" in failed.err
     said = run("status", image).out
+    assert "Repaired in place in part, 1 of 2 slices at full resolution; originals are" in said
     assert "done: 1" in said
     assert "failed: 4: level 0 cannot be read" in said
-    assert "The run was interrupted" in said
+    assert "Some slices have failed: go on with repair --resume, or undo it with restore." in said
     assert "--resume" in run(*command).sentence
     bad.write_bytes(good)
     assert run("repair", image, "--in-place", "--resume").code == 0
     assert run(*command, "--resume").code == 0  # nothing is left to do
     assert run("restore", image).code == 0
     assert files(image) == {**before, "0/c/4/0/0": good}
+
+
+def test_what_an_interrupted_run_has_done_is_told_of(run, image, monkeypatch):
+    def interrupt(*told):
+        raise KeyboardInterrupt
+
+    before = files(image)
+    with monkeypatch.context() as patch:
+        patch.setattr(slab_runs._Teller, "_slabs", interrupt)  # of the first slab
+        assert run("repair", image, "--in-place", "--defects", "2,4", *AVERAGE).code == 130
+    assert not open_stack(image).provenance.sections  # its own record is written at the end
+    said = run("status", image).out
+    assert "slice 2: synthetic, from 1 and 3 (average)" in said
+    assert "slice 4" not in said
+    assert "Repaired in place in part, 1 of 2 slices at full resolution" in said
+    assert "The run was interrupted: go on with repair --resume, or undo it" in said
+    facts = json.loads(run("status", image, "--json").out)
+    assert [record["section"] for record in facts["provenance"]["sections"]] == [2]
+    assert run("repair", image, "--in-place", "--resume").code == 0
+    assert "Repaired in place; originals are in" in run("status", image).out
+    assert run("restore", image).code == 0
+    assert files(image) == before
 
 
 @pytest.mark.parametrize(

@@ -367,6 +367,20 @@ def test_inputs_that_cannot_be_repaired_are_refused(run, volume, tmp_path, kind)
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("more", [(), ("--workers", "2")])
+def test_a_dataset_that_is_not_there_is_refused_with_those_that_are(run, volume, tmp_path, more):
+    h5py = pytest.importorskip("h5py")
+    path = tmp_path / "stack.h5"
+    with h5py.File(path, "w") as file:
+        file["volumes/raw"] = file["volumes/other"] = volume
+    wanted = ("repair", f"{path}:/volumes/nothing", tmp_path / "out.zarr", "--defects", "3", *more)
+    assert run(*wanted, *AVERAGE).sentence == (
+        "napari-ssan: stack.h5 holds no dataset '/volumes/nothing'; the file holds "
+        "/volumes/other, /volumes/raw."
+    )
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_full_disk_leaves_nothing_behind(run, stack, tmp_path, monkeypatch):
     def full(*args: object, **options: object) -> None:
         raise OSError(28, "No space left on device")

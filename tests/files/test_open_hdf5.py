@@ -58,13 +58,34 @@ def test_a_dataset_by_name(write, volume, tmp_path):
         assert file.path == path
         np.testing.assert_array_equal(np.asarray(file.data), other)
     np.testing.assert_array_equal(np.asarray(open_stack(path).data), volume())
-    for name, words in (("/nothing", "holds no dataset"), ("/flat", "is no 3-D dataset")):
-        with pytest.raises(BadInput, match=words):
+    there = "; the file holds /other/pixels, /volumes/raw."
+    for name, words in (
+        ("/nothing", "stack.h5 holds no dataset '/nothing'"),
+        ("/flat/x", "stack.h5 holds no dataset '/flat/x'"),
+        ("/flat", "/flat in stack.h5 is no 3-D dataset"),
+    ):
+        with pytest.raises(BadInput) as caught:
             open_stack(f"{path}:{name}")
+        assert str(caught.value) == words + there
     with pytest.raises(BadInput, match="does not exist"):
         open_stack(tmp_path / "absent.h5:/volumes/raw")
     with pytest.raises(BadInput, match=r"name one, as in two\.h5:/a"):
         open_stack(write("two.h5", a=volume(), b=volume()))
+
+
+def test_a_long_list_of_datasets_is_cut(write):
+    path = write(
+        "many.h5", **{f"n{n:02}": np.zeros((2, 3, 3)) for n in range(25)}, flat=np.zeros(3)
+    )
+    with h5py.File(path, "a") as file:
+        file["a_link"] = h5py.SoftLink("/nowhere")
+    with pytest.raises(BadInput, match=r"the file holds /a_link, /n00, .*, /n18 and 6 more\.$"):
+        open_stack(f"{path}:/nothing")
+    with pytest.raises(BadInput, match=r"holds no dataset '/nowhere'; the file holds /a_link, "):
+        open_stack(f"{path}:/a_link")
+    empty = write("empty.h5", flat=np.zeros(3))
+    with pytest.raises(BadInput, match="the file holds no 3-D dataset"):
+        open_stack(f"{empty}:/nothing")
 
 
 def test_any_file_with_one_volume(write, volume):

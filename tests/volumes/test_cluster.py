@@ -146,10 +146,36 @@ def test_a_scheduler_that_does_not_answer(make, monkeypatch):
         repair_in_place(make("0.5"), Marks({5}), AVERAGE, print, crew=crew)
 
 
-def test_without_dask(make, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
-    with pytest.raises(BadInput, match="Workers need dask"):
-        repair_in_place(make("0.5"), Marks({5}), AVERAGE, print, crew=workers)
+@pytest.mark.parametrize(
+    ("scheduler", "words"),
+    [
+        ("tcp://127.0.0.1:9", "No worker has answered from tcp://127.0.0.1:9 within 1 s"),
+        ("nonsense", "No worker has answered from nonsense"),
+        ("absent.json", "There is no scheduler file absent.json"),
+    ],
+)
+def test_a_wrong_scheduler_is_refused_before_anything_is_changed(
+    run, make, tmp_path, monkeypatch, scheduler, words
+):
+    monkeypatch.setattr("napari_ssan.volumes.cluster.PATIENCE", 1)
+    path = make("0.5")
+    before = content(tmp_path)
+    given = ("--defects", "5", "--method", "average", "--scheduler", scheduler)
+    for where in ("--in-place", tmp_path / "out.ome.zarr"):
+        code, said = run("repair", path, where, *given)
+        assert code == 2
+        assert said.startswith(f"napari-ssan: {words}"), said
+        assert said.count("\n") == 1
+    assert content(tmp_path) == before
+
+
+def test_without_dask(run, make, tmp_path, monkeypatch):
+    path = make("0.5")
+    before = content(tmp_path)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    code, said = run("repair", path, "--in-place", "--defects", "5", "--workers", "1")
+    assert (code, "Workers need dask" in said) == (2, True), said
+    assert content(tmp_path) == before
 
 
 @pytest.mark.parametrize(

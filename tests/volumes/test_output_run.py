@@ -108,11 +108,12 @@ def test_what_failed_is_tried_again_and_nothing_appears_before(run, tmp_path, vo
     arguments = (*arguments, tmp_path / "r.html")
     code, said = run(*arguments, "--resume")
     assert code == 3
-    assert "out.ome.zarr is not finished." in said
+    assert f"out.ome.zarr is not finished: {len(volume) - 2} of {len(volume)} slices are d" in said
     assert "Failed: 9: in.zarr cannot be read at slice 9" in said
     assert "Failed: 10: in.zarr cannot be read at slice 9" in said
     assert not path.exists()
-    assert "A repair to out.ome.zarr is not finished" in run("status", path)[1]
+    count = f"{len(volume) - 2} of {len(volume)} slices are done"
+    assert f"A repair to out.ome.zarr is not finished: {count}." in run("status", path)[1]
     facts = json.loads(run("status", path, "--json")[1])["unfinished"]
     assert (facts["left"], facts["in_work"]) == ([9, 10], None)
     assert content(source) == before

@@ -21,9 +21,12 @@ def restore(
 ) -> None:
     """Undo a repair in place: bring the original chunks and metadata back, byte for byte."""
     from napari_ssan.volumes.restore import restore as put_back
+    from napari_ssan.volumes.status import begun, status
 
     path = located(path)
     chosen = set(parse_slices(slices)) if slices else None
     restored = put_back(path, lambda text: console.print(text, markup=False), chosen, backup)
-    named = format_slices(restored)
-    console.print(f"Restored slices {named} of {path.name}." if named else f"Restored {path.name}.")
+    what = f"slices {format_slices(restored)} of {path.name}" if restored else path.name
+    staying = status(path, backup).provenance.numbers if begun(path) else ()
+    still = f" Still synthetic: {format_slices(staying)}." if staying else ""
+    console.print(f"Restored {what}.{still}", markup=False, soft_wrap=True)

@@ -79,7 +79,8 @@ def run_to_output(
         state = repair_to_output(ask, file, tell, end, device=device, resume=resume, crew=crew)
     failed = [(tuple(sections), why) for sections, why in state.failed.values()]
     if failed:
-        console.print(f"{ask.output.name} is not finished.", markup=False)
+        count = f"{len(state.repaired)} of {len(state.asked)} slices are done"
+        console.print(f"{ask.output.name} is not finished: {count}.", markup=False)
     _end(failed)
 
 
@@ -91,8 +92,9 @@ def _slabs(workers: int | None, scheduler: str) -> Iterator[tuple[_Teller, Hire 
     crew = None
     with bars() as show:
         if workers or scheduler:
-            from napari_ssan.volumes.cluster import cluster
+            from napari_ssan.volumes.cluster import check, cluster
 
+            check(scheduler)
             crew = partial(cluster, workers=workers, scheduler=scheduler, tell=show.say)
         try:
             yield _Teller(show), crew
@@ -126,10 +128,11 @@ class _Teller:
 
 
 def _conclude(path: Path, outcome: Outcome) -> None:
-    done = len(outcome.sections)
+    done, left = len(outcome.sections), len(outcome.left)
+    count = f"{done} of {done + left} slices" if left else f"{done} slice{'' if done == 1 else 's'}"
     console.print(
-        f"Repaired {done} slice{'' if done == 1 else 's'} of {path.name} in place. Their "
-        f"originals are in {outcome.backup}; napari-ssan restore brings them back.",
+        f"Repaired {count} of {path.name} in place. "
+        f"The originals are in {outcome.backup}; napari-ssan restore brings them back.",
         markup=False,
         soft_wrap=True,
     )

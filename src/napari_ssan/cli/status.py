@@ -16,6 +16,7 @@ from typer import Argument
 
 from napari_ssan.cli.options import Backup, FollowLinks, Json
 from napari_ssan.cli.progress import tidy_beside
+from napari_ssan.engine.provenance import Provenance
 from napari_ssan.files import open_image
 from napari_ssan.files.open import StackFile
 from napari_ssan.files.open_zarr import is_zarr
@@ -50,17 +51,18 @@ def status(
         return
     file = open_image(path, follow_links=follow_links)
     in_place = in_place_status(path, backup) if begun(path) else None
+    provenance = in_place.provenance if in_place else file.provenance
     if as_json:
         facts = {"in_place": in_place and plain(in_place)}
         facts |= {"unfinished": plain(left, "folder")} if left else {}
-        typer.echo(dump_json(gather(file) | facts))
+        typer.echo(dump_json(gather(file, provenance) | facts))
         return
     out = Console(highlight=False, soft_wrap=True)
     shape = " x ".join(map(str, file.data.shape))
     out.print(f"{path.name}: {shape}, {file.data.dtype}, axes {file.axes}", markup=False)
     for note in file.notes:
         out.print(f"Note: {note}", markup=False)
-    records = file.provenance.sections if file.provenance else ()
+    records = provenance.sections if provenance else ()
     for record in records:
         out.print(str(record), markup=False)
     if not records:
@@ -72,15 +74,15 @@ def status(
         out.print(line, markup=False)
 
 
-def gather(file: StackFile) -> dict[str, Any]:
-    """Return what the file says of itself, JSON-serializable."""
+def gather(file: StackFile, provenance: Provenance | None) -> dict[str, Any]:
+    """Return what is known of a file, JSON-serializable."""
     return {
         "path": spelled(file.path),
         "shape": list(file.data.shape),
         "dtype": str(file.data.dtype),
         "axes": file.axes,
         "notes": list(file.notes),
-        "provenance": to_plain(file.provenance) if file.provenance else None,
+        "provenance": to_plain(provenance) if provenance else None,
     }
 
 
@@ -102,24 +104,30 @@ def plain(status: Status, folder: str = "originals") -> dict[str, Any]:
 
 def lines(status: Status) -> Iterator[str]:
     """Say how a repair in place stands."""
-    yield f"Repaired in place; originals are in {status.backup}."
+    how = "Repaired in place"
+    if not status.finished:
+        count = f"{len(status.done)} of {len(status.marked)} slices"
+        how = f"Repaired in place in part, {count} at full resolution"
+    yield f"{how}; originals are in {status.backup}."
     yield from _numbers(status, "marked", "done", "left", "restorable")
     if status.in_work:
         yield f"  {status.in_work} is at work on it."
     elif status.restoring:
         yield "  A restore was interrupted; repeat it."
     elif not status.finished:
-        yield "  The run was interrupted: go on with --resume, or undo it with restore."
+        what = "Some slices have failed" if status.failed else "The run was interrupted"
+        yield f"  {what}: go on with repair --resume, or undo it with restore."
 
 
 def unfinished_lines(path: Path, status: Status) -> Iterator[str]:
     """Say how an output stands that is not finished."""
-    yield f"A repair to {path.name} is not finished; what is done lies in {spelled(status.backup)}."
+    count = f"{len(status.done)} of {len(status.marked)} slices are done"
+    yield f"A repair to {path.name} is not finished: {count}. They lie in {spelled(status.backup)}."
     yield from _numbers(status, "done", "left")
     if status.in_work:
         yield f"  {status.in_work} is at work on it."
     else:
-        yield "  Go on with --resume."
+        yield "  Go on with repair --resume."
 
 
 def _numbers(status: Status, *names: str) -> Iterator[str]:

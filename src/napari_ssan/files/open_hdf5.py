@@ -27,6 +27,8 @@ MAGIC = b"\x89HDF"
 SUFFIXES = (".h5", ".hdf", ".hdf5")
 #: Where CREMI keeps the sections, and their voxel size in nm (z, y, x) as an attribute.
 RAW, RESOLUTION = "volumes/raw", "resolution"
+#: Most names that a message lists.
+LISTED = 20
 
 
 def is_hdf5(path: Path, start: bytes) -> bool:
@@ -134,7 +136,9 @@ class _Files:
         for part in filter(None, name.split("/")):
             link = node.get(part, getlink=True) if isinstance(node, h5py.Group) else None
             if link is None:
-                raise BadInput(f"{path.name} holds no dataset {name!r}; copy it again.")
+                raise BadInput(
+                    f"{path.name} holds no dataset {name!r}; {self.there(path, node.file)}."
+                )
             if isinstance(link, h5py.ExternalLink):
                 path = self.beside(path, link.filename)
                 path, node = self.find(path, self.open(path), link.path)
@@ -149,6 +153,21 @@ class _Files:
             else:
                 node = node[part]
         return path, node
+
+    def there(self, path: Path, file: Any) -> str:
+        """Say which 3-D datasets and which links a file holds."""
+        import h5py
+
+        names: list[str] = []
+
+        def note(name: str, link: Any) -> None:
+            hard = isinstance(link, h5py.HardLink)
+            if not hard or len(getattr(self.find(path, file, name)[1], "shape", None) or ()) == 3:
+                names.append(f"/{name}")
+
+        file.visititems_links(note)
+        more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+        return f"the file holds {', '.join(names[:LISTED]) or 'no 3-D dataset'}{more}"
 
     def admit(self, path: Path, dataset: Any) -> Chunks | None:
         """Refuse a dataset whose pixels are missing, lie elsewhere or take too much memory.
@@ -216,7 +235,8 @@ def _choose(path: Path, file: Any, opened: _Files, wanted: str) -> tuple[Path, A
     """The dataset with the sections, and the file that it lies in."""
     where, dataset = opened.find(path, file, wanted or _usual(path, file, opened))
     if len(getattr(dataset, "shape", None) or ()) != 3:
-        raise BadInput(f"{wanted} in {path.name} is no 3-D dataset; name another one.")
+        there = opened.there(path, file)
+        raise BadInput(f"{wanted} in {path.name} is no 3-D dataset; {there}.")
     return where, dataset
 
 

@@ -44,6 +44,29 @@ QUICK = 0.5
 GPU = "GPU"
 
 
+def check(scheduler: str) -> None:
+    """Check that there is dask, and that workers answer; for before anything is changed.
+
+    Parameters
+    ----------
+    scheduler : str
+        Address or file of a scheduler; empty for workers that are still to be started.
+
+    Raises
+    ------
+    BadInput
+        If dask is not installed, or the scheduler does not answer.
+    """
+    if importlib.util.find_spec("distributed") is None:
+        raise BadInput(
+            "Workers need dask: pip install 'napari-ssan[cluster]', or leave --workers and "
+            "--scheduler out."
+        )
+    if scheduler:
+        with _client(scheduler):
+            pass
+
+
 @contextlib.contextmanager
 def cluster(
     order: Work, *, workers: int | None, scheduler: str, tell: Callable[[str], object]
@@ -63,27 +86,14 @@ def cluster(
     Raises
     ------
     BadInput
-        If dask is not installed, or the scheduler does not answer.
+        If the scheduler does not answer.
     """
-    try:
-        import dask
-        from distributed import Client, LocalCluster
-    except ImportError as error:
-        raise BadInput(
-            "Workers need dask: pip install 'napari-ssan[cluster]', or leave --workers and "
-            "--scheduler out."
-        ) from error
+    import dask
+    from distributed import LocalCluster
+
     with contextlib.ExitStack() as stack:
-        if scheduler:
-            file = Path(scheduler).suffix == ".json"
-            where: dict[str, Any] = (
-                {"scheduler_file": scheduler} if file else {"address": scheduler}
-            )
-            if file and not Path(scheduler).is_file():
-                raise BadInput(
-                    f"There is no scheduler file {scheduler}; start the scheduler first."
-                )
-        else:
+        where: Any = scheduler
+        if not scheduler:
             with dask.config.set(QUIET):
                 local = LocalCluster(
                     n_workers=workers,
@@ -92,18 +102,34 @@ def cluster(
                     dashboard_address=":0",
                     silence_logs=logging.CRITICAL,
                 )
-            where = {"address": stack.enter_context(local)}
-        try:
-            client = stack.enter_context(Client(**where, timeout=PATIENCE, set_as_default=False))
-            client.wait_for_workers(1, timeout=PATIENCE)
-        except (OSError, TimeoutError, ValueError) as error:
-            raise BadInput(
-                f"No worker has answered from {scheduler or 'this machine'} within {PATIENCE} s: "
-                f"{error or type(error).__name__}."
-            ) from error
+            where = stack.enter_context(local)
+        client = stack.enter_context(_client(where))
         if _has_dashboard():
             tell(f"Dashboard: {client.dashboard_link}")
         yield Dask(client, order, tell)
+
+
+@contextlib.contextmanager
+def _client(where: Any) -> Iterator[Any]:
+    """A client of a scheduler, by its address or file, or of a local cluster, that has workers."""
+    from distributed import Client
+
+    known: dict[str, Any] = {"address": where}
+    if isinstance(where, str) and Path(where).suffix == ".json":
+        known = {"scheduler_file": where}
+        if not Path(where).is_file():
+            raise BadInput(f"There is no scheduler file {where}; start the scheduler first.")
+    with contextlib.ExitStack() as stack:
+        try:
+            client = stack.enter_context(Client(**known, timeout=PATIENCE, set_as_default=False))
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except (OSError, TimeoutError, ValueError) as error:
+            named = where if isinstance(where, str) else "this machine"
+            raise BadInput(
+                f"No worker has answered from {named} within {PATIENCE} s: "
+                f"{error or type(error).__name__}."
+            ) from error
+        yield client
 
 
 class Dask:

@@ -146,22 +146,26 @@ def make_folder(objects: Objects, layout: Layout) -> None:
         ) from error
 
 
+def recorded(objects: Objects, node: str, state: State) -> Provenance:
+    """What is synthetic now: by the journal, and by the record from before the first repair."""
+    return added(Provenance(sections=state.synthetic), from_plain(_earlier(objects, node)))
+
+
 def note_in_metadata(objects: Objects, layout: Layout, state: State) -> None:
     """Write into the metadata what is synthetic now, and where the originals are."""
     where = objects.backup
     if not address(objects.store):
         with suppress(ValueError):  # on another drive of Windows
             where = Path(os.path.relpath(where, objects.store.parent))
-    earlier = from_plain(_earlier(objects, layout))
-    provenance = added(Provenance(sections=state.synthetic), earlier)
-    record = finite(to_plain(provenance)) | {WHERE: where.as_posix()}
+    plain = to_plain(recorded(objects, layout.node, state))
+    record = finite(plain) | {WHERE: where.as_posix()}
     for name, content in with_record(_now(objects, layout), layout.node, record).items():
         objects.replace(name, content)
 
 
 def restore_metadata(objects: Objects, layout: Layout) -> None:
     """Bring the metadata back: to the byte, unless somebody has changed them since."""
-    before = with_record(_now(objects, layout), layout.node, _earlier(objects, layout))
+    before = with_record(_now(objects, layout), layout.node, _earlier(objects, layout.node))
     for name, content in before.items():
         if json.loads(content) == json.loads(objects.original(name) or b"{}"):
             objects.put_back(name)
@@ -175,9 +179,9 @@ def _now(objects: Objects, layout: Layout) -> dict[str, bytes]:
     return {name: content for name, content in read.items() if content is not None}
 
 
-def _earlier(objects: Objects, layout: Layout) -> dict[str, Any] | None:
+def _earlier(objects: Objects, node: str) -> dict[str, Any] | None:
     """The record that the volume had before the first repair in place."""
-    for name in metadata_names(layout.node):
+    for name in metadata_names(node):
         if record := record_of(objects.original(name)):
             return record
     return None

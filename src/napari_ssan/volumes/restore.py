@@ -12,6 +12,7 @@ from pathlib import Path
 
 from napari_ssan.errors import BadInput
 from napari_ssan.paths import real
+from napari_ssan.stack.marks_io import format_slices
 from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.journal import Journal, State
 from napari_ssan.volumes.layout import Layout, find_layout, metadata_names
@@ -71,7 +72,7 @@ def restore(
         if unknown := sorted((sections or set()) - changed):
             raise BadInput(
                 f"Slice {unknown[0]} was not repaired in place; restorable are: "
-                f"{', '.join(map(str, sorted(changed))) or 'none'}."
+                f"{format_slices(changed) or 'none'}."
             )
         objects.sweep()
         if sections is None or sections >= changed:

@@ -33,8 +33,8 @@ class Outcome:
 
     Attributes
     ----------
-    sections : tuple of int
-        All that the run was to repair and has repaired.
+    sections, left : tuple of int
+        What the run was to repair: what is repaired at full resolution, and what is not.
     failed : tuple of (tuple of int, str)
         Sections of each slab that failed, and why.
     backup : Path
@@ -42,6 +42,7 @@ class Outcome:
     """
 
     sections: tuple[int, ...]
+    left: tuple[int, ...]
     failed: tuple[tuple[tuple[int, ...], str], ...]
     backup: Path
 
@@ -179,7 +180,8 @@ def _run(
         Given(order.backup).forget()
     volume.objects.sweep()
     failed = tuple((tuple(sections), why) for sections, why in state.failed.values())
-    return Outcome(tuple(sorted(state.repaired)), failed, order.backup)
+    left = tuple(sorted(state.asked - state.repaired))
+    return Outcome(tuple(sorted(state.repaired)), left, failed, order.backup)
 
 
 def _undo(volume: Volume, slab: Slab, state: State) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_ssan.engine.provenance import SyntheticSection
+from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.paths import real
@@ -13,7 +13,8 @@ from napari_ssan.volumes.claim import claimed
 from napari_ssan.volumes.given import GIVEN
 from napari_ssan.volumes.journal import Journal, State
 from napari_ssan.volumes.layout import node_of
-from napari_ssan.volumes.originals import noted_folder
+from napari_ssan.volumes.objects import Objects
+from napari_ssan.volumes.originals import noted_folder, recorded
 from napari_ssan.volumes.output_run import unfinished
 
 
@@ -38,8 +39,8 @@ class Status:
         Who changes the volume now; empty if nobody does.
     backup : Path
         Folder of the originals, or of an unfinished output.
-    synthetic : tuple of SyntheticSection
-        What is synthetic, by all runs.
+    provenance : Provenance
+        What is synthetic now. The volume's own record says so only when the last run has ended.
     given : bool
         Whether the last run puts pixels there that it was given, and synthesizes none.
     """
@@ -53,7 +54,7 @@ class Status:
     restoring: bool
     in_work: str
     backup: Path
-    synthetic: tuple[SyntheticSection, ...]
+    provenance: Provenance
     given: bool
 
 
@@ -83,7 +84,9 @@ def status(path: Path, backup: Path | None = None) -> Status:
         raise BadInput(
             f"The originals of {path.name} are not in {folder}; say with --backup where they are."
         )
-    return _status(path, folder, Journal(folder).read(), restorable=True)
+    state = Journal(folder).read()
+    provenance = recorded(Objects(path, folder), node_of(path), state)
+    return _status(path, folder, state, provenance, restorable=True)
 
 
 def output_status(output: Path) -> Status | None:
@@ -95,10 +98,15 @@ def output_status(output: Path) -> Status | None:
         If its journal is damaged.
     """
     part = unfinished(output)
-    return None if part is None else _status(output, part, Journal(part).read(), restorable=False)
+    if part is None:
+        return None
+    state = Journal(part).read()
+    return _status(output, part, state, Provenance(sections=state.synthetic), restorable=False)
 
 
-def _status(path: Path, folder: Path, state: State, *, restorable: bool) -> Status:
+def _status(
+    path: Path, folder: Path, state: State, provenance: Provenance, *, restorable: bool
+) -> Status:
     kept = state.asked | state.records.keys() if restorable else ()
     return Status(
         marked=tuple(sorted(state.asked)),
@@ -110,7 +118,7 @@ def _status(path: Path, folder: Path, state: State, *, restorable: bool) -> Stat
         restoring=bool(state.restoring),
         in_work=claimed(path),
         backup=folder,
-        synthetic=state.synthetic,
+        provenance=provenance,
         given=bool(state.run) and state.run["how"]["method"] == GIVEN,
     )
 
