@@ -145,6 +145,10 @@ class Level:
         """Pixels of a box, (sections, rows, columns), as an array of the caller's own."""
         return self.pixels[self._index(box)].transpose(np.argsort(np.argsort(self._zyx)))
 
+    def blank(self, box: Box) -> Array:
+        """An array for the pixels of a box, to be filled."""
+        return np.empty([part.stop - part.start for part in box], self.pixels.dtype)
+
     def lacking(self, there: Callable[[str], bool]) -> AbstractSet[int]:
         """Sections that lack an object which the one beside them has, as a store tells by names."""
         path = self._array.path
