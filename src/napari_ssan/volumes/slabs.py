@@ -191,7 +191,7 @@ class Volume:
         level = self.levels[slab.level]
         for place, box in level.boxes(slab.row):
             if touched := _within(marks, box):
-                pixels = _before(level, box, touched)
+                pixels = level.read_around(box, touched)
                 for z, mask in touched.items():
                     np.copyto(pixels[z - box[0].start], fresh(z, box[1:]), where=mask)
                 self._hold()
@@ -243,21 +243,6 @@ def _within(marks: Marks, box: Box) -> dict[int, Mask]:
     """Marked pixels in a box, by sections that have some."""
     masks = {z: marks.mask(z, box[1:]) for z in range(box[0].start, box[0].stop)}
     return {z: mask for z, mask in masks.items() if mask is not None and mask.any()}
-
-
-def _before(level: Level, box: Box, touched: dict[int, Mask]) -> Array:
-    """Pixels of a box; sections that are marked as a whole are left out if it is damaged."""
-    try:
-        return level.read(box)
-    except BadInput:
-        numbers = range(box[0].start, box[0].stop)
-        staying = [z for z in numbers if z not in touched or not touched[z].all()]
-        if len(staying) == len(numbers):
-            raise
-        pixels = level.blank(box)
-        for z in staying:
-            pixels[z - numbers.start] = level.read((slice(z, z + 1), *box[1:]))[0]
-        return pixels
 
 
 @lru_cache(maxsize=1)
