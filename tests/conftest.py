@@ -259,6 +259,11 @@ class Bucket:
     def __init__(self, stored, server) -> None:
         self.stored, self.server = stored, server
 
+    @property
+    def place(self) -> str:
+        """Host and port."""
+        return "{}:{}".format(*self.server.get_host_and_port())
+
     def down(self) -> None:
         """Make the server unreachable."""
         self._port = self.server.get_host_and_port()[1]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import http.server
-import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +10,7 @@ from napari_ssan.paths import located
 from napari_ssan.volumes.output_run import unfinished
 
 from .conftest import content
+from .front import Front, serving
 
 MARKED = ("--defects", "1,3,5,7,9,11", "--method", "average")
 WHERE = "s3://lab/deep/out.ome.zarr"
@@ -24,8 +22,8 @@ REFUSALS = {
 }
 
 
-class Quota(http.server.ThreadingHTTPServer):
-    """Stands before an S3 server, and takes no more than so many bytes.
+class Quota(Front):
+    """Takes no more than so many bytes.
 
     Attributes
     ----------
@@ -35,59 +33,21 @@ class Quota(http.server.ThreadingHTTPServer):
         How it refuses what is too much.
     """
 
-    daemon_threads = True
+    status, left = 507, 0
 
-    def __init__(self, server: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.behind, self.status, self.left = server, 507, 0
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    server: Quota
-    protocol_version, wbufsize, disable_nagle_algorithm = "HTTP/1.1", -1, True
-
-    def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.command == "PUT":
-            self.server.left -= len(body)
-            if self.server.left < 0:
-                self._answer(self.server.status, {}, REFUSALS[self.server.status].encode())
-                return
-        real = http.client.HTTPConnection(self.server.behind)
-        real.request(self.command, self.path, body, dict(self.headers))
-        found = real.getresponse()
-        self._answer(found.status, dict(found.headers), found.read())
-        real.close()
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on
-
-    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        self.send_response_only(status)
-        for name, value in headers.items():
-            if name.lower() not in ("connection", "transfer-encoding", "content-length"):
-                self.send_header(name, value)
-        length = headers.get("Content-Length", len(body)) if self.command == "HEAD" else len(body)
-        self.send_header("Content-Length", str(length))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
+    def refusal(self, method: str, body: bytes) -> tuple[int, str] | None:
+        """As it is said that there is no room."""
+        if method == "PUT":
+            self.left -= len(body)
+        return (self.status, REFUSALS[self.status]) if method == "PUT" and self.left < 0 else None
 
 
 @pytest.fixture
 def quota(s3, monkeypatch) -> Iterator[Quota]:
     """The bucket ``lab``, with room for nothing so far."""
-    host, port = s3.server.get_host_and_port()
-    server = Quota(f"{host}:{port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(Quota(s3.place)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield server
 
 
 @pytest.mark.parametrize(("status", "room"), [(507, 0), (507, 60_000), (403, 20_000)])

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from napari_ssan.atomic import reason
 from napari_ssan.errors import BadInput
 from napari_ssan.files.remote import Full
+from napari_ssan.stack.marks_io import format_slices
 from napari_ssan.volumes.journal import Journal, Row
 from napari_ssan.volumes.slabs import Gone, Slab, Tell
 
@@ -193,7 +194,8 @@ def _drive(
         else:
             why = reason(found) if isinstance(found, OSError) else str(found)
             journal.write("failed", row=slab.key, sections=slab.sections, reason=why)
-            tell(f"Slices {', '.join(map(str, slab.sections))} have failed: {why}")
+            what = "Slice {} has" if len(slab.sections) == 1 else "Slices {} have"
+            tell(f"{what.format(format_slices(slab.sections))} failed: {why}")
             lost[slab.key] |= set(slab.sections)
             failed += 1
             undo(slab)

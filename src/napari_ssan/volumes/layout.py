@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,7 @@ from napari_ssan.files.zarr_rows import halved
 from napari_ssan.json_text import dump_json
 from napari_ssan.paths import spelled
 from napari_ssan.stack.marks import Marks
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import Mask, Region
 from napari_ssan.stack.sections import Array, Window
 from napari_ssan.volumes.objects import StagedStore, read_object
 
@@ -144,6 +144,20 @@ class Level:
     def read(self, box: Box) -> Array:
         """Pixels of a box, (sections, rows, columns), as an array of the caller's own."""
         return self.pixels[self._index(box)].transpose(np.argsort(np.argsort(self._zyx)))
+
+    def read_around(self, box: Box, marked: Mapping[int, Mask]) -> Array:
+        """Pixels of a box; if it is damaged, those of sections that are wholly marked are blank."""
+        try:
+            return self.read(box)
+        except BadInput:
+            numbers = range(box[0].start, box[0].stop)
+            staying = [z for z in numbers if z not in marked or not marked[z].all()]
+            if len(staying) == len(numbers):
+                raise
+            pixels = np.zeros([part.stop - part.start for part in box], self.pixels.dtype)
+            for z in staying:
+                pixels[z - numbers.start] = self.read((slice(z, z + 1), *box[1:]))[0]
+            return pixels
 
     def lacking(self, there: Callable[[str], bool]) -> AbstractSet[int]:
         """Sections that lack an object which the one beside them has, as a store tells by names."""

@@ -106,7 +106,8 @@ def repair_in_place(
         check_belongs(objects, layout, stack.shape[1:], state)
         objects.sweep()
         if _goes_on(state, marks, how, resume, stack.shape[1:]):
-            tell(f"Going on: {len(state.asked) - len(state.repaired)} slices are left to do.")
+            left = len(state.asked) - len(state.repaired)
+            tell(f"Going on: {left} of {len(state.asked)} slices are left to do.")
         else:
             asked = sorted({*marks.whole, *marks.regions})
             every = joined(state.marks(stack.shape[1:]), marks)

@@ -182,7 +182,7 @@ class Volume:
         Raises
         ------
         BadInput
-            If an object cannot be read.
+            If an object cannot be read of which pixels stay.
         Gone
             If the volume is not there any more, or another run has taken it.
         OSError
@@ -191,7 +191,7 @@ class Volume:
         level = self.levels[slab.level]
         for place, box in level.boxes(slab.row):
             if touched := _within(marks, box):
-                pixels = level.read(box)
+                pixels = level.read_around(box, touched)
                 for z, mask in touched.items():
                     np.copyto(pixels[z - box[0].start], fresh(z, box[1:]), where=mask)
                 self._hold()
