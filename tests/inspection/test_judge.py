@@ -42,21 +42,35 @@ def test_brightness_that_jumps_everywhere_is_usual():
 
 def test_a_shift_is_only_believed_where_sections_resemble_each_other():
     traits = stack([100.0] * 7)
-    own = Traits(3, level=100.0, contrast=10.0, across=0.7, fit=0.8, moved=0.1, neighbours=(2, 4))
-    assert slice_figures(traits, own, 0.8)["displaced"] == pytest.approx(0.064)
+    own = Traits(3, level=100.0, contrast=10.0, across=0.7, fit=0.8, neighbours=(2, 4))
+    own.motion = np.array((0.06, 0.08, -0.08))
+    found = slice_figures(traits, own, 0.8)
+    assert (found["displaced"], found["turned"]) == pytest.approx((0.064, 0.08))
     own.fit = 0.3
-    assert slice_figures(traits, own, 0.8)["displaced"] == 0
+    found = slice_figures(traits, own, 0.8)
+    assert found["displaced"] == found["turned"] == 0
 
 
-def test_tissue_that_drifts_is_not_displaced_nor_are_sections_beside_a_displaced_one():
+def test_sections_beside_a_displaced_one_are_not_displaced():
+    traits = stack([100.0] * 7)
+    for each, moved in zip(traits[2:5], (-0.02, 0.04, -0.02), strict=True):
+        each.motion = np.array((0.0, moved, 0.0))
+        each.across, each.fit, each.neighbours = 0.7, 0.8, (each.z - 1, each.z + 1)
+    found = [slice_figures(traits, each, 1.0)["displaced"] for each in traits[2:5]]
+    assert found == pytest.approx([0, 0.04, 0])
+
+
+def test_a_section_is_out_of_order_if_it_is_less_like_its_neighbours_than_others_are():
     traits = stack([100.0] * 7)
     for each in traits:
-        each.drift = 0.02
-    own = Traits(3, level=100.0, contrast=10.0, across=0.7, fit=0.8, neighbours=(2, 4))
-    own.moved, own.drift = 0.03, 0.02
-    assert slice_figures(traits, own, 0.8)["displaced"] == pytest.approx(0.0192)
-    own.drift = 0.05  # one of its neighbours is displaced
-    assert slice_figures(traits, own, 0.8)["displaced"] == pytest.approx(0)
+        each.before, each.after, each.across, each.neighbours = 0.8, 0.8, 0.5, (-1, 7)
+    traits[3].before = traits[3].after = 0.1
+    for n in (2, 4):  # they resemble the next but one less
+        traits[n].across = 0.1
+    found = [slice_figures(traits, each, 0.8)["discontinuity"] for each in traits[2:5]]
+    assert found == pytest.approx([0, 0.7, 0])
+    traits[3].across = 0.2  # its neighbours do not resemble each other, either
+    assert slice_figures(traits, traits[3], 0.8)["discontinuity"] == pytest.approx(0.4)
 
 
 def gaps(after, lost):

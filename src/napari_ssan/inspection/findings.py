@@ -26,7 +26,7 @@ from napari_ssan.inspection.judge import (
 from napari_ssan.inspection.look import Mask, View
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.reasons import lost_reason, region_reason, slice_reason
-from napari_ssan.inspection.regions import SIGNS, Candidate
+from napari_ssan.inspection.regions import SIGNS, SOFT, Candidate
 from napari_ssan.stack.region import Region, Treatment
 
 #: Finds that are less probable are dropped.
@@ -34,16 +34,22 @@ LEAST = 0.05
 #: A find of this probability makes others in its section more probable. Two that are doubtful
 #: say nothing of each other: some tissue is darker or lighter in many places.
 LIKELY = 0.8
+#: What the network alone says is at most so probable: it has learned from planted damage.
+LEARNED = 0.89
+#: A find of this probability becomes more probable by other signs at its place.
+SEEN = 0.5
 #: The others must depart by so much themselves, and their probability is at most this.
 VISIBLE_BESIDE, SECOND = 3.0, 0.9
 #: Sections to each side whose likeness is usual.
 WIDE = 5
+#: Where sections are lost, the sum of what three pairs tell is at most so many times the least.
+EACH = 3.5
 #: A section of which more pixels are black or white is not corrected: what was there is lost.
 CLIPPED = 0.5
 #: Figures of whole sections, and the kinds that they tell.
-KINDS = {"level": "brightness", "contrast": "brightness"}
+KINDS = {"level": "brightness", "contrast": "brightness", "turned": "displaced"}
 #: Figures that planted damage raises.
-RAISED = {"brightness": ("level", "contrast")}
+RAISED = {"brightness": ("level", "contrast"), "displaced": ("displaced", "turned")}
 
 
 class Findings:
@@ -151,11 +157,11 @@ class Findings:
             return Find(own.z, "blank", CERTAIN, 1.0, f"It {own.flaw}.")
         best = None
         for name, value in figures.items():
-            if not self.alike and name in ("displaced", "discontinuity"):
+            if not self.alike and name in ("displaced", "turned", "discontinuity"):
                 continue
             score = self.usual.score(name, value)
-            told = "displaced" if name == "discontinuity" and own.turned else name
-            kind = KINDS.get(name, told)
+            told = "turned" if name == "discontinuity" and own.turned else name
+            kind = KINDS.get(told, told)
             p = self.usual.probability(name, score)
             if best is None or (p, score) > (best.p, best.score):
                 alike = max(own.before, own.after) > 0.8 * (self.correlation or 1.0)
@@ -180,13 +186,23 @@ class Findings:
         if own.lost is not None:
             taken[: own.lost.shape[0], : own.lost.shape[1]] = own.lost
         kept: list[tuple[float, float, Candidate]] = []
-        for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign == "soft", -pair[0])):
+        for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign in SOFT, -pair[0])):
             p = self.usual.probability(candidate.sign, score)
+            if candidate.sign.startswith("like"):
+                p = min(p, LEARNED)
             part = taken[candidate.region.window]
             mask = candidate.region.mask[: part.shape[0], : part.shape[1]]
-            if p >= LEAST and part[mask].mean() < 0.3:
+            if p < LEAST:
+                continue
+            if part[mask].mean() < 0.3:
                 part |= mask
                 kept.append((p, score, candidate))
+            else:  # another sign of what was seen already
+                kept = [
+                    (max(p, each[0]), *each[1:])
+                    if each[0] >= SEEN and _touch(each[2].region, candidate.region) else each
+                    for each in kept
+                ]  # fmt: skip
         found: list[Find] = []
         likely = sum(p >= LIKELY for p, _, _ in kept)
         for p, score, candidate in kept:
@@ -225,8 +241,8 @@ class Findings:
     def _find_gaps(self) -> dict[int, float]:
         """By how much sections before each place resemble those behind it less than usual.
 
-        Three pairs tell it: those beside the place, and those with one of them in between.
-        What is usual is that of pairs around it which the place does not part.
+        Three pairs tell it: those beside the place, and those with one of them in between. All
+        must be less alike than pairs around them, since one broken section parts two at most.
         """
         near = {own.z: own.after for own in self.traits if own.neighbours == (own.z - 1, own.z + 1)}
         wide = {z: self.traits[z].across for z in near}
@@ -235,12 +251,13 @@ class Findings:
             around = [
                 pairs[n] for n in range(z - WIDE, z + WIDE + 2) if n in pairs and n not in parted
             ]
-            return float(np.median(around)) * len(parted) - sum(pairs[n] for n in parted)
+            return float(np.median(around)) - pairs[z]
 
         return {
-            z: less(near, z, (z,)) + less(wide, z, (z, z + 1))
+            z: min(sum(each), EACH * min(each)) if min(each) > 0 else min(each)
             for z in near
             if z + 1 in near and len(near) > ENOUGH
+            for each in [(less(near, z, (z,)), *(less(wide, n, (z, z + 1)) for n in (z, z + 1)))]
         }
 
     def _lost(self, broken: set[int]) -> list[Find]:
@@ -248,7 +265,7 @@ class Findings:
         found = []
         assert self.correlation is not None
         for z, figure in self._gaps.items():
-            if z in broken or z + 1 in broken:
+            if not broken.isdisjoint(range(z - 1, z + 3)):
                 continue
             score = self.usual.score("lost", figure)
             p = self.usual.probability("lost", score)
@@ -258,3 +275,11 @@ class Findings:
                 reason = lost_reason(z, steps - 1, likeness, self.correlation)
                 found.append(Find(z, "discontinuity", score, p, reason, gap=steps - 1))
         return found
+
+
+def _touch(one: Region, other: Region) -> bool:
+    """Whether two regions have pixels in common."""
+    whole = np.zeros([max(a.stop, b.stop) for a, b in zip(one.window, other.window, strict=True)])
+    whole[one.window] += one.mask
+    whole[other.window] += other.mask
+    return bool(whole.max() > 1)

@@ -35,11 +35,11 @@ PLANTED_SLICES = ("brightness", "blur", "noise", "displaced", "discontinuity")
 PLANTED_REGIONS = tuple(kind for kind in REGION_KINDS if kind != "charging")
 #: What planted regions are seen by.
 SIGNS_OF = {
-    "contamination": ("dark", "dark wide"),
-    "fold": ("dark long",),
-    "hole": ("light", "light wide"),
-    "crack": ("light long",),
-    "blur": ("soft",),
+    "contamination": ("dark", "dark wide", "like contamination"),
+    "fold": ("dark long", "like fold"),
+    "hole": ("light", "light wide", "like hole"),
+    "crack": ("light long", "like crack"),
+    "blur": ("soft", "like blur"),
 }
 
 
@@ -152,7 +152,7 @@ def _judge(z: int, window: dict[int, Sighting], plant: bool) -> Judged:
     for kind in PLANTED_SLICES:
         elsewhere = np.roll(seen.pixels[::-1], seen.pixels.shape[1] // 3, axis=1)
         pixels = plant_slice(kind, seen.pixels, elsewhere, int(random.integers(3)), random)
-        traits, _ = compare(look(z, pixels), window)
+        traits, _ = compare(look(z, pixels), window, regions=False)
         judged.planted.append((kind, traits))
     for strength in (0, 1):
         pixels, taken, masks = seen.pixels, np.zeros(seen.pixels.shape, bool), {}

@@ -31,6 +31,10 @@ AROUND = 3
 AT_END = 0.5
 #: Sections that resemble each other less than this cannot be compared.
 UNLIKE = 0.4
+#: Where a section lies is sure if it resembles its neighbours there by this share of the usual.
+SURE_FIT = 0.7
+#: Standard deviations that a tenth of a normal distribution exceeds.
+TENTH = 1.28
 #: Fewest sections that tell what is usual.
 ENOUGH = 5
 #: Planted damage that departs by less cannot be seen, and tells nothing about what can be.
@@ -56,6 +60,8 @@ class Rule:
         Smallest standard deviation that is believed, as a share of the median.
     both : bool
         Whether good sections depart upwards as well, so that the spread above counts, too.
+    tail : bool
+        Whether some good sections depart far, so that the most outstanding tenth counts.
     """
 
     floor: float
@@ -63,6 +69,7 @@ class Rule:
     signed: bool = False
     share: float = 0.0
     both: bool = False
+    tail: bool = False
 
 
 RULES = {
@@ -70,10 +77,11 @@ RULES = {
     "contrast": Rule(0.06, 1.5, True),
     "blur": Rule(0.06, 1.2),
     "noise": Rule(0.06, 1.2),
-    "displaced": Rule(0.0025, 1.5, True),
-    "discontinuity": Rule(0.03, 1.5),
+    "displaced": Rule(0.0015, 1.5, True),
+    "turned": Rule(0.0035, 1.5, True),
+    "discontinuity": Rule(0.05, 1.5),
     "duplicate": Rule(0.3, 1.5),
-    "lost": Rule(0.06, 2.0, both=True),
+    "lost": Rule(0.06, 1.5, both=True),
     "dark": Rule(0.08, 1.5, share=0.15),
     "light": Rule(0.08, 1.5, share=0.15),
     "dark wide": Rule(0.15, 1.5, share=0.15),
@@ -82,6 +90,11 @@ RULES = {
     "light long": Rule(0.05, 1.5, share=0.15),
     "soft": Rule(0.1, 1.5, share=0.15),
     "flat": Rule(0.01, 1.5),
+    "like contamination": Rule(0.45, 1.2, tail=True),
+    "like hole": Rule(0.45, 1.2, tail=True),
+    "like fold": Rule(0.45, 1.2, tail=True),
+    "like crack": Rule(0.45, 1.2, tail=True),
+    "like blur": Rule(0.45, 1.2, tail=True),
 }
 
 
@@ -110,16 +123,34 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
         "noise": float(sharper.min()),
         "duplicate": -float(np.log(max(1e-4, 1 - max(own.twin, 0.0)))),
     }
-    if own.neighbours:
-        sure = own.fit > 0.85 * max(likeness, own.across)
-        drift = float(np.median([each.drift for each in around]))
-        far = own.moved - max(0.0, own.drift - drift)  # beside a displaced one, both are as far
+    if own.neighbours and not own.end:
+        sure = own.fit > SURE_FIT * max(likeness, own.across)
         # The less alike sections are, the less sure is where they lie on each other.
-        found["displaced"] = far * likeness**2 if sure else 0.0
+        found["displaced"] = _displaced(around, own, slice(2)) * likeness**2 if sure else 0.0
+        found["turned"] = _displaced(around, own, slice(2, 3)) if sure else 0.0
+    if own.neighbours:
         # At an end, the neighbours are as near to each other as to the section.
+        compared = [each for each in around if each.neighbours and not each.end] or [own]
+        usual = float(np.median([max(each.before, each.after) for each in compared]))
+        usual_across = float(np.median([each.across for each in compared]))
+        less = usual - max(own.before, own.after)
         across = own.across**3 if own.end else own.across
-        found["discontinuity"] = across - max(own.before, own.after)
+        found["discontinuity"] = max(min(less, 0.0), less - max(0.0, usual_across - across))
     return found
+
+
+def _displaced(around: Sequence[Traits], own: Traits, part: slice) -> float:
+    """How far a section lies from the middle between its neighbours, by a part of its motion.
+
+    Beside one that is displaced, a good section lies half as far on the other side of the middle.
+    """
+    moved = own.motion[part].astype(np.float64)
+    far = moved
+    for each in around:
+        beside = each.motion[part]
+        if abs(each.z - own.z) == 1 and np.linalg.norm(beside) > np.linalg.norm(moved):
+            far = far + beside / 2
+    return float(min(np.linalg.norm(far), np.linalg.norm(moved)))
 
 
 class Usual:
@@ -139,10 +170,12 @@ class Usual:
         self._scales: dict[str, tuple[float, float]] = {}
         for name, values in figures.items():
             rule = RULES[name]
-            low, middle, high = (float(v) for v in np.quantile(values, (0.16, 0.5, 0.84)))
+            low, middle, high, highest = map(float, np.quantile(values, (0.16, 0.5, 0.84, 0.9)))
             spread = 1.48 * middle if rule.signed else middle - low
             if rule.both:
                 spread = max(spread, high - middle)
+            if rule.tail:
+                spread = max(spread, (highest - middle) / TENTH)
             few = 1 + 3 / len(values) + 30 / len(values) ** 2
             centre = 0.0 if rule.signed else middle
             self._scales[name] = (centre, few * max(rule.floor, rule.share * middle, spread))
@@ -185,6 +218,8 @@ def kind_of(candidate: Candidate, section: int) -> str:
     wide = candidate.region.pixels > LARGE * section
     if candidate.sign in ("soft", "flat"):
         return {"soft": "blur", "flat": "missing"}[candidate.sign]
+    if candidate.sign.startswith("like") and candidate.sign != "like hole":
+        return candidate.sign.removeprefix("like ")
     if candidate.sign.startswith("dark"):
         return "fold" if candidate.long else "contamination"
     if candidate.long:

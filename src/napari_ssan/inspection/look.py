@@ -37,6 +37,8 @@ MOSTLY = 0.8
 MOSTLY_BLANK = "is black, white or constant in most of its pixels"
 #: Median and MAD are those of every so manyth pixel of every so manyth row.
 THIN = 2
+#: Farther from the median, grey values and fine detail are all the same to the network.
+FARTHEST = 5.0
 #: MAD of a normal distribution whose standard deviation is 1.
 MAD = 0.6745
 
@@ -167,6 +169,11 @@ class Sighting:
         return structure(middle(self.smooth)).astype(np.float32)
 
     @cached_property
+    def evidence(self) -> Float:
+        """What the network sees: grey values and fine detail, (2, height, width)."""
+        return evidence(self.unit, self.fine)
+
+    @cached_property
     def lines(self) -> Float:
         """Light lines, and dark ones as negative: (directions, height, width)."""
         return lines_of(self.unit)
@@ -206,7 +213,7 @@ def look(z: int, pixels: Float) -> Sighting:
         level,
         contrast,
         _sharpness(unit),
-        _fine(unit),
+        fine_of(unit),
         reduced,
         gaussian_filter(reduced, SMOOTH, truncate=3),
         _grain(unit),
@@ -273,12 +280,19 @@ def _sharpness(unit: Float) -> Float:
     return np.log((steps + 1e-3) / (scale + 1e-3)).astype(np.float32)
 
 
-def _fine(unit: Float) -> Float:
+def fine_of(unit: Float) -> Float:
+    """Logarithm of local fine detail, at the resolution of comparison."""
     detail = np.square(unit - gaussian_filter(unit, 1.2, truncate=2.5))
     local = gaussian_filter(coarse(detail), 2.5, truncate=3)
     # Where there is little to see, such as in resin, less of it is no blur.
     logarithm: Float = np.log(local + 0.2 * float(np.median(local)) + 1e-6)
     return logarithm
+
+
+def evidence(unit: Float, fine: Float) -> Float:
+    """Grey values, and fine detail beside its median, within limits: (2, height, width)."""
+    pictures = np.stack((unit, fine - np.float32(np.median(fine))))
+    return pictures.clip(-FARTHEST, FARTHEST).astype(np.float32)
 
 
 def _grain(unit: Float) -> Float:

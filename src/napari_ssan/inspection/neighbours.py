@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import rotate
 
 from napari_ssan.inspection.look import Float, Mask, Sighting, clipped, halved, middle
-from napari_ssan.inspection.regions import Candidate, odd_regions
+from napari_ssan.inspection.regions import Candidate, odd_regions, rule_maps
 from napari_ssan.stack.alignment import (
     GAIN,
     LARGEST,
@@ -34,10 +34,15 @@ REACH = 2
 #: A shift that is shorter than so many pixels may raise the correlation by less than `GAIN`.
 FAR = 12
 #: Turns are tried where a section resembles its neighbours hardly more than they resemble each
-#: other; correlation must rise by this much.
-NO_NEARER, RISE = 0.15, 0.05
-#: The turns, in degrees.
-TURNS = (-8.0, -6.0, -4.5, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
+#: other, or where its quadrants are turned by so much, as a share of the side; correlation must
+#: rise by this much.
+NO_NEARER, SEEMS_TURNED, RISE = 0.15, 0.01, 0.03
+#: Quadrants that lie farther from where the whole section lies cannot be believed, in pixels.
+ASTRAY = 24
+#: How far a turn by one radian moves the pixels of a square of side 1, on average.
+LEVER = 6**-0.5
+#: The turns, in degrees; 0 first, which the others are compared with.
+TURNS = (0.0, -8.0, -6.0, -4.5, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
 
 
 @dataclass
@@ -54,9 +59,9 @@ class Traits:
         As in :class:`~napari_ssan.inspection.look.Sighting`.
     before, after, across : float
         Correlation with the neighbours, and of the neighbours with each other.
-    moved, drift : float
-        How far it lies from the middle between its neighbours, and how far these lie from that
-        middle, as shares of its shorter side.
+    motion : ndarray, (3,)
+        How its neighbours must be moved and turned, on average, to lie on it: rows, columns, and
+        how far the turn moves pixels, as shares of its shorter side.
     turned : float
         By how many degrees it must be turned to resemble its neighbours; 0 if turning is no help.
     fit : float
@@ -81,8 +86,7 @@ class Traits:
     before: float = 0.0
     after: float = 0.0
     across: float = 0.0
-    moved: float = 0.0
-    drift: float = 0.0
+    motion: Float = field(default_factory=lambda: np.zeros(3, np.float32))
     turned: float = 0.0
     fit: float = 0.0
     twin: float = 0.0
@@ -97,7 +101,9 @@ class Traits:
         return bool(self.neighbours) and not min(self.neighbours) < self.z < max(self.neighbours)
 
 
-def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tuple[Candidate, ...]]:
+def compare(
+    seen: Sighting, window: Mapping[int, Sighting], regions: bool = True
+) -> tuple[Traits, tuple[Candidate, ...]]:
     """Compare a section with its neighbours.
 
     Parameters
@@ -106,6 +112,8 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
         The section.
     window : mapping of int to Sighting
         The sections around it; the one of its own number is not used.
+    regions : bool
+        Whether to look for regions, which costs more than all else.
 
     Returns
     -------
@@ -129,24 +137,25 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
     valid = np.isfinite(before) & np.isfinite(after)
     before, after = (np.where(valid, each, 0) for each in (before, after))
     own = np.where(valid, seen.smooth, 0)
-    traits.before, traits.after, traits.across = (
-        correlation(p[valid], q[valid]) for p, q in ((own, before), (own, after), (before, after))
-    )
-    if not traits.end:
-        first, last = (np.array(_offset(seen, window[z])) / min(own.shape) for z in (low, high))
-        traits.moved, traits.drift = (
-            float(np.linalg.norm(each)) / 2 for each in (first + last, first - last)
-        )
+    traits.before, traits.after = (correlation(own[valid], each[valid]) for each in (before, after))
+    traits.across = _likeness(window[low], window[high])
     traits.fit = min(traits.before, traits.after)
-    if traits.across - max(traits.before, traits.after) > -NO_NEARER and not traits.end:
-        traits.turned, fit = _turn(seen, window[low], traits.before + RISE)
+    if not traits.end:
+        motions = [_motion(seen, window[z]) for z in (low, high)]
+        traits.motion = np.mean(motions, axis=0).astype(np.float32)
+        unlike = traits.across - max(traits.before, traits.after) > -NO_NEARER
+        if unlike or abs(traits.motion[2]) > SEEMS_TURNED:
+            traits.turned, fit = _turn(seen, window[low], window[high])
+        far = -np.radians(traits.turned) * LEVER
+        traits.motion[2] = np.sign(far) * max(abs(far), abs(traits.motion[2])) if far else 0.0
         if traits.turned:
             traits.fit = fit
-            side = abs(np.sin(np.radians(traits.turned))) / 4  # of its pixels, on average
-            traits.moved, traits.drift = max(traits.moved, float(side)), 0.0
+            traits.motion[:2] = 0
     if seen.z - 1 in window and not (previous := window[seen.z - 1]).flaw:
         traits.twin = correlation(seen.grain, previous.grain)
     traits.apart = _apart(window)
+    if not regions:
+        return traits, ()
     fine = [_moved(window[z].fine, shifts[z], 0) for z in (low, high)]
     flat = [_moved(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
     lines = {}
@@ -156,7 +165,21 @@ def compare(seen: Sighting, window: Mapping[int, Sighting]) -> tuple[Traits, tup
             for each in (window[low], window[high])
         ]
         lines[sign] = (way * seen.lines - np.maximum(*theirs)).max(axis=0)
-    return traits, odd_regions(seen, (own, before, after), lines, fine, flat, valid)
+    pictures = (own, before, after)
+    maps = rule_maps(seen.unit, seen.fine, pictures, fine, lines)
+    learned = _learned(seen, (window[low], window[high]), maps, valid)
+    return traits, odd_regions(seen, pictures, maps, learned, fine, flat, valid)
+
+
+def _learned(
+    seen: Sighting, others: tuple[Sighting, Sighting], maps: dict[str, Float], valid: Mask
+) -> dict[str, Float]:
+    """What the network makes of a section beside two others, where all can be seen."""
+    from napari_ssan.inspection.damage_network import damage_maps
+
+    moved = (_moved(each.evidence, seen.shifts[each.z], 0) for each in others)
+    own, before, after = (np.where(valid, each, 0) for each in (seen.evidence, *moved))
+    return damage_maps(own, before, after, {sign: each * valid for sign, each in maps.items()})
 
 
 def _offset(seen: Sighting, other: Sighting) -> Shift:
@@ -183,6 +206,33 @@ def _shift(seen: Sighting, other: Sighting) -> Shift:
     return seen.shifts[other.z]
 
 
+def _motion(seen: Sighting, other: Sighting) -> Float:
+    """How another section must be moved and turned to lie on `seen`, as :class:`Traits` has it.
+
+    The quadrants tell, after the whole was moved.
+    """
+    whole = np.round(np.array(_offset(seen, other)) / REDUCTION).astype(int)
+    own, theirs = seen.structure, _moved(other.structure, tuple(whole), 0)
+    shape = np.array(own.shape)
+    offsets, centres = [], []
+    for row in (0, 1):
+        for column in (0, 1):
+            low = np.array((row, column)) * (shape - shape // 2)
+            part = tuple(slice(a, a + n) for a, n in zip(low, shape // 2, strict=True))
+            offset = np.array(offset_between(taper(own[part]), taper(theirs[part])))
+            if np.abs(offset).max() <= ASTRAY:
+                offsets.append(offset)
+                centres.append((low + shape // 4 - shape / 2) * REDUCTION)
+    found, side = np.array((*(REDUCTION * whole), 0.0), np.float32), min(seen.smooth.shape)
+    if len(offsets) < 3:
+        return found / np.float32(side)
+    moved, around = np.mean(offsets, axis=0), np.array(centres) - np.mean(centres, axis=0)
+    turn = (np.array(offsets) * around[:, ::-1] * (1, -1)).sum() / np.square(around).sum()
+    found[:2] += moved
+    found[2] = turn * LEVER * side
+    return found / np.float32(side)
+
+
 def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
     """Move images, (..., height, width), by whole pixels; what comes in is `empty`."""
     rows, columns = (round(n) for n in offset)
@@ -199,21 +249,34 @@ def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
     return moved
 
 
-def _turn(seen: Sighting, other: Sighting, enough: float) -> tuple[float, float]:
-    """The turn after which a section correlates best with another, and that correlation.
+def _likeness(seen: Sighting, other: Sighting) -> float:
+    """Correlation of two sections that are moved onto each other."""
+    moved = _moved(other.smooth, _shift(seen, other))
+    valid = np.isfinite(moved)
+    return correlation(seen.smooth[valid], moved[valid])
 
-    0 if none is more than `enough`.
+
+def _turn(seen: Sighting, *others: Sighting) -> tuple[float, float]:
+    """The turn after which a section correlates best with two others, and the lower correlation.
+
+    0 if none raises both.
     """
-    best, found = enough, 0.0
-    wanted, own = (halved(middle(each.smooth)) for each in (other, seen))
-    inner = tuple(slice(n // 6, n - n // 6) for n in wanted.shape)
+    best, found, fit, still = 2 * RISE, 0.0, 0.0, np.zeros(2)
+    own, *wanted = (halved(middle(each.smooth)) for each in (seen, *others))
+    inner = tuple(slice(n // 6, n - n // 6) for n in own.shape)
     for angle in TURNS:
-        turned = rotate(own, angle, reshape=False, order=1, mode="nearest")
-        moved = _moved(turned, find_shift(wanted[inner], turned[inner]))[inner]
-        valid = np.isfinite(moved)
-        if valid.any() and (likeness := correlation(wanted[inner][valid], moved[valid])) > best:
-            best, found = likeness, angle
-    return found, best
+        turned = rotate(own, angle, reshape=False, order=1, mode="nearest")[inner]
+        alike = []
+        for each in wanted:
+            moved = _moved(turned, find_shift(each[inner], turned))
+            valid = np.isfinite(moved)
+            alike.append(correlation(each[inner][valid], moved[valid]) if valid.any() else 0.0)
+        if not angle:
+            still = np.array(alike)
+        rises = np.array(alike) - still
+        if rises.min() > RISE and rises.sum() > best:
+            best, found, fit = float(rises.sum()), angle, min(alike)
+    return found, fit
 
 
 def _apart(window: Mapping[int, Sighting]) -> dict[int, float]:

@@ -69,7 +69,11 @@ def plant_slice(
 
 
 def plant_region(
-    kind: str, pixels: Float, strength: int, random: np.random.Generator, around: Mask | None = None
+    kind: str,
+    pixels: Float,
+    strength: float,
+    random: np.random.Generator,
+    around: Mask | None = None,
 ) -> tuple[Float, Mask]:
     """Damage a region of a section.
 
@@ -79,8 +83,8 @@ def plant_region(
         One of :data:`REGION_KINDS`.
     pixels : ndarray of float32, (height, width)
         The section.
-    strength : int
-        0, 1 or 2: size and visibility.
+    strength : float
+        0 to 2: size and visibility.
     random : numpy.random.Generator
         Chooses place and shape.
     around : ndarray of bool, (height, width), optional
@@ -93,7 +97,7 @@ def plant_region(
     """
     level, contrast = _scale(pixels)
     height, width = pixels.shape
-    size = (0.001, 0.003, 0.008)[strength] * (3 if kind in ("charging", "blur") else 1)
+    size = _at(strength, 0.001, 0.003, 0.008) * (3 if kind in ("charging", "blur") else 1)
     shape = _line if kind in ("fold", "crack") else _blob
     for _ in range(20):
         mask = shape(random, (height, width), size, strength)
@@ -102,10 +106,10 @@ def plant_region(
     soft = gaussian_filter(mask.astype(np.float32), 1.0)
     sign = -1 if kind in ("contamination", "fold") else 1
     end = float(np.quantile(pixels, 0.02 if sign < 0 else 0.98))
-    depth = (0.9, 1.2, 1.6)[strength] * (end - level)
-    cover = (0.8, 0.9, 0.97)[strength]
+    depth = _at(strength, 0.9, 1.2, 1.6) * (end - level)
+    cover = _at(strength, 0.8, 0.9, 0.97)
     if kind == "blur":
-        change = soft * (gaussian_filter(pixels, (2.0, 3.0, 5.0)[strength]) - pixels)
+        change = soft * (gaussian_filter(pixels, _at(strength, 2.0, 3.0, 5.0)) - pixels)
     elif kind == "charging":
         reach = 0.15 * size**0.5 * min(height, width)
         change = depth * gaussian_filter(mask.astype(np.float32), reach)
@@ -113,6 +117,11 @@ def plant_region(
         mottled = 0.3 * contrast * gaussian_filter(_noise(random, pixels.shape), 1.5)
         change = cover * soft * (level + depth + mottled - pixels)
     return (pixels + change).astype(np.float32), mask
+
+
+def _at(strength: float, *figures: float) -> float:
+    """A figure that is given at strengths 0, 1 and 2."""
+    return float(np.interp(strength, STRENGTHS, figures))
 
 
 def _scale(pixels: Float) -> tuple[float, float]:
@@ -128,7 +137,9 @@ def _place(random: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[n
     return random.uniform(0.08, 0.92, 2) * shape
 
 
-def _blob(random: np.random.Generator, shape: tuple[int, int], size: float, strength: int) -> Mask:
+def _blob(
+    random: np.random.Generator, shape: tuple[int, int], size: float, strength: float
+) -> Mask:
     """A ragged blob that covers about this share of the section."""
     del strength
     radius = (size * shape[0] * shape[1] / np.pi) ** 0.5
@@ -140,12 +151,14 @@ def _blob(random: np.random.Generator, shape: tuple[int, int], size: float, stre
     return mask
 
 
-def _line(random: np.random.Generator, shape: tuple[int, int], size: float, strength: int) -> Mask:
+def _line(
+    random: np.random.Generator, shape: tuple[int, int], size: float, strength: float
+) -> Mask:
     """A gently bent line, a quarter to half as long as the section."""
     del size
     side = min(shape)
-    length = (0.25, 0.35, 0.5)[strength] * side
-    half = (0.005, 0.007, 0.01)[strength] * side
+    length = _at(strength, 0.25, 0.35, 0.5) * side
+    half = _at(strength, 0.005, 0.007, 0.01) * side
     turn, bend = random.uniform(0, 2 * np.pi), random.uniform(-1, 1)
     steps = np.linspace(-0.5, 0.5, int(2 * length))
     heading = turn + bend * steps

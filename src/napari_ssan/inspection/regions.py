@@ -40,6 +40,9 @@ LONG, LONG_LINE = 18, 22
 EXCEEDS = 0.3
 #: Structures may move by half of this from section to section, in the same pixels.
 MOVES = 5
+#: Lower logits of the network say nothing, and only the highest peak of those that are faint
+#: counts. Pixels belong to a peak down to a logit that is doubtful, or so much below the peak.
+LOWEST, FAINT, DOUBTFUL, BELOW, BELOW_LINE = -8.0, -3.0, -1.0, 2.5, 4.0
 #: Most regions of a kind in a section.
 MOST = 3
 #: Pixels by which a region, and a line, are widened to cover the damage.
@@ -48,7 +51,10 @@ WIDER, WIDER_LINE = 2, 1
 SIGNS = (
     *("dark", "light", "dark wide", "light wide", "dark long", "light long"),
     *("soft", "flat"),
+    *("like contamination", "like hole", "like fold", "like crack", "like blur"),
 )
+#: Those of a loss of sharpness: other damage may cause it.
+SOFT = ("soft", "like blur")
 
 
 @dataclass(frozen=True)
@@ -79,10 +85,42 @@ class Candidate:
     agrees: bool = False
 
 
+def rule_maps(
+    unit: Float,
+    fine: Float,
+    pictures: tuple[Float, Float, Float],
+    fines: list[Float],
+    lines: dict[str, Float],
+) -> dict[str, Float]:
+    """How far each pixel of a section departs from both neighbours, by sign.
+
+    Parameters
+    ----------
+    unit, fine : ndarray, (height, width)
+        As in :class:`~napari_ssan.inspection.look.Sighting`.
+    pictures : tuple of ndarray, (height, width)
+        The section and its two neighbours, registered, smoothed, at the resolution of comparison.
+    fines : list of ndarray, (height, width)
+        Fine detail of both neighbours.
+    lines : dict of str to ndarray, (height, width)
+        By how much dark and light lines exceed those of both neighbours.
+    """
+    own, before, after = pictures
+    loss = np.minimum(*fines) - fine
+    detailed = np.minimum(*fines) > float(np.median(fine)) - 0.5
+    maps: dict[str, Float] = {"soft": np.where(detailed, loss, 0)}
+    for sign, a, b, c in (("dark", -own, -before, -after), ("light", own, before, after)):
+        maps[sign] = _beyond(a, b, c)
+        maps[f"{sign} wide"] = _even(a, b, c, unit, loss)
+        maps[f"{sign} long"] = lines[sign]
+    return maps
+
+
 def odd_regions(
     seen: Sighting,
     pictures: tuple[Float, Float, Float],
-    lines: dict[str, Float],
+    maps: dict[str, Float],
+    learned: dict[str, Float],
     fine: list[Float],
     flat: list[Mask],
     valid: Mask,
@@ -95,24 +133,18 @@ def odd_regions(
         The section.
     pictures : tuple of ndarray, (height, width)
         The section and its two neighbours, registered, smoothed, at the resolution of comparison.
-    lines : dict of str to ndarray, (height, width)
-        By how much dark and light lines exceed those of both neighbours.
+    maps : dict of str to ndarray, (height, width)
+        From :func:`rule_maps`.
+    learned : dict of str to ndarray, (height, width)
+        Logits of the network, by the kind of damage.
     fine, flat : list of ndarray, (height, width)
         Fine detail of both neighbours, and where they are constant.
     valid : ndarray of bool, (height, width)
         Where all three can be seen.
     """
     own, before, after = pictures
-    loss = np.minimum(*fine) - seen.fine
-    detailed = np.minimum(*fine) > float(np.median(seen.fine)) - 0.5
-    maps = {"soft": np.where(detailed, loss, 0)}
-    narrow: dict[str, Float] = {}
     raised = gaussian_filter(seen.unit, 1.0) - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
-    for sign, a, b, c in (("dark", -own, -before, -after), ("light", own, before, after)):
-        maps[sign] = _beyond(a, b, c)
-        maps[f"{sign} wide"] = _even(a, b, c, seen.unit, loss)
-        maps[f"{sign} long"] = lines[sign]
-        narrow[f"{sign} long"] = raised if sign == "light" else -raised
+    narrow = {"light long": raised, "dark long": -raised}
     inside = valid & ~(seen.flat | flat[0] | flat[1])
     found = []
     for sign, image in maps.items():
@@ -129,6 +161,15 @@ def odd_regions(
                 excess = way * own[part] - np.maximum(way * before[part], way * after[part])
                 long = long and float(np.median(excess[mask])) > EXCEEDS
             found.append(Candidate(sign, peak, wider, long, texture > -0.7, agrees))
+    for kind, logits in learned.items():
+        long, soft = kind in ("fold", "crack"), kind == "blur"
+        below = BELOW_LINE if long else BELOW
+        for peak, found_region in _summits(np.where(inside, logits, LOWEST), below):
+            region = found_region if long or soft else _wider(found_region, own)
+            part, mask = region.window, region.mask
+            texture = float((seen.fine - np.minimum(*fine))[part][mask].mean())
+            agrees = not soft and _agrees(own, before, after, region)
+            found.append(Candidate(f"like {kind}", peak, region, long, texture > -0.7, agrees))
     gone = seen.flat & ~binary_dilation(flat[0] & valid, iterations=3)
     gone &= ~binary_dilation(flat[1] & valid, iterations=3)
     pieces, number = label(gone)
@@ -209,6 +250,22 @@ def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:
             max(0, columns.start - 2 * WIDER) : columns.stop + 2 * WIDER,
         ][_grown(whole.mask, 2 * WIDER, rows.start, columns.start, image.shape)] = 0
         found.append((peak, Region.from_mask(mask, whole.top, whole.left)))
+    return found
+
+
+def _summits(logits: Float, below: float) -> list[tuple[float, Region]]:
+    """The highest peaks of the network's logits above the lowest, and what belongs to each."""
+    left = logits.copy()
+    found: list[tuple[float, Region]] = []
+    for _ in range(MOST):
+        top = np.unravel_index(int(left.argmax()), left.shape)
+        peak = float(left[top])
+        if peak <= LOWEST or (found and peak < FAINT):
+            break
+        pieces, _ = label(left > min(DOUBTFUL, peak - below))
+        mask = pieces == pieces[top]
+        left[mask] = LOWEST
+        found.append((peak - LOWEST, Region.from_mask(mask)))
     return found
 
 

@@ -1,0 +1,433 @@
+"""Trains the network that sees damage, on damage that is planted in good sections.
+
+``python benchmarks/damage_network.py OUT.safetensors --minutes 35`` reads the stacks on which
+the thresholds of the rules were set, from ``$NAPARI_SSAN_DATA/data``. The sections that
+are known to be broken, and the last ones of each stack, are not learned from; on the latter,
+checkpoints are compared, and the best is written. ``--start`` goes on from earlier weights.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tifffile
+import torch
+import typer
+from safetensors.torch import load_file, save
+from scipy.ndimage import binary_dilation, gaussian_filter, gaussian_filter1d, label
+from torch import Tensor
+from torch.nn import functional
+
+from napari_ssan.inspection.damage_network import OUTPUTS, DamageNetwork, scaled
+from napari_ssan.inspection.lines import around_lines, lines_of
+from napari_ssan.inspection.look import (
+    MAD,
+    SMOOTH,
+    THIN,
+    Float,
+    Mask,
+    coarse,
+    evidence,
+    fine_of,
+)
+from napari_ssan.inspection.plant import REGION_KINDS, plant_region
+from napari_ssan.inspection.regions import rule_maps
+from napari_ssan.network.writing import new_file
+from napari_ssan.stack.alignment import find_shift
+
+#: Stacks, the factors by which they are binned, and sections that are broken.
+STACKS = {
+    "kasthuri_z000-097": ((1, 2), {14, 17, 26, 41, 51, 55, 60, 67, 77, 80}),
+    "isbi2012_train_volume": ((1, 2), {7, 8, 18, 20, 25}),
+    "isbi2012_test_volume": ((1, 2), {15}),
+    "snemi3d_ac4": ((1, 2, 3), {3, 7, 21, 37}),
+    "vnc_stack2_raw": ((1, 2, 3, 4), set()),
+    "cytoseg_sbfsem": ((1, 2, 3), set()),
+}
+#: The last of so many sections of each stack are held out.
+HELD = 7
+#: Side of a crop at the resolution of comparison. Crops of a section that is halved there have
+#: twice the side before.
+SIDE = 192
+#: Crops in a batch, how many of them are new, and how many are kept to be seen again.
+BATCH, NEW, KEPT = 8, 1, 2000
+#: Held-out crops: of each kind at weak, at medium strength, and without damage.
+CHECKED, CLEAN = 5, 40
+#: Share of crops that the tail of good tissue is taken from.
+RARE = 0.03
+#: What a peak of a crop counts beside its pixels, and the decay of the average of the weights.
+PEAK, AVERAGE = 0.05, 0.99
+#: Highest learning rate.
+RATE = 2.5e-3
+NAMES = {"charging": "hole"}
+
+app = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A stack, binned, whose sections are halved once more (or not) before they are compared.
+
+    Attributes
+    ----------
+    sections : list of ndarray, (height, width)
+        Float32.
+    step : int
+        1, or 2 if they are halved.
+    good, held : list of int
+        Sections to learn from, and to judge on.
+    """
+
+    sections: list[Float]
+    step: int
+    good: list[int]
+    held: list[int]
+
+    @cache  # noqa: B019  # scenes live as long as the program
+    def shift(self, z: int, n: int) -> tuple[int, int]:
+        """How far section n must be moved to lie on z, in whole pixels that are compared."""
+        rows, columns = find_shift(self.sections[z], self.sections[n])
+        return self.step * round(rows / self.step), self.step * round(columns / self.step)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What the network is given, (3, 2, SIDE, SIDE) and (7, SIDE, SIDE), and what is true."""
+
+    pictures: Float
+    maps: Float
+    truth: Mask
+
+
+def scenes(folder: Path) -> list[Scene]:
+    """All stacks at all scales."""
+    found = []
+    for name, (factors, broken) in STACKS.items():
+        stack = tifffile.imread(folder / f"{name}.tif")
+        good = [z for z in range(1, len(stack) - 1) if z not in broken]
+        held = [z for z in good if z >= len(stack) - 1 - len(stack) // HELD]
+        learned = [z for z in good if z + 1 < min(held)]
+        for n in factors:
+            height, width = (length // n for length in stack.shape[1:])
+            cut = stack[:, : height * n, : width * n].astype(np.float32)
+            binned = list(cut.reshape(len(stack), height, n, width, n).mean((2, 4)))
+            for step in (1, 2):
+                if min(height, width) >= SIDE * step + 8:
+                    found.append(Scene(binned, step, learned, held))
+    return found
+
+
+def window(scene: Scene, z: int, random: np.random.Generator) -> list[Float]:
+    """A place of a section and of both neighbours, as they are."""
+    side = SIDE * scene.step
+    far = 2 if random.random() < 0.12 else 1
+    near = [n for n in (z - far, z + far) if 0 <= n < len(scene.sections)]
+    numbers = (z, *(near if len(near) == 2 else (z - 1, z + 1)))
+    shifts = [(0, 0), *(scene.shift(z, n) for n in numbers[1:])]
+    shape = scene.sections[z].shape
+    low = [max(s[axis] for s in shifts) for axis in (0, 1)]
+    high = [min(shape[axis] + s[axis] for s in shifts) - side for axis in (0, 1)]
+    if high[0] < low[0] or high[1] < low[1]:
+        shifts, low, high = [(0, 0)] * 3, [0, 0], [n - side for n in shape]
+    top, left = (int(random.integers(a, b + 1)) for a, b in zip(low, high, strict=True))
+    found = []
+    for place, (n, (rows, columns)) in enumerate(zip(numbers, shifts, strict=True)):
+        if place and random.random() < 0.15:  # not where it should lie
+            rows, columns = (k + scene.step * int(random.integers(-3, 4)) for k in (rows, columns))
+        y = min(max(top - rows, 0), shape[0] - side)
+        x = min(max(left - columns, 0), shape[1] - side)
+        found.append(scene.sections[n][y : y + side, x : x + side])
+    return found
+
+
+def stain(
+    pixels: Float, mask: Mask, strength: float, random: np.random.Generator
+) -> tuple[Float, Mask]:
+    """Cover a mask otherwise than `plant_region` does: evenly, torn, or with a clipped middle."""
+    low, high = np.quantile(pixels, (0.01, 0.99))
+    dark = bool(random.integers(2))
+    middle = float(np.median(pixels))
+    end = low if dark else high
+    value = middle + (1 + strength * random.uniform(0, 0.6)) * (end - middle)
+    cover = gaussian_filter(mask.astype(np.float32), random.uniform(0.5, 2.5))
+    if random.random() < 0.5:
+        torn = gaussian_filter(random.standard_normal(pixels.shape).astype(np.float32), 2)
+        cover = cover * (0.75 + 0.25 * np.tanh(2 * torn / torn.std()))
+    return (pixels + cover * (value - pixels)).astype(np.float32), mask & (cover > 0.3)
+
+
+def plant(
+    kind: str, pixels: Float, strength: float, random: np.random.Generator, around: Mask
+) -> tuple[Float, Mask, str]:
+    """Plant a region; the section, its mask, and what the network shall call it."""
+    damaged, mask = plant_region(kind, pixels, strength, random, around)
+    name = NAMES.get(kind, kind)
+    if kind in ("contamination", "hole") and random.random() < 0.3:
+        damaged, mask = stain(pixels, mask, strength, random)
+        darker = (damaged - pixels)[mask].mean() < 0 if mask.any() else kind == "contamination"
+        name = "contamination" if darker else "hole"
+    return damaged, mask, name
+
+
+def crop(
+    scene: Scene, z: int, random: np.random.Generator, wanted: list[tuple[str, float]] | None = None
+) -> Crop:
+    """A crop with damage: what is wanted, or some by chance."""
+    pictures = window(scene, z, random)
+    checked = wanted is not None
+    if random.random() < 0.3:
+        scale = random.uniform(0.4, 1.2)
+        pictures = [gaussian_filter(each, scale) for each in pictures]
+    if random.random() < 0.3:
+        grain = random.uniform(0.1, 0.7) * pictures[0].std()
+        pictures = [
+            each + grain * random.standard_normal(each.shape).astype(np.float32)
+            for each in pictures
+        ]
+    if wanted is None:
+        number = random.choice(4, p=(0.3, 0.35, 0.2, 0.15))
+        wanted = [
+            (str(random.choice(REGION_KINDS)), 2 * random.random() ** 1.5) for _ in range(number)
+        ]
+    truth = np.zeros((len(OUTPUTS), SIDE, SIDE), bool)
+    own, taken = pictures[0], np.zeros(pictures[0].shape, bool)
+    for kind, strength in wanted:
+        own, mask, name = plant(kind, own, strength, random, taken)
+        taken |= mask
+        small = mask if scene.step == 1 else coarse(mask.astype(np.float32)) >= 0.5
+        truth[OUTPUTS.index(name)] |= small
+    pictures[0] = own
+    if not checked:
+        for n in (1, 2):  # a neighbour is damaged, out of focus, or from elsewhere
+            chance = random.random()
+            if chance < 0.15:
+                kind = str(random.choice(REGION_KINDS))
+                pictures[n], _ = plant_region(kind, pictures[n], 2 * random.random(), random)
+            elif chance < 0.18:
+                pictures[n] = gaussian_filter(pictures[n], random.uniform(0.5, 1.5))
+            elif chance < 0.20 and not truth.any():
+                pictures[n] = np.roll(pictures[n][::-1], 50, axis=1)
+        if random.random() < 0.06:
+            pictures[0] = gaussian_filter(pictures[0], random.uniform(0.4, 1.0))
+        if random.random() < 0.15:
+            n = int(random.integers(3))
+            pictures[n] = shaded(pictures[n], random)
+    bend = random.uniform(1.5, 6.0) if random.random() < 0.3 else 0.0
+    given = [seen(each, bend, checked, random) for each in pictures]
+    if not checked and random.random() < 0.2:  # an edge that a neighbour does not reach
+        deep = int(random.integers(1, 16))
+        for each in given:
+            each[0][:deep] = 0
+    return Crop(
+        np.stack([evidence(*each) for each in given]).astype(np.float16),
+        scaled(maps_of(given)).astype(np.float16),
+        truth,
+    )
+
+
+def maps_of(given: list[tuple[Float, Float]]) -> dict[str, Float]:
+    """The maps of the rules for the grey values and fine detail of three pictures."""
+    (unit, fine), *others = given
+    own, before, after = (gaussian_filter(each, SMOOTH, truncate=3) for each, _ in given)
+    found, theirs = lines_of(unit), [lines_of(each) for each, _ in others]
+    lines = {
+        sign: (way * found - np.maximum(*(around_lines(way * each) for each in theirs))).max(axis=0)
+        for sign, way in (("dark", -1), ("light", 1))
+    }
+    return rule_maps(unit, fine, (own, before, after), [each for _, each in others], lines)
+
+
+def shaded(pixels: Float, random: np.random.Generator) -> Float:
+    """Shade a picture slowly: that is no damage of a region."""
+    waves = gaussian_filter1d(random.standard_normal((2, SIDE)), SIDE / 5, axis=1)
+    rows, columns = (
+        np.interp(np.arange(n), np.linspace(0, n, SIDE), wave / (np.abs(wave).max() + 1e-9))
+        for n, wave in zip(pixels.shape, waves, strict=True)
+    )
+    field = rows[:, None] + columns
+    return (pixels + random.uniform(0.1, 0.6) * pixels.std() * field).astype(np.float32)
+
+
+def seen(
+    pixels: Float, bend: float, exact: bool, random: np.random.Generator
+) -> tuple[Float, Float]:
+    """Grey values and fine detail of a picture; its scale and tone are varied."""
+    few = pixels[::THIN, ::THIN]
+    level = float(np.median(few))
+    contrast = float(np.median(np.abs(few - level))) / MAD or float(few.std()) or 1.0
+    unit = ((pixels - level) / contrast).clip(-8, 8)
+    if not exact:
+        unit = unit * random.uniform(0.88, 1.14) + random.uniform(-0.12, 0.12)
+    if bend:
+        unit = bend * np.tanh(unit / bend)
+    unit = unit.astype(np.float32)
+    return coarse(unit).copy(), fine_of(unit)
+
+
+def crops(all_scenes: list[Scene], random: np.random.Generator) -> Iterator[list[Crop]]:
+    """Batches of new crops and of some that were seen before, turned and mirrored."""
+    kept: list[Crop] = []
+    weights = np.array([len(scene.good) ** 0.5 for scene in all_scenes])
+    while True:
+        for _ in range(NEW if kept else BATCH):
+            scene = all_scenes[random.choice(len(all_scenes), p=weights / weights.sum())]
+            made = crop(scene, int(random.choice(scene.good)), random)
+            if len(kept) >= KEPT:
+                kept[int(random.integers(KEPT))] = made
+            else:
+                kept.append(made)
+        again = random.integers(len(kept), size=BATCH)
+        again[:NEW] = np.arange(len(kept) - NEW, len(kept))
+        yield [kept[int(n)] for n in again]
+
+
+def tensors(batch: list[Crop], random: np.random.Generator | None) -> tuple[list[Tensor], Tensor]:
+    """Three pictures of (batch, 2, H, W), maps of the rules, and the truth."""
+    pictures, maps, truths = [], [], []
+    for each in batch:
+        arrays = (each.pictures, each.maps, each.truth)
+        if random is not None:
+            turns, mirrored = int(random.integers(4)), bool(random.integers(2))
+            arrays = tuple(np.rot90(x, turns, (-2, -1)) for x in arrays)
+            if mirrored:
+                arrays = tuple(x[..., ::-1] for x in arrays)
+        for kept, array in zip((pictures, maps, truths), arrays, strict=True):
+            kept.append(np.ascontiguousarray(array))
+    stacked = torch.from_numpy(np.stack(pictures).astype(np.float32))
+    joined = torch.from_numpy(np.stack(maps).astype(np.float32))
+    return [*stacked.unbind(1), joined], torch.from_numpy(np.stack(truths)).float()
+
+
+def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
+    """Cross-entropy of pixels, and of the highest ones where there is damage and elsewhere."""
+    pixels = functional.binary_cross_entropy_with_logits(logits, truth)
+    flat, damaged = logits.flatten(2), truth.flatten(2)
+    with torch.no_grad():
+        near = functional.max_pool2d(functional.max_pool2d(truth.amax(1, keepdim=True), 4), 3, 1, 1)
+        near = near.repeat_interleave(4, 2).repeat_interleave(4, 3).flatten(2)
+        places = [
+            torch.where(where, flat, -100.0).argmax(2, keepdim=True)
+            for where in (near == 0, damaged > 0)
+        ]
+        there = damaged.amax(2)
+    good, bad = (flat.gather(2, place)[..., 0] for place in places)
+    peaks = functional.softplus(good).mean() + (functional.softplus(-bad) * there).sum() / (
+        there.sum() + 1
+    )
+    return pixels + PEAK * peaks
+
+
+def check(network: DamageNetwork, held: dict[tuple[str, int], list[Crop]]) -> dict[str, float]:
+    """Share of weak and of medium damage that lies above nearly all peaks of good crops."""
+    peaks = defaultdict(list)
+    overlaps = []
+    with torch.inference_mode():
+        for key, found in held.items():
+            for start in range(0, len(found), BATCH):
+                part = found[start : start + BATCH]
+                pictures, _ = tensors(part, None)
+                logits = network(*pictures).numpy()
+                for each, made in zip(part, logits, strict=True):
+                    if not key[0]:
+                        peaks[key].append(made.max((1, 2)))
+                        continue
+                    true = each.truth.any(0)
+                    around = binary_dilation(true, iterations=2)
+                    peaks[key].append(np.where(around, made, -30).max((1, 2)))
+                    overlaps.append(_overlap(made.max(0) > 0, true))
+    limits = np.quantile(peaks["", 0], 1 - RARE, axis=0)
+    figures = {}
+    for (kind, strength), found in peaks.items():
+        if kind:
+            name = OUTPUTS.index(NAMES.get(kind, kind))
+            above = np.array(found) > limits
+            figures[f"{kind} {strength}"] = float(above[:, name].mean())
+    figures["found"] = float(np.mean(list(figures.values())))
+    figures["overlap"] = float(np.mean(overlaps))
+    return figures
+
+
+def _overlap(found: Mask, truth: Mask) -> float:
+    pieces, _ = label(found)
+    touched = np.isin(pieces, np.setdiff1d(np.unique(pieces[truth]), [0]))
+    return float((touched & truth).sum() / max(1, (touched | truth).sum()))
+
+
+@app.command()
+def train(
+    output: Annotated[Path, typer.Argument(help="Weights to write, .safetensors.")],
+    minutes: Annotated[float, typer.Option(help="Time to train.")] = 35,
+    every: Annotated[float, typer.Option(help="Minutes between two checkpoints.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of everything.")] = 0,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin with.")] = None,
+) -> None:
+    """Train the network."""
+    random = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    all_scenes = scenes(Path(os.environ["NAPARI_SSAN_DATA"]) / "data")
+    fixed = np.random.default_rng(10**6 + seed)
+    held: dict[tuple[str, int], list[Crop]] = {}
+
+    def held_out(wanted: list[tuple[str, float]]) -> Crop:
+        scene = all_scenes[int(fixed.integers(len(all_scenes)))]
+        return crop(scene, int(fixed.choice(scene.held)), fixed, wanted)
+
+    for kind in REGION_KINDS:
+        for strength in (0, 1):
+            held[kind, strength] = [held_out([(kind, strength)]) for _ in range(CHECKED)]
+    held["", 0] = [held_out([]) for _ in range(CLEAN)]
+    network = DamageNetwork()
+    if start is not None:
+        network.load_state_dict(load_file(start))
+    average = torch.optim.swa_utils.AveragedModel(
+        network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE)
+    )
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-4)
+    started = checked = time.monotonic()
+    best, step = -1.0, 0
+    print(f"{len(all_scenes)} scenes, {sum(p.numel() for p in network.parameters())} weights")
+    for batch in crops(all_scenes, random):
+        done = (time.monotonic() - started) / 60 / minutes
+        rate = RATE * min(1, (step + 1) / 50) * (1 + np.cos(np.pi * min(1, done))) / 2 + 1e-5
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        pictures, truth = tensors(batch, random)
+        half = {name: value.bfloat16() for name, value in network.named_parameters()}
+        near = (x.bfloat16().contiguous(memory_format=torch.channels_last) for x in pictures)
+        logits = torch.func.functional_call(network, half, tuple(near))
+        loss = loss_of(logits.float(), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        average.update_parameters(network)
+        step += 1
+        if done < 1 and time.monotonic() - checked < 60 * every:
+            continue
+        checked = time.monotonic()
+        figures = check(average.module.eval(), held)
+        told = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+        print(f"{done * minutes:.1f} min, step {step}, loss {loss.item():.4f}: {told}", flush=True)
+        if figures["found"] > best:
+            best = figures["found"]
+            card = {"stacks": list(STACKS), "step": step, "seed": seed, "held_out": figures}
+            weights = {k: v.contiguous() for k, v in average.module.state_dict().items()}
+            with new_file(output, ".safetensors", overwrite=True) as temporary:
+                temporary.write_bytes(save(weights, {"card": json.dumps(card)}))
+        if done >= 1:
+            return
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from napari_ssan.inspection.damage_network import (
+    OUTPUTS,
+    RULES,
+    WEIGHTS,
+    DamageNetwork,
+    damage_maps,
+    scaled,
+)
+from napari_ssan.inspection.look import look
+from napari_ssan.inspection.neighbours import compare
+from napari_ssan.inspection.plant import plant_region
+
+
+def given(height: int = 43, width: int = 50) -> tuple[np.ndarray, ...]:
+    """The evidence of three sections, and maps of the rules."""
+    random = np.random.default_rng(0)
+    pictures = random.standard_normal((3, 2, height, width)).astype(np.float32)
+    maps = {sign: random.standard_normal((height, width)).astype(np.float32) for sign in RULES}
+    return *pictures, maps
+
+
+def test_each_pixel_gets_a_logit_for_each_kind():
+    maps = damage_maps(*given())
+    assert tuple(maps) == OUTPUTS
+    assert all(each.shape == (43, 50) and np.isfinite(each).all() for each in maps.values())
+
+
+def test_the_order_of_the_neighbours_does_not_matter_but_the_section_does():
+    own, before, after, maps = given()
+    first, swapped = damage_maps(own, before, after, maps), damage_maps(own, after, before, maps)
+    other = damage_maps(before, own, after, maps)
+    for kind, found in first.items():
+        np.testing.assert_allclose(swapped[kind], found, atol=1e-4)
+        assert np.abs(other[kind] - found).max() > 0.1
+
+
+def test_the_same_gives_the_same():
+    first, again = damage_maps(*given()), damage_maps(*given())
+    for kind, found in first.items():
+        np.testing.assert_array_equal(again[kind], found)
+
+
+def test_maps_of_the_rules_are_scaled_and_cut():
+    maps = {sign: np.full((2, 3), 100.0 if sign == "dark" else 0.5, np.float32) for sign in RULES}
+    stacked = dict(zip(RULES, scaled(maps), strict=True))
+    assert stacked["dark"].max() == 5.0
+    assert stacked["soft"].max() == 0.5
+    assert stacked["dark long"].max() == 1.5
+
+
+def test_the_weights_are_small_and_name_their_stacks():
+    assert WEIGHTS.stat().st_size < 530_000
+    with safe_open(WEIGHTS, framework="numpy") as file:
+        assert "kasthuri" in file.metadata()["card"]
+        names = set(file.keys())
+    network = DamageNetwork()
+    assert names == set(network.state_dict())
+    assert all(value.dtype == torch.float32 for value in network.state_dict().values())
+
+
+@pytest.mark.parametrize("kind", ["contamination", "hole", "blur"])
+def test_what_is_planted_is_seen_where_it_is(broken, sightings, kind):
+    pixels, mask = plant_region(
+        kind, broken.clean[2].astype(np.float32), 1, np.random.default_rng(3)
+    )
+    _, candidates = compare(look(2, pixels), sightings)
+    found = max((c for c in candidates if c.sign == f"like {kind}"), key=lambda c: c.peak)
+    seen = np.zeros(mask.shape, bool)
+    seen[found.region.window] = found.region.mask
+    assert (seen & mask).sum() > 0.4 * (seen | mask).sum()
+    _, good = compare(sightings[2], sightings)
+    assert found.peak > 0.5 + max(c.peak for c in good if c.sign == found.sign)
+
+
+def test_torch_comes_with_the_first_section():
+    check = (
+        "import sys, napari_ssan.inspection.inspect, napari_ssan.session.suggestions;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
