@@ -34,8 +34,9 @@ LEAST = 0.05
 #: A find of this probability makes others in its section more probable. Two that are doubtful
 #: say nothing of each other: some tissue is darker or lighter in many places.
 LIKELY = 0.8
-#: What the network alone says is at most so probable: it has learned from planted damage.
-LEARNED = 0.89
+#: What the network alone says counts for so much less, and is at most so probable: it has learned
+#: from planted damage, and takes some tissue for it.
+LESS, LEARNED = 4.0, 0.89
 #: A find of this probability becomes more probable by other signs at its place.
 SEEN = 0.5
 #: The others must depart by so much themselves, and their probability is at most this.
@@ -189,7 +190,7 @@ class Findings:
         for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign in SOFT, -pair[0])):
             p = self.usual.probability(candidate.sign, score)
             if candidate.sign.startswith("like"):
-                p = min(p, LEARNED)
+                p = min(p / (p + LESS * (1 - p)), LEARNED)
             part = taken[candidate.region.window]
             mask = candidate.region.mask[: part.shape[0], : part.shape[1]]
             if p < LEAST:
