@@ -26,6 +26,7 @@ from safetensors.torch import load_file, save
 from scipy.ndimage import binary_dilation, gaussian_filter, gaussian_filter1d, label
 from torch import Tensor
 from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset
 
 from napari_ssan.inspection.damage_network import OUTPUTS, DamageNetwork, scaled
 from napari_ssan.inspection.lines import around_lines, lines_of
@@ -48,8 +49,8 @@ from napari_ssan.stack.alignment import find_shift
 STACKS = {
     "kasthuri_z000-097": ((1, 2), {14, 17, 26, 41, 51, 55, 60, 67, 77, 80}),
     "isbi2012_train_volume": ((1, 2), {7, 8, 18, 20, 25}),
-    "isbi2012_test_volume": ((1, 2), {15}),
-    "snemi3d_ac4": ((1, 2, 3), {3, 7, 21, 37}),
+    "isbi2012_test_volume": ((1, 2), {13, 15}),
+    "snemi3d_ac4": ((1, 2, 3), {3, 7, 21, 37, 65}),
     "vnc_stack2_raw": ((1, 2, 3, 4), set()),
     "cytoseg_sbfsem": ((1, 2, 3), set()),
 }
@@ -273,21 +274,27 @@ def seen(
     return coarse(unit).copy(), fine_of(unit)
 
 
-def crops(all_scenes: list[Scene], random: np.random.Generator) -> Iterator[list[Crop]]:
+@dataclass(frozen=True)
+class Crops(IterableDataset[tuple[list[Tensor], Tensor]]):
     """Batches of new crops and of some that were seen before, turned and mirrored."""
-    kept: list[Crop] = []
-    weights = np.array([len(scene.good) ** 0.5 for scene in all_scenes])
-    while True:
-        for _ in range(NEW if kept else BATCH):
-            scene = all_scenes[random.choice(len(all_scenes), p=weights / weights.sum())]
-            made = crop(scene, int(random.choice(scene.good)), random)
+
+    scenes: list[Scene]
+    random: np.random.Generator
+
+    def __iter__(self) -> Iterator[tuple[list[Tensor], Tensor]]:
+        """Make batches without end; one process does it."""
+        random, kept = self.random, list[Crop]()
+        weights = np.array([len(scene.good) ** 0.5 for scene in self.scenes])
+        while True:
+            new = []
+            for _ in range(NEW if kept else BATCH):
+                scene = self.scenes[random.choice(len(weights), p=weights / weights.sum())]
+                new.append(crop(scene, int(random.choice(scene.good)), random))
+            again = random.integers(len(kept), size=BATCH - len(new)) if kept else ()
+            yield tensors([*new, *(kept[int(n)] for n in again)], random)
             if len(kept) >= KEPT:
-                kept[int(random.integers(KEPT))] = made
-            else:
-                kept.append(made)
-        again = random.integers(len(kept), size=BATCH)
-        again[:NEW] = np.arange(len(kept) - NEW, len(kept))
-        yield [kept[int(n)] for n in again]
+                kept = [kept[int(n)] for n in random.permutation(KEPT)[len(new) :]]
+            kept += new
 
 
 def tensors(batch: list[Crop], random: np.random.Generator | None) -> tuple[list[Tensor], Tensor]:
@@ -397,12 +404,12 @@ def train(
     started = checked = time.monotonic()
     best, step = -1.0, 0
     print(f"{len(all_scenes)} scenes, {sum(p.numel() for p in network.parameters())} weights")
-    for batch in crops(all_scenes, random):
+    batches = DataLoader(Crops(all_scenes, random), batch_size=None, num_workers=1)
+    for pictures, truth in batches:
         done = (time.monotonic() - started) / 60 / minutes
         rate = RATE * min(1, (step + 1) / 50) * (1 + np.cos(np.pi * min(1, done))) / 2 + 1e-5
         for group in optimizer.param_groups:
             group["lr"] = rate
-        pictures, truth = tensors(batch, random)
         half = {name: value.bfloat16() for name, value in network.named_parameters()}
         near = (x.bfloat16().contiguous(memory_format=torch.channels_last) for x in pictures)
         logits = torch.func.functional_call(network, half, tuple(near))

@@ -26,6 +26,10 @@ from napari_ssan.inspection.inspect import inspect as look_through
 from napari_ssan.inspection.look import View
 from napari_ssan.inspection.page import to_html
 from napari_ssan.stack.sections import SliceStack
+from napari_ssan.training.machine import cores
+
+#: Threads that are used at most, if the user does not say how many.
+MOST_WORKERS = 8
 
 
 def inspect(
@@ -56,7 +60,10 @@ def inspect(
             show_default="the one with pixels of up to 64 nm",
         ),
     ] = None,
-    workers: Annotated[int, Option(min=1, max=64, help="Number of CPU threads.")] = 1,
+    workers: Annotated[
+        int,
+        Option(min=0, max=64, help="Number of CPU threads; 0 takes one for each core, at most 8."),
+    ] = 0,
     overwrite: Overwrite = False,
     follow_links: FollowLinks = False,
 ) -> None:
@@ -95,8 +102,8 @@ def inspect(
         _print(found)
 
 
-def look(file: StackFile, show: Bars, level: int | None = None, workers: int = 1) -> Inspection:
-    """Inspect a stack, with a bar.
+def look(file: StackFile, show: Bars, level: int | None = None, workers: int = 0) -> Inspection:
+    """Inspect a stack, with a bar; as many threads as there are cores if `workers` is 0.
 
     Raises
     ------
@@ -107,6 +114,7 @@ def look(file: StackFile, show: Bars, level: int | None = None, workers: int = 1
     size, unit = file.calibration.along("y")
     pixel = in_unit(size, unit, "nanometer") if unit in LENGTHS else None
     levels = [stack, *(SliceStack(each, file.calibration.z_axis) for each in file.levels[1:])]
+    workers = workers or min(cores(), MOST_WORKERS)
     for event in look_through(View(stack, levels, pixel, level), workers=workers):
         if isinstance(event, Inspection):
             return event

@@ -18,6 +18,7 @@ from napari_ssan.inspection.judge import (
     RULES,
     UNLIKE,
     Usual,
+    agreed,
     kind_of,
     peak,
     region_figures,
@@ -26,7 +27,7 @@ from napari_ssan.inspection.judge import (
 from napari_ssan.inspection.look import Mask, View
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.reasons import lost_reason, region_reason, slice_reason
-from napari_ssan.inspection.regions import SIGNS, SOFT, Candidate
+from napari_ssan.inspection.regions import LEARNED_SIGNS, SIGNS, SOFT, Candidate
 from napari_ssan.stack.region import Region, Treatment
 
 #: Finds that are less probable are dropped.
@@ -37,6 +38,8 @@ LIKELY = 0.8
 #: What the network alone says counts for so much less, and is at most so probable: it has learned
 #: from planted damage, and takes some tissue for it.
 LESS, LEARNED = 4.0, 0.89
+#: What a rule alone says, and the network does not see, counts for so much less.
+ALONE = 4.0
 #: A find of this probability becomes more probable by other signs at its place.
 SEEN = 0.5
 #: The others must depart by so much themselves, and their probability is at most this.
@@ -51,6 +54,31 @@ CLIPPED = 0.5
 KINDS = {"level": "brightness", "contrast": "brightness", "turned": "displaced"}
 #: Figures that planted damage raises.
 RAISED = {"brightness": ("level", "contrast"), "displaced": ("displaced", "turned")}
+
+
+class _Seen:
+    """A region that might be damaged, and how probable that is by all signs there.
+
+    `told` is what its own sign says, which counts in full where a rule and the network agree.
+    """
+
+    def __init__(self, candidate: Candidate, score: float, told: float) -> None:
+        self.candidate, self.score, self.told = candidate, score, told
+        #: Whether it is the network that says it.
+        self.learned = candidate.sign in LEARNED_SIGNS
+        by = 1.0 if candidate.sign == "flat" else LESS if self.learned else ALONE
+        self.p = told / (told + by * (1 - told))
+        if self.learned:
+            self.p = min(self.p, LEARNED)
+
+    def add(self, other: _Seen) -> None:
+        """Count another sign at the same place."""
+        if self.learned != other.learned:
+            rule, network = sorted((self, other), key=lambda seen: seen.learned)
+            both = min(agreed(rule.told, network.told), LEARNED)
+            self.p = max(self.p, rule.told, both)
+        elif self.p >= SEEN:
+            self.p = max(self.p, other.p)
 
 
 class Findings:
@@ -186,27 +214,24 @@ class Findings:
         taken = np.zeros([n // self.view.step + 1 for n in self.view.shape[1:]], bool)
         if own.lost is not None:
             taken[: own.lost.shape[0], : own.lost.shape[1]] = own.lost
-        kept: list[tuple[float, float, Candidate]] = []
+        kept: list[_Seen] = []
         for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign in SOFT, -pair[0])):
-            p = self.usual.probability(candidate.sign, score)
-            if candidate.sign.startswith("like"):
-                p = min(p / (p + LESS * (1 - p)), LEARNED)
+            seen = _Seen(candidate, score, self.usual.probability(candidate.sign, score))
             part = taken[candidate.region.window]
             mask = candidate.region.mask[: part.shape[0], : part.shape[1]]
-            if p < LEAST:
+            if seen.told < LEAST:
                 continue
             if part[mask].mean() < 0.3:
                 part |= mask
-                kept.append((p, score, candidate))
+                kept.append(seen)
             else:  # another sign of what was seen already
-                kept = [
-                    (max(p, each[0]), *each[1:])
-                    if each[0] >= SEEN and _touch(each[2].region, candidate.region) else each
-                    for each in kept
-                ]  # fmt: skip
+                for each in kept:
+                    if _touch(each.candidate.region, candidate.region):
+                        each.add(seen)
         found: list[Find] = []
-        likely = sum(p >= LIKELY for p, _, _ in kept)
-        for p, score, candidate in kept:
+        likely = sum(seen.p >= LIKELY for seen in kept)
+        for seen in kept:
+            p, score, candidate = seen.p, seen.score, seen.candidate
             if score >= VISIBLE_BESIDE and not alone and likely > (p >= LIKELY):
                 p = max(p, SECOND * self.usual.probability(candidate.sign, score, BESIDE))
             kind = kind_of(candidate, taken.size)
@@ -252,7 +277,7 @@ class Findings:
             around = [
                 pairs[n] for n in range(z - WIDE, z + WIDE + 2) if n in pairs and n not in parted
             ]
-            return float(np.median(around)) - pairs[z]
+            return float(np.median(around)) - pairs[z] if around else 0.0
 
         return {
             z: min(sum(each), EACH * min(each)) if min(each) > 0 else min(each)

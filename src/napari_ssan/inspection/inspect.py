@@ -11,6 +11,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Event as Flag
 
@@ -117,8 +118,7 @@ def _stream(
     window: dict[int, Sighting] = {}
     looks: deque[Future[Sighting]] = deque()
     pending: deque[Future[Judged]] = deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
+    with _pool(workers) as pool:
         for z in range(total + REACH):
             if cancel is not None and cancel.is_set():
                 raise Cancelled
@@ -138,8 +138,19 @@ def _stream(
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that stop as soon as nobody waits for them."""
+    pool = ThreadPoolExecutor(workers)
+    with ExitStack() as stack:
+        stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+        if workers > 1:
+            from napari_ssan.inspection.damage_network import on_one_core
+
+            stack.enter_context(on_one_core())
+        yield pool
 
 
 def _judge(z: int, window: dict[int, Sighting], plant: bool) -> Judged:

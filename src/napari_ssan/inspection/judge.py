@@ -23,6 +23,8 @@ PRIOR = 0.0125
 FAINTER = 0.05
 #: Beside a find, more damage in the same section is as likely as not.
 BESIDE = 0.5
+#: What two signs that agree say together, of the sum of both: each knows part of the other.
+AGREE = 0.7
 #: Charging is larger than this share of a section.
 LARGE = 0.003
 #: Sections to each side whose level, contrast and sharpness are usual.
@@ -198,6 +200,14 @@ class Usual:
         below = FAINTER + (1 - FAINTER) * share
         tail = min(1.0, float(np.exp(-RULES[name].rate * max(score, 0.0))))
         return prior * below / (prior * below + (1 - prior) * tail)
+
+
+def agreed(one: float, other: float) -> float:
+    """Probability that something is wrong where a rule and the network say so, each by its own."""
+    before = PRIOR / (1 - PRIOR)
+    first, second = (p / (1 - p + 1e-9) / before for p in (one, other))
+    odds: float = before * (first * second) ** AGREE
+    return odds / (1 + odds)
 
 
 def region_figures(candidates: Sequence[Candidate], end: bool) -> dict[str, float]:

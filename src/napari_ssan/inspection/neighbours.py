@@ -24,8 +24,8 @@ from napari_ssan.stack.alignment import (
     SMALLEST,
     Shift,
     correlation,
-    find_shift,
     offset_between,
+    structure,
     taper,
 )
 
@@ -251,9 +251,13 @@ def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
 
 def _likeness(seen: Sighting, other: Sighting) -> float:
     """Correlation of two sections that are moved onto each other."""
-    moved = _moved(other.smooth, _shift(seen, other))
+    return _likeness_where(seen.smooth, _moved(other.smooth, _shift(seen, other)))
+
+
+def _likeness_where(image: Float, moved: Float) -> float:
+    """Correlation where what was moved has values."""
     valid = np.isfinite(moved)
-    return correlation(seen.smooth[valid], moved[valid])
+    return correlation(image[valid], moved[valid])
 
 
 def _turn(seen: Sighting, *others: Sighting) -> tuple[float, float]:
@@ -264,13 +268,17 @@ def _turn(seen: Sighting, *others: Sighting) -> tuple[float, float]:
     best, found, fit, still = 2 * RISE, 0.0, 0.0, np.zeros(2)
     own, *wanted = (halved(middle(each.smooth)) for each in (seen, *others))
     inner = tuple(slice(n // 6, n - n // 6) for n in own.shape)
+    wanted = [each[inner] for each in wanted]
+    structures = [taper(structure(each)) for each in wanted]
     for angle in TURNS:
         turned = rotate(own, angle, reshape=False, order=1, mode="nearest")[inner]
+        moving = taper(structure(turned))
         alike = []
-        for each in wanted:
-            moved = _moved(turned, find_shift(each[inner], turned))
-            valid = np.isfinite(moved)
-            alike.append(correlation(each[inner][valid], moved[valid]) if valid.any() else 0.0)
+        for each, own_structure in zip(wanted, structures, strict=True):
+            offset = offset_between(own_structure, moving)
+            near = np.abs(offset).max() <= LARGEST * min(turned.shape)
+            tried = (turned, _moved(turned, offset)) if near else (turned,)
+            alike.append(max(_likeness_where(each, moved) for moved in tried))
         if not angle:
             still = np.array(alike)
         rises = np.array(alike) - still

@@ -47,11 +47,11 @@ LOWEST, FAINT, DOUBTFUL, BELOW, BELOW_LINE = -8.0, -3.0, -1.0, 2.5, 4.0
 MOST = 3
 #: Pixels by which a region, and a line, are widened to cover the damage.
 WIDER, WIDER_LINE = 2, 1
-#: What a region can be seen by.
+#: What a region can be seen by: what the network says, and all signs.
+LEARNED_SIGNS = ("like contamination", "like hole", "like fold", "like crack", "like blur")
 SIGNS = (
     *("dark", "light", "dark wide", "light wide", "dark long", "light long"),
-    *("soft", "flat"),
-    *("like contamination", "like hole", "like fold", "like crack", "like blur"),
+    *("soft", "flat", *LEARNED_SIGNS),
 )
 #: Those of a loss of sharpness: other damage may cause it.
 SOFT = ("soft", "like blur")
