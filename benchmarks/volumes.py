@@ -35,10 +35,10 @@ from memory import resident_bytes
 from napari_ssan.errors import Cancelled
 from napari_ssan.files.open import open_stack
 from napari_ssan.files.zarr_rows import halved
+from napari_ssan.heap import share_heap
 from napari_ssan.stack.marks import Marks
 from napari_ssan.volumes.cluster import cluster
 from napari_ssan.volumes.drive import SlabsDone
-from napari_ssan.volumes.heap import share_heap
 from napari_ssan.volumes.run import repair_in_place
 from napari_ssan.volumes.slabs import How
 

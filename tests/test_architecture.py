@@ -29,6 +29,7 @@ def room(name: str, *knows: str) -> None:
 
 room("errors")
 room("events")
+room("heap")
 room("json_text")
 room("html_page")
 room("part")
@@ -39,13 +40,13 @@ room("paths", "errors")
 room("network", "atomic", "errors", "json_text")
 room("losses", "atomic", "errors", "network")
 room("stack", "errors", "json_text", "paths")
-room("inspection", "errors", "events", "html_page", "json_text", "stack")
+room("inspection", "errors", "events", "heap", "html_page", "json_text", "stack")
 room("metrics", "stack")
 room("segmenter", "errors", "json_text", "network", "stack")
 room("engine", "atomic", "errors", "paths", "events", "version", "network", "stack")
 room("report", "html_page", "version", "stack", "engine")
 room("files", "atomic", "swap", "errors", "json_text", "paths", "stack", "engine")
-room("volumes", *KNOWS["files"], "part", "events", "files")
+room("volumes", *KNOWS["files"], "part", "events", "heap", "files")
 room(
     "session",
     *("atomic", "swap", "errors", "json_text", "paths", "events", "stack", "inspection", "engine"),

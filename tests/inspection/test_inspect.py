@@ -94,6 +94,7 @@ def test_a_short_stack_is_told_to_be_short(broken):
     assert [find.z for find in found.finds if find.p > 0.5] == [1]
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_pixels_without_a_value_are_a_region_and_the_rest_of_the_section_is_kept(broken):
     stack = broken.clean.astype(np.float32)
     stack[9, 30:60, 40:90] = np.nan

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_ssan.inspection.findings import Findings
-from napari_ssan.inspection.judge import Usual, kind_of, slice_figures
+from napari_ssan.inspection.judge import PRIOR, Usual, agreed, kind_of, slice_figures
 from napari_ssan.inspection.look import View
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.regions import Candidate
@@ -24,6 +24,17 @@ def test_a_third_of_bad_sections_does_not_hide_them_or_blame_the_others():
     p = np.array([usual.probability("dark", usual.score("dark", each)) for each in figures])
     assert (p[::3] > 0.5).all()
     assert (np.delete(p, slice(None, None, 3)) < 0.5).all()
+
+
+def test_a_rule_and_the_network_are_more_probable_together_but_less_than_if_independent():
+    odds = PRIOR / (1 - PRIOR)
+    both = agreed(0.4, 0.3)
+    assert 0.4 < both < 0.9
+    independent = (0.4 / 0.6) * (0.3 / 0.7) / odds
+    assert both < independent / (1 + independent)
+    assert agreed(0.3, 0.4) == pytest.approx(both)
+    assert agreed(PRIOR, PRIOR) == pytest.approx(PRIOR)
+    assert agreed(1.0, 1.0) > 0.999
 
 
 def test_brightness_that_jumps_everywhere_is_usual():

@@ -1,6 +1,6 @@
 """How much memory a slab takes does not depend on how much of it is marked.
 
-Covers: napari_ssan.volumes.heap
+Covers: napari_ssan.heap
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import psutil
 import pytest
 import zarr
 
+from napari_ssan import heap
 from napari_ssan.stack.marks import Marks
-from napari_ssan.volumes import heap
 from napari_ssan.volumes.restore import restore
 from napari_ssan.volumes.run import repair_in_place
 

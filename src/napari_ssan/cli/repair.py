@@ -46,11 +46,11 @@ from napari_ssan.files.output import kind
 from napari_ssan.files.remote_image import RemoteImage
 from napari_ssan.files.section_numbers import check_table
 from napari_ssan.files.write_zarr import Pieces
+from napari_ssan.heap import share_heap
 from napari_ssan.network.model_file import DEFAULT_MODEL
 from napari_ssan.paths import address, located, real
 from napari_ssan.report.page import to_html
 from napari_ssan.stack.marks import Marks
-from napari_ssan.volumes.heap import share_heap
 from napari_ssan.volumes.output_run import Ask, unfinished
 from napari_ssan.volumes.slabs import How
 from napari_ssan.volumes.status import begun

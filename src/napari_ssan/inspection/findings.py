@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from napari_ssan.inspection.find import Find
+from napari_ssan.inspection.find import SURE, Find
 from napari_ssan.inspection.judge import (
     BESIDE,
     CERTAIN,
@@ -27,7 +27,7 @@ from napari_ssan.inspection.judge import (
 from napari_ssan.inspection.look import Mask, View
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.reasons import lost_reason, region_reason, slice_reason
-from napari_ssan.inspection.regions import LEARNED_SIGNS, SIGNS, SOFT, Candidate
+from napari_ssan.inspection.regions import DOUBTFUL, LEARNED_SIGNS, SIGNS, SOFT, Candidate
 from napari_ssan.stack.region import Region, Treatment
 
 #: Finds that are less probable are dropped.
@@ -35,15 +35,14 @@ LEAST = 0.05
 #: A find of this probability makes others in its section more probable. Two that are doubtful
 #: say nothing of each other: some tissue is darker or lighter in many places.
 LIKELY = 0.8
-#: What the network alone says counts for so much less, and is at most so probable: it has learned
-#: from planted damage, and takes some tissue for it.
-LESS, LEARNED = 4.0, 0.89
-#: What a rule alone says, and the network does not see, counts for so much less.
-ALONE = 4.0
+#: What only the network says has at most this probability: it has learned from planted damage.
+LEARNED = 0.89
+#: What a rule says that is not sure counts for so much less where the network sees nothing.
+DOUBT = 10.0
 #: A find of this probability becomes more probable by other signs at its place.
 SEEN = 0.5
 #: The others must depart by so much themselves, and their probability is at most this.
-VISIBLE_BESIDE, SECOND = 3.0, 0.9
+VISIBLE_BESIDE, SECOND = 3.0, 0.89
 #: Sections to each side whose likeness is usual.
 WIDE = 5
 #: Where sections are lost, the sum of what three pairs tell is at most so many times the least.
@@ -60,14 +59,15 @@ class _Seen:
     """A region that might be damaged, and how probable that is by all signs there.
 
     `told` is what its own sign says, which counts in full where a rule and the network agree.
+    A rule that is sure needs no network: some real damage is unlike all that is planted.
     """
 
     def __init__(self, candidate: Candidate, score: float, told: float) -> None:
         self.candidate, self.score, self.told = candidate, score, told
         #: Whether it is the network that says it.
         self.learned = candidate.sign in LEARNED_SIGNS
-        by = 1.0 if candidate.sign == "flat" else LESS if self.learned else ALONE
-        self.p = told / (told + by * (1 - told))
+        doubted = told < SURE and candidate.logit < DOUBTFUL and candidate.sign != "flat"
+        self.p = told / (told + DOUBT * (1 - told)) if doubted else told
         if self.learned:
             self.p = min(self.p, LEARNED)
 
@@ -76,7 +76,7 @@ class _Seen:
         if self.learned != other.learned:
             rule, network = sorted((self, other), key=lambda seen: seen.learned)
             both = min(agreed(rule.told, network.told), LEARNED)
-            self.p = max(self.p, rule.told, both)
+            self.p = max(self.p, rule.p, both)
         elif self.p >= SEEN:
             self.p = max(self.p, other.p)
 
@@ -165,6 +165,12 @@ class Findings:
         for own, figures in zip(self.traits, self._figures, strict=True):
             if (find := self._whole(own, figures)) is not None:
                 whole[own.z] = find
+        # A copy lies where another section does, so that it says nothing about its neighbours.
+        copies = {z for z, find in whole.items() if find.kind == "duplicate" and find.p >= 0.5}
+        whole = {
+            z: find for z, find in whole.items()
+            if find.kind != "displaced" or copies.isdisjoint(self.traits[z].neighbours)
+        }  # fmt: skip
         found += whole.values()
         broken = {z for z, find in whole.items() if find.p >= 0.5 and find.kind != "brightness"}
         lost = self._lost({z for z, find in whole.items() if find.p >= 0.2}) if self.alike else []

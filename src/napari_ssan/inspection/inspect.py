@@ -19,6 +19,7 @@ import numpy as np
 
 from napari_ssan.errors import Cancelled
 from napari_ssan.events import Progress
+from napari_ssan.heap import give_back
 from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.inspection.findings import Findings
 from napari_ssan.inspection.judge import region_figures
@@ -29,6 +30,8 @@ from napari_ssan.inspection.regions import SIGNS, Candidate
 
 #: Why there is nothing to see in a section that is known to be broken.
 NOTHING, KNOWN = np.zeros((0, 0), np.float32), "is known to be broken"
+#: Free memory is given back after so many sections: what is kept of each lies scattered in it.
+TIDY = 20
 #: Damage is planted in this many sections, and in at most this share of them.
 PLANTED, PLANTED_SHARE = 8, 1 / 4
 #: Whole sections that are planted, and the regions that are planted together in one.
@@ -136,6 +139,8 @@ def _stream(
                 window.pop(middle - REACH, None)
             while len(pending) > workers:
                 yield pending.popleft().result()
+            if z % TIDY == 0:
+                give_back()
         while pending:
             yield pending.popleft().result()
 

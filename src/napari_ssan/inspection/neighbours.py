@@ -60,7 +60,7 @@ class Traits:
     before, after, across : float
         Correlation with the neighbours, and of the neighbours with each other.
     motion : ndarray, (3,)
-        How its neighbours must be moved and turned, on average, to lie on it: rows, columns, and
+        How its neighbours must be moved and turned to lie on it, between both: rows, columns, and
         how far the turn moves pixels, as shares of its shorter side.
     turned : float
         By how many degrees it must be turned to resemble its neighbours; 0 if turning is no help.
@@ -142,7 +142,9 @@ def compare(
     traits.fit = min(traits.before, traits.after)
     if not traits.end:
         motions = [_motion(seen, window[z]) for z in (low, high)]
-        traits.motion = np.mean(motions, axis=0).astype(np.float32)
+        # The nearer one counts for more, so that tissue that drifts lies where it should.
+        weights = (high - seen.z, seen.z - low)
+        traits.motion = np.average(motions, axis=0, weights=weights).astype(np.float32)
         unlike = traits.across - max(traits.before, traits.after) > -NO_NEARER
         if unlike or abs(traits.motion[2]) > SEEMS_TURNED:
             traits.turned, fit = _turn(seen, window[low], window[high])

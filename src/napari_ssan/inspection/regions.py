@@ -75,6 +75,8 @@ class Candidate:
         Whether fine detail can be seen in it.
     agrees : bool
         Whether its structure agrees with that of the neighbours.
+    logit : float
+        The network's highest logit in it, of any kind of damage.
     """
 
     sign: str
@@ -83,6 +85,7 @@ class Candidate:
     long: bool = False
     textured: bool = False
     agrees: bool = False
+    logit: float = 0.0
 
 
 def rule_maps(
@@ -146,7 +149,12 @@ def odd_regions(
     raised = gaussian_filter(seen.unit, 1.0) - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
     narrow = {"light long": raised, "dark long": -raised}
     inside = valid & ~(seen.flat | flat[0] | flat[1])
+    highest: Float = np.max(list(learned.values()), axis=0)
     found = []
+
+    def seen_in(region: Region) -> float:
+        return float(highest[region.window][region.mask].max())
+
     for sign, image in maps.items():
         for peak, region in _peaks(np.where(inside, image, 0), narrow.get(sign)):
             part, mask = region.window, region.mask
@@ -160,7 +168,7 @@ def odd_regions(
                 way = 1 if sign == "light long" else -1
                 excess = way * own[part] - np.maximum(way * before[part], way * after[part])
                 long = long and float(np.median(excess[mask])) > EXCEEDS
-            found.append(Candidate(sign, peak, wider, long, texture > -0.7, agrees))
+            found.append(Candidate(sign, peak, wider, long, texture > -0.7, agrees, seen_in(wider)))
     for kind, logits in learned.items():
         long, soft = kind in ("fold", "crack"), kind == "blur"
         below = BELOW_LINE if long else BELOW
@@ -169,7 +177,9 @@ def odd_regions(
             part, mask = region.window, region.mask
             texture = float((seen.fine - np.minimum(*fine))[part][mask].mean())
             agrees = not soft and _agrees(own, before, after, region)
-            found.append(Candidate(f"like {kind}", peak, region, long, texture > -0.7, agrees))
+            found.append(
+                Candidate(f"like {kind}", peak, region, long, texture > -0.7, agrees, peak + LOWEST)
+            )
     gone = seen.flat & ~binary_dilation(flat[0] & valid, iterations=3)
     gone &= ~binary_dilation(flat[1] & valid, iterations=3)
     pieces, number = label(gone)

@@ -26,6 +26,7 @@ from napari_ssan.engine.stored import StoredArray
 from napari_ssan.files import remote
 from napari_ssan.files.open import StackFile, open_stack
 from napari_ssan.files.write_zarr import Pieces, open_levels, rows_of
+from napari_ssan.heap import give_back
 from napari_ssan.part import KEPT
 from napari_ssan.paths import address
 from napari_ssan.stack.marks import Marks
@@ -33,7 +34,6 @@ from napari_ssan.stack.region import region_from_entry
 from napari_ssan.stack.sections import Array
 from napari_ssan.swap import sync_files
 from napari_ssan.volumes.claim import holds
-from napari_ssan.volumes.heap import give_back
 from napari_ssan.volumes.journal import FIRST, Journal
 from napari_ssan.volumes.objects import SCRATCH
 from napari_ssan.volumes.remote_part import level_names

@@ -25,13 +25,13 @@ from napari_ssan.engine.repaired import Patch, RepairedStack
 from napari_ssan.errors import BadInput
 from napari_ssan.events import Event, Stage
 from napari_ssan.files.open_zarr import is_zarr
+from napari_ssan.heap import give_back
 from napari_ssan.paths import spelled
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Mask
 from napari_ssan.stack.sections import Array, SliceStack, Window
 from napari_ssan.volumes.claim import holds
 from napari_ssan.volumes.given import GIVEN, Given, left_of, marks_of
-from napari_ssan.volumes.heap import give_back
 from napari_ssan.volumes.journal import Journal, Row, State, only
 from napari_ssan.volumes.layout import Box, Layout, Level, coarser, mean
 from napari_ssan.volumes.objects import SCRATCH, Objects, OriginalStore, StagedStore
