@@ -85,7 +85,7 @@ def test_nothing_found_is_said(run, tmp_path):
         (("--json", "a.json", "--marks", "a.json"), "are the same"),
         (("--level", "1"), "There is no level 1: the stack has 1 level"),
         (("--sensitivity", "extreme"), "sensitivity"),
-        (("--workers", "0"), "workers"),
+        (("--workers", "-1"), "workers"),
     ],
 )
 def test_bad_input_is_one_sentence(run, path, tmp_path, monkeypatch, arguments, sentence):
