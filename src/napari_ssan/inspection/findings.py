@@ -66,7 +66,7 @@ class _Seen:
         self.candidate, self.score, self.told = candidate, score, told
         #: Whether it is the network that says it.
         self.learned = candidate.sign in LEARNED_SIGNS
-        doubted = told < SURE and candidate.logit < DOUBTFUL and candidate.sign != "flat"
+        doubted = told < SURE and candidate.logit < DOUBTFUL
         self.p = told / (told + DOUBT * (1 - told)) if doubted else told
         if self.learned:
             self.p = min(self.p, LEARNED)

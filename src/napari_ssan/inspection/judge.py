@@ -203,7 +203,11 @@ class Usual:
 
 
 def agreed(one: float, other: float) -> float:
-    """Probability that something is wrong where a rule and the network say so, each by its own."""
+    """Probability that something is wrong where two signs say so with these probabilities.
+
+    Their likelihood ratios are multiplied, and raised to :data:`AGREE`, since both see the same
+    pixels. A sign that says nothing, p = `PRIOR`, takes some of the other's word away.
+    """
     before = PRIOR / (1 - PRIOR)
     first, second = (p / (1 - p + 1e-9) / before for p in (one, other))
     odds: float = before * (first * second) ** AGREE

@@ -76,7 +76,7 @@ class Candidate:
     agrees : bool
         Whether its structure agrees with that of the neighbours.
     logit : float
-        The network's highest logit in it, of any kind of damage.
+        The network's highest logit in it, of any kind of damage; 0 if it was not asked.
     """
 
     sign: str
