@@ -3,7 +3,8 @@
 ``python benchmarks/damage_network.py OUT.safetensors --minutes 35`` reads the stacks on which
 the thresholds of the rules were set, from ``$NAPARI_SSAN_DATA/data``. The sections that
 are known to be broken, and the last ones of each stack, are not learned from; on the latter,
-checkpoints are compared, and the best is written. ``--start`` goes on from earlier weights.
+checkpoints are compared, and the best is written. ``--start`` goes on from earlier weights, and
+looks again and again at those good places that look damaged to them.
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ BATCH, NEW, KEPT = 8, 1, 2000
 CHECKED, CLEAN = 5, 40
 #: Share of crops that the tail of good tissue is taken from.
 RARE = 0.03
+#: Places of a scene where damage is sought in good sections, how many peaks of each are noted
+#: (the highest of all are used), how far they lie apart, and the share of crops that show one.
+SOUGHT, PLACES, APART, HARD = 60, 3, 24, 0.3
 #: What a peak of a crop counts beside its pixels, and the decay of the average of the weights.
 PEAK, AVERAGE = 0.05, 0.99
 #: Highest learning rate.
@@ -127,8 +131,10 @@ def scenes(folder: Path) -> list[Scene]:
     return found
 
 
-def window(scene: Scene, z: int, random: np.random.Generator) -> list[Float]:
-    """A place of a section and of both neighbours, as they are."""
+def window(
+    scene: Scene, z: int, random: np.random.Generator, at: tuple[int, int] | None = None
+) -> tuple[list[Float], tuple[int, int]]:
+    """A place of a section and of both neighbours, and its corner: one with a pixel, or any."""
     side = SIDE * scene.step
     far = 2 if random.random() < 0.12 else 1
     near = [n for n in (z - far, z + far) if 0 <= n < len(scene.sections)]
@@ -139,6 +145,11 @@ def window(scene: Scene, z: int, random: np.random.Generator) -> list[Float]:
     high = [min(shape[axis] + s[axis] for s in shifts) - side for axis in (0, 1)]
     if high[0] < low[0] or high[1] < low[1]:
         shifts, low, high = [(0, 0)] * 3, [0, 0], [n - side for n in shape]
+    if at is not None:
+        low, high = (
+            [int(np.clip(n - far, a, b)) for n, a, b in zip(at, low, high, strict=True)]
+            for far in (side - 1, 0)
+        )
     top, left = (int(random.integers(a, b + 1)) for a, b in zip(low, high, strict=True))
     found = []
     for place, (n, (rows, columns)) in enumerate(zip(numbers, shifts, strict=True)):
@@ -147,7 +158,7 @@ def window(scene: Scene, z: int, random: np.random.Generator) -> list[Float]:
         y = min(max(top - rows, 0), shape[0] - side)
         x = min(max(left - columns, 0), shape[1] - side)
         found.append(scene.sections[n][y : y + side, x : x + side])
-    return found
+    return found, (top, left)
 
 
 def stain(
@@ -158,7 +169,10 @@ def stain(
     dark = bool(random.integers(2))
     middle = float(np.median(pixels))
     end = low if dark else high
-    value = middle + (1 + strength * random.uniform(0, 0.6)) * (end - middle)
+    value = middle + (1 + strength * random.uniform(0, 1.2)) * (end - middle)
+    value = min(max(value, float(pixels.min())), float(pixels.max()))
+    if random.random() < 0.3:
+        mask = binary_dilation(mask, iterations=int(random.integers(1, 7)))
     cover = gaussian_filter(mask.astype(np.float32), random.uniform(0.5, 2.5))
     if random.random() < 0.5:
         torn = gaussian_filter(random.standard_normal(pixels.shape).astype(np.float32), 2)
@@ -172,7 +186,7 @@ def plant(
     """Plant a region; the section, its mask, and what the network shall call it."""
     damaged, mask = plant_region(kind, pixels, strength, random, around)
     name = NAMES.get(kind, kind)
-    if kind in ("contamination", "hole") and random.random() < 0.3:
+    if kind in ("contamination", "hole") and random.random() < 0.4:
         damaged, mask = stain(pixels, mask, strength, random)
         darker = (damaged - pixels)[mask].mean() < 0 if mask.any() else kind == "contamination"
         name = "contamination" if darker else "hole"
@@ -180,10 +194,14 @@ def plant(
 
 
 def crop(
-    scene: Scene, z: int, random: np.random.Generator, wanted: list[tuple[str, float]] | None = None
+    scene: Scene,
+    z: int,
+    random: np.random.Generator,
+    wanted: list[tuple[str, float]] | None = None,
+    at: tuple[int, int] | None = None,
 ) -> Crop:
-    """A crop with damage: what is wanted, or some by chance."""
-    pictures = window(scene, z, random)
+    """A crop with damage, what is wanted or some by chance; with a pixel, or of any place."""
+    pictures, _ = window(scene, z, random, at)
     checked = wanted is not None
     if random.random() < 0.3:
         scale = random.uniform(0.4, 1.2)
@@ -274,12 +292,36 @@ def seen(
     return coarse(unit).copy(), fine_of(unit)
 
 
+def hard_places(
+    all_scenes: list[Scene], network: DamageNetwork, random: np.random.Generator
+) -> list[tuple[Scene, int, tuple[int, int]]]:
+    """Pixels of good sections, with scene and section, where a network sees damage most."""
+    found: list[tuple[float, Scene, int, tuple[int, int]]] = []
+    for scene in all_scenes:
+        for _ in range(SOUGHT):
+            z = int(random.choice(scene.good))
+            pictures, (top, left) = window(scene, z, random)
+            given = [seen(each, 0.0, True, random) for each in pictures]
+            maps = torch.from_numpy(scaled(maps_of(given)))[None]
+            with torch.inference_mode():
+                near = [torch.from_numpy(evidence(*each))[None] for each in given]
+                logits = network(*near, maps)[0].amax(0).numpy()
+            for _ in range(PLACES):
+                y, x = (int(n) for n in np.unravel_index(logits.argmax(), logits.shape))
+                at = top + y * scene.step, left + x * scene.step
+                found.append((float(logits[y, x]), scene, z, at))
+                logits[max(0, y - APART) : y + APART, max(0, x - APART) : x + APART] = -np.inf
+    highest = sorted(found, key=lambda place: -place[0])
+    return [place for _, *place in highest[: len(found) // PLACES]]
+
+
 @dataclass(frozen=True)
 class Crops(IterableDataset[tuple[list[Tensor], Tensor]]):
     """Batches of new crops and of some that were seen before, turned and mirrored."""
 
     scenes: list[Scene]
     random: np.random.Generator
+    hard: list[tuple[Scene, int, tuple[int, int]]]
 
     def __iter__(self) -> Iterator[tuple[list[Tensor], Tensor]]:
         """Make batches without end; one process does it."""
@@ -288,6 +330,10 @@ class Crops(IterableDataset[tuple[list[Tensor], Tensor]]):
         while True:
             new = []
             for _ in range(NEW if kept else BATCH):
+                if self.hard and random.random() < HARD:
+                    scene, z, at = self.hard[int(random.integers(len(self.hard)))]
+                    new.append(crop(scene, z, random, at=at))
+                    continue
                 scene = self.scenes[random.choice(len(weights), p=weights / weights.sum())]
                 new.append(crop(scene, int(random.choice(scene.good)), random))
             again = random.integers(len(kept), size=BATCH - len(new)) if kept else ()
@@ -393,9 +439,10 @@ def train(
         for strength in (0, 1):
             held[kind, strength] = [held_out([(kind, strength)]) for _ in range(CHECKED)]
     held["", 0] = [held_out([]) for _ in range(CLEAN)]
-    network = DamageNetwork()
+    network, hard = DamageNetwork(), []
     if start is not None:
         network.load_state_dict(load_file(start))
+        hard = hard_places(all_scenes, network, random)
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE)
     )
@@ -403,8 +450,8 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-4)
     started = checked = time.monotonic()
     best, step = -1.0, 0
-    print(f"{len(all_scenes)} scenes, {sum(p.numel() for p in network.parameters())} weights")
-    batches = DataLoader(Crops(all_scenes, random), batch_size=None, num_workers=1)
+    print(f"{len(all_scenes)} scenes, {len(hard)} places that look damaged", flush=True)
+    batches = DataLoader(Crops(all_scenes, random, hard), batch_size=None, num_workers=1)
     for pictures, truth in batches:
         done = (time.monotonic() - started) / 60 / minutes
         rate = RATE * min(1, (step + 1) / 50) * (1 + np.cos(np.pi * min(1, done))) / 2 + 1e-5

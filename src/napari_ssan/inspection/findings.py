@@ -136,9 +136,8 @@ class Findings:
             damaged["lost"] = [
                 usual[0] - t.apart[3] + 2 * (usual[1] - t.apart[4]) for t in traits if 4 in t.apart
             ]
-        self.usual = Usual(
-            {name: values for name, values in figures.items() if len(values) >= ENOUGH}, damaged
-        )
+        enough = {name: values for name, values in figures.items() if len(values) >= ENOUGH}
+        self.usual = Usual(enough, damaged, self.correlation or 0.0)
 
     @property
     def cannot_tell(self) -> tuple[str, ...]:

@@ -39,6 +39,8 @@ SURE_FIT = 0.7
 TENTH = 1.28
 #: Fewest sections that tell what is usual.
 ENOUGH = 5
+#: Where adjacent sections correlate by r, their likeness varies by so many times 1 - r at least.
+VARIES = 0.35
 #: Planted damage that departs by less cannot be seen, and tells nothing about what can be.
 VISIBLE = 2.0
 #: Certain by their nature: nothing needs to be compared.
@@ -64,6 +66,8 @@ class Rule:
         Whether good sections depart upwards as well, so that the spread above counts, too.
     tail : bool
         Whether some good sections depart far, so that the most outstanding tenth counts.
+    likeness : bool
+        Whether it is a difference of correlations, which vary less the nearer they are to 1.
     """
 
     floor: float
@@ -72,6 +76,7 @@ class Rule:
     share: float = 0.0
     both: bool = False
     tail: bool = False
+    likeness: bool = False
 
 
 RULES = {
@@ -81,9 +86,9 @@ RULES = {
     "noise": Rule(0.06, 1.2),
     "displaced": Rule(0.0015, 1.5, True),
     "turned": Rule(0.0035, 1.5, True),
-    "discontinuity": Rule(0.05, 1.5),
+    "discontinuity": Rule(0.05, 1.5, likeness=True),
     "duplicate": Rule(0.3, 1.5),
-    "lost": Rule(0.06, 1.5, both=True),
+    "lost": Rule(0.06, 1.5, both=True, likeness=True),
     "dark": Rule(0.08, 1.5, share=0.15),
     "light": Rule(0.08, 1.5, share=0.15),
     "dark wide": Rule(0.15, 1.5, share=0.15),
@@ -164,10 +169,15 @@ class Usual:
         Figures of all sections, by the name of their rule.
     planted : mapping of str to sequence of float
         Figures of planted damage, by the same names.
+    likeness : float
+        Usual correlation of adjacent sections.
     """
 
     def __init__(
-        self, figures: Mapping[str, Sequence[float]], planted: Mapping[str, Sequence[float]]
+        self,
+        figures: Mapping[str, Sequence[float]],
+        planted: Mapping[str, Sequence[float]],
+        likeness: float = 0.0,
     ) -> None:
         self._scales: dict[str, tuple[float, float]] = {}
         for name, values in figures.items():
@@ -178,9 +188,10 @@ class Usual:
                 spread = max(spread, high - middle)
             if rule.tail:
                 spread = max(spread, (highest - middle) / TENTH)
+            floor = min(rule.floor, VARIES * (1 - likeness)) if rule.likeness else rule.floor
             few = 1 + 3 / len(values) + 30 / len(values) ** 2
             centre = 0.0 if rule.signed else middle
-            self._scales[name] = (centre, few * max(rule.floor, rule.share * middle, spread))
+            self._scales[name] = (centre, few * max(floor, rule.share * middle, spread))
         self._planted = {
             name: np.sort([s for value in values if (s := self.score(name, value)) > VISIBLE])
             for name, values in planted.items() if name in self._scales
