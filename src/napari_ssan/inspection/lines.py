@@ -42,18 +42,19 @@ def around_lines(lines: Float) -> Float:
 
     Lines of the next directions count, too.
     """
-    half = MOVES // 2
-    near = np.pad(lines, ((0, 0), (half, half), (half, half)), constant_values=-np.inf)
-    for axis in (1, 2):
-        near = _running_maximum(near, axis)
-    for turn in (1, -1):
-        near = np.maximum(near, np.roll(lines, turn, axis=0))
-    return near.clip(0)
+    near = np.empty_like(lines)
+    for n, own in enumerate(lines):  # one after the other, since each stays in the cache
+        moved = np.pad(own, MOVES // 2, constant_values=-np.inf)
+        for axis in (0, 1):
+            moved = _running_maximum(moved, axis)
+        np.maximum(moved, lines[n - 1], out=near[n])
+        np.maximum(near[n], lines[(n + 1) % len(lines)], out=near[n])
+    return near.clip(0, out=near)
 
 
-def _running_maximum(lines: Float, axis: int) -> Float:
+def _running_maximum(image: Float, axis: int) -> Float:
     """Maximum of every `MOVES` neighbours along an axis; six times as quick as SciPy's filter."""
-    seen, near = 1, np.moveaxis(lines, axis, 0)
+    seen, near = 1, np.moveaxis(image, axis, 0)
     while seen < MOVES:
         step = min(seen, MOVES - seen)
         near = np.maximum(near[:-step], near[step:])

@@ -112,9 +112,11 @@ def rule_maps(
     loss = np.minimum(*fines) - fine
     detailed = np.minimum(*fines) > float(np.median(fine)) - 0.5
     maps: dict[str, Float] = {"soft": np.where(detailed, loss, 0)}
-    for sign, a, b, c in (("dark", -own, -before, -after), ("light", own, before, after)):
-        maps[sign] = _beyond(a, b, c)
-        maps[f"{sign} wide"] = _even(a, b, c, unit, loss)
+    mean, mean_before, mean_after = (gaussian_filter(x, SPOT, truncate=3) for x in pictures)
+    unlike, uneven = _unlike(own, before, after), _uneven(unit, mean)
+    for sign, way in (("dark", np.float32(-1)), ("light", np.float32(1))):
+        maps[sign] = _beyond(way * own, way * before, way * after, unlike)
+        maps[f"{sign} wide"] = _even(way * mean, way * mean_before, way * mean_after, uneven, loss)
         maps[f"{sign} long"] = lines[sign]
     return maps
 
@@ -197,35 +199,44 @@ def is_long(mask: Mask, least: float, ratio: float = LONG) -> bool:
     return float(mask.sum()) > ratio * half**2 and max(mask.shape) > least
 
 
-def _beyond(own: Float, before: Float, after: Float) -> Float:
-    """By how much a section is greater than both neighbours, and unlike them, in MADs.
-
-    The geometric mean of two amplitudes: of what is extreme in itself and exceeds both
-    neighbours, and of the local difference from the nearer neighbour beyond that of both from
-    each other.
-    """
+def _unlike(own: Float, before: Float, after: Float) -> Float:
+    """Local difference from the nearer neighbour beyond that of both from each other, in MADs."""
 
     def square(difference: Float) -> Float:
         return gaussian_filter(np.square(difference), LOCAL, truncate=3)
 
-    extreme = np.minimum(own, 2 * (own - _around(before, after))).clip(0)
     nearer = np.minimum(square(own - before), square(own - after))
-    odd = np.sqrt((nearer - square(before - after)).clip(0))
-    both: Float = np.sqrt(extreme * odd)
+    unlike: Float = np.sqrt((nearer - square(before - after)).clip(0))
+    return unlike
+
+
+def _beyond(own: Float, before: Float, after: Float, unlike: Float) -> Float:
+    """By how much a section is greater than both neighbours, and unlike them, in MADs.
+
+    The geometric mean of two amplitudes: of what is extreme in itself and exceeds both
+    neighbours, and of how unlike them it is there.
+    """
+    extreme = np.minimum(own, 2 * (own - _around(before, after))).clip(0)
+    both: Float = np.sqrt(extreme * unlike)
     return both
 
 
-def _even(own: Float, before: Float, after: Float, unit: Float, loss: Float) -> Float:
-    """How great a spot is, also against both neighbours, less how uneven it is, in MADs.
+def _uneven(unit: Float, mean: Float) -> Float:
+    """How uneven a section is around each pixel, in MADs."""
+    square = gaussian_filter(
+        np.square(gaussian_filter(unit, 0.7, truncate=3)), LOCAL + 1, truncate=3
+    )
+    uneven: Float = np.sqrt((square - np.square(mean)).clip(0))
+    return uneven
+
+
+def _even(mean: Float, before: Float, after: Float, uneven: Float, loss: Float) -> Float:
+    """How great a broad spot is, also against both neighbours, less how uneven it is, in MADs.
 
     A loss of fine detail adds to it, but by no more than the spot is greater: where tissue is
     only smoother than in the neighbours, nothing is wrong.
     """
-    mean, *others = (gaussian_filter(each, SPOT, truncate=3) for each in (own, before, after))
-    extreme = np.minimum(mean, 2 * (mean - maximum_filter(np.maximum(*others), 3)))
-    bare = gaussian_filter(unit, 0.7, truncate=3)
-    square = gaussian_filter(np.square(bare), LOCAL + 1, truncate=3)
-    uneven: Float = np.sqrt((square - np.square(mean)).clip(0))
+    extreme = np.minimum(mean, 2 * (mean - maximum_filter(np.maximum(before, after), 3)))
     even: Float = extreme - uneven + SOFTER * np.minimum(loss, extreme.clip(0, 2)).clip(-1)
     return even
 
