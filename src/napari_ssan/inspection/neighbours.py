@@ -33,10 +33,10 @@ from napari_ssan.stack.alignment import (
 REACH = 2
 #: A shift that is shorter than so many pixels may raise the correlation by less than `GAIN`.
 FAR = 12
-#: Turns are tried where a section resembles its neighbours hardly more than they resemble each
-#: other, or where its quadrants are turned by so much, as a share of the side; correlation must
-#: rise by this much.
-NO_NEARER, SEEMS_TURNED, RISE = 0.15, 0.01, 0.03
+#: Turns are tried where neighbours are less than so many times as unlike each other as unlike the
+#: section (1 less the correlation), or where its quadrants are turned by so much, as a share of the
+#: side; correlation must rise by this much.
+NO_NEARER, SEEMS_TURNED, RISE = 1.4, 0.01, 0.03
 #: Quadrants that lie farther from where the whole section lies cannot be believed, in pixels.
 ASTRAY = 24
 #: How far a turn by one radian moves the pixels of a square of side 1, on average.
@@ -145,8 +145,8 @@ def compare(
         # The nearer one counts for more, so that tissue that drifts lies where it should.
         weights = (high - seen.z, seen.z - low)
         traits.motion = np.average(motions, axis=0, weights=weights).astype(np.float32)
-        unlike = traits.across - max(traits.before, traits.after) > -NO_NEARER
-        if unlike or abs(traits.motion[2]) > SEEMS_TURNED:
+        unlike = 1 - max(traits.before, traits.after)
+        if 1 - traits.across < NO_NEARER * unlike or abs(traits.motion[2]) > SEEMS_TURNED:
             traits.turned, fit = _turn(seen, window[low], window[high])
         far = -np.radians(traits.turned) * LEVER
         traits.motion[2] = np.sign(far) * max(abs(far), abs(traits.motion[2])) if far else 0.0
