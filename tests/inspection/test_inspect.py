@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from napari_ssan.errors import Cancelled
 from napari_ssan.events import Progress
@@ -114,3 +115,17 @@ def test_pixels_without_a_value_are_a_region_and_the_rest_of_the_section_is_kept
     assert mask.sum() < 1.2 * bad.sum()
     assert all(certain[z].kind == "blank" and certain[z].region is None for z in (13, 15))
     assert sum(find.z == 9 and find.p > 0.5 for find in found.finds) == 1
+
+
+def test_lost_and_foreign_slices_are_found_where_neighbours_are_nearly_equal():
+    random = np.random.default_rng(2)
+    tissue = gaussian_filter(random.standard_normal((34, 160, 160)), (5, 3, 3))
+    stack = (128 + 35 * tissue / tissue.std() + random.normal(0, 2, tissue.shape)).clip(0, 255)
+    stack = np.delete(stack.astype(np.uint8), [20, 21], axis=0)
+    stack[8] = stack[13]
+    *_, found = inspect(View(SliceStack(stack)))
+    assert found.correlation > 0.95
+    finds = {find.z: find for find in found.finds if find.p >= 0.5}
+    assert finds.keys() == {8, 19}
+    assert (finds[8].kind, finds[19].kind) == ("discontinuity", "discontinuity")
+    assert (finds[8].gap, finds[19].gap) == (0, 2)
