@@ -17,6 +17,7 @@ from scipy.ndimage import (
     label,
     maximum_filter,
 )
+from skimage.segmentation import flood
 
 from napari_ssan.inspection.lines import SURROUNDINGS
 from napari_ssan.inspection.look import Float, Mask, Sighting
@@ -254,12 +255,12 @@ def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:
     """
     left, found = image.copy(), []
     for _ in range(MOST):
-        top = np.unravel_index(int(left.argmax()), left.shape)
+        top = tuple(int(n) for n in np.unravel_index(left.argmax(), left.shape))
         peak = float(left[top])
         if peak <= 0:
             break
-        pieces, _ = label(left >= (EDGE if narrow is None else EDGE_OF_LINES) * peak)
-        whole = Region.from_mask(pieces == pieces[top])
+        below = (1 - (EDGE if narrow is None else EDGE_OF_LINES)) * peak
+        whole = Region.from_mask(flood(left, top, connectivity=1, tolerance=below))
         mask = whole.mask
         if narrow is not None:
             values = narrow[whole.window]
@@ -279,12 +280,12 @@ def _summits(logits: Float, below: float) -> list[tuple[float, Region]]:
     left = logits.copy()
     found: list[tuple[float, Region]] = []
     for _ in range(MOST):
-        top = np.unravel_index(int(left.argmax()), left.shape)
+        top = tuple(int(n) for n in np.unravel_index(left.argmax(), left.shape))
         peak = float(left[top])
         if peak <= LOWEST or (found and peak < FAINT):
             break
-        pieces, _ = label(left > min(DOUBTFUL, peak - below))
-        mask = pieces == pieces[top]
+        down = max(below, peak - DOUBTFUL)
+        mask = flood(left, top, connectivity=1, tolerance=down)
         left[mask] = LOWEST
         found.append((peak - LOWEST, Region.from_mask(mask)))
     return found
