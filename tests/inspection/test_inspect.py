@@ -129,3 +129,12 @@ def test_lost_and_foreign_slices_are_found_where_neighbours_are_nearly_equal():
     assert finds.keys() == {8, 19}
     assert (finds[8].kind, finds[19].kind) == ("discontinuity", "discontinuity")
     assert (finds[8].gap, finds[19].gap) == (0, 2)
+
+
+@pytest.mark.parametrize("z", [0, 19])
+def test_a_dark_spot_in_an_end_slice_is_found(broken, z):
+    stack = broken.clean.copy()
+    stack[z, 60:100, 60:100] = np.quantile(stack[z], 0.005)
+    *_, found = inspect(View(SliceStack(stack)))
+    finds = [find for find in found.finds if find.p >= 0.5]
+    assert {(find.z, find.kind) for find in finds} == {(z, "contamination")}

@@ -51,6 +51,25 @@ def test_brightness_that_jumps_everywhere_is_usual():
         assert sum(each > 0.5 for each in p) <= 1
 
 
+@pytest.mark.parametrize("dark", [[12], [12, 13], [12, 13, 14]])
+def test_brightness_that_changes_for_good_is_no_defect_but_a_few_dark_sections_are(dark):
+    levels = 100 + np.random.default_rng(0).normal(0, 0.5, 40)
+    levels[25:] += 40
+    levels[dark] -= 30
+    traits = stack(levels)
+    figures = np.array([slice_figures(traits, each, 0.8)["level"] for each in traits])
+    assert (figures[dark] > 2).all()
+    assert (np.delete(figures, dark) < 0.5).all()
+
+
+def test_a_little_more_departure_makes_damage_a_little_more_probable():
+    figures = np.random.default_rng(0).normal(1, 0.3, 60)
+    usual = Usual({"dark": figures.tolist()}, {"dark": [3.0, 3.1]})
+    p = [usual.probability("dark", score) for score in np.arange(0, 9, 0.3)]
+    assert (np.diff(p) >= 0).all()
+    assert np.diff(p).max() < 0.3
+
+
 def test_a_shift_is_only_believed_where_sections_resemble_each_other():
     traits = stack([100.0] * 7)
     own = Traits(3, level=100.0, contrast=10.0, across=0.7, fit=0.8, neighbours=(2, 4))

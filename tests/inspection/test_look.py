@@ -25,11 +25,18 @@ def test_a_large_section_is_binned(volume):
 
 
 @pytest.mark.parametrize(
-    ("pixel", "expected"), [(None, 2), (4.0, 3), (8.0, 3), (16.0, 2), (64.0, 0), (200.0, 0)]
+    ("pixel", "expected"),
+    [(None, 2), (4.0, 2), (8.0, 2), (16.0, 2), (32.0, 1), (64.0, 0), (200.0, 0)],
 )
 def test_the_level_is_chosen_by_the_size_of_pixels(pixel, expected):
     levels = [stack(5, n, n) for n in (2400, 1200, 600, 300)]
     assert View(levels[0], levels, pixel).level == expected
+
+
+@pytest.mark.parametrize("pixel", [None, 0.5, 4.0])
+def test_a_pyramid_of_small_sections_is_looked_at_where_small_defects_show(pixel):
+    levels = [stack(5, n, n) for n in (512, 256, 128, 64)]
+    assert View(levels[0], levels, pixel).level == 0
 
 
 def test_a_level_can_be_named_and_must_exist():

@@ -57,7 +57,7 @@ def inspect(
         Option(
             min=0,
             help="Level of the pyramid to look at; 0 is the full resolution.",
-            show_default="the one with pixels of up to 64 nm",
+            show_default="pixels of up to 64 nm, sides of at least 512",
         ),
     ] = None,
     workers: Annotated[

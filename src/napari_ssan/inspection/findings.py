@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_ssan.inspection.find import SURE, Find
 from napari_ssan.inspection.judge import (
+    AT_END,
     BESIDE,
     CERTAIN,
     ENOUGH,
@@ -20,7 +21,6 @@ from napari_ssan.inspection.judge import (
     Usual,
     agreed,
     kind_of,
-    peak,
     region_figures,
     slice_figures,
 )
@@ -119,8 +119,8 @@ class Findings:
         for own_figures, own, regions in zip(self._figures, traits, candidates, strict=True):
             for name, value in own_figures.items():
                 figures[name].append(value)
-            if own.neighbours:
-                highest = region_figures(regions, own.end)
+            if own.neighbours and not own.end:
+                highest = region_figures(regions)
                 for sign in SIGNS:
                     figures[sign].append(highest[sign])
         self._gaps = self._find_gaps()
@@ -212,7 +212,7 @@ class Findings:
         broken section, or where sections are lost.
         """
         scored = [
-            (self.usual.score(c.sign, peak(c, alone)), c)
+            (self.usual.score(c.sign, c.peak) * (AT_END if alone else 1.0), c)
             for c in candidates
             if c.long or not c.sign.endswith("long")
         ]

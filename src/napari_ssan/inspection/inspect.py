@@ -180,7 +180,7 @@ def _judge(z: int, window: dict[int, Sighting], plant: bool) -> Judged:
         for kind, mask in masks.items():
             touching = [each for each in candidates if mask[each.region.window][
                 each.region.mask[: mask.shape[0], : mask.shape[1]]].any()]  # fmt: skip
-            figures = region_figures(touching, judged.traits.end)
+            figures = region_figures(touching)
             for sign in SIGNS_OF[kind]:
                 judged.peaks[sign].append(figures[sign])
     return judged

@@ -30,7 +30,7 @@ LARGE = 0.003
 #: Sections to each side whose level, contrast and sharpness are usual.
 AROUND = 3
 #: At the ends of a stack, where both neighbours are on one side, departures count less.
-AT_END = 0.5
+AT_END = 0.6
 #: Sections that resemble each other less than this cannot be compared.
 UNLIKE = 0.4
 #: Where a section lies is sure if it resembles its neighbours there by this share of the usual.
@@ -43,6 +43,8 @@ ENOUGH = 5
 VARIES = 0.35
 #: Planted damage that departs by less cannot be seen, and tells nothing about what can be.
 VISIBLE = 2.0
+#: Few are planted, so each counts as so many standard deviations around it.
+SPREAD = 2.0
 #: Certain by their nature: nothing needs to be compared.
 CERTAIN = 100.0
 
@@ -122,10 +124,12 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
     if own.flaw or len(around) < 2:
         return {}
     contrast = float(np.median([each.contrast for each in around]))
+    levels = {each.z: each.level / contrast for each in (*around, own)}
+    contrasts = {each.z: float(np.log(each.contrast)) for each in (*around, own)}
     sharper = own.sharpness - np.median([each.sharpness for each in around], axis=0)
     found = {
-        "level": abs(own.level - float(np.median([each.level for each in around]))) / contrast,
-        "contrast": abs(float(np.log(own.contrast / contrast))),
+        "level": _departure(levels, own.z),
+        "contrast": _departure(contrasts, own.z),
         "blur": float(-sharper.min()),
         "noise": float(sharper.min()),
         "duplicate": -float(np.log(max(1e-4, 1 - max(own.twin, 0.0)))),
@@ -144,6 +148,22 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
         across = own.across**3 if own.end else own.across
         found["discontinuity"] = max(min(less, 0.0), less - max(0.0, usual_across - across))
     return found
+
+
+def _departure(figures: Mapping[int, float], z: int) -> float:
+    """How far a section departs from those around it, and from those of either side.
+
+    Where a figure changes for good, sections are like all of one side.
+    """
+    own = figures[z]
+    before, after = (
+        [v for n, v in figures.items() if (n > z) == side and n != z] for side in (0, 1)
+    )
+    far = abs(own - float(np.median([*before, *after])))
+    sides = [
+        max(abs(own - each) for each in side) for side in (before, after) if len(side) == AROUND
+    ]
+    return min((far, *sides))
 
 
 def _displaced(around: Sequence[Traits], own: Traits, part: slice) -> float:
@@ -207,7 +227,7 @@ class Usual:
     def probability(self, name: str, score: float, prior: float = PRIOR) -> float:
         """Probability that something is wrong where a figure departs so far."""
         known = self._planted.get(name, np.zeros(0))
-        share = float((known <= score).sum()) / max(1, len(known))
+        share = float(np.clip((score - known) / SPREAD + 0.5, 0, 1).sum()) / max(1, len(known))
         below = FAINTER + (1 - FAINTER) * share
         tail = min(1.0, float(np.exp(-RULES[name].rate * max(score, 0.0))))
         return prior * below / (prior * below + (1 - prior) * tail)
@@ -225,17 +245,12 @@ def agreed(one: float, other: float) -> float:
     return odds / (1 + odds)
 
 
-def region_figures(candidates: Sequence[Candidate], end: bool) -> dict[str, float]:
+def region_figures(candidates: Sequence[Candidate]) -> dict[str, float]:
     """The highest peak of each sign in a section; 0 where there is none."""
     found: dict[str, float] = defaultdict(float)
     for each in candidates:
-        found[each.sign] = max(found[each.sign], peak(each, end))
+        found[each.sign] = max(found[each.sign], each.peak)
     return found
-
-
-def peak(candidate: Candidate, end: bool) -> float:
-    """How far a region departs, which counts less at the ends of a stack."""
-    return candidate.peak * (AT_END if end else 1.0)
 
 
 def kind_of(candidate: Candidate, section: int) -> str:

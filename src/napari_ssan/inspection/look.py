@@ -24,7 +24,7 @@ from napari_ssan.stack.sections import BAND_PIXELS, SliceStack
 COARSEST = 64.0
 #: Sections are reduced until a side is shorter than this, in pixels.
 LARGEST_SIDE, LARGEST_SIDE_NM = 660, 2048
-#: A level of which pixels have no known size is used if its sides are as long as this.
+#: A level is used if its sides are as long as this: small defects are lost in smaller ones.
 SMALLEST_SIDE = 512
 #: Sections with shorter sides are compared at the view's resolution, others at half of it, ...
 HALVED = 384
@@ -59,8 +59,8 @@ class View:
     pixel : float, optional
         Side of the stack's pixels, in nm.
     level : int, optional
-        The level to use. The default is the coarsest with pixels of up to 64 nm, or, if
-        pixels have no size, with at least 512 pixels on a side.
+        The level to use. The default is the coarsest with at least 512 pixels on a side and,
+        if pixels have a size, with pixels of up to 64 nm; or else the full resolution.
 
     Raises
     ------
@@ -84,7 +84,7 @@ class View:
         sizes = [stack.shape[1] / each.shape[1] for each in levels]
         fits = [
             n for n, size in enumerate(sizes)
-            if (pixel * size <= COARSEST if pixel else min(levels[n].shape[1:]) >= SMALLEST_SIDE)
+            if min(levels[n].shape[1:]) >= SMALLEST_SIDE and (pixel or 0) * size <= COARSEST
         ]  # fmt: skip
         self.level = (fits[-1] if fits else 0) if level is None else level
         self.stack, self._read = stack, levels[self.level]
