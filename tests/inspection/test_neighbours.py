@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.ndimage import rotate
+from scipy.ndimage import gaussian_filter, rotate
 
 from napari_ssan.inspection.look import Sighting, look
 from napari_ssan.inspection.neighbours import compare
@@ -43,6 +43,17 @@ def test_tissue_that_drifts_is_told_from_a_shift(broken):
     window = {z: drifting(z) for z in range(5)}
     assert moved(compare(window[2], window)[0]) < 0.01
     assert moved(compare(drifting(2, 6), window)[0]) == pytest.approx(6 / 176, rel=0.3)
+
+
+def test_dirt_on_a_neighbour_is_no_shift():
+    random = np.random.default_rng(0)
+    tissue = gaussian_filter(random.standard_normal((5, 200, 200)), (1.5, 3, 3))
+    tissue /= tissue.std()
+    tissue[:, 120:150, 110:150] -= 3  # a dark body in all sections
+    tissue[1, 50:80, 60:100] = -8
+    window = {z: look(z, each.astype(np.float32)) for z, each in enumerate(tissue)}
+    traits, _ = compare(window[2], window, regions=False)
+    assert moved(traits) < 0.02
 
 
 @pytest.mark.parametrize("angle", [3, -3, 6])

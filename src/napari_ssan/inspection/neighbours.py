@@ -211,9 +211,12 @@ def _shift(seen: Sighting, other: Sighting) -> Shift:
 def _motion(seen: Sighting, other: Sighting) -> Float:
     """How another section must be moved and turned to lie on `seen`, as :class:`Traits` has it.
 
-    The quadrants tell, after the whole was moved.
+    The quadrants tell, after the whole was moved; by a long way only if it is alike there.
     """
-    whole = np.round(np.array(_offset(seen, other)) / REDUCTION).astype(int)
+    offset = np.array(_offset(seen, other))
+    if np.abs(offset).max() >= FAR:
+        offset = np.array(_shift(seen, other))
+    whole = np.round(offset / REDUCTION).astype(int)
     own, theirs = seen.structure, _moved(other.structure, tuple(whole), 0)
     shape = np.array(own.shape)
     offsets, centres = [], []
