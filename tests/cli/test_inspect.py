@@ -28,6 +28,16 @@ def path(tmp_path, broken):
     return tmp_path / "stack.tif"
 
 
+@pytest.fixture
+def gapped(tmp_path):
+    """A slice seems to be lost after slice 11."""
+    clean = phantom((30, 128, 144), seed=4).clean
+    tifffile.imwrite(
+        tmp_path / "gapped.tif", np.delete(clean, [12, 13], 0), photometric="minisblack"
+    )
+    return tmp_path / "gapped.tif"
+
+
 def test_a_table_is_printed_if_no_file_is_asked_for(run, path, tmp_path):
     outcome = run("inspect", path)
     assert outcome.code == 0
@@ -107,3 +117,14 @@ def test_marks_are_written_for_other_programs_and_read_again(run, path, tmp_path
     refused = run("inspect", path, "--marks", tmp_path / "m.png")
     assert refused.code == 2
     assert "Marks are not written as m.png" in refused.sentence
+
+
+def test_lost_slices_are_told_from_broken_ones(run, gapped, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    (line,) = [each for each in run("inspect", gapped).out.splitlines() if " 11 " in each]
+    assert "after slice 11" in line
+    assert "insert 1" in line
+    outcome = run("inspect", gapped, "--json", tmp_path / "a.json", "--marks", tmp_path / "m.json")
+    assert "Note: marks hold no lost slices; repair --insert-after 11 inserts" in outcome.err
+    content = json.loads((tmp_path / "a.json").read_text())["defects"]
+    assert [(each["slice"], each["lost"]) for each in content if each["lost"]] == [(11, 1)]

@@ -40,6 +40,15 @@ def test_each_find_is_shown_between_its_neighbours(volume):
     assert not re.search(r"<script|<link|https?://", page)
 
 
+def test_lost_slices_are_no_broken_slice(volume):
+    find = Find(3, "discontinuity", 5.0, 0.9, "Slices seem to be lost.", gap=2)
+    page = to_html(Inspection(9, 0, 0.7, (find,)), SliceStack(volume), NAME)
+    assert "<td>after slice 3</td>" in page
+    assert "<h3>After slice 3: discontinuity, p 0.90, insert 2</h3>" in page
+    assert "whole slice" not in page
+    assert "synthesize" not in page
+
+
 def test_a_clean_stack_says_so(volume):
     page = to_html(Inspection(9, 0, None, ()), SliceStack(volume), "clean.tif")
     assert "Nothing was found." in page

@@ -96,6 +96,10 @@ def inspect(
             console.print(
                 f"Note: a table holds whole slices only; regions of {slices} are not in it."
             )
+        if lost := found.lost:
+            console.print(
+                f"Note: marks hold no lost slices; repair --insert-after {lost} inserts new ones."
+            )
     if html_path is not None:
         write_text(html_path, to_html(found, file.stack(), path.name), overwrite)
     if not given:
@@ -130,10 +134,10 @@ def _print(found: Inspection) -> None:
         return
     table = Table("slice", "what", "where (y, x)", "p", "do", "why")
     for each in found.finds:
-        where = "whole slice"
+        where = each.place
         if each.region is not None:
             rows, columns = each.region.window
             where = f"{rows.start}-{rows.stop - 1}, {columns.start}-{columns.stop - 1}"
-        row = (str(each.z), each.kind, where, f"{each.p:.2f}", each.suggest, each.reason)
+        row = (str(each.z), each.kind, where, f"{each.p:.2f}", each.advice, each.reason)
         table.add_row(*row)
     out.print(table)

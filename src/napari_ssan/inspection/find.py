@@ -54,6 +54,16 @@ class Find:
     region: Region | None = None
     gap: int = 0
 
+    @property
+    def place(self) -> str:
+        """Where it is, if it is no region."""
+        return f"after slice {self.z}" if self.gap else "whole slice"
+
+    @property
+    def advice(self) -> str:
+        """What to do."""
+        return f"insert {self.gap}" if self.gap else self.suggest
+
     def entry(self) -> dict[str, Any]:
         """The find as JSON has it."""
         region = self.region
@@ -69,6 +79,7 @@ class Find:
             "bbox": box,
             "pixels": None if region is None else region.pixels,
             "suggest": self.suggest,
+            "lost": self.gap,
             "reason": self.reason,
         }
 
@@ -112,6 +123,13 @@ class Inspection:
     def at_least(self, p: float) -> Inspection:
         """The same, with finds of at least this probability."""
         return replace(self, finds=tuple(each for each in self.finds if each.p >= p))
+
+    @property
+    def lost(self) -> str:
+        """After which sections to insert others, as ``repair --insert-after`` takes it."""
+        return ",".join(
+            sorted((str(each.z) for each in self.finds for _ in range(each.gap)), key=int)
+        )
 
     def marks(self) -> Marks:
         """Marks of the finds, regions as masks.

@@ -42,7 +42,7 @@ def to_html(found: Inspection, stack: SliceStack, name: str) -> str:
         "page.html.jinja",
         name=name,
         found=found,
-        entries=[each.entry() for each in found.finds],
+        entries=[(each.entry(), each) for each in found.finds],
         scenes=[_scene(each, stack) for each in found.finds[:SHOWN]],
     )
 
@@ -64,4 +64,4 @@ def _scene(find: Find, stack: SliceStack) -> dict[str, Any]:
         picture = outlined(to_grey(values, limits), part)
         words = f"slice {z}" if z == find.z else f"slice {z}, {'before' if z < find.z else 'after'}"
         pictures.append({"words": words, "data": to_png(picture, COLOURS)})
-    return {"entry": find.entry(), "pictures": pictures}
+    return {"find": find, "pictures": pictures}
