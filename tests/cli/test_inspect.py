@@ -12,6 +12,7 @@ import pytest
 import tifffile
 
 from napari_ssan.files import read_provenance
+from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.phantom import phantom
 
@@ -128,3 +129,42 @@ def test_lost_slices_are_told_from_broken_ones(run, gapped, tmp_path, monkeypatc
     assert "Note: marks hold no lost slices; repair --insert-after 11 inserts" in outcome.err
     content = json.loads((tmp_path / "a.json").read_text())["defects"]
     assert [(each["slice"], each["lost"]) for each in content if each["lost"]] == [(11, 1)]
+
+
+def test_lost_slices_alone_are_no_marks_and_insertions_are_kept(run, gapped, tmp_path, monkeypatch):
+    lost = Inspection(28, 0, 0.7, (Find(11, "discontinuity", 9.0, 1.0, "Two are lost.", gap=2),))
+    monkeypatch.setattr("napari_ssan.cli.marks.look", lambda file, show: lost)
+    auto = ("--defects", "auto", "--method", "average")
+    refused = run("repair", gapped, tmp_path / "out.tif", *auto)
+    assert refused.code == 2
+    assert "Found after slice 11: discontinuity, p 1.00." in refused.err
+    assert "Note: lost slices are inserted with --insert-after 11,11 only." in refused.err
+    assert "Nothing but lost slices was found with a probability" in refused.err
+    made = run("repair", gapped, tmp_path / "out.tif", *auto, "--insert-after", "11,11")
+    assert made.code == 0
+    assert "Note" not in made.err
+    assert len(tifffile.imread(tmp_path / "out.tif")) == 30
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--model", "none"), "There is no model 'none'"),
+        (("--defects-file", "absent.json"), "cannot be read"),
+        (("--defects-file", "bad.json"), "The marks are"),
+        (("--insert-after", "99"), "can be inserted after slice 99"),
+    ],
+)
+def test_all_else_is_refused_before_the_inspection(
+    run, gapped, tmp_path, monkeypatch, arguments, sentence
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.json").write_text("{", encoding="utf-8")
+    monkeypatch.setattr("napari_ssan.cli.marks.look", None)
+    assert sentence in run("repair", gapped, "o.tif", "--defects", "auto", *arguments).sentence
+
+
+def test_a_file_that_marks_nothing_is_named(run, gapped, tmp_path):
+    (tmp_path / "m.json").write_text("{}", encoding="utf-8")
+    refused = run("repair", gapped, tmp_path / "o.tif", "--defects-file", tmp_path / "m.json")
+    assert "m.json marks nothing; name slices with --defects." in refused.sentence

@@ -6,6 +6,7 @@ add up, except that a 2-D mask applies to the slices that are named.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,34 +33,48 @@ def read_marks(
     insert_after: str,
     follow_links: bool = False,
 ) -> Marks:
-    """What the options mark; `defects` may be `AUTO`.
+    """What the options mark; `defects` may be `AUTO`: then the rest is read before the inspection.
 
     Raises
     ------
     BadInput
-        As :func:`gather`, or if an inspection finds nothing.
+        If there is no mark, or one does not fit the stack.
     """
-    found = _inspected(file) if defects == AUTO else Marks()
-    named = "" if defects == AUTO else defects
-    return gather(file, named, defects_file, region, insert_after, found, follow_links)
+    auto = defects == AUTO
+    marks = gather(file, "" if auto else defects, defects_file, region, insert_after, follow_links)
+    if auto:
+        if marks:
+            marks.check(file.stack().shape)
+        _add_found(marks, file)
+    elif not marks:
+        raise BadInput(
+            f"{defects_file.name} marks nothing; name slices with --defects."
+            if defects_file
+            else "Nothing is marked: give --defects, --defects-file, --region or --insert-after."
+        )
+    return marks
 
 
-def _inspected(file: StackFile) -> Marks:
-    """Marks of what an inspection finds with high probability, after it was listed."""
+def _add_found(marks: Marks, file: StackFile) -> None:
+    """Mark what an inspection finds with high probability, after it was listed."""
     with bars() as show:
         found = look(file, show).at_least(SURE)
         for each in found.finds:
-            where = "" if each.region is None else f" at y {each.region.top}, x {each.region.left}"
+            where = f"{'after' if each.gap else 'in'} slice {each.z}"
+            if each.region is not None:
+                where += f" at y {each.region.top}, x {each.region.left}"
             then = " It is corrected." if each.suggest == "correct" else ""
-            show.say(
-                f"Found in slice {each.z}{where}: {each.kind}, p {each.p:.2f}. {each.reason}{then}"
-            )
-    if not (marks := found.marks()):
+            show.say(f"Found {where}: {each.kind}, p {each.p:.2f}. {each.reason}{then}")
+        lost = replace(found, finds=tuple(f for f in found.finds if f.z not in marks.missing)).lost
+        if lost:
+            show.say(f"Note: lost slices are inserted with --insert-after {lost} only.")
+    marks.update(found.marks())
+    if not marks:
+        what = "Nothing but lost slices" if lost else "Nothing"
         raise BadInput(
-            f"Nothing was found with a probability of at least {SURE}; look at what "
+            f"{what} was found with a probability of at least {SURE}; look at what "
             "napari-ssan inspect finds, and name slices with --defects."
         )
-    return marks
 
 
 def gather(
@@ -68,19 +83,17 @@ def gather(
     marked: Path | None,
     region: Path | None,
     insert_after: str,
-    found: Marks,
     follow_links: bool = False,
 ) -> Marks:
-    """Collect the marks that the options name, and those that were found.
+    """Collect the marks that the options name.
 
     Raises
     ------
     BadInput
-        If there is no mark, or one does not fit the stack.
+        If one cannot be read.
     """
     stack = file.stack()
     marks = marks_files.read_marks(marked, file) if marked else Marks()
-    marks.update(found)
     named = parse_slices(slices)
     if region is None:
         marks.whole.update(named)
@@ -92,10 +105,6 @@ def gather(
             marks.whole.update(named)
     for z in parse_slices(insert_after):
         marks.add_missing(z)
-    if not marks:
-        raise BadInput(
-            "Nothing is marked: give --defects, --defects-file, --region or --insert-after."
-        )
     return marks
 
 

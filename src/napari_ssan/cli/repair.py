@@ -191,6 +191,8 @@ def repair(
         console.print("Note: --confidence is now --expected-error; the old name will be removed.")
         expected_error = expected_error or confidence
     how = How(method, str(real(Path(model))) if Path(model).is_file() else model, match, views)
+    if defects == AUTO and not resume:
+        how.make(device)  # refused before the inspection
     # With the marks of the run that is gone on with; what an inspection finds is not looked for.
     named = defects_file or region or insert_after or defects not in ("", AUTO)
     goes_on = resume and not named
