@@ -6,6 +6,7 @@ Covers: napari_ssan.cli.outputs
 from __future__ import annotations
 
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from napari_ssan.files import read_provenance
 from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.phantom import phantom
+from napari_ssan.stack.region import Region
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +115,8 @@ def test_marks_are_written_for_other_programs_and_read_again(run, path, tmp_path
         assert run("repair", path, out, "--defects-file", tmp_path / name,
                    "--method", "average").code == 0  # fmt: skip
         assert {2, 7} <= {record.section for record in read_provenance(out).sections}
-    assert run("inspect", path, "--marks", tmp_path / "masks").code == 2
+    again = run("inspect", path, "--marks", tmp_path / "masks", "--overwrite")
+    assert "a folder of masks is never replaced; choose another name." in again.sentence
     assert run("inspect", path, "--marks", tmp_path / "m.ome.zarr").code == 2
     refused = run("inspect", path, "--marks", tmp_path / "m.png")
     assert refused.code == 2
@@ -168,3 +171,22 @@ def test_a_file_that_marks_nothing_is_named(run, gapped, tmp_path):
     (tmp_path / "m.json").write_text("{}", encoding="utf-8")
     refused = run("repair", gapped, tmp_path / "o.tif", "--defects-file", tmp_path / "m.json")
     assert "m.json marks nothing; name slices with --defects." in refused.sentence
+
+
+def test_what_marks_do_not_hold_is_said(run, gapped, tmp_path, monkeypatch):
+    spot = Region.from_mask(np.ones((4, 4)))
+    finds = (
+        Find(7, "brightness", 9.0, 1.0, "It is darker.", "correct"),
+        Find(9, "fold", 9.0, 1.0, "A band.", region=spot),
+        Find(3, "fold", 9.0, 1.0, "A band.", "correct", spot),
+    )
+    found = Inspection(28, 0, 0.7, finds)
+    monkeypatch.setattr(import_module("napari_ssan.cli.inspect"), "look", lambda *given: found)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "the regions in slices 3, 9 are not in it" in (
+        run("inspect", gapped, "--marks", tmp_path / "m.csv").err
+    )
+    assert "what is to be corrected in slices 3, 7 is not in it" in (
+        run("inspect", gapped, "--marks", tmp_path / "masks").err
+    )
+    assert "Note" not in run("inspect", gapped, "--marks", tmp_path / "m.json").err

@@ -15,7 +15,7 @@ import pytest
 
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.marks import Marks, as_marks
-from napari_ssan.stack.marks_io import parse_slices
+from napari_ssan.stack.marks_io import parse_slices, to_csv
 from napari_ssan.stack.region import Region
 
 SHAPE = (40, 60)
@@ -96,6 +96,7 @@ def test_bad_json_is_refused_in_one_sentence(text):
 def test_csv_of_slices_and_ranges():
     assert Marks.from_csv("slice,last\n4,\n7,9\n", SHAPE).whole == {4, 7, 8, 9}
     assert Marks.from_csv("slice\n4\n5\n", SHAPE).whole == {4, 5}
+    assert not Marks.from_csv(to_csv((), ()), SHAPE)
 
 
 def test_csv_of_a_shapes_layer():

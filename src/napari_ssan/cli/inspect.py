@@ -7,6 +7,7 @@ repaired here.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -88,18 +89,10 @@ def inspect(
     if json_path is not None:
         write_text(json_path, found.to_json(), overwrite)
     if marks_path is not None:
-        marks = found.marks()
-        write_marks(marks_path, marks, file, overwrite)
+        write_marks(marks_path, found.marks(), file, overwrite)
         console.print(f"Wrote {marks_path}", markup=False)
-        if marks_path.suffix.lower() == ".csv" and marks.regions:
-            slices = ", ".join(map(str, sorted(marks.regions)))
-            console.print(
-                f"Note: a table holds whole slices only; regions of {slices} are not in it."
-            )
-        if lost := found.lost:
-            console.print(
-                f"Note: marks hold no lost slices; repair --insert-after {lost} inserts new ones."
-            )
+        for note in _left_out(found, marks_path.suffix.lower()):
+            console.print(f"Note: {note}")
     if html_path is not None:
         write_text(html_path, to_html(found, file.stack(), path.name), overwrite)
     if not given:
@@ -124,6 +117,26 @@ def look(file: StackFile, show: Bars, level: int | None = None, workers: int = 0
             return event
         show.show("looking at slices", event.done, event.total)
     raise BadInput(f"{file.path.name} has no slices.")
+
+
+def _left_out(found: Inspection, ending: str) -> Iterator[str]:
+    """What marks with such an ending do not hold of what was found."""
+    regions = {each.z for each in found.finds if each.region}
+    corrected = {each.z for each in found.finds if each.suggest == "correct"}
+    if ending == ".csv" and regions:
+        yield f"a table holds whole slices only; the regions in {_slices(regions)} are not in it."
+    if not ending and corrected:
+        yield (
+            "a folder of masks holds what is to be synthesized; what is to be corrected in "
+            f"{_slices(corrected)} is not in it."
+        )
+    if lost := found.lost:
+        yield f"marks hold no lost slices; repair --insert-after {lost} inserts new ones."
+
+
+def _slices(numbers: Collection[int]) -> str:
+    """Numbers of slices in words."""
+    return f"slice{'s' * (len(numbers) > 1)} {', '.join(map(str, sorted(numbers)))}"
 
 
 def _print(found: Inspection) -> None:

@@ -89,6 +89,11 @@ def check_marks(path: Path, file: StackFile, overwrite: bool) -> None:
             f"Marks are not written as {path.name}: give a name that ends in .json, .csv or "
             ".ome.zarr, or the name of a new folder of masks, without an ending."
         )
+    if not path.suffix and path.is_dir():
+        raise BadInput(
+            f"The folder {path} exists already, and a folder of masks is never replaced; choose "
+            "another name."
+        )
     if path.suffix.lower() == ".zarr":
         check_output(path, file.files, overwrite)
 

@@ -141,8 +141,8 @@ def from_csv(text: str, shape: tuple[int, int]) -> Parts:
     regions: dict[int, list[Region]] = {}
     try:
         rows = list(table)
-        columns = set(rows[0]) if rows else set()
-        axes = sorted(int(name[5:]) for name in columns if re.fullmatch(r"axis-\d", name or ""))
+        columns = set(table.fieldnames or ())
+        axes = sorted(int(name[5:]) for name in columns if re.fullmatch(r"axis-\d", name))
         if len(axes) < 3 and (named := next((n for n in SECTION_COLUMNS if n in columns), None)):
             for row in rows:
                 if len(whole) > MOST_MARKED:
