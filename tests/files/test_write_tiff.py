@@ -99,6 +99,7 @@ def test_ome_keeps_what_it_says_of_the_image(tmp_path, make, repair):
     assert root.find("o:Image/o:Pixels/o:Channel", space).attrib["Name"] == "SEM"
     note = root.find("o:StructuredAnnotations/o:MapAnnotation", space)
     assert note.attrib["Namespace"] == "napari-ssan/provenance"
+    assert "synthetic or corrected" in note.find("o:Description", space).text
     reference = root.find("o:Image/o:AnnotationRef", space)
     assert reference.attrib["ID"] == note.attrib["ID"]
 

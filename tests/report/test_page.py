@@ -64,6 +64,19 @@ def test_each_repair_is_shown_with_its_neighbours(repaired):
     assert not re.search(r"<script|<link|https?://", page)
 
 
+def test_corrected_pixels_are_not_called_synthetic(volume):
+    marks = Marks({2, 5}, corrected={2})
+    both = "".join(to_html(napari_ssan.repair(volume, marks, method="average"), "stack"))
+    assert "Slice 2: whole slice, corrected, matched to 1 and 3" in both
+    assert "Expected error: none, these are its own pixels." in both
+    assert "Slice 5: whole slice, from 4 and 6, by average" in both
+    assert "All other repaired pixels are synthetic." in both
+    marks.discard((5, 0))
+    own = "".join(to_html(napari_ssan.repair(volume, marks, method="average"), "stack"))
+    assert "Corrected pixels are the slice's own" in own
+    assert "synthetic" not in own
+
+
 def test_it_says_what_is_accepted_and_what_was_synthetic_before(repaired):
     record = SyntheticSection(
         section=0, kind="whole", share=1, neighbours=(1,), position=0, method="copy"

@@ -96,7 +96,7 @@ def write_mrc(
     header["ispg"], header["nversion"] = 1, VERSION
     header["map"], header["machst"], header["rms"] = b"MAP ", LITTLE, -1
     header["nsymbt"], header["exttyp"] = len(text), EXTENDED if text else b""
-    note = "; synthetic sections are listed in the extended header" if text else ""
+    note = "; extended header lists synthetic and corrected sections" if text else ""
     header["nlabl"] = 1
     header["label"][0] = f"Written by napari-ssan{note}"[:LABEL].ljust(LABEL).encode()
     seen = _Seen()

@@ -254,7 +254,7 @@ def _ome(calibration: Calibration, same: bool, provenance: Provenance | None) ->
     if provenance is not None:
         ours = {
             "Namespace": NAMESPACE,
-            "Description": "Which sections are synthetic, and where they come from",
+            "Description": "Which sections are synthetic or corrected, and where they come from",
             "Value": {"provenance": to_text(provenance)},
         }
         metadata["MapAnnotation"] = [*metadata.get("MapAnnotation", []), ours]

@@ -71,6 +71,8 @@ def to_html(
         slices=len(repaired.stack),
         rows=rows,
         repaired=len(shown),
+        synthetic=any(not patch.record.corrected for patch in patches),
+        corrected=any(patch.record.corrected for patch in patches),
         accepted=None if accepted is None else sum(accepted.get(slot, False) for slot in shown),
         earlier=sorted(earlier.numbers) if earlier else [],
         weights=sorted((name, sha) for name, sha in weights if name and sha),
@@ -91,7 +93,10 @@ def _row(
         "now": "" if place is None else str(place[patch.slot]),
         "what": _what(record),
         "from": _origin(record),
-        "by": record.maker,
+        "by": "" if record.corrected else record.maker,
+        "made": _origin(record)
+        if record.corrected
+        else f"from {_origin(record)}, by {record.maker}",
         "error": _error(record),
         "accepted": "" if accepted is None else "yes" if accepted.get(patch.slot) else "not yet",
     }
@@ -100,18 +105,21 @@ def _row(
 def _what(record: SyntheticSection) -> str:
     if record.copied is not None:
         return "copied" if record.share == 1 else f"region, {percent(record.share)}, copied"
-    return {"whole": "whole slice", "inserted": "inserted slice"}.get(
+    what = {"whole": "whole slice", "inserted": "inserted slice"}.get(
         record.kind, f"region, {percent(record.share)}"
     )
+    return f"{what}, corrected" if record.corrected else what
 
 
 def _origin(record: SyntheticSection) -> str:
-    origin = record.neighbours if record.copied is None else (record.copied,)
-    return " and ".join(map(str, origin))
+    origin = " and ".join(map(str, record.origin))
+    return f"matched to {origin}" if record.corrected else origin
 
 
 def _error(record: SyntheticSection) -> str:
     """The expected error, and what it leaves to be trusted."""
+    if record.corrected:
+        return "none, these are its own pixels"
     if far := too_far([record]):
         return far.removesuffix(".")
     if record.error is None:
