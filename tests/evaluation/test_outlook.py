@@ -49,7 +49,7 @@ def test_it_is_said_in_a_sentence_with_figures(volume):
         "On slices 7, 8, 12 nearby copying the nearest slice comes closer to the real slice than "
         "averaging in 0 of 3 (-"
     )
-    assert outlook.sentence.endswith(" of real.")
+    assert re.search(r"; texture \d\.\d\d of real\.", outlook.sentence)
     from napari_ssan.engine.methods import make_method
 
     for line, z in zip(outlook.figures.splitlines(), (7, 8, 12), strict=True):
@@ -107,6 +107,15 @@ def test_a_large_section_is_judged_around_the_mark(volume):
     far[:10] = True
     marks.add_region(1, Region.from_mask(far))
     assert judge(place, method="average").sentence.startswith("On slices 1, 5 nearby")
+
+
+def test_what_looks_broken_is_left_out_and_named(volume):
+    blank = volume.copy()
+    blank[8] = 0
+    outlook = judge(Place.of(SliceStack(blank), Marks({10}), 10), method="copy")
+    assert re.search(
+        r"\. Left out, since they look broken: slices? .*\b8 \(blank\)", outlook.sentence
+    )
 
 
 def test_axes_in_another_order_are_no_matter(volume):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from threading import Event as Flag
 
@@ -44,7 +44,7 @@ class Outlook:
     answer : str
         For a biologist: how many of the membranes are found in what is synthesized.
     sentence : str
-        How close it comes to the real slices, in plain words.
+        How close it comes to the real slices, in plain words, and what was left out.
     figures : str
         Slice by slice, a line each.
     pictures : tuple of Trial
@@ -141,8 +141,8 @@ class Place:
             here = Marks(self._marked(), {}, self.marks.missing)
             around = range(len(stack))[max(0, self.near - NEAR - 1) : self.near + NEAR + 2]
             source = Source(stack, around.start, around.stop, marks=here)
-            good = leave_out(source, cancel=cancel)[0].avoided
-            blocks = Chooser(stack, 1, good, cancel).nearest(self.near, SLICES).blocks
+            source, left_out = leave_out(source, cancel=cancel)
+            blocks = Chooser(stack, 1, source.avoided, cancel).nearest(self.near, SLICES).blocks
             if method == "ssan":
                 report(Stage("Loading the network…"))
                 report(RunsOn(device_in_words(device)))
@@ -161,7 +161,9 @@ class Place:
                 if cancel.is_set():
                     raise Cancelled
             report(Stage("Looking for membranes…"))
-            return _say(found, method, rival, bundled_segmenter())
+            outlook = _say(found, method, rival, bundled_segmenter())
+            said = f"{outlook.sentence} {left_out}." if left_out else outlook.sentence
+            return replace(outlook, sentence=said)
         finally:
             free_gpu()
 
