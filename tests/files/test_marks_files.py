@@ -112,6 +112,15 @@ def test_masks_that_do_not_fit_are_refused(tmp_path, file, name, mask, reason):
         read_marks(masks(tmp_path / "masks", **{name: mask}), file)
 
 
+def test_masks_that_are_not_there_are_told_of_in_plain_words(tmp_path, file):
+    with pytest.raises(BadInput, match="masks marks nothing: it holds no PNG or TIFF images"):
+        read_marks(masks(tmp_path / "masks"), file)
+    (tmp_path / "masks" / "z2.png").mkdir()
+    with pytest.raises(BadInput, match="it may be damaged: Is a directory") as refused:
+        read_marks(tmp_path / "masks", file)
+    assert "Errno" not in str(refused.value)
+
+
 def test_a_label_image_of_other_slices_is_refused(tmp_path, file):
     tifffile.imwrite(tmp_path / "m.tif", np.ones((5, 70, 50), np.uint8), photometric="minisblack")
     with pytest.raises(BadInput, match="needs the 6 slices"):

@@ -91,8 +91,13 @@ def test_it_says_when_sections_do_not_resemble_each_other():
 
 def test_a_short_stack_is_told_to_be_short(broken):
     *_, found = inspect(View(SliceStack(broken.broken[5:8])))
-    assert "too few" in found.cannot_tell[0]
+    assert found.cannot_tell[0].startswith("Only 2 slices show an image; at least 5")
     assert [find.z for find in found.finds if find.p > 0.5] == [1]
+
+
+def test_a_stack_without_an_image_is_told_to_have_none():
+    *_, found = inspect(View(SliceStack(np.zeros((6, 64, 64), np.uint8))))
+    assert found.cannot_tell[0].startswith("No slice shows an image;")
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import tracemalloc
 import zlib
 
@@ -20,6 +21,10 @@ from napari_ssan.stack.region import Region
 
 SHAPE = (40, 60)
 ALL = (slice(0, 40), slice(0, 60))
+#: Words of Python that say nothing to a user.
+RAW = re.compile(
+    "Errno|literal|padding|codec|object|argument|could not|Expecting|field|unpack|'after'"
+)
 
 
 def blob() -> np.ndarray:
@@ -85,12 +90,28 @@ def test_json_round_trip():
         '{"slices": [Infinity]}',
         '{"slices": "12"}',
         "[" * 100_000,
+        '{"slices": [null]}',
+        '{"slices": [' + "9" * 5000 + "]}",
+        '{"missing": [{"count": 1}]}',
+        '{"regions": [{"slice": 1, "outline": []}]}',
+        '{"regions": [{"slice": 1, "top": 0, "left": 0, "shape": [4, 4], "bits": "AAA"}]}',
+        '{"regions": [{"slice": 1, "top": 0, "left": 0, "shape": [4, 4], "bits": ""}]}',
     ],
 )
 def test_bad_json_is_refused_in_one_sentence(text):
     with pytest.raises(BadInput) as error:
         Marks.from_json(text, SHAPE)
     assert "\n" not in str(error.value)
+    assert not RAW.search(str(error.value))
+
+
+def test_where_json_is_bad_is_said():
+    for text, where in (
+        ('{"slices": [1,\n}', "line 2 cannot be understood"),
+        ('{"regions": [], "slices": [1, "a"]}', "entry 2 of 'slices' cannot be understood"),
+    ):
+        with pytest.raises(BadInput, match=where):
+            Marks.from_json(text, SHAPE)
 
 
 def test_csv_of_slices_and_ranges():
@@ -146,11 +167,31 @@ def test_csv_of_what_encloses_nothing_on_a_slice_is_refused(kind, last):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "section\n4\n", "slice\nfour\n", "slice,last\n9,7\n", 'slice\n"' + "4" * 200_000]
+    "text",
+    [
+        "",
+        "section\n4\n",
+        "slice\nfour\n",
+        "slice,last\n9,7\n",
+        'slice\n"' + "4" * 200_000,
+        "index,shape-type,vertex-index,axis-0,axis-1,axis-2\n0,polygon,0,6,x,2\n",
+        "index,shape-type,vertex-index,axis-0,axis-1,axis-2\n0,polygon,0,6\n",
+        "index,shape-type,vertex-index,axis-0,axis-1,axis-2\n0,polygon,0,nan,1,2\n",
+    ],
 )
 def test_bad_csv_is_refused(text):
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInput) as error:
         Marks.from_csv(text, SHAPE)
+    assert not RAW.search(str(error.value))
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.csv"])
+def test_files_that_cannot_be_read_are_refused_in_plain_words(tmp_path, name):
+    with pytest.raises(BadInput, match="there is no such file; check the path"):
+        Marks.read(tmp_path / name, SHAPE)
+    (tmp_path / name).write_bytes(b"slice\n\xff\n")
+    with pytest.raises(BadInput, match="are no text in UTF-8"):
+        Marks.read(tmp_path / name, SHAPE)
 
 
 def test_reading_by_extension(tmp_path):

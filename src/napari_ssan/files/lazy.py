@@ -110,5 +110,6 @@ def _nothing() -> None:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    reason = error.strerror if isinstance(error, OSError) else None  # without its number
+    lines = (reason or str(error)).strip().splitlines()
     return lines[0][:200].rstrip(".") if lines else type(error).__name__

@@ -162,7 +162,8 @@ def _corrected(path: Path) -> set[int]:
         return {int(each["label-value"]) for each in known if each.get("treatment") == "correct"}
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise BadInput(
-            f"The metadata of the labels in {path.name} make no sense: {error}."
+            f"The metadata of the labels in {path.name} ('image-label') make no sense; write the "
+            "labels again."
         ) from error
 
 
@@ -171,6 +172,8 @@ def _from_masks(path: Path, file: StackFile) -> Marks:
     shape, numbers = file.stack().shape, {name: z for z, name in enumerate(_names(file))}
     marks = Marks()
     images = [each for each in path.iterdir() if each.suffix.lower() in (*TIFFS, ".png")]
+    if not images:
+        raise BadInput(f"The folder {path.name} marks nothing: it holds no PNG or TIFF images.")
     for image in sorted(images, key=lambda each: natural_key(each.name)):
         digits = re.findall(r"\d+", image.stem)
         z = numbers.get(image.stem, int(digits[-1]) if digits else -1)

@@ -144,10 +144,10 @@ class Findings:
         """What cannot be judged, and why."""
         seen = sum(not each.flaw for each in self.traits)
         if seen < ENOUGH:
-            return (
-                f"Only {seen} slices show an image, too few to say what is usual; at least "
-                f"{ENOUGH} are needed.",
+            few = {0: "No slice shows", 1: "Only 1 slice shows"}.get(
+                seen, f"Only {seen} slices show"
             )
+            return (f"{few} an image; at least {ENOUGH} are needed to say what is usual.",)
         if not self.alike:
             likeness = 0.0 if self.correlation is None else self.correlation
             return (

@@ -260,5 +260,5 @@ def as_marks(
 def _whole_numbers(numbers: Iterable[Any]) -> list[int]:
     try:
         return [integer(number) for number in numbers]
-    except (ValueError, TypeError, OverflowError) as error:
+    except ValueError as error:
         raise BadInput(f"Slices, and counts of them, must be whole numbers: {error}.") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator
@@ -89,25 +90,34 @@ def from_json(text: str, shape: tuple[int, int]) -> Parts:
     corrected: set[int] = set()
     regions: dict[int, list[Region]] = {}
     missing: dict[int, int] = {}
+    where = "the whole text"
     try:
         content = json.loads(text)
         if int(content.get("format", FORMAT)) > FORMAT:
             raise BadInput("The marks were written by a newer version; update napari-ssan.")
-        for entry in _entries(content, "slices"):
-            named = entry if isinstance(entry, dict) else {"slice": entry}
-            whole.add(integer(named["slice"]))
-            if treatment_of(named) == "correct":
-                corrected.add(integer(named["slice"]))
-        for entry in _entries(content, "regions"):
-            z = integer(entry["slice"])
-            regions.setdefault(z, []).append(region_from_entry(entry, shape))
-        for entry in _entries(content, "missing"):
-            z = integer(entry["after"])
-            missing[z] = missing.get(z, 0) + integer(entry.get("count", 1))
+        for name in ("slices", "regions", "missing"):
+            for number, entry in enumerate(_entries(content, name), 1):
+                where = f"entry {number} of {name!r}"
+                if name == "slices":
+                    marked = entry if isinstance(entry, dict) else {"slice": entry}
+                    whole.add(integer(marked["slice"]))
+                    if treatment_of(marked) == "correct":
+                        corrected.add(integer(marked["slice"]))
+                elif name == "regions":
+                    z = integer(entry["slice"])
+                    regions.setdefault(z, []).append(region_from_entry(entry, shape))
+                else:
+                    z = integer(entry["after"])
+                    missing[z] = missing.get(z, 0) + integer(entry.get("count", 1))
     except BadInput:
         raise
     except MALFORMED as error:
-        raise BadInput(f"The marks are not in the JSON form that is read here: {error}.") from None
+        if isinstance(error, json.JSONDecodeError):
+            where = f"line {error.lineno}"
+        raise BadInput(
+            f"The marks are not in the JSON form that is read here: {where} cannot be understood; "
+            "write them as the page 'Mark from a file' of the documentation shows."
+        ) from None
     return whole, regions, missing, corrected
 
 
@@ -152,7 +162,7 @@ def from_csv(text: str, shape: tuple[int, int]) -> Parts:
                 whole |= some
                 corrected |= some if treatment_of(row) == "correct" else set()
         elif "index" in columns and len(axes) >= 3:
-            if any(len({float(row[f"axis-{axis}"]) for row in rows}) > 1 for axis in axes[:-3]):
+            if any(len({_number(row[f"axis-{axis}"]) for row in rows}) > 1 for axis in axes[:-3]):
                 raise BadInput(
                     "The shapes lie at several places of an axis before the slices; save those "
                     "of one stack alone."
@@ -168,12 +178,12 @@ def from_csv(text: str, shape: tuple[int, int]) -> Parts:
                 "The table of marks needs a column 'slice', or the columns of a saved "
                 "napari Shapes layer."
             )
-    except csv.Error as error:
-        raise BadInput(f"The table of marks cannot be read: {error}.") from None
-    except (ValueError, TypeError, OverflowError) as error:
+    except csv.Error:
+        raise BadInput("The table of marks cannot be read; save it as CSV again.") from None
+    except ValueError as error:
         if isinstance(error, BadInput):
             raise
-        raise BadInput(f"The table of marks has an entry that is no number: {error}.") from None
+        raise BadInput(f"In the table of marks, {error}; change that entry.") from None
     return whole, regions, {}, corrected
 
 
@@ -188,8 +198,12 @@ def read(path: Path, shape: tuple[int, int]) -> Parts:
     check_input(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"The marks in {path.name} cannot be read: {error}.") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"The marks in {path.name} are no text in UTF-8; save them so.") from None
+    except OSError as error:
+        absent = isinstance(error, FileNotFoundError)
+        why = "there is no such file" if absent else (error.strerror or str(error)).lower()
+        raise BadInput(f"The marks in {path.name} cannot be read: {why}; check the path.") from None
     return (from_csv if path.suffix.lower() == ".csv" else from_json)(text, shape)
 
 
@@ -235,8 +249,19 @@ def _range(first: int, last: int) -> Iterator[int]:
 def _entries(content: dict[str, Any], name: str) -> list[Any]:
     entries = content.get(name, [])
     if not isinstance(entries, list):
-        raise ValueError(f"{name!r} is no list")
+        raise BadInput(f"In the marks, {name!r} is no list; write it in square brackets.")
     return entries
+
+
+def _number(text: str | None) -> float:
+    """A coordinate in a table."""
+    try:
+        number = float(text or "")
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{text or ''!r} is no number")
+    return number
 
 
 def _outline(
@@ -246,7 +271,7 @@ def _outline(
     kind = vertices[0].get("shape-type") or "polygon"
     if kind not in ("polygon", "rectangle", "ellipse"):
         raise BadInput(f"A {kind[:20]} encloses nothing; only closed shapes mark a region.")
-    points = np.array([[float(row[f"axis-{axis}"]) for axis in axes] for row in vertices])
+    points = np.array([[_number(row[f"axis-{axis}"]) for axis in axes] for row in vertices])
     if np.ptp(points[:, 0]) >= 1:
         raise BadInput("A shape spans several slices; draw one on each.")
     z, outline = round(float(points[0, 0])), points[:, 1:]

@@ -171,9 +171,10 @@ def region_from_entry(entry: dict[str, Any], shape: tuple[int, int]) -> Region:
     if min(height, width) < 1:
         raise BadInput("A marked region has no pixels.")
     # no more than the pixels need, however much a few bytes stand for
-    unpacked = zlib.decompressobj().decompress(
-        base64.b64decode(entry["bits"]), -(-height * width // 8)
-    )
+    length = -(-height * width // 8)
+    unpacked = zlib.decompressobj().decompress(base64.b64decode(entry["bits"]), length)
+    if len(unpacked) < length:
+        raise ValueError("a region has fewer bits than pixels")
     bits = np.frombuffer(unpacked, np.uint8)
     mask = np.unpackbits(bits, count=height * width).reshape(height, width).astype(bool)
     region = Region.from_mask(mask, integer(entry["top"]), integer(entry["left"]))
@@ -206,7 +207,10 @@ def as_treatment(name: Any) -> Treatment:
 
 
 def integer(value: Any) -> int:
-    """Read a whole number from JSON, CSV or a list; all else raises ValueError or TypeError."""
-    if isinstance(value, bool | np.bool_) or int(value) != float(value):
-        raise ValueError(f"{value!r} is not a whole number")
-    return int(value)
+    """Read a whole number from JSON, CSV or a list; all else raises ValueError."""
+    try:
+        if not isinstance(value, bool | np.bool_) and int(value) == float(value):
+            return int(value)
+    except (OverflowError, TypeError, ValueError):
+        pass
+    raise ValueError(f"{value!r:.40} is not a whole number")
