@@ -89,6 +89,27 @@ def test_it_says_when_sections_do_not_resemble_each_other():
     assert all(find.region is None for find in found.finds)
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("bright", [1e35, 1e200])
+def test_values_that_are_too_large_count_as_none(broken, bright):
+    stack = broken.clean[:8].astype(np.float64)
+    stack[3, 30:60, 40:90] = bright
+    stack[5] *= bright
+    *_, found = inspect(View(SliceStack(stack)))
+    certain = {find.z: find for find in found.finds if find.p == 1}
+    assert (certain[3].kind, certain[5].kind) == ("missing", "blank")
+    assert "beyond 1e30" in certain[5].reason
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_large_values_are_judged_as_others_are(broken):
+    plain = broken.broken[4:14].astype(np.float64)
+    plain[np.random.default_rng(0).random(plain.shape) < 0.6] = 0  # so that their MAD is 0
+    *_, found = inspect(View(SliceStack(plain)))
+    *_, large = inspect(View(SliceStack(plain * 1e27)))
+    assert [(f.z, f.kind) for f in found.finds] == [(f.z, f.kind) for f in large.finds]
+
+
 def test_a_short_stack_is_told_to_be_short(broken):
     *_, found = inspect(View(SliceStack(broken.broken[5:8])))
     assert found.cannot_tell[0].startswith("Only 2 slices show an image; at least 5")
@@ -112,7 +133,7 @@ def test_pixels_without_a_value_are_a_region_and_the_rest_of_the_section_is_kept
     assert certain.keys() == {9, 13, 15}
     find = certain[9]
     assert (find.kind, find.gap) == ("missing", 0)
-    assert find.reason == "4.4 % of its pixels have no value (NaN or infinite)."
+    assert find.reason == "4.4 % of its pixels have no value (NaN, infinite or beyond 1e30)."
     mask = np.zeros(stack.shape[1:], bool)
     mask[find.region.window] = find.region.mask
     bad = ~np.isfinite(stack[9])

@@ -252,7 +252,7 @@ class Findings:
         """The pixels of a section that are not finite."""
         region = self._at_full_resolution(Region.from_mask(lost))
         share = 100 * region.pixels / np.prod(self.view.stack.shape[1:])
-        reason = f"{share:.2g} % of its pixels have no value (NaN or infinite)."
+        reason = f"{share:.2g} % of its pixels have no value (NaN, infinite or beyond 1e30)."
         return Find(z, "missing", CERTAIN, 1.0, reason, region=region)
 
     def _at_full_resolution(self, region: Region) -> Region:

@@ -39,6 +39,8 @@ MOSTLY_BLANK = "is black, white or constant in most of its pixels"
 THIN = 2
 #: Farther from the median, grey values and fine detail are all the same to the network.
 FARTHEST = 5.0
+#: Farther from 0, grey values count as not finite: float32 has no room for what is made of them.
+LARGEST = 1e30
 #: MAD of a normal distribution whose standard deviation is 1.
 MAD = 0.6745
 
@@ -103,18 +105,21 @@ class View:
         return step(self.shape[1:])
 
     def read(self, z: int) -> Float:
-        """Read a section, (height, width) of the view; what is not finite stays so."""
+        """Read a section, (height, width) of the view; what has no finite value is not finite."""
         n, (_, height, width) = self.factor, self.shape
         step = max(1, BAND_PIXELS // self._read.shape[2] // n)
         bands = []
         for top in range(0, height, step):
             rows = slice(top * n, min(top + step, height) * n)
             band = self._read.read(z, (rows, slice(0, width * n)))
-            if n > 1:
-                blocks = band.reshape(len(band) // n, n, width, n)
-                band = blocks.mean(axis=(1, 3), dtype=np.float32)
-            bands.append(band.astype(np.float32))
-        return np.concatenate(bands)
+            with np.errstate(over="ignore", invalid="ignore"):
+                if n > 1:
+                    blocks = band.reshape(len(band) // n, n, width, n)
+                    band = blocks.mean(axis=(1, 3), dtype=np.float32)
+                bands.append(band.astype(np.float32))
+        pixels = np.concatenate(bands)
+        pixels[np.abs(pixels) > LARGEST] = np.nan
+        return pixels
 
 
 @dataclass
@@ -193,7 +198,9 @@ def look(z: int, pixels: Float) -> Sighting:
     """Measure the (height, width) pixels of a section."""
     finite, lost = np.isfinite(pixels), None
     if finite.mean() < 1 - MOSTLY:
-        return Sighting(z, pixels, "has no values (NaN or infinite) in most of its pixels")
+        return Sighting(
+            z, pixels, "has no values (NaN, infinite or beyond 1e30) in most of its pixels"
+        )
     if not finite.all():
         lost = coarse((~finite).astype(np.float32)) > 0
         pixels = np.where(finite, pixels, np.median(pixels[finite]))
@@ -201,7 +208,7 @@ def look(z: int, pixels: Float) -> Sighting:
         return Sighting(z, pixels, why or MOSTLY_BLANK)
     seen = pixels[::THIN, ::THIN][~flat[::THIN, ::THIN]]
     level = float(np.median(seen))
-    contrast = float(np.median(np.abs(seen - level))) / MAD or float(pixels[~flat].std())
+    contrast = float(np.median(np.abs(seen - level))) / MAD or float(pixels[~flat].std(dtype=float))
     unit = ((pixels - np.float32(level)) / np.float32(contrast)).clip(-8, 8)
     if flat.any():
         unit[flat] = 0

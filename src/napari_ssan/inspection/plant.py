@@ -126,7 +126,8 @@ def _at(strength: float, *figures: float) -> float:
 
 def _scale(pixels: Float) -> tuple[float, float]:
     level = float(np.median(pixels))
-    return level, float(np.median(np.abs(pixels - level))) / MAD or float(pixels.std()) or 1.0
+    spread = float(np.median(np.abs(pixels - level))) / MAD or float(pixels.std(dtype=float))
+    return level, spread or 1.0
 
 
 def _noise(random: np.random.Generator, shape: tuple[int, ...]) -> Float:
