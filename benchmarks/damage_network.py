@@ -3,8 +3,9 @@
 ``python benchmarks/damage_network.py OUT.safetensors --minutes 35`` reads the stacks on which
 the thresholds of the rules were set, from ``$NAPARI_SSAN_DATA/data``. The sections that
 are known to be broken, and the last ones of each stack, are not learned from; on the latter,
-checkpoints are compared, and the best is written. ``--start`` goes on from earlier weights, and
-looks again and again at those good places that look damaged to them.
+checkpoints are compared, and the best is written. ``--start`` goes on from earlier weights,
+looks again and again at those good places that look damaged to them, and compares the means of
+the weights before and now as well.
 """
 
 from __future__ import annotations
@@ -439,9 +440,10 @@ def train(
         for strength in (0, 1):
             held[kind, strength] = [held_out([(kind, strength)]) for _ in range(CHECKED)]
     held["", 0] = [held_out([]) for _ in range(CLEAN)]
-    network, hard = DamageNetwork(), []
+    network, hard, before = DamageNetwork(), [], None
     if start is not None:
-        network.load_state_dict(load_file(start))
+        before = load_file(start)
+        network.load_state_dict(before)
         hard = hard_places(all_scenes, network, random)
     average = torch.optim.swa_utils.AveragedModel(
         network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE)
@@ -449,7 +451,7 @@ def train(
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-4)
     started = checked = time.monotonic()
-    best, step = -1.0, 0
+    best, step, judged = -1.0, 0, DamageNetwork().eval()
     print(f"{len(all_scenes)} scenes, {len(hard)} places that look damaged", flush=True)
     batches = DataLoader(Crops(all_scenes, random, hard), batch_size=None, num_workers=1)
     for pictures, truth in batches:
@@ -470,15 +472,20 @@ def train(
         if done < 1 and time.monotonic() - checked < 60 * every:
             continue
         checked = time.monotonic()
-        figures = check(average.module.eval(), held)
-        told = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
-        print(f"{done * minutes:.1f} min, step {step}, loss {loss.item():.4f}: {told}", flush=True)
-        if figures["found"] > best:
-            best = figures["found"]
-            card = {"stacks": list(STACKS), "step": step, "seed": seed, "held_out": figures}
-            weights = {k: v.contiguous() for k, v in average.module.state_dict().items()}
-            with new_file(output, ".safetensors", overwrite=True) as temporary:
-                temporary.write_bytes(save(weights, {"card": json.dumps(card)}))
+        for mean in (False, True) if before is not None else (False,):
+            weights = {k: v.clone() for k, v in average.module.state_dict().items()}
+            if mean:
+                weights = {k: (v + before[k]) / 2 for k, v in weights.items()}
+            judged.load_state_dict(weights)
+            figures = check(judged, held)
+            told = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+            print(f"{done * minutes:.1f} min, step {step}, mean {mean}: {told}", flush=True)
+            if figures["found"] > best:
+                best = figures["found"]
+                card = {"stacks": list(STACKS), "step": step, "seed": seed,
+                        "mean_with_start": mean, "held_out": figures}  # fmt: skip
+                with new_file(output, ".safetensors", overwrite=True) as temporary:
+                    temporary.write_bytes(save(weights, {"card": json.dumps(card)}))
         if done >= 1:
             return
 

@@ -164,3 +164,19 @@ def test_a_dark_spot_in_an_end_slice_is_found(broken, z):
     *_, found = inspect(View(SliceStack(stack)))
     finds = [find for find in found.finds if find.p >= 0.5]
     assert {(find.z, find.kind) for find in finds} == {(z, "contamination")}
+
+
+def test_a_stain_gradient_is_to_be_corrected_and_dirt_in_it_is_found(broken):
+    stack = broken.clean.astype(np.float32)
+    stack[9] *= np.linspace(0.45, 1.25, stack.shape[2])
+    stack[9, 120:145, 60:90] = 5
+    *_, found = inspect(View(SliceStack(stack.clip(0, 255).astype(np.uint8))))
+    finds = [find for find in found.finds if find.p >= 0.5]
+    assert {find.z for find in finds} == {9}
+    whole, spot = sorted(finds, key=lambda find: find.region is not None)
+    assert (whole.kind, whole.suggest, whole.region) == ("brightness", "correct", None)
+    assert "shaded" in whole.reason
+    assert (spot.kind, spot.suggest) == ("contamination", "synthesize")
+    mask = np.zeros(stack.shape[1:], bool)
+    mask[spot.region.window] = spot.region.mask
+    assert mask[120:145, 60:90].mean() > 0.8

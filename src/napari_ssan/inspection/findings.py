@@ -37,8 +37,9 @@ LEAST = 0.05
 LIKELY = 0.8
 #: What only the network says has at most this probability: it has learned from planted damage.
 LEARNED = 0.89
-#: What a rule says that is not sure counts for so much less where the network sees nothing.
-DOUBT = 10.0
+#: What a rule says that is not sure counts for so much less where the network sees nothing: where
+#: all its logits are below this. What the network says counts for less where it is doubtful itself.
+NOTHING, DOUBT = -1.5, 10.0
 #: A find of this probability becomes more probable by other signs at its place.
 SEEN = 0.5
 #: The others must depart by so much themselves, and their probability is at most this.
@@ -49,8 +50,14 @@ WIDE = 5
 EACH = 3.5
 #: A section of which more pixels are black or white is not corrected: what was there is lost.
 CLIPPED = 0.5
+#: In a shaded section, only these count, if they are sure and cover at most this share of it: the
+#: rest may be shading.
+SPOTS, SPOT = ("contamination", "hole", "missing"), 0.05
 #: Figures of whole sections, and the kinds that they tell.
-KINDS = {"level": "brightness", "contrast": "brightness", "turned": "displaced"}
+KINDS = {
+    **{"level": "brightness", "contrast": "brightness", "shaded": "brightness"},
+    "turned": "displaced",
+}
 #: Figures that planted damage raises.
 RAISED = {"brightness": ("level", "contrast"), "displaced": ("displaced", "turned")}
 
@@ -66,7 +73,8 @@ class _Seen:
         self.candidate, self.score, self.told = candidate, score, told
         #: Whether it is the network that says it.
         self.learned = candidate.sign in LEARNED_SIGNS
-        doubted = told < SURE and candidate.logit < DOUBTFUL
+        least = DOUBTFUL if self.learned else NOTHING
+        doubted = told < SURE and candidate.logit < least
         self.p = told / (told + DOUBT * (1 - told)) if doubted else told
         if self.learned:
             self.p = min(self.p, LEARNED)
@@ -175,15 +183,22 @@ class Findings:
         lost = self._lost({z for z, find in whole.items() if find.p >= 0.2}) if self.alike else []
         parted = {z for find in lost if find.p >= 0.5 for z in (find.z, find.z + 1)}
         found += lost
-        for own, regions in zip(self.traits, self.candidates, strict=True):
+        for own, figures, regions in zip(self.traits, self._figures, self.candidates, strict=True):
             if self.alike and own.z not in broken:
                 alone = own.end or own.z in parted or not broken.isdisjoint(own.neighbours)
-                found += self._regions(own, regions, alone)
+                inside = self._regions(own, regions, alone)
+                if self._probability("shaded", figures) >= 0.5:
+                    inside = [find for find in inside if self._stands_out(find)]
+                found += inside
         found += [
             self._without_values(own.z, own.lost) for own in self.traits if own.lost is not None
         ]
         found = [find for find in found if find.p >= LEAST]
         return sorted(found, key=lambda find: (-find.p, -find.score, find.z))
+
+    def _probability(self, name: str, figures: Mapping[str, float]) -> float:
+        """How probable it is that a section is damaged, by one of its figures."""
+        return self.usual.probability(name, self.usual.score(name, figures.get(name, 0.0)))
 
     def _whole(self, own: Traits, figures: Mapping[str, float]) -> Find | None:
         """The most certain of what may be wrong with a whole section."""
@@ -191,14 +206,16 @@ class Findings:
             return Find(own.z, "blank", CERTAIN, 1.0, f"It {own.flaw}.")
         best = None
         for name, value in figures.items():
-            if not self.alike and name in ("displaced", "turned", "discontinuity"):
+            if not self.alike and name in ("displaced", "turned", "discontinuity", "shaded"):
                 continue
             score = self.usual.score(name, value)
             told = "turned" if name == "discontinuity" and own.turned else name
             kind = KINDS.get(told, told)
             p = self.usual.probability(name, score)
             if best is None or (p, score) > (best.p, best.score):
-                alike = max(own.before, own.after) > 0.8 * (self.correlation or 1.0)
+                alike = told == "shaded" or (
+                    max(own.before, own.after) > 0.8 * (self.correlation or 1.0)
+                )
                 there = alike and own.clipped <= CLIPPED
                 suggest: Treatment = "correct" if kind == "brightness" and there else "synthesize"
                 reason = slice_reason(told, self.traits, own)
@@ -247,6 +264,12 @@ class Findings:
             region = self._at_full_resolution(candidate.region)
             found.append(Find(own.z, kind, score, p, reason, suggest, region))
         return found
+
+    def _stands_out(self, find: Find) -> bool:
+        """Whether a region is damage for sure although its section is shaded."""
+        whole = float(np.prod(self.view.stack.shape[1:]))
+        small = find.region is not None and find.region.pixels <= SPOT * whole
+        return small and find.p >= SURE and find.kind in SPOTS
 
     def _without_values(self, z: int, lost: Mask) -> Find:
         """The pixels of a section that are not finite."""

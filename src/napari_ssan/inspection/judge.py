@@ -35,6 +35,8 @@ AT_END = 0.6
 UNLIKE = 0.4
 #: Where a section lies is sure if it resembles its neighbours there by this share of the usual.
 SURE_FIT = 0.7
+#: A section that is shaded by so many MADs is unlike its neighbours for that reason.
+SHADED = 0.2
 #: Standard deviations that a tenth of a normal distribution exceeds.
 TENTH = 1.28
 #: Fewest sections that tell what is usual.
@@ -84,6 +86,7 @@ class Rule:
 RULES = {
     "level": Rule(0.15, 1.5, True),
     "contrast": Rule(0.06, 1.5, True),
+    "shaded": Rule(0.06, 1.5, True),
     "blur": Rule(0.06, 1.2),
     "noise": Rule(0.06, 1.2),
     "displaced": Rule(0.0015, 1.5, True),
@@ -135,6 +138,9 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
         "duplicate": -float(np.log(max(1e-4, 1 - max(own.twin, 0.0)))),
     }
     if own.neighbours and not own.end:
+        # Shading is told from other tissue by finer structure, which stays.
+        detail = float(np.median([each.detail for each in around]))
+        found["shaded"] = own.shaded if own.detail > SURE_FIT * detail else 0.0
         sure = own.fit > SURE_FIT * max(likeness, own.across)
         # The less alike sections are, the less sure is where they lie on each other.
         found["displaced"] = _displaced(around, own, slice(2)) * likeness**2 if sure else 0.0
@@ -147,6 +153,8 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
         less = usual - max(own.before, own.after)
         across = own.across**3 if own.end else own.across
         found["discontinuity"] = max(min(less, 0.0), less - max(0.0, usual_across - across))
+        if found.get("shaded", 0.0) > SHADED:
+            found["discontinuity"] = min(found["discontinuity"], 0.0)
     return found
 
 

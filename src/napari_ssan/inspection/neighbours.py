@@ -39,6 +39,8 @@ FAR = 12
 NO_NEARER, SEEMS_TURNED, RISE = 1.4, 0.01, 0.03
 #: Quadrants that lie farther from where the whole section lies cannot be believed, in pixels.
 ASTRAY = 24
+#: Rectangles along a side, of which the means tell how a section is shaded.
+SHADES = 6
 #: How far a turn by one radian moves the pixels of a square of side 1, on average.
 LEVER = 6**-0.5
 #: The turns, in degrees; 0 first, which the others are compared with.
@@ -68,6 +70,10 @@ class Traits:
         Lower correlation with a neighbour, after that turn if there is one.
     twin : float
         Correlation of grain with the section before: near 1 in a copy.
+    shaded : float
+        By how much half of its area or more is darker or lighter than in both neighbours, in MADs.
+    detail : float
+        Correlation of its structure, without shading, with that of the neighbour that it is liker.
     apart : dict of int to float
         Correlations of sections around it that are so many sections apart.
     neighbours : tuple of int
@@ -90,6 +96,8 @@ class Traits:
     turned: float = 0.0
     fit: float = 0.0
     twin: float = 0.0
+    shaded: float = 0.0
+    detail: float = 0.0
     apart: dict[int, float] = field(default_factory=dict)
     neighbours: tuple[int, ...] = ()
     clipped: float = 0.0
@@ -141,6 +149,12 @@ def compare(
     traits.across = _likeness(window[low], window[high])
     traits.fit = min(traits.before, traits.after)
     if not traits.end:
+        traits.shaded = _shaded(own - before, own - after)
+        traits.detail = max(
+            _likeness_where(seen.structure, _moved(window[z].structure, half))
+            for z in (low, high)
+            for half in [(shifts[z][0] / REDUCTION, shifts[z][1] / REDUCTION)]
+        )
         motions = [_motion(seen, window[z]) for z in (low, high)]
         # The nearer one counts for more, so that tissue that drifts lies where it should.
         weights = (high - seen.z, seen.z - low)
@@ -182,6 +196,18 @@ def _learned(
     moved = (_moved(each.evidence, seen.shifts[each.z], 0) for each in others)
     own, before, after = (np.where(valid, each, 0) for each in (seen.evidence, *moved))
     return damage_maps(own, before, after, {sign: each * valid for sign, each in maps.items()})
+
+
+def _shaded(*beyond: Float) -> float:
+    """How far most of a section lies beyond two others, by its differences from them."""
+    means = []
+    for each in beyond:
+        rows, columns = (n // SHADES for n in each.shape)
+        cut = each[: rows * SHADES, : columns * SHADES]
+        means.append(cut.reshape(SHADES, rows, SHADES, columns).mean(axis=(1, 3)))
+    one, other = means
+    both = np.where(one * other > 0, np.minimum(np.abs(one), np.abs(other)), 0)
+    return float(np.median(both))
 
 
 def _offset(seen: Sighting, other: Sighting) -> Shift:
