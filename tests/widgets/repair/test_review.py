@@ -116,7 +116,7 @@ def test_rejected_ones_do_not_come_back(viewer, controller, make_controller, bro
     assert [find.z for find in shown.suggestions.open] == [8]
     assert [find.z for find in suggest(controller).suggestions.open] == [8]
     folder = controller.current._autosave.sidecar.folder
-    assert json.loads((folder / "rejected.json").read_text()) == [[2, None]]
+    assert json.loads((folder / "rejected.json").read_text()) == [[2, None, ""]]
     controller.close()
     again = make_controller(viewer)
     again.finish()
