@@ -44,7 +44,7 @@ DIRT = Find(
 def found(monkeypatch):
     """Have every inspection find the same two."""
 
-    def inspect(view, cancel):
+    def inspect(view, workers, cancel):
         yield Progress(1, view.shape[0], 0, 1.0)
         yield Inspection(view.shape[0], 0, 0.8, (BLANK, DIRT))
 
@@ -75,6 +75,16 @@ def test_a_real_inspection_finds_a_blank_slice(viewer, broken, make_controller):
     controller = make_controller(viewer)
     first = suggest(controller).suggestions.open[0]
     assert (first.z, first.kind, first.p) == (2, "blank", 1.0)
+
+
+def test_an_inspection_leaves_one_of_many_cores_to_the_viewer(controller, monkeypatch):
+    asked = []
+    monkeypatch.setattr("napari_ssan.training.machine.cores", lambda: 5)
+    monkeypatch.setattr(
+        review, "inspect", lambda view, workers, cancel: asked.append(workers) or ()
+    )
+    suggest(controller)
+    assert asked == [4]
 
 
 def test_suggestions_are_walked_through_and_decided_with_keys(viewer, controller):
