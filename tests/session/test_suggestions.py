@@ -70,6 +70,17 @@ def test_what_is_accepted_becomes_a_mark(session, suggestions):
     assert suggestions.open == ()
 
 
+def test_regions_are_marked_at_once(session, suggestions):
+    spots = [find(z, region=Region.from_mask(DISC, 20, 30)) for z in range(2, 9)]
+    offer(suggestions, *spots)
+    told = []
+    session.changed.connect(lambda: told.append(len(session.marks.regions)))
+    suggestions.accept(spots)
+    assert told == [7]
+    session.undo()
+    assert suggestions.open == tuple(spots)
+
+
 def test_to_undo_a_mark_brings_its_suggestion_back(session, suggestions):
     suggestions.accept(suggestions.open)
     while session.history.last() is not None:

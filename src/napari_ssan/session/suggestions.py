@@ -113,8 +113,9 @@ class Suggestions:
         for find in finds:
             if find.gap:
                 self._session.set_missing(find.z, find.gap)
-            for region in self.outline(find):
-                self._session.add_region(find.z, region)
+        self._session.add_regions(
+            (find.z, region) for find in finds for region in self.outline(find)
+        )
 
     def reject(self, find: Find) -> None:
         """Suggest nothing there any more."""
