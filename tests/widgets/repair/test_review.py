@@ -201,6 +201,30 @@ def test_two_thousand_suggestions_are_walked_through_in_no_time(viewer, controll
     assert not written
 
 
+def test_the_window_of_comparisons_follows_from_suggestion_to_suggestion(controller, viewer):
+    suggest(controller)
+    controller.view.marking.suggestions.compare.click()
+    controller.finish()
+    window = controller.comparing.window
+    assert window.windowTitle() == "Compare: slice 2"
+    assert [each.words for each in window._pictures] == [
+        "previous: slice 1",
+        "slice 2",
+        "next: slice 3",
+    ]
+    assert (window.one.currentText(), window.other.currentText()) == (
+        "previous: slice 1",
+        "slice 2",
+    )
+    press(viewer, "K")
+    controller.finish()
+    assert window.windowTitle() == "Compare: slice 8"
+    assert controller.comparing._centre == (51, 62)
+    viewer.dims.set_point(0, 5 * 30)
+    controller.finish()
+    assert "repaired or suggested" in window.hint.text()
+
+
 def test_nothing_that_is_drawn_around_a_suggestion_is_a_mark(viewer, controller):
     suggest(controller)
     controller.toggle_lasso(True)
