@@ -146,6 +146,15 @@ def test_suggestions_stand_in_the_table_below_the_marks(viewer, controller):
     assert lines(controller) == ([marked[0], SECOND], [1])
     press(viewer, "N")
     assert lines(controller) == (marked[:1], [])
+    assert not table.isColumnHidden(4)
+
+
+def test_there_is_nothing_to_unmark_while_all_is_only_suggested(controller):
+    suggest(controller)
+    table = controller.view.marking.table
+    assert table.isColumnHidden(4)
+    controller.current.session.mark([5])
+    assert not table.isColumnHidden(4)
 
 
 def test_a_click_on_its_row_goes_to_a_suggestion(viewer, controller, qtbot):

@@ -30,6 +30,8 @@ STATES = {
 }
 #: The column that is shown where inserted slices move those after them. It stands second.
 SLIDER = 5
+#: The column that takes marks away.
+FORGETTING = 4
 PLACE = "Where it is on the slider while the repaired stack is shown"
 #: Lines that are on screen at once at least and at most.
 FEW, MANY = 2, 12
@@ -120,6 +122,7 @@ class MarksTable(Table):
         self._embolden(True)
         inserted = any(row.kind == "missing" and row.places for row in rows)
         self.setColumnHidden(SLIDER, not inserted)
+        self.setColumnHidden(FORGETTING, not rows)  # suggestions alone have room for their kinds
         self.fit(self._lines)
         moved, self._present = present != self._present, present
         if moved and present is not None:
@@ -145,7 +148,7 @@ class MarksTable(Table):
             for line in range(above, len(entries) - below):
                 for column, (text, tooltip) in enumerate(_cells(entries[line])):
                     item = self.put(line, column, text, tooltip)
-                    if column in (3, 4):
+                    if column in (3, FORGETTING):
                         item.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
 
     def _embolden(self, on: bool) -> None:
