@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from napari_ssan.engine.repaired import Patch
-from napari_ssan.session.comparison import Comparison
+from napari_ssan.inspection.find import Find
+from napari_ssan.session.comparison import Comparison, Suspicion, seen_through
 from napari_ssan.session.session import RepairSession
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
@@ -104,3 +105,42 @@ def test_of_a_large_section_only_the_part_in_view_is_read(session, volume):
     taken.pictures((10000, 10000), 2048, LIMITS)
     taken.cuts((10000, 10000), 2048, LIMITS, 1.0)
     assert 0 < Watched.largest <= 512 * 512
+
+
+def test_what_is_suggested_is_outlined_between_its_neighbours(volume):
+    spot = Find(4, "hole", 5.0, 0.9, "It is lighter.", region=Region(40, 60, np.ones((8, 6), bool)))
+    seen = Suspicion.at(SliceStack(volume), spot)
+    assert seen.middle() == (44, 63)
+    before, middle, after = seen.pictures(seen.middle(), 64, LIMITS)
+    assert [each.words for each in (before, middle, after)] == [
+        "previous: slice 3",
+        "slice 4",
+        "next: slice 5",
+    ]
+    part = slice(12, 76), slice(31, 95)
+    np.testing.assert_array_equal(before.pixels, volume[3][part])
+    np.testing.assert_array_equal(after.pixels, volume[5][part])
+    changed = (middle.pixels != volume[4][part][..., None]).any(axis=2)
+    line = np.zeros((64, 64), bool)
+    line[28:36, 29:35] = True
+    line[29:35, 30:34] = False
+    assert not changed[~line].any()
+    assert changed[line].all()
+    cuts = seen.cuts(seen.middle(), 64, LIMITS, 7.5)
+    assert [each.words for each in cuts] == ["XZ before", "YZ before"]
+
+
+def test_at_the_end_of_a_stack_there_is_one_neighbour(volume):
+    lost = Suspicion.at(SliceStack(volume), Find(0, "blank", 9.0, 1.0, "It is constant."))
+    assert lost.middle() is None
+    shown = lost.pictures((30, 30), 64, LIMITS)
+    assert [each.words for each in shown] == ["slice 0", "next: slice 1"]
+    np.testing.assert_array_equal(shown[0].pixels, volume[0][0:64, 0:64])
+
+
+def test_a_region_is_seen_in_steps():
+    mask = np.random.default_rng(1).random((30, 40)) > 0.5
+    full = np.zeros((90, 80), bool)
+    full[20:50, 10:50] = mask
+    window = slice(5, 70, 3), slice(20, 80, 2)
+    np.testing.assert_array_equal(seen_through(window, Region(20, 10, mask)), full[window])

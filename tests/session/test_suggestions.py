@@ -70,6 +70,17 @@ def test_what_is_accepted_becomes_a_mark(session, suggestions):
     assert suggestions.open == ()
 
 
+def test_regions_are_marked_at_once(session, suggestions):
+    spots = [find(z, region=Region.from_mask(DISC, 20, 30)) for z in range(2, 9)]
+    offer(suggestions, *spots)
+    told = []
+    session.changed.connect(lambda: told.append(len(session.marks.regions)))
+    suggestions.accept(spots)
+    assert told == [7]
+    session.undo()
+    assert suggestions.open == tuple(spots)
+
+
 def test_to_undo_a_mark_brings_its_suggestion_back(session, suggestions):
     suggestions.accept(suggestions.open)
     while session.history.last() is not None:
@@ -91,7 +102,7 @@ def test_what_is_rejected_does_not_come_back(session, suggestions, kept):
         suggestions.reject(each)
     assert suggestions.open == ()
     assert kept[-1] == {place_of(each) for each in (BLANK, DIRT, LOST)}
-    moved = find(3, 0.7, Region.from_mask(DISC, 22, 31))
+    moved = find(3, 0.7, Region.from_mask(DISC, 22, 31), kind="contamination")
     elsewhere = find(3, 0.7, Region.from_mask(DISC, 40, 31))
     other = Suggestions(session)
     offer(other, BLANK, moved, elsewhere, LOST, find(3))
@@ -99,6 +110,21 @@ def test_what_is_rejected_does_not_come_back(session, suggestions, kept):
     assert other.open == (elsewhere, find(3))
     other.forget_rejected()
     assert len(other.open) == 5
+
+
+def test_what_is_rejected_hides_nothing_else_that_lies_in_its_box(suggestions):
+    crack = find(4, 0.9, Region.from_mask(np.eye(40, dtype=bool), 10, 10), kind="crack")
+    spot = find(4, 0.8, Region.from_mask(DISC, 12, 32), kind="contamination")
+    patch = find(4, 0.7, Region.from_mask(np.triu(np.ones((40, 40)), 4), 10, 10), kind="charging")
+    short = find(4, 0.6, Region.from_mask(np.eye(12, dtype=bool), 12, 36), kind="crack")
+    offer(suggestions, crack, spot, patch, short)
+    suggestions.reject(crack)
+    assert suggestions.open == (spot, patch, short)
+
+
+def test_places_of_earlier_versions_hold_whatever_kind_is_found(suggestions):
+    suggestions.known(places_from([[3, [20, 36, 30, 46]], [5, None], [8, [-1, -1, -1, -1]]]))
+    assert suggestions.open == ()
 
 
 def test_a_stack_without_a_good_section_is_refused(session, suggestions):
@@ -110,9 +136,9 @@ def test_a_stack_without_a_good_section_is_refused(session, suggestions):
 
 def test_places_are_read_from_json():
     places = {place_of(each) for each in (BLANK, DIRT, LOST)}
-    plain = [[z, None if box is None else list(box)] for z, box in places]
+    plain = [[z, None if box is None else list(box), kind] for z, box, kind in places]
     assert places_from(plain) == places
-    for wrong in ([[1]], [[1, [2, 3]]], 5, [["a", None]]):
+    for wrong in ([[1]], [[1, [2, 3]]], 5, [["a", None]], [[1, None, "a", "b", "c", "d"]]):
         with pytest.raises(BadInput, match="cannot be read"):
             places_from(wrong)
 

@@ -201,6 +201,13 @@ def test_how_many_workers(monkeypatch):
         assert machine.spare_workers("cuda") == cuda
 
 
+def test_how_many_threads_look_through_a_stack(monkeypatch):
+    for cores, alone, beside in ((1, 1, 1), (2, 2, 2), (4, 4, 3), (8, 8, 7), (64, 8, 8)):
+        monkeypatch.setattr(machine, "cores", lambda cores=cores: cores)
+        assert machine.inspection_threads() == alone
+        assert machine.inspection_threads(beside_gui=True) == beside
+
+
 def test_a_tally_sums_and_begins_anew():
     tally = Tally()
     assert tally.take() == ({}, 0)

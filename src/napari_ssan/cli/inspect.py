@@ -27,10 +27,7 @@ from napari_ssan.inspection.inspect import inspect as look_through
 from napari_ssan.inspection.look import View
 from napari_ssan.inspection.page import to_html
 from napari_ssan.stack.sections import SliceStack
-from napari_ssan.training.machine import cores
-
-#: Threads that are used at most, if the user does not say how many.
-MOST_WORKERS = 8
+from napari_ssan.training.machine import inspection_threads
 
 
 def inspect(
@@ -111,7 +108,7 @@ def look(file: StackFile, show: Bars, level: int | None = None, workers: int = 0
     size, unit = file.calibration.along("y")
     pixel = in_unit(size, unit, "nanometer") if unit in LENGTHS else None
     levels = [stack, *(SliceStack(each, file.calibration.z_axis) for each in file.levels[1:])]
-    workers = workers or min(cores(), MOST_WORKERS)
+    workers = workers or inspection_threads()
     for event in look_through(View(stack, levels, pixel, level), workers=workers):
         if isinstance(event, Inspection):
             return event

@@ -1,5 +1,7 @@
 """The pictures of a comparison: previous, before, after, next, and cuts across the slices.
 
+Of what is only suggested there is no after: it is outlined between its neighbours.
+
 They are made in a worker, from a copy of what the session had. Easy to get wrong: only the part
 in view is read, never a whole section, since that may be larger than memory.
 """
@@ -7,16 +9,18 @@ in view is read, never a whole section, since that may be larger than memory.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.side_by_side import REACH, across, beside
+from napari_ssan.inspection.find import Find
 from napari_ssan.session.view import SessionView
-from napari_ssan.stack.pictures import around, to_grey
-from napari_ssan.stack.sections import Window
+from napari_ssan.stack.pictures import around, outlined, to_grey
+from napari_ssan.stack.region import Mask, Region
+from napari_ssan.stack.sections import SliceStack, Window
 
 #: Smallest, usual and largest side of what is shown, in pixels of the stack.
 CLOSEST, USUAL, WIDEST = 64, 512, 2048
@@ -149,3 +153,54 @@ class Comparison:
             for part, at in zip((rows, columns), centre, strict=True)
         )
         return y, x
+
+
+@dataclass(frozen=True, eq=False)
+class Suspicion(Comparison):
+    """A section in which something was found, to be compared with those beside it."""
+
+    find: Find = field(kw_only=True)
+
+    @classmethod
+    def at(cls, stack: SliceStack, find: Find) -> Suspicion:
+        """Take what was found in a stack."""
+        return cls(RepairedStack(stack), (find.z, 0), {}, "", find=find)
+
+    def middle(self) -> tuple[int, int] | None:
+        """The middle of what was found; None if that is all of the section."""
+        if self.find.region is None:
+            return None
+        rows, columns = self.find.region.window
+        return (rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2
+
+    def pictures(
+        self, centre: tuple[int, int], span: int, limits: tuple[float, float]
+    ) -> list[Picture]:
+        """Previous, the section with what was found outlined, and next."""
+        stack, z, region = self.repaired.stack, self.find.z, self.find.region
+        window = around(stack.shape[1:], centre, span)
+        shown = []
+        for place, words in ((z - 1, "previous: "), (z, ""), (z + 1, "next: ")):
+            if 0 <= place < len(stack):
+                picture = to_grey(stack.read(place, window), limits)
+                if place == z and region is not None:
+                    picture = outlined(picture, seen_through(window, region))
+                shown.append(Picture(f"{words}slice {place}", picture))
+        return shown
+
+    def cuts(
+        self, centre: tuple[int, int], span: int, limits: tuple[float, float], aspect: float
+    ) -> list[Picture]:
+        """The cuts along x and y through a point of the stack."""
+        cuts = super().cuts(centre, span, limits, aspect)
+        return [each for each in cuts if each.words.endswith("before")]
+
+
+def seen_through(window: Window, region: Region) -> Mask:
+    """Which pixels of a window, with its steps, belong to a region."""
+    y, x = np.ogrid[window]
+    y, x = y - region.top, x - region.left
+    height, width = region.mask.shape
+    inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    seen: Mask = inside & region.mask[y.clip(0, height - 1), x.clip(0, width - 1)]
+    return seen

@@ -69,12 +69,17 @@ class MarkingSession(SessionView):
         BadInput
             If it lies outside the stack.
         """
-        if region.key(z) in self.marks.by_key():
-            return
-        marks = self.marks.copy()
-        marks.add_region(z, region)
-        # What is done for other regions of the section stays on view until it is made anew.
-        self._replace(marks, {(z, 0)}, "lasso", keep=True)
+        self.add_regions([(z, region)])
+
+    def add_regions(self, regions: Iterable[tuple[int, Region]]) -> None:
+        """Mark regions of sections at once, (z, region) each; otherwise as :meth:`add_region`."""
+        marks, known = self.marks.copy(), self.marks.by_key()
+        new = [(z, region) for z, region in regions if region.key(z) not in known]
+        for z, region in new:
+            marks.add_region(z, region)
+        if new:
+            # What is done for other regions of a section stays on view until it is made anew.
+            self._replace(marks, {(z, 0) for z, _ in new}, "lasso", keep=True)
 
     def remove_regions(self, keys: Iterable[str]) -> None:
         """Unmark regions; keys that are not there are passed over."""

@@ -13,33 +13,37 @@ from napari_ssan.inspection.find import Find
 
 #: First and last row, first and last column.
 Box = tuple[int, int, int, int]
-#: A section, and the box of a region; None for a whole section.
-Place = tuple[int, Box | None]
+#: A section, the box of a region (None for a whole section), and the kind of what is there. The
+#: kind is empty for whole sections and gaps, and in files of earlier versions.
+Place = tuple[int, Box | None, str]
 #: The box that stands for the gap after a section.
 GAP: Box = (-1, -1, -1, -1)
-#: A place covers another if so much of its box lies in it.
-COVERED = 0.5
+#: Two boxes are one place if they share so much of what either of them covers.
+SHARED = 0.5
 
 
 def place_of(find: Find) -> Place:
     """Where a find lies."""
     if find.gap:
-        return find.z, GAP
+        return find.z, GAP, ""
     if find.region is None:
-        return find.z, None
+        return find.z, None, ""
     rows, columns = find.region.window
-    return find.z, (rows.start, rows.stop - 1, columns.start, columns.stop - 1)
+    return find.z, (rows.start, rows.stop - 1, columns.start, columns.stop - 1), find.kind
 
 
-def covers(one: Place, other: Place) -> bool:
-    """Whether one place is the other, or has most of its box."""
-    (z, box), (where, inner) = one, other
-    if z != where or box is None or inner is None:
-        return one == other
-    rows = min(box[1], inner[1]) - max(box[0], inner[0]) + 1
-    columns = min(box[3], inner[3]) - max(box[2], inner[2]) + 1
-    area = (inner[1] - inner[0] + 1) * (inner[3] - inner[2] + 1)
-    return max(rows, 0) * max(columns, 0) >= COVERED * area
+def same(one: Place, other: Place) -> bool:
+    """Whether two places are one: the same section and kind, and boxes that mostly coincide."""
+    (z, first, kind), (where, second, what) = one, other
+    if z != where or first is None or second is None:
+        return (z, first) == (where, second)
+    shared = _area(*map(max, first[::2], second[::2]), *map(min, first[1::2], second[1::2]))
+    covered = _area(*first[::2], *first[1::2]) + _area(*second[::2], *second[1::2]) - shared
+    return shared >= SHARED * covered and (kind == what or "" in (kind, what))
+
+
+def _area(top: int, left: int, bottom: int, right: int) -> int:
+    return max(bottom - top + 1, 0) * max(right - left + 1, 0)
 
 
 def places_from(entries: Any) -> frozenset[Place]:
@@ -52,7 +56,8 @@ def places_from(entries: Any) -> frozenset[Place]:
     """
     try:
         return frozenset(
-            (int(z), None if box is None else _box(*map(int, box))) for z, box in entries
+            (int(z), None if box is None else _box(*map(int, box)), str(*kind))
+            for z, box, *kind in entries
         )
     except (TypeError, ValueError) as error:
         raise BadInput(f"The rejected suggestions cannot be read ({error}).") from error

@@ -173,7 +173,7 @@ class Sidecar:
         with worded(self.folder):
             if places:
                 self.folder.mkdir(parents=True, exist_ok=True)
-                order = sorted(places, key=lambda place: (place[0], place[1] or ()))
+                order = sorted(places, key=lambda place: (place[0], place[1] or (), place[2]))
                 write_atomically(path, dump_json(order))
             else:
                 path.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from scipy.ndimage import binary_dilation
 from skimage.measure import approximate_polygon, block_reduce, find_contours
 
 from napari_ssan.inspection.find import Find, Inspection
-from napari_ssan.session.rejected import Place, covers, place_of
+from napari_ssan.session.rejected import Place, place_of, same
 from napari_ssan.session.session import RepairSession
 from napari_ssan.stack.intensity import Float64
 from napari_ssan.stack.region import TREATMENTS, Region, as_treatment
@@ -113,8 +113,9 @@ class Suggestions:
         for find in finds:
             if find.gap:
                 self._session.set_missing(find.z, find.gap)
-            for region in self.outline(find):
-                self._session.add_region(find.z, region)
+        self._session.add_regions(
+            (find.z, region) for find in finds for region in self.outline(find)
+        )
 
     def reject(self, find: Find) -> None:
         """Suggest nothing there any more."""
@@ -130,8 +131,14 @@ class Suggestions:
         self._refresh()
 
     def _refresh(self) -> None:
+        rejected: dict[int, list[Place]] = {}
+        for place in self.rejected:
+            rejected.setdefault(place[0], []).append(place)
         still = tuple(
-            find for find in self._finds if not (self._is_marked(find) or self._is_rejected(find))
+            find
+            for find in self._finds
+            if not self._is_marked(find)
+            and not any(same(place, place_of(find)) for place in rejected.get(find.z, ()))
         )
         if still != self._open:
             self._open = still
@@ -147,9 +154,6 @@ class Suggestions:
             return False
         mask = marks.mask(find.z, find.region.window)
         return mask is not None and bool(mask[find.region.mask].mean() >= MARKED)
-
-    def _is_rejected(self, find: Find) -> bool:
-        return any(covers(place, place_of(find)) for place in self.rejected)
 
 
 def outlines_of(found: Inspection, shape: tuple[int, int]) -> Outlines:

@@ -1,7 +1,7 @@
-"""How much of this machine a training takes: its cores, and the processes that draw crops.
+"""How much of this machine long work takes: its cores, and the processes and threads on them.
 
-It never changes a result. Easy to get wrong: a cluster or a container may grant fewer cores than
-the machine has.
+Processes draw crops for a training, threads look through a stack. It never changes a result. Easy
+to get wrong: a cluster or a container may grant fewer cores than the machine has.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import os
 
 #: Most processes that draw crops for a GPU.
 MOST_WORKERS = 16
+#: Most threads of an inspection, unless the user says how many.
+MOST_THREADS = 8
 
 
 def cores() -> int:
@@ -27,3 +29,9 @@ def spare_workers(device: str) -> int:
     """
     spare = cores() - 1
     return min(spare, MOST_WORKERS if device == "cuda" else 1)
+
+
+def inspection_threads(beside_gui: bool = False) -> int:
+    """Return how many threads look through a stack; `beside_gui` leaves a core to the GUI."""
+    found = cores()
+    return min(found - (beside_gui and found > 2), MOST_THREADS)

@@ -6,16 +6,19 @@ Covers: napari_ssan.widgets.repair.suggesting
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from qtpy.QtCore import Qt
 
 from napari_ssan.events import Progress
 from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.stack.phantom import phantom
 from napari_ssan.stack.region import Region
 from napari_ssan.widgets.repair import review
+from napari_ssan.widgets.repair.marks_table import MarksTable
 from napari_ssan.widgets.repair.review import NAME
 
 
@@ -44,7 +47,7 @@ DIRT = Find(
 def found(monkeypatch):
     """Have every inspection find the same two."""
 
-    def inspect(view, cancel):
+    def inspect(view, workers, cancel):
         yield Progress(1, view.shape[0], 0, 1.0)
         yield Inspection(view.shape[0], 0, 0.8, (BLANK, DIRT))
 
@@ -77,6 +80,16 @@ def test_a_real_inspection_finds_a_blank_slice(viewer, broken, make_controller):
     assert (first.z, first.kind, first.p) == (2, "blank", 1.0)
 
 
+def test_an_inspection_leaves_one_of_many_cores_to_the_viewer(controller, monkeypatch):
+    asked = []
+    monkeypatch.setattr("napari_ssan.training.machine.cores", lambda: 5)
+    monkeypatch.setattr(
+        review, "inspect", lambda view, workers, cancel: asked.append(workers) or ()
+    )
+    suggest(controller)
+    assert asked == [4]
+
+
 def test_suggestions_are_walked_through_and_decided_with_keys(viewer, controller):
     shown = suggest(controller)
     session = controller.current.session
@@ -103,6 +116,124 @@ def test_suggestions_are_walked_through_and_decided_with_keys(viewer, controller
     assert [find.z for find in shown.suggestions.open] == [8]
 
 
+def lines(controller):
+    """Text of the lines of the table, and the lines that are selected."""
+    table = controller.view.marking.table
+    chosen = sorted(index.row() for index in table.selectionModel().selectedRows())
+    columns = range(5)
+    return [" ".join(table.item(line, each).text() for each in columns).strip()
+            for line in range(table.rowCount())], chosen  # fmt: skip
+
+
+FIRST, SECOND = "2 blank suggested 100 %", "8 contamination suggested 93 %"
+
+
+def test_suggestions_stand_in_the_table_below_the_marks(viewer, controller):
+    controller.current.session.mark([5])
+    suggest(controller)
+    table = controller.view.marking.table
+    assert lines(controller) == (["5 whole marked  ✕", FIRST, SECOND], [1])
+    assert table.item(2, 1).toolTip() == "contamination. It is darker."
+    press(viewer, "K")
+    assert lines(controller)[1] == [2]
+    assert [table.item(line, 0).font().bold() for line in range(3)] == [False, False, True]
+    press(viewer, "U")
+    marked = ["5 whole marked  ✕", "8 region 3.9 % marked  ✕"]
+    assert lines(controller) == ([*marked, FIRST], [2])
+    controller.current.undo()
+    assert lines(controller) == ([marked[0], FIRST, SECOND], [1])
+    press(viewer, "N")
+    assert lines(controller) == ([marked[0], SECOND], [1])
+    press(viewer, "N")
+    assert lines(controller) == (marked[:1], [])
+    assert not table.isColumnHidden(4)
+
+
+def test_there_is_nothing_to_unmark_while_all_is_only_suggested(controller):
+    suggest(controller)
+    table = controller.view.marking.table
+    assert table.isColumnHidden(4)
+    controller.current.session.mark([5])
+    assert not table.isColumnHidden(4)
+
+
+def test_a_click_on_its_row_goes_to_a_suggestion(viewer, controller, qtbot):
+    controller.current.session.mark([5])
+    shown = suggest(controller)
+    table = controller.view.marking.table
+    table.cellClicked.emit(2, 3)
+    assert (shown.current, viewer.dims.point[0]) == (DIRT, 8 * 30)
+    assert lines(controller)[1] == [2]
+    assert viewer.layers[NAME].data[0][0][0] == 8
+    qtbot.keyClick(table, Qt.Key.Key_Up)
+    assert (shown.current, viewer.dims.point[0]) == (BLANK, 2 * 30)
+    qtbot.keyClick(table, Qt.Key.Key_Up)
+    assert (shown.current, viewer.dims.point[0]) == (BLANK, 5 * 30)
+    assert lines(controller)[1] == [0]
+
+
+def test_what_is_done_to_rows_leaves_suggestions_alone(viewer, controller, qtbot):
+    shown, session = suggest(controller), controller.current.session
+    table, tools = controller.view.marking.table, controller.view.marking.tools
+    everything = shown.suggestions.open
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    for column in range(5):
+        table.cellClicked.emit(0, column)
+    assert (not session.marks, shown.suggestions.open) == (True, everything)
+    session.mark([5, 10])
+    table.selectAll()
+    assert table.selected == [0, 1]
+    assert tools.accept.text() == "Accept 2"
+    controller.repair()
+    controller.finish()
+    assert [row.state for row in controller.current.rows] == ["synthesized"] * 2
+    table.selectAll()
+    tools.accept.click()
+    assert [row.state for row in controller.current.rows] == ["accepted"] * 2
+    assert table.selected == [0, 1]
+    controller.view.ask_lose = lambda count, verb: True
+    qtbot.keyClick(table, Qt.Key.Key_Delete)
+    assert (not session.marks, shown.suggestions.open) == (True, everything)
+    assert lines(controller) == ([FIRST, SECOND], [0])
+
+
+def test_two_thousand_suggestions_are_walked_through_in_no_time(viewer, controller, monkeypatch):
+    many = tuple(replace(DIRT, z=n % 14, kind=f"kind {n}") for n in range(2000))
+    controller.current.review.suggestions.offer(Inspection(14, 0, 0.8, many), {})
+    assert len(lines(controller)[0]) == 2000
+    written = []
+    put = MarksTable.put
+    monkeypatch.setattr(MarksTable, "put", lambda *cell: written.append(cell) or put(*cell))
+    press(viewer, "K")
+    assert not written
+    press(viewer, "N")
+    assert not written
+
+
+def test_the_window_of_comparisons_follows_from_suggestion_to_suggestion(controller, viewer):
+    suggest(controller)
+    controller.view.marking.suggestions.compare.click()
+    controller.finish()
+    window = controller.comparing.window
+    assert window.windowTitle() == "Compare: slice 2"
+    assert [each.words for each in window._pictures] == [
+        "previous: slice 1",
+        "slice 2",
+        "next: slice 3",
+    ]
+    assert (window.one.currentText(), window.other.currentText()) == (
+        "previous: slice 1",
+        "slice 2",
+    )
+    press(viewer, "K")
+    controller.finish()
+    assert window.windowTitle() == "Compare: slice 8"
+    assert controller.comparing._centre == (51, 62)
+    viewer.dims.set_point(0, 5 * 30)
+    controller.finish()
+    assert "repaired or suggested" in window.hint.text()
+
+
 def test_nothing_that_is_drawn_around_a_suggestion_is_a_mark(viewer, controller):
     suggest(controller)
     controller.toggle_lasso(True)
@@ -116,7 +247,7 @@ def test_rejected_ones_do_not_come_back(viewer, controller, make_controller, bro
     assert [find.z for find in shown.suggestions.open] == [8]
     assert [find.z for find in suggest(controller).suggestions.open] == [8]
     folder = controller.current._autosave.sidecar.folder
-    assert json.loads((folder / "rejected.json").read_text()) == [[2, None]]
+    assert json.loads((folder / "rejected.json").read_text()) == [[2, None, ""]]
     controller.close()
     again = make_controller(viewer)
     again.finish()

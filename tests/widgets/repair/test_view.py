@@ -494,6 +494,27 @@ def test_repair_stays_on_screen_while_a_low_dock_suggests(view, rows):
     assert not view.marking.table.isHidden()
 
 
+@pytest.mark.parametrize("count", [3, 40])
+def test_suggestions_in_the_table_are_worth_more_room_than_what_comes_later(view, qtbot, count):
+    view.show()
+    qtbot.waitExposed(view)
+    finds = tuple(replace(FINDS[0], z=z) for z in range(count))
+    state = replace(SUGGESTING, rows=ROWS, suggestions=finds, suggestion=finds[1])
+    heights = []
+    for height in (860, 1200):
+        view.resize(320, height)
+        for _ in range(3):
+            view.render_state(state)
+            QApplication.processEvents()
+        heights.append(view.marking.table.height() // 24)
+        press = view.repairing.repair
+        bottom = press.mapTo(view.area.viewport(), QPoint(0, press.height())).y()
+        assert bottom <= view.area.viewport().height()
+    assert not view.marking.table.isHidden()
+    assert 3 <= heights[0] <= 6
+    assert heights[1] > heights[0]
+
+
 def test_all_above_a_certainty_are_counted_before_they_are_marked(view, qtbot):
     panel = view.marking.suggestions
     view.render_state(SUGGESTING)

@@ -1,5 +1,7 @@
 """Keeps the window "Compare" on the slice on screen: has pictures made, and shows the latest.
 
+What is compared is a repair, or else what is suggested on the slice.
+
 Pictures are made in a queue of their own, one set at a time, so that neither saving nor repairs
 wait for them. Easy to get wrong: while one set is made the user goes on; only the last wish counts.
 """
@@ -13,7 +15,8 @@ from threading import Event as Flag
 from qtpy.compat import isalive
 
 from napari_ssan.engine.repaired import Slot
-from napari_ssan.session.comparison import CLOSEST, USUAL, WIDEST, Comparison, Picture
+from napari_ssan.inspection.find import Find
+from napari_ssan.session.comparison import CLOSEST, USUAL, WIDEST, Comparison, Picture, Suspicion
 from napari_ssan.widgets.repair.compare_window import CUTS, CompareWindow
 from napari_ssan.widgets.repair.stack_controller import StackController
 from napari_ssan.widgets.repair.view import RepairView
@@ -31,9 +34,12 @@ class CompareController:
         self.queue = TaskQueue()
         self.window: CompareWindow | None = None
         self._slot: Slot | None = None
+        self._find: Find | None = None
         self._centre: tuple[int, int] = (0, 0)
         self._span = USUAL
         self._wanted = False
+        view.looking.compare_pressed.connect(self.open)
+        view.marking.suggestions.compare_pressed.connect(self.open)
         # What was asked for last.
         self._asked: tuple[object, ...] = ()
 
@@ -57,18 +63,23 @@ class CompareController:
         if window is None:
             return
         slot = None if current is None else current.results.slot_on_screen()
-        comparison = None
+        comparison, find = None, None
         if current is not None and slot is not None:
             comparison = Comparison.of(current.session, slot, result_label)
+            suggested = current.review.current
+            if comparison is None and suggested is not None and slot == (suggested.z, 0):
+                comparison, find = Suspicion.at(current.stack, suggested), suggested
         if current is None or slot is None or comparison is None:
             self._slot, self._asked = None, ()
             window.show_results((), "")
-            window.show_message("Nothing on this slice is repaired: go to a repaired slice.")
+            window.show_message(
+                "Nothing on this slice is repaired or suggested: go to another one."
+            )
             return
         names = tuple(comparison.results)
         window.show_results([(name, result_label(name)) for name in names], comparison.chosen)
-        if slot != self._slot:
-            self._slot, self._span = slot, USUAL
+        if (slot, find) != (self._slot, self._find):
+            self._slot, self._find, self._span = slot, find, USUAL
             self._centre = comparison.middle() or centre_on_screen(
                 current.viewer, current.image, current.stack
             )
@@ -110,7 +121,16 @@ class CompareController:
         low, high = current.image.contrast_limits
         limits, centre, span = (float(low), float(high)), self._centre, self._span
         patches = tuple(patch for each in comparison.results.values() for patch in each)
-        asked = (comparison.slot, comparison.chosen, patches, cuts, limits, centre, span)
+        asked = (
+            comparison.slot,
+            self._find,
+            comparison.chosen,
+            patches,
+            cuts,
+            limits,
+            centre,
+            span,
+        )
         if asked == self._asked:
             return
         self._asked = asked

@@ -218,7 +218,8 @@ class CompareWindow(QDialog):
         self.setWindowTitle(f"Compare: {title}")
         names = [picture.words for picture in pictures]
         if names != [each.words for each in self._pictures]:
-            for box, usual in ((self.one, "before"), (self.other, "after")):
+            usually = (self.one, ("before", "previous")), (self.other, ("after", "slice"))
+            for box, usual in usually:
                 kept = box.currentText()
                 box.clear()
                 box.addItems(names)

@@ -304,7 +304,6 @@ class RepairController:
         looking.revert_pressed.connect(self.revert)
         looking.again_wanted.connect(self.repair_again)
         looking.result_chosen.connect(self.choose_result)
-        looking.compare_pressed.connect(self.comparing.open)
         looking.overlay_toggled.connect(partial(self._show_overlay, "synthetic"))
         view.expected_error.map_toggled.connect(partial(self._show_overlay, "error"))
         view.outlook.asked.connect(self.ask_outlook)

@@ -41,7 +41,7 @@ BEST_VIEWS = 8
 
 
 class MarkPanel(Column):
-    """Marking slices and regions, and the table of marks."""
+    """Marking slices and regions, and the table of marks and suggestions."""
 
     mark_pressed = Signal()
     lasso_toggled = Signal(bool)
@@ -112,7 +112,7 @@ class MarkPanel(Column):
         say(self.hint, state.hint)
         enable(self.slices, state.question is None)
         self._state = state
-        self.table.show_rows(state.rows, state.section)
+        self.table.show_rows(state.rows, state.section, state.suggestions, state.suggestion)
         self._show_tools()
 
     def _show_tools(self) -> None:

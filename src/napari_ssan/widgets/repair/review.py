@@ -17,6 +17,7 @@ from napari_ssan.inspection.look import View
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.suggestions import Outlines, Suggestions, outlines_of
 from napari_ssan.stack.sections import SliceStack
+from napari_ssan.training.machine import inspection_threads
 from napari_ssan.widgets.repair.layer_work import LayerWork
 from napari_ssan.widgets.repair.result_layers import ResultLayers
 from napari_ssan.widgets.shared import messages
@@ -88,7 +89,8 @@ class Review:
 
         def work(report: Report, cancel: Flag) -> None:
             levels = [SliceStack(each, stack.z_axis) for each in data] if image.multiscale else ()
-            for event in inspect(View(stack, levels, pixel), cancel=cancel):
+            view, threads = View(stack, levels, pixel), inspection_threads(beside_gui=True)
+            for event in inspect(view, workers=threads, cancel=cancel):
                 if isinstance(event, Inspection):
                     found = event.at_least(LEAST)
                     report((found, outlines_of(found, stack.shape[1:])))

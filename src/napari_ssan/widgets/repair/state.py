@@ -113,8 +113,15 @@ class DockState(HeaderState):
     device: str = ""
 
 
-def slices_text(row: Row) -> str:
+def sections_of(entry: Row | Find) -> tuple[int, ...]:
+    """Sections of what a row of the table stands for."""
+    return (entry.z,) if isinstance(entry, Find) else tuple(mark[0] for mark in entry.marks)
+
+
+def slices_text(row: Row | Find) -> str:
     """Slice numbers of a row of the table."""
+    if isinstance(row, Find):
+        return f"after {row.z}" if row.gap else str(row.z)
     first, last = row.marks[0][0], row.marks[-1][0]
     if row.kind == "missing":
         return f"after {first}"
@@ -128,8 +135,10 @@ def places_text(row: Row) -> str:
     return f"{row.places[0]}–{row.places[-1]}"
 
 
-def what_text(row: Row) -> str:
-    """Kind and size of the marks of a row."""
+def what_text(row: Row | Find) -> str:
+    """Kind and size of the marks of a row, or kind of what is suggested."""
+    if isinstance(row, Find):
+        return f"{row.gap} missing" if row.gap else row.kind
     if row.kind == "missing":
         return f"{row.count} missing"
     then = ", correct" if row.treatment == "correct" else ""
@@ -143,8 +152,8 @@ def what_text(row: Row) -> str:
 def suggestion_text(find: Find, place: int, count: int) -> str:
     """What is suggested, and how certain it is."""
     where = f"after slice {find.z}" if find.gap else f"slice {find.z}"
-    what = f"{find.gap} missing" if find.gap else find.kind
     scope = "" if find.gap else ", a region" if find.region is not None else ", the whole slice"
+    what = what_text(find)
     return f"Suggestion {place} of {count}: {where}, {what}{scope}, {100 * find.p:.0f} % certain"
 
 

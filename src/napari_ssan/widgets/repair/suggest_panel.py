@@ -26,6 +26,7 @@ class SuggestPanel(Column):
     reject_pressed = Signal()
     #: 1 for the next one, -1 for the one before.
     step_pressed = Signal(int)
+    compare_pressed = Signal()
     #: The least probability, 0 to 1.
     accept_all_pressed = Signal(float)
     again_pressed = Signal()
@@ -43,6 +44,12 @@ class SuggestPanel(Column):
         )
         self.next = button(
             "Next", "The next suggestion, which is less certain", lambda: self.step_pressed.emit(1)
+        )
+        self.compare = button(
+            "Compare…",
+            "See the slice beside its neighbours, with what is suggested outlined. The window "
+            "follows from suggestion to suggestion",
+            self.compare_pressed.emit,
         )
         self.least = QSpinBox()
         self.least.setRange(20, 100)
@@ -63,7 +70,11 @@ class SuggestPanel(Column):
         self.notes = wrapped()
         self.decide = Column(
             self.text,
-            pairs(self.accept, self.reject, self.previous, self.next),
+            Column(
+                pairs(self.accept, self.reject),
+                row(self.previous, self.next, self.compare),
+                spacing=4,
+            ),
             row(self.all, self.least),
             self.reason,
         )

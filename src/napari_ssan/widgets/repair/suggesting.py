@@ -31,6 +31,9 @@ class Suggesting:
         panel = marking.suggestions
         marking.suggest_pressed.connect(lambda: self._do(Review.inspect))
         marking.strip.asked.connect(self.go_to)
+        marking.table.suggestion_asked.connect(
+            lambda number: self._do(lambda review: review.go_to(number))
+        )
         panel.accept_pressed.connect(self.accept)
         panel.reject_pressed.connect(self.reject)
         panel.step_pressed.connect(lambda by: self._do(lambda review: review.step(by)))

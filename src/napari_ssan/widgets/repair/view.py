@@ -46,7 +46,8 @@ class RepairView(DockView):
 
     def _share_room(self) -> None:
         deciding = not self.marking.suggestions.decide.isHidden()
-        self.marking.table.use_room(self.spare(), deciding)
+        below = self.looking.sizeHint().height() if deciding else None
+        self.marking.table.use_room(self.spare(), below)
 
     def show_keys(self, keys: Mapping[str, str]) -> None:
         """Say which keys do what the buttons do, by action."""

@@ -123,6 +123,14 @@ class Table(QTableWidget):
         lines = min(self.rowCount(), most)
         self.setFixedHeight(self.line_height * (1 + lines) + (6 if lines else 2))
 
+    def fit_columns(self) -> None:
+        """Show what was written while the signals of the model were blocked."""
+        header, viewport = self.horizontalHeader(), self.viewport()
+        assert header is not None  # Qt makes both
+        assert viewport is not None
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.ResizeToContents)
+        viewport.update()
+
     def put(self, line: int, column: int, text: str, tooltip: str = "") -> QTableWidgetItem:
         """Write into a cell."""
         item = QTableWidgetItem(text)
@@ -130,13 +138,13 @@ class Table(QTableWidget):
         self.setItem(line, column, item)
         return item
 
-    def embolden(self, line: int) -> None:
-        """Write a line in bold."""
+    def embolden(self, line: int, on: bool = True) -> None:
+        """Write a line in bold, or as usual."""
         for column in range(self.columnCount()):
             item = self.item(line, column)
             if item is not None:
                 font = item.font()
-                font.setBold(True)
+                font.setBold(on)
                 item.setFont(font)
 
 
