@@ -27,7 +27,7 @@ from napari_ssan.inspection.judge import (
 from napari_ssan.inspection.look import Mask, View
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.reasons import lost_reason, region_reason, slice_reason
-from napari_ssan.inspection.regions import DOUBTFUL, LEARNED_SIGNS, SIGNS, SOFT, Candidate
+from napari_ssan.inspection.regions import LEARNED_SIGNS, SIGNS, SOFT, Candidate
 from napari_ssan.stack.region import Region, Treatment
 
 #: Finds that are less probable are dropped.
@@ -38,8 +38,8 @@ LIKELY = 0.8
 #: What only the network says has at most this probability: it has learned from planted damage.
 LEARNED = 0.89
 #: What a rule says that is not sure counts for so much less where the network sees nothing: where
-#: all its logits are below this. What the network says counts for less where it is doubtful itself.
-NOTHING, DOUBT = -1.5, 10.0
+#: its logits are below the first. What only the network says does where they are below the second.
+NOTHING, FAIR, DOUBT = -1.5, 2.0, 10.0
 #: A find of this probability becomes more probable by other signs at its place.
 SEEN = 0.5
 #: The others must depart by so much themselves, and their probability is at most this.
@@ -73,7 +73,7 @@ class _Seen:
         self.candidate, self.score, self.told = candidate, score, told
         #: Whether it is the network that says it.
         self.learned = candidate.sign in LEARNED_SIGNS
-        least = DOUBTFUL if self.learned else NOTHING
+        least = FAIR if self.learned else NOTHING
         doubted = told < SURE and candidate.logit < least
         self.p = told / (told + DOUBT * (1 - told)) if doubted else told
         if self.learned:
