@@ -39,7 +39,7 @@ LIKELY = 0.8
 LEARNED = 0.89
 #: What a rule says that is not sure counts for so much less where the network sees nothing: where
 #: its logits are below the first. What only the network says does where they are below the second.
-NOTHING, FAIR, DOUBT = -1.5, 2.0, 10.0
+NOTHING, FAIR, DOUBT = -1.5, 1.5, 10.0
 #: A find of this probability becomes more probable by other signs at its place.
 SEEN = 0.5
 #: The others must depart by so much themselves, and their probability is at most this.
