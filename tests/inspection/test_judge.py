@@ -64,7 +64,7 @@ def test_brightness_that_changes_for_good_is_no_defect_but_a_few_dark_sections_a
 
 def test_a_little_more_departure_makes_damage_a_little_more_probable():
     figures = np.random.default_rng(0).normal(1, 0.3, 60)
-    usual = Usual({"dark": figures.tolist()}, {"dark": [3.0, 3.1]})
+    usual = Usual({"dark": figures.tolist()}, {"dark": [2.2, 2.21]})
     p = [usual.probability("dark", score) for score in np.arange(0, 9, 0.3)]
     assert (np.diff(p) >= 0).all()
     assert np.diff(p).max() < 0.3
