@@ -180,3 +180,12 @@ def test_a_stain_gradient_is_to_be_corrected_and_dirt_in_it_is_found(broken):
     mask = np.zeros(stack.shape[1:], bool)
     mask[spot.region.window] = spot.region.mask
     assert mask[120:145, 60:90].mean() > 0.8
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("side", [4, 8])
+def test_the_smallest_sections_are_looked_at(side):
+    random = np.random.default_rng(0)
+    stack = random.integers(0, 255, (8, side, side), np.uint8)
+    *_, found = inspect(View(SliceStack(stack)))
+    assert found.slices == 8

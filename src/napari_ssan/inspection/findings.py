@@ -52,7 +52,7 @@ EACH = 3.5
 CLIPPED = 0.5
 #: In a shaded section, only these count, if they are sure and cover at most this share of it: the
 #: rest may be shading.
-SPOTS, SPOT = ("contamination", "hole", "missing"), 0.05
+IN_SHADE, LARGEST_SPOT = ("contamination", "hole", "missing"), 0.05
 #: Figures of whole sections, and the kinds that they tell.
 KINDS = {
     **{"level": "brightness", "contrast": "brightness", "shaded": "brightness"},
@@ -268,8 +268,8 @@ class Findings:
     def _stands_out(self, find: Find) -> bool:
         """Whether a region is damage for sure although its section is shaded."""
         whole = float(np.prod(self.view.stack.shape[1:]))
-        small = find.region is not None and find.region.pixels <= SPOT * whole
-        return small and find.p >= SURE and find.kind in SPOTS
+        small = find.region is not None and find.region.pixels <= LARGEST_SPOT * whole
+        return small and find.p >= SURE and find.kind in IN_SHADE
 
     def _without_values(self, z: int, lost: Mask) -> Find:
         """The pixels of a section that are not finite."""

@@ -45,7 +45,7 @@ ENOUGH = 5
 VARIES = 0.35
 #: Planted damage that departs by less cannot be seen, and tells nothing about what can be.
 VISIBLE = 2.0
-#: Few are planted, so each counts as so many standard deviations around it.
+#: Little is planted, so each departure stands for a range of so many standard deviations around it.
 SPREAD = 2.0
 #: Certain by their nature: nothing needs to be compared.
 CERTAIN = 100.0

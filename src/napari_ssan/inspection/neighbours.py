@@ -151,9 +151,8 @@ def compare(
     if not traits.end:
         traits.shaded = _shaded(own - before, own - after)
         traits.detail = max(
-            _likeness_where(seen.structure, _moved(window[z].structure, half))
+            _likeness_where(seen.structure, _moved(window[z].structure, _reduced(shifts[z])))
             for z in (low, high)
-            for half in [(shifts[z][0] / REDUCTION, shifts[z][1] / REDUCTION)]
         )
         motions = [_motion(seen, window[z]) for z in (low, high)]
         # The nearer one counts for more, so that tissue that drifts lies where it should.
@@ -199,7 +198,12 @@ def _learned(
 
 
 def _shaded(*beyond: Float) -> float:
-    """How far most of a section lies beyond two others, by its differences from them."""
+    """How far most of a section lies beyond two others, by its differences from them.
+
+    It is 0 where a section is too small to tell.
+    """
+    if min(beyond[0].shape) < SHADES:
+        return 0.0
     means = []
     for each in beyond:
         rows, columns = (n // SHADES for n in each.shape)
@@ -220,9 +224,9 @@ def _offset(seen: Sighting, other: Sighting) -> Shift:
 def _shift(seen: Sighting, other: Sighting) -> Shift:
     """How far another section must be moved to lie on `seen`; found once."""
     if other.z not in seen.shifts:
-        offset = np.array(_offset(seen, other))
+        offset = _offset(seen, other)
         far = float(np.abs(offset).max())
-        moved = _moved(other.structure, (offset[0] / REDUCTION, offset[1] / REDUCTION))
+        moved = _moved(other.structure, _reduced(offset))
         there = np.isfinite(moved)
         gain = GAIN * min(1.0, far / FAR)
         better = (
@@ -230,7 +234,7 @@ def _shift(seen: Sighting, other: Sighting) -> Shift:
             and correlation(seen.structure[there], moved[there])
             > correlation(seen.structure[there], other.structure[there]) + gain
         )
-        seen.shifts[other.z] = (float(offset[0]), float(offset[1])) if better else NOWHERE
+        seen.shifts[other.z] = offset if better else NOWHERE
     return seen.shifts[other.z]
 
 
@@ -262,6 +266,11 @@ def _motion(seen: Sighting, other: Sighting) -> Float:
     found[:2] += moved
     found[2] = turn * LEVER * side
     return found / np.float32(side)
+
+
+def _reduced(offset: Shift) -> Shift:
+    """A shift in pixels of structures."""
+    return offset[0] / REDUCTION, offset[1] / REDUCTION
 
 
 def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
