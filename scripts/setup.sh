@@ -53,7 +53,6 @@ install_torch() {
         ! grep -qiE '"name": *"(nvidia|cuda)[-_]' "$report"; then
         pip install -q -c constraints.txt torch
     else
-        pip install -q uv
         uv pip install -q --torch-backend=cpu -c constraints.txt torch
     fi
     rm -f "$report"
@@ -72,6 +71,10 @@ set_up() {
     # shellcheck disable=SC1091
     source .venv/bin/activate
     export PIP_DISABLE_PIP_VERSION_CHECK=1
+    pip install -q uv
     python -c 'import torch' 2>/dev/null || install_torch
-    pip install -q -c constraints.txt -e ".$extras"
+    # pip takes ten minutes to choose the versions that uv chooses in ten seconds; it stays for
+    # machines on which only pip knows where packages are.
+    uv pip install -q -c constraints.txt -e ".$extras" ||
+        pip install -q -c constraints.txt -e ".$extras"
 }

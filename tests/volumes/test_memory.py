@@ -21,9 +21,9 @@ from napari_ssan.volumes.run import repair_in_place
 from .conftest import AVERAGE
 
 
-def test_many_sections_of_a_slab_take_no_more_than_one(tmp_path, tissue):
-    path = tmp_path / "volume.zarr"
-    zarr.create_array(path, data=tissue((12, 256, 256)), chunks=(12, 64, 64))
+def test_many_sections_of_a_slab_take_no_more_than_two(tmp_path, tissue):
+    path, side = tmp_path / "volume.zarr", 256
+    zarr.create_array(path, data=tissue((18, side, side)), chunks=(18, 128, 128))
 
     def repaired(*marked: int) -> None:
         repair_in_place(path, Marks(set(marked)), AVERAGE, lambda item: None)
@@ -40,9 +40,10 @@ def test_many_sections_of_a_slab_take_no_more_than_one(tmp_path, tissue):
 
     repaired(3)  # what is imported on the way counts for nobody
     restore(path, print)
-    one, many = peak(3), peak(1, 3, 5, 7, 9)
-    assert one > 2**20
-    assert many < 1.1 * one
+    two, eight = peak(3, 7), peak(*range(1, 16, 2))
+    assert two > 2**20
+    # By half a section for each mark, in float32: how far threads run ahead varies.
+    assert eight - two < 6 * side**2 * 4 / 2
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc")
