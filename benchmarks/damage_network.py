@@ -39,11 +39,13 @@ from napari_ssan.inspection.look import (
     Float,
     Mask,
     coarse,
+    detail_of,
     evidence,
     fine_of,
 )
 from napari_ssan.inspection.plant import REGION_KINDS, plant_region
 from napari_ssan.inspection.regions import rule_maps
+from napari_ssan.network.device import has_fast_bfloat16
 from napari_ssan.network.writing import new_file
 from napari_ssan.stack.alignment import find_shift
 
@@ -64,7 +66,7 @@ SIDE = 192
 #: Crops in a batch, how many of them are new, and how many are kept to be seen again.
 BATCH, NEW, KEPT = 8, 1, 2000
 #: Held-out crops: of each kind at weak, at medium strength, and without damage.
-CHECKED, CLEAN = 5, 40
+CHECKED, CLEAN = 20, 150
 #: Share of crops that the tail of good tissue is taken from.
 RARE = 0.03
 #: Places of a scene where damage is sought in good sections, how many peaks of each are noted
@@ -290,7 +292,7 @@ def seen(
     if bend:
         unit = bend * np.tanh(unit / bend)
     unit = unit.astype(np.float32)
-    return coarse(unit).copy(), fine_of(unit)
+    return coarse(unit).copy(), fine_of(detail_of(unit))
 
 
 def hard_places(
@@ -416,6 +418,12 @@ def _overlap(found: Mask, truth: Mask) -> float:
     return float((touched & truth).sum() / max(1, (touched | truth).sum()))
 
 
+def told(when: str, figures: dict[str, float]) -> float:
+    """Print the figures of a check; the one by which weights are chosen."""
+    print(f"{when}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures.items()), flush=True)
+    return figures["found"]
+
+
 @app.command()
 def train(
     output: Annotated[Path, typer.Argument(help="Weights to write, .safetensors.")],
@@ -450,8 +458,13 @@ def train(
     )
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-4)
+    dtype = torch.bfloat16 if has_fast_bfloat16(torch.device("cpu")) else torch.float32
     started = checked = time.monotonic()
-    best, step, judged = -1.0, 0, DamageNetwork().eval()
+    step, judged = 0, DamageNetwork().eval()
+    best = -1.0
+    if before is not None:
+        judged.load_state_dict(before)
+        best = told("start", check(judged, held))
     print(f"{len(all_scenes)} scenes, {len(hard)} places that look damaged", flush=True)
     batches = DataLoader(Crops(all_scenes, random, hard), batch_size=None, num_workers=1)
     for pictures, truth in batches:
@@ -459,8 +472,8 @@ def train(
         rate = RATE * min(1, (step + 1) / 50) * (1 + np.cos(np.pi * min(1, done))) / 2 + 1e-5
         for group in optimizer.param_groups:
             group["lr"] = rate
-        half = {name: value.bfloat16() for name, value in network.named_parameters()}
-        near = (x.bfloat16().contiguous(memory_format=torch.channels_last) for x in pictures)
+        half = {name: value.to(dtype) for name, value in network.named_parameters()}
+        near = (x.to(dtype).contiguous(memory_format=torch.channels_last) for x in pictures)
         logits = torch.func.functional_call(network, half, tuple(near))
         loss = loss_of(logits.float(), truth)
         optimizer.zero_grad()
@@ -478,10 +491,9 @@ def train(
                 weights = {k: (v + before[k]) / 2 for k, v in weights.items()}
             judged.load_state_dict(weights)
             figures = check(judged, held)
-            told = ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
-            print(f"{done * minutes:.1f} min, step {step}, mean {mean}: {told}", flush=True)
-            if figures["found"] > best:
-                best = figures["found"]
+            found = told(f"{done * minutes:.1f} min, step {step}, mean {mean}", figures)
+            if found > best:
+                best = found
                 card = {"stacks": list(STACKS), "step": step, "seed": seed,
                         "mean_with_start": mean, "held_out": figures}  # fmt: skip
                 with new_file(output, ".safetensors", overwrite=True) as temporary:

@@ -189,3 +189,79 @@ def test_the_smallest_sections_are_looked_at(side):
     stack = random.integers(0, 255, (8, side, side), np.uint8)
     *_, found = inspect(View(SliceStack(stack)))
     assert found.slices == 8
+
+
+def hair(pixels):
+    """A dark line, three pixels wide, that bends through most of a section."""
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    middle = 60 + 35 * np.sin(rows / 35)
+    on = (np.abs(columns - middle) < 1.6) & (rows > 20) & (rows < 155)
+    return np.where(on, np.quantile(pixels, 0.005), pixels), on
+
+
+@pytest.fixture(scope="session")
+def other_laboratories(broken):
+    """What is found of damage unlike all that is planted: (stack, finds by section)."""
+    stack, random = broken.clean.astype(np.float64), np.random.default_rng(5)
+    height, width = stack.shape[1:]
+    rows = np.arange(height)[:, None]
+    spread = stack[0].std()
+    stack[2] += 0.6 * spread * np.sin(2 * np.pi * (rows + 0.5 * np.arange(width)) / 11)
+    stack[5, ::2] += 0.7 * spread * random.standard_normal((height // 2, 1))
+    specks = random.random((height, width)) < 0.004
+    stack[8][specks | np.roll(specks, 1, axis=1)] = 0
+    stack[11, :, width // 2 :] = 0
+    stack[14], _ = hair(stack[14])
+    stack[17, 90:96] = 0
+    *_, found = inspect(View(SliceStack(stack.clip(0, 255).astype(np.uint8))))
+    by_section = {}
+    for find in found.at_least(0.5).finds:
+        by_section.setdefault(find.z, []).append(find)
+    return stack, by_section
+
+
+def test_damage_of_other_kinds_is_found_and_nothing_else(other_laboratories):
+    _, found = other_laboratories
+    assert found.keys() == {2, 5, 8, 11, 14, 17}
+
+
+@pytest.mark.parametrize(
+    ("z", "reason"),
+    [(2, "Stripes run across all of it."), (8, "Specks are strewn all over it.")],
+)
+def test_stripes_and_specks_all_over_a_slice_are_noise(other_laboratories, z, reason):
+    _, found = other_laboratories
+    assert [(each.kind, each.region, each.reason) for each in found[z]] == [("noise", None, reason)]
+
+
+def test_noise_by_lines_is_noise(other_laboratories):
+    _, found = other_laboratories
+    assert [(each.kind, each.region) for each in found[5]] == [("noise", None)]
+
+
+def test_half_a_slice_is_missing_and_the_other_half_is_kept(other_laboratories):
+    stack, found = other_laboratories
+    first = found[11][0]
+    assert first.kind == "missing"
+    mask = np.zeros(stack.shape[1:], bool)
+    mask[first.region.window] = first.region.mask
+    assert mask[:, 96:].all()
+    assert mask[:, :90].mean() < 0.01
+
+
+def test_a_hair_that_bends_is_found_from_end_to_end(other_laboratories):
+    stack, found = other_laboratories
+    first = found[14][0]
+    assert (first.kind, first.suggest) == ("fold", "synthesize")
+    _, true = hair(stack[14])
+    mask = np.zeros(true.shape, bool)
+    mask[first.region.window] = first.region.mask
+    assert (mask & true).sum() > 0.8 * true.sum()
+
+
+def test_rows_that_are_gone_are_synthesized_and_not_corrected(other_laboratories):
+    _, found = other_laboratories
+    first = found[17][0]
+    assert (first.kind, first.suggest) == ("missing", "synthesize")
+    assert first.region.window[0].start <= 90
+    assert first.region.window[0].stop >= 96

@@ -56,8 +56,11 @@ IN_SHADE, LARGEST_SPOT = ("contamination", "hole", "missing"), 0.05
 #: Figures of whole sections, and the kinds that they tell.
 KINDS = {
     **{"level": "brightness", "contrast": "brightness", "shaded": "brightness"},
+    **{"stripes": "noise", "specks": "noise"},
     "turned": "displaced",
 }
+#: Where margins of this share of a section are missing, only these figures of it are believed.
+LARGE_MARGIN, WITHOUT_MARGINS = 0.1, ("level", "contrast")
 #: Figures that planted damage raises.
 RAISED = {"brightness": ("level", "contrast"), "displaced": ("displaced", "turned")}
 
@@ -170,7 +173,7 @@ class Findings:
         found: list[Find] = []
         whole: dict[int, Find] = {}
         for own, figures in zip(self.traits, self._figures, strict=True):
-            if (find := self._whole(own, figures)) is not None:
+            if (find := self._whole(own, self._seen_wholly(own, figures))) is not None:
                 whole[own.z] = find
         # A copy lies where another section does, so that it says nothing about its neighbours.
         copies = {z for z, find in whole.items() if find.kind == "duplicate" and find.p >= 0.5}
@@ -199,6 +202,16 @@ class Findings:
     def _probability(self, name: str, figures: Mapping[str, float]) -> float:
         """How probable it is that a section is damaged, by one of its figures."""
         return self.usual.probability(name, self.usual.score(name, figures.get(name, 0.0)))
+
+    def _seen_wholly(self, own: Traits, figures: dict[str, float]) -> dict[str, float]:
+        """Figures of a section; where much of it is missing, those that do not suffer from it."""
+        gone = any(
+            each.sign == "flat"
+            and each.peak**2 >= LARGE_MARGIN
+            and self.usual.probability("flat", self.usual.score("flat", each.peak)) >= SURE
+            for each in self.candidates[own.z]
+        )
+        return {k: v for k, v in figures.items() if k in WITHOUT_MARGINS} if gone else figures
 
     def _whole(self, own: Traits, figures: Mapping[str, float]) -> Find | None:
         """The most certain of what may be wrong with a whole section."""
@@ -257,9 +270,8 @@ class Findings:
             if score >= VISIBLE_BESIDE and not alone and likely > (p >= LIKELY):
                 p = max(p, SECOND * self.usual.probability(candidate.sign, score, BESIDE))
             kind = kind_of(candidate, taken.size)
-            suggest: Treatment = (
-                "correct" if candidate.agrees and candidate.textured else "synthesize"
-            )
+            there = candidate.agrees and candidate.textured and not candidate.long
+            suggest: Treatment = "correct" if there else "synthesize"
             reason = region_reason(kind, candidate)
             region = self._at_full_resolution(candidate.region)
             found.append(Find(own.z, kind, score, p, reason, suggest, region))

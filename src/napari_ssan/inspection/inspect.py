@@ -40,9 +40,9 @@ PLANTED_REGIONS = tuple(kind for kind in REGION_KINDS if kind != "charging")
 #: What planted regions are seen by.
 SIGNS_OF = {
     "contamination": ("dark", "dark wide", "like contamination"),
-    "fold": ("dark long", "like fold"),
+    "fold": ("dark long", "dark far", "like fold"),
     "hole": ("light", "light wide", "like hole"),
-    "crack": ("light long", "like crack"),
+    "crack": ("light long", "light far", "like crack"),
     "blur": ("soft", "like blur"),
 }
 

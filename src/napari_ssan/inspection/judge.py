@@ -35,6 +35,8 @@ AT_END = 0.6
 UNLIKE = 0.4
 #: Where a section lies is sure if it resembles its neighbours there by this share of the usual.
 SURE_FIT = 0.7
+#: A section whose fine detail in one direction is less by this, as a logarithm, has no stripes.
+DRIFTED = 0.15
 #: A section that is shaded by so many MADs is unlike its neighbours for that reason.
 SHADED = 0.2
 #: Standard deviations that a tenth of a normal distribution exceeds.
@@ -89,6 +91,8 @@ RULES = {
     "shaded": Rule(0.06, 1.5, True),
     "blur": Rule(0.06, 1.2),
     "noise": Rule(0.06, 1.2),
+    "stripes": Rule(0.12, 1.5),
+    "specks": Rule(0.08, 1.5),
     "displaced": Rule(0.0015, 1.5, True),
     "turned": Rule(0.0035, 1.5, True),
     "discontinuity": Rule(0.05, 1.5, likeness=True),
@@ -100,6 +104,8 @@ RULES = {
     "light wide": Rule(0.15, 1.5, share=0.15),
     "dark long": Rule(0.05, 1.5, share=0.15),
     "light long": Rule(0.05, 1.5, share=0.15),
+    "dark far": Rule(0.05, 2.0, share=0.25, tail=True),
+    "light far": Rule(0.05, 2.0, share=0.25, tail=True),
     "soft": Rule(0.1, 1.5, share=0.15),
     "flat": Rule(0.01, 1.5),
     "like contamination": Rule(0.45, 1.2, tail=True),
@@ -134,9 +140,14 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
         "level": _departure(levels, own.z),
         "contrast": _departure(contrasts, own.z),
         "blur": float(-sharper.min()),
-        "noise": float(sharper.min()),
+        # Lines of noise leave one direction as it is.
+        "noise": float(np.partition(sharper, 1)[1]),
+        "specks": own.specks - float(np.median([each.specks for each in around])),
         "duplicate": -float(np.log(max(1e-4, 1 - max(own.twin, 0.0)))),
     }
+    # What is blurred along one direction is unlike in this and in others, too.
+    striped = own.stripes - float(np.median([each.stripes for each in around]))
+    found["stripes"] = striped if found["blur"] < DRIFTED else 0.0
     if own.neighbours and not own.end:
         # Shading is told from other tissue by finer structure, which stays.
         detail = float(np.median([each.detail for each in around]))

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import rfft2
 from scipy.ndimage import gaussian_filter, label, maximum_filter, minimum_filter
 
 from napari_ssan.errors import BadInput
 from napari_ssan.inspection.lines import around_lines, lines_of
-from napari_ssan.stack.alignment import Shift, structure
+from napari_ssan.stack.alignment import Shift, structure, taper
 from napari_ssan.stack.sections import BAND_PIXELS, SliceStack
 
 #: Pixels of a pyramid's level are at most this large, in nm.
@@ -37,6 +38,16 @@ MOSTLY = 0.8
 MOSTLY_BLANK = "is black, white or constant in most of its pixels"
 #: Median and MAD are those of every so manyth pixel of every so manyth row.
 THIN = 2
+#: Quadrants in which stripes are sought are this large at least, in pixels of comparison.
+SMALLEST_QUADRANT = 32
+#: What varies more broadly than this, or by more MADs, is cut away, and directions are compared
+#: down to this share of the mean power.
+BROAD, CLIP, WEAK = 8.0, 2.0, 0.01
+#: Directions in which stripes are sought, and their shortest and longest waves, in these pixels.
+DIRECTIONS, SHORTEST_WAVE, LONGEST_WAVE = 90, 2.4, 20.0
+#: Parts of a section along a side in which specks are sought, the share of them that need not
+#: have any, and the share of pixels that are like tissue.
+PARTS, MOST_PARTS, MUCH = 8, 0.4, 0.9
 #: Farther from the median, grey values and fine detail are all the same to the network.
 FARTHEST = 5.0
 #: Farther from 0, grey values count as not finite: float32 has no room for what is made of them.
@@ -138,6 +149,11 @@ class Sighting:
         Median and scaled MAD of the grey values.
     sharpness : ndarray, (4,)
         Logarithm of fine detail along rows, columns and both diagonals, divided by coarse detail.
+    stripes : float
+        Logarithm of how much more there is in one direction than in most, in all quadrants.
+    specks : float
+        Logarithm of fine detail at its strongest, in most parts of the section, divided by much
+        of what there is.
     fine : ndarray, (height, width) at the resolution of comparison
         Logarithm of local fine detail.
     unit, smooth : ndarray, (height, width) at the resolution of comparison
@@ -159,6 +175,8 @@ class Sighting:
     level: float = 0.0
     contrast: float = 1.0
     sharpness: Float = field(default_factory=lambda: np.zeros(4, np.float32))
+    stripes: float = 0.0
+    specks: float = 0.0
     fine: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     unit: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
     smooth: Float = field(default_factory=lambda: np.zeros((0, 0), np.float32), repr=False)
@@ -212,7 +230,7 @@ def look(z: int, pixels: Float) -> Sighting:
     unit = ((pixels - np.float32(level)) / np.float32(contrast)).clip(-8, 8)
     if flat.any():
         unit[flat] = 0
-    reduced = coarse(unit)
+    reduced, detail = coarse(unit), detail_of(unit)
     return Sighting(
         z,
         pixels,
@@ -220,7 +238,9 @@ def look(z: int, pixels: Float) -> Sighting:
         level,
         contrast,
         _sharpness(unit),
-        fine_of(unit),
+        _stripes(middle(reduced)),
+        _specks(detail),
+        fine_of(detail),
         reduced,
         gaussian_filter(reduced, SMOOTH, truncate=3),
         _grain(unit),
@@ -287,9 +307,58 @@ def _sharpness(unit: Float) -> Float:
     return np.log((steps + 1e-3) / (scale + 1e-3)).astype(np.float32)
 
 
-def fine_of(unit: Float) -> Float:
+def _stripes(image: Float) -> float:
+    """How much stronger a section varies across its stripes than in most directions.
+
+    Stripes of whatever kind run through all four quadrants, unlike a fold or a scratch. They
+    vary in one direction, so that their spectrum lies on a ray.
+    """
+    height, width = (n // 2 for n in image.shape)
+    if min(height, width) < SMALLEST_QUADRANT:
+        return 0.0
+    along = []
+    for top in (0, height):
+        for left in (0, width):
+            part = image[top : top + height, left : left + width]
+            part = (part - gaussian_filter(part, BROAD, truncate=2)).clip(-CLIP, CLIP)
+            power = np.square(np.abs(rfft2(taper(part))))
+            rays = power[_rays(part.shape)]
+            usual = np.median(rays, axis=0) + WEAK * power.mean() + 1e-6
+            along.append((rays / usual).mean(axis=1))
+    least = np.min(along, axis=0)
+    return float(np.log((least.max() + 1e-6) / (np.median(least) + 1e-6)))
+
+
+@lru_cache(maxsize=8)
+def _rays(shape: tuple[int, int]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of a spectrum from `rfft2` along rays, (directions, frequencies) each."""
+    side = min(shape)
+    frequencies = np.arange(side / LONGEST_WAVE, side / SHORTEST_WAVE) / side
+    turns = np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+    rows, columns = np.outer(np.sin(turns), frequencies), np.outer(np.cos(turns), frequencies)
+    # The spectrum of a real image ends at half of its columns; what is left of 0 lies opposite.
+    rows, columns = np.where(columns < 0, -rows, rows) * shape[0], np.abs(columns) * shape[1]
+    return rows.round().astype(int) % shape[0], columns.round().astype(int)
+
+
+def _specks(detail: Float) -> float:
+    """How strong the strongest fine detail is in most parts of a section."""
+    rows, columns = (n // PARTS for n in detail.shape)
+    if not min(rows, columns):
+        return 0.0
+    cut = detail[: PARTS * rows, : PARTS * columns].reshape(PARTS, rows, PARTS, columns)
+    strongest = np.quantile(cut.max(axis=(1, 3)), MOST_PARTS)
+    much = np.quantile(detail[::THIN, ::THIN], MUCH)
+    return float(np.log((strongest + 1e-6) / (much + 1e-6)))
+
+
+def detail_of(unit: Float) -> Float:
+    """Fine detail of a section, squared."""
+    return np.square(unit - gaussian_filter(unit, 1.2, truncate=2.5))
+
+
+def fine_of(detail: Float) -> Float:
     """Logarithm of local fine detail, at the resolution of comparison."""
-    detail = np.square(unit - gaussian_filter(unit, 1.2, truncate=2.5))
     local = gaussian_filter(coarse(detail), 2.5, truncate=3)
     # Where there is little to see, such as in resin, less of it is no blur.
     logarithm: Float = np.log(local + 0.2 * float(np.median(local)) + 1e-6)

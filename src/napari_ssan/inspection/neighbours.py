@@ -57,7 +57,7 @@ class Traits:
         The section.
     flaw : str
         Why there is nothing to see in it.
-    level, contrast, sharpness
+    level, contrast, sharpness, stripes, specks
         As in :class:`~napari_ssan.inspection.look.Sighting`.
     before, after, across : float
         Correlation with the neighbours, and of the neighbours with each other.
@@ -89,6 +89,8 @@ class Traits:
     level: float = 0.0
     contrast: float = 1.0
     sharpness: Float = field(default_factory=lambda: np.zeros(4, np.float32))
+    stripes: float = 0.0
+    specks: float = 0.0
     before: float = 0.0
     after: float = 0.0
     across: float = 0.0
@@ -130,7 +132,16 @@ def compare(
     candidates : tuple of Candidate
         Regions that might be damaged.
     """
-    traits = Traits(seen.z, seen.flaw, seen.level, seen.contrast, seen.sharpness, lost=seen.lost)
+    traits = Traits(
+        seen.z,
+        seen.flaw,
+        seen.level,
+        seen.contrast,
+        seen.sharpness,
+        seen.stripes,
+        seen.specks,
+        lost=seen.lost,
+    )
     if not seen.flaw:
         traits.clipped = clipped(seen.pixels)
     usable = [z for z, each in window.items() if z != seen.z and not each.flaw]

@@ -56,6 +56,8 @@ def slice_reason(figure: str, stack: Sequence[Traits], own: Traits) -> str:
         )
     return {
         "blur": "It is less sharp than the slices around it.",
+        "stripes": "Stripes run across all of it.",
+        "specks": "Specks are strewn all over it.",
         "noise": "It has more noise than the slices around it.",
         "duplicate": f"It is a copy of slice {own.z - 1}.",
     }[figure]

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import (
     binary_dilation,
     distance_transform_edt,
+    find_objects,
     gaussian_filter,
     label,
     maximum_filter,
@@ -48,11 +49,14 @@ LOWEST, FAINT, DOUBTFUL, BELOW, BELOW_LINE = -8.0, -3.0, -1.0, 2.5, 4.0
 MOST = 3
 #: Pixels by which a region, and a line, are widened to cover the damage.
 WIDER, WIDER_LINE = 2, 1
+#: A line goes as far as it stands out by so many times what this share of a section does not
+#: exceed, and by this in MADs.
+STANDING_OUT, TISSUE, LEAST_OUT = 1.5, 0.95, 0.02
 #: What a region can be seen by: what the network says, and all signs.
 LEARNED_SIGNS = ("like contamination", "like hole", "like fold", "like crack", "like blur")
 SIGNS = (
     *("dark", "light", "dark wide", "light wide", "dark long", "light long"),
-    *("soft", "flat", *LEARNED_SIGNS),
+    *("dark far", "light far", "soft", "flat", *LEARNED_SIGNS),
 )
 #: Those of a loss of sharpness: other damage may cause it.
 SOFT = ("soft", "like blur")
@@ -172,6 +176,11 @@ def odd_regions(
                 excess = way * own[part] - np.maximum(way * before[part], way * after[part])
                 long = long and float(np.median(excess[mask])) > EXCEEDS
             found.append(Candidate(sign, peak, wider, long, texture > -0.7, agrees, seen_in(wider)))
+        if sign in narrow:
+            for far, region in _farthest(np.where(inside, image, 0), narrow[sign]):
+                wider = _wider(region, own, WIDER_LINE)
+                name = sign.replace("long", "far")
+                found.append(Candidate(name, far, wider, True, logit=seen_in(wider)))
     for kind, logits in learned.items():
         long, soft = kind in ("fold", "crack"), kind == "blur"
         below = BELOW_LINE if long else BELOW
@@ -263,9 +272,7 @@ def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:
         whole = Region.from_mask(flood(left, top, connectivity=1, tolerance=below))
         mask = whole.mask
         if narrow is not None:
-            values = narrow[whole.window]
-            high = float(np.quantile(values[mask], OUTSTANDING))
-            mask = mask & (values >= min(RAISED * high, high))
+            mask = mask & _raised(narrow[whole.window], mask)
         rows, columns = whole.window
         left[
             max(0, rows.start - 2 * WIDER) : rows.stop + 2 * WIDER,
@@ -273,6 +280,31 @@ def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:
         ][_grown(whole.mask, 2 * WIDER, rows.start, columns.start, image.shape)] = 0
         found.append((peak, Region.from_mask(mask, whole.top, whole.left)))
     return found
+
+
+def _farthest(image: Float, narrow: Float) -> list[tuple[float, Region]]:
+    """The line that goes farthest, as a share of the shorter side, and what belongs to it.
+
+    It may bend: lines of many directions join in the map. No more than one is told.
+    """
+    least = STANDING_OUT * float(np.quantile(image, TISSUE)) + LEAST_OUT
+    pieces, _ = label(image > least, np.ones((3, 3)))
+    lengths = [
+        float(np.hypot(*(span.stop - span.start for span in spans)))
+        for spans in find_objects(pieces)
+    ]
+    if not lengths:
+        return []
+    whole = Region.from_mask(pieces == 1 + int(np.argmax(lengths)))
+    mask = whole.mask & _raised(narrow[whole.window], whole.mask)
+    return [(max(lengths) / min(image.shape), Region.from_mask(mask, whole.top, whole.left))]
+
+
+def _raised(values: Float, mask: Mask) -> Mask:
+    """Where values stand out as far as they do in much of what is marked."""
+    high = float(np.quantile(values[mask], OUTSTANDING))
+    raised: Mask = values >= min(RAISED * high, high)
+    return raised
 
 
 def _summits(logits: Float, below: float) -> list[tuple[float, Region]]:
