@@ -40,9 +40,9 @@ MOSTLY_BLANK = "is black, white or constant in most of its pixels"
 THIN = 2
 #: Quadrants in which stripes are sought are this large at least, in pixels of comparison.
 SMALLEST_QUADRANT = 32
-#: What varies more broadly than this, or by more MADs, is cut away, and directions are compared
-#: down to this share of the mean power.
-BROAD, CLIP, WEAK = 8.0, 2.0, 0.01
+#: Pixels count by so many MADs at most, and directions are compared down to this share of the mean
+#: power.
+CLIP, WEAK = 2.0, 0.005
 #: Directions in which stripes are sought, and their shortest and longest waves, in these pixels.
 DIRECTIONS, SHORTEST_WAVE, LONGEST_WAVE = 90, 2.4, 20.0
 #: Parts of a section along a side in which specks are sought, the share of them that need not
@@ -319,8 +319,7 @@ def _stripes(image: Float) -> float:
     along = []
     for top in (0, height):
         for left in (0, width):
-            part = image[top : top + height, left : left + width]
-            part = (part - gaussian_filter(part, BROAD, truncate=2)).clip(-CLIP, CLIP)
+            part = image[top : top + height, left : left + width].clip(-CLIP, CLIP)
             power = np.square(np.abs(rfft2(taper(part))))
             rays = power[_rays(part.shape)]
             usual = np.median(rays, axis=0) + WEAK * power.mean() + 1e-6
