@@ -189,3 +189,13 @@ def test_a_large_bright_patch_with_structure_is_charging():
     candidate = Candidate("light wide", 1.0, region, textured=True, agrees=True)
     assert kind_of(candidate, 10**4) == "charging"
     assert kind_of(candidate, 10**7) == "hole"
+
+
+@pytest.mark.parametrize(
+    ("width", "seen", "kind"),
+    [(16, True, "charging"), (16, False, "crack"), (4, True, "crack")],
+)
+def test_a_broad_light_band_in_which_structure_shows_is_charging(width, seen, kind):
+    region = Region.from_mask(np.ones((width, 200)))
+    candidate = Candidate("light far", 1.0, region, True, textured=seen, agrees=seen)
+    assert kind_of(candidate, 10**5) == kind

@@ -59,6 +59,8 @@ KINDS = {
     **{"stripes": "noise", "specks": "noise"},
     "turned": "displaced",
 }
+#: These hide what is below, so that nothing of it can be corrected.
+HIDING = ("fold", "crack")
 #: Where margins of this share of a section are missing, only these figures of it are believed.
 LARGE_MARGIN, WITHOUT_MARGINS = 0.1, ("level", "contrast")
 #: Figures that planted damage raises.
@@ -270,7 +272,7 @@ class Findings:
             if score >= VISIBLE_BESIDE and not alone and likely > (p >= LIKELY):
                 p = max(p, SECOND * self.usual.probability(candidate.sign, score, BESIDE))
             kind = kind_of(candidate, taken.size)
-            there = candidate.agrees and candidate.textured and not candidate.long
+            there = candidate.agrees and candidate.textured and kind not in HIDING
             suggest: Treatment = "correct" if there else "synthesize"
             reason = region_reason(kind, candidate)
             region = self._at_full_resolution(candidate.region)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_ssan.inspection.neighbours import Traits
-from napari_ssan.inspection.regions import Candidate
+from napari_ssan.inspection.regions import Candidate, half_width
 
 #: Share of sections in which damage of a kind is expected before anything is seen, ...
 PRIOR = 0.0125
@@ -25,8 +25,9 @@ FAINTER = 0.05
 BESIDE = 0.5
 #: What two signs that agree say together, of the sum of both: each knows part of the other.
 AGREE = 0.7
-#: Charging is larger than this share of a section.
-LARGE = 0.003
+#: Charging is larger than this share of a section; a crack is less broad than twice this, in pixels
+#: of comparison, if structure is seen in it.
+LARGE, BROAD = 0.003, 4.5
 #: Sections to each side whose level, contrast and sharpness are usual.
 AROUND = 3
 #: At the ends of a stack, where both neighbours are on one side, departures count less.
@@ -281,6 +282,7 @@ def kind_of(candidate: Candidate, section: int) -> str:
         return candidate.sign.removeprefix("like ")
     if candidate.sign.startswith("dark"):
         return "fold" if candidate.long else "contamination"
-    if candidate.long:
+    there = candidate.textured and candidate.agrees
+    if candidate.long and not (there and half_width(candidate.region.mask) >= BROAD):
         return "crack"
-    return "charging" if wide and candidate.textured and candidate.agrees else "hole"
+    return "charging" if wide and there else "hole"

@@ -40,6 +40,9 @@ EDGE_OF_LINES, RAISED, OUTSTANDING = 0.3, 0.6, 0.9
 LONG, LONG_LINE = 18, 22
 #: By how much at least half of a line exceeds both neighbours, in MADs.
 EXCEEDS = 0.3
+#: Fine detail can be seen in a region if it has so much more than that of the nearer neighbour, as
+#: a logarithm.
+TEXTURED = -0.7
 #: Structures may move by half of this from section to section, in the same pixels.
 MOVES = 5
 #: Lower logits of the network say nothing, and only the highest peak of those that are faint
@@ -162,11 +165,15 @@ def odd_regions(
     def seen_in(region: Region) -> float:
         return float(highest[region.window][region.mask].max())
 
+    def there(region: Region, structure: bool = True) -> tuple[bool, bool]:
+        """Whether a region has fine detail, and whether its structure is the neighbours'."""
+        texture = float((seen.fine - np.minimum(*fine))[region.window][region.mask].mean())
+        return texture > TEXTURED, structure and _agrees(own, before, after, region)
+
     for sign, image in maps.items():
         for peak, region in _peaks(np.where(inside, image, 0), narrow.get(sign)):
             part, mask = region.window, region.mask
-            texture = float((seen.fine - np.minimum(*fine))[part][mask].mean())
-            agrees = sign != "soft" and _agrees(own, before, after, region)
+            textured, agrees = there(region, sign != "soft")
             line = sign in narrow
             by = WIDER_LINE if line else WIDER + (RIM if sign.endswith("wide") else 0)
             wider, least = _wider(region, own, by), 0.08 * min(own.shape)
@@ -175,22 +182,20 @@ def odd_regions(
                 way = 1 if sign == "light long" else -1
                 excess = way * own[part] - np.maximum(way * before[part], way * after[part])
                 long = long and float(np.median(excess[mask])) > EXCEEDS
-            found.append(Candidate(sign, peak, wider, long, texture > -0.7, agrees, seen_in(wider)))
+            found.append(Candidate(sign, peak, wider, long, textured, agrees, seen_in(wider)))
         if sign in narrow:
             for far, region in _farthest(np.where(inside, image, 0), narrow[sign]):
-                wider = _wider(region, own, WIDER_LINE)
-                name = sign.replace("long", "far")
-                found.append(Candidate(name, far, wider, True, logit=seen_in(wider)))
+                wider, name = _wider(region, own, WIDER_LINE), sign.replace("long", "far")
+                found.append(Candidate(name, far, wider, True, *there(region), seen_in(wider)))
     for kind, logits in learned.items():
         long, soft = kind in ("fold", "crack"), kind == "blur"
         below = BELOW_LINE if long else BELOW
         for peak, found_region in _summits(np.where(inside, logits, LOWEST), below):
             region = found_region if long or soft else _wider(found_region, own)
-            part, mask = region.window, region.mask
-            texture = float((seen.fine - np.minimum(*fine))[part][mask].mean())
-            agrees = not soft and _agrees(own, before, after, region)
             found.append(
-                Candidate(f"like {kind}", peak, region, long, texture > -0.7, agrees, peak + LOWEST)
+                Candidate(
+                    f"like {kind}", peak, region, long, *there(region, not soft), peak + LOWEST
+                )
             )
     gone = seen.flat & ~binary_dilation(flat[0] & valid, iterations=3)
     gone &= ~binary_dilation(flat[1] & valid, iterations=3)
@@ -205,8 +210,12 @@ def odd_regions(
 
 def is_long(mask: Mask, least: float, ratio: float = LONG) -> bool:
     """Whether marked pixels form a line: much longer than wide, and `least` pixels or more."""
-    half = float(distance_transform_edt(np.pad(mask, 1)).max())
-    return float(mask.sum()) > ratio * half**2 and max(mask.shape) > least
+    return float(mask.sum()) > ratio * half_width(mask) ** 2 and max(mask.shape) > least
+
+
+def half_width(mask: Mask) -> float:
+    """Half of the greatest width of what is marked, in pixels."""
+    return float(distance_transform_edt(np.pad(mask, 1)).max())
 
 
 def _unlike(own: Float, before: Float, after: Float) -> Float:
