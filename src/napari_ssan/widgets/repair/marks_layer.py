@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from psygnal import Signal
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.shared.colours import MARKED
-from napari_ssan.widgets.shared.layers import made_for, owner_of, placement, to_data_of, unwrap
+from napari_ssan.widgets.shared.layers import made_for, owner_of, placement, unwrap, way_to_data_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -99,7 +99,8 @@ class MarksLayer:
         if not new:
             return
         self._known |= set(new)
-        polygons = [self._polygon(z, outline) for z, outline in new.values()]
+        way = way_to_data_of(self.layer, self.image)
+        polygons = [way(self._points(z, outline)) for z, outline in new.values()]
         self._quietly(lambda: self.layer.add_polygons(polygons))
 
     def erase(self, keys: Iterable[str]) -> None:
@@ -203,10 +204,15 @@ class MarksLayer:
     def _entries(self, complaints: set[str]) -> list[tuple[int, Outline] | None]:
         """Section and outline of each shape; None for those that do not count."""
         pairs = zip(self.layer.data, self.layer.shape_type, strict=True)
-        return [self._entry(vertices, str(kind), complaints) for vertices, kind in pairs]
+        way = way_to_data_of(self.image, self.layer)
+        return [self._entry(vertices, str(kind), complaints, way) for vertices, kind in pairs]
 
     def _entry(
-        self, vertices: npt.NDArray[np.float64], kind: str, complaints: set[str]
+        self,
+        vertices: npt.NDArray[np.float64],
+        kind: str,
+        complaints: set[str],
+        way: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]],
     ) -> tuple[int, Outline] | None:
         """Section and outline, in pixels of the image, of a shape."""
         if kind in ("line", "path"):
@@ -217,7 +223,7 @@ class MarksLayer:
             return None
         if kind == "ellipse":
             vertices = ellipse(vertices)
-        points = to_data_of(self.image, self.layer, vertices)
+        points = way(vertices)
         along = points[:, self.stack.z_axis]
         z = int(np.round(along.mean()))
         if np.ptp(along) > 0.5:
@@ -229,11 +235,12 @@ class MarksLayer:
         plane = points[:, [self.stack.y_axis, self.stack.x_axis]]
         return z, tuple((float(y), float(x)) for y, x in plane)
 
-    def _polygon(self, z: int, outline: Outline) -> npt.NDArray[np.float64]:
+    def _points(self, z: int, outline: Outline) -> npt.NDArray[np.float64]:
+        """Vertices of an outline in pixels of the image, (vertices, ndim)."""
         points = np.zeros((len(outline), self.image.ndim))
         points[:, self.stack.z_axis] = z
         points[:, [self.stack.y_axis, self.stack.x_axis]] = outline
-        return to_data_of(self.layer, self.image, points)
+        return points
 
 
 def ellipse(corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

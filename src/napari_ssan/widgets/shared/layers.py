@@ -6,7 +6,7 @@ Viewers and layers are used by what they offer in public, so that a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -204,6 +204,11 @@ def world_to_data(viewer: ViewerModel, layer: Layer, point: Vector) -> Vector:
 
 def to_data_of(layer: Layer, other: Layer, points: Vector) -> Vector:
     """Points (n, ndim) in pixels of `other`, in pixels of `layer`."""
+    return way_to_data_of(layer, other)(points)
+
+
+def way_to_data_of(layer: Layer, other: Layer) -> Callable[[Vector], Vector]:
+    """What :func:`to_data_of` does to points, to be used for many shapes."""
     factors = _unit_factors(other.units, layer.units)
 
     def there(point: Vector) -> Vector:
@@ -212,7 +217,7 @@ def to_data_of(layer: Layer, other: Layer, points: Vector) -> Vector:
 
     origin = there(np.zeros(other.ndim))
     matrix = np.stack([there(unit) - origin for unit in np.eye(other.ndim)])
-    return np.asarray(points, float) @ matrix + origin
+    return lambda points: np.asarray(points, float) @ matrix + origin
 
 
 def voxel_text(layer: Layer) -> str:
