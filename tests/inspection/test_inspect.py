@@ -110,6 +110,15 @@ def test_large_values_are_judged_as_others_are(broken):
     assert [(f.z, f.kind) for f in found.finds] == [(f.z, f.kind) for f in large.finds]
 
 
+def test_a_negative_is_told_from_a_slice_that_is_turned(broken):
+    stack = broken.clean.copy()
+    stack[9] = 255 - stack[9]
+    *_, found = inspect(View(SliceStack(stack)))
+    (find,) = found.at_least(0.5).finds
+    assert (find.z, find.kind, find.region, find.suggest) == (9, "brightness", None, "synthesize")
+    assert find.reason.startswith("It is a negative of both neighbours: correlation -0.")
+
+
 def test_a_short_stack_is_told_to_be_short(broken):
     *_, found = inspect(View(SliceStack(broken.broken[5:8])))
     assert found.cannot_tell[0].startswith("Only 2 slices show an image; at least 5")

@@ -20,6 +20,7 @@ from napari_ssan.inspection.judge import (
     UNLIKE,
     Usual,
     agreed,
+    is_negative,
     kind_of,
     region_figures,
     slice_figures,
@@ -57,7 +58,7 @@ IN_SHADE, LARGEST_SPOT = ("contamination", "hole", "missing"), 0.05
 KINDS = {
     **{"level": "brightness", "contrast": "brightness", "shaded": "brightness"},
     **{"stripes": "noise", "specks": "noise"},
-    "turned": "displaced",
+    **{"negative": "brightness", "turned": "displaced"},
 }
 #: These hide what is below, so that nothing of it can be corrected.
 HIDING = ("fold", "crack")
@@ -184,7 +185,10 @@ class Findings:
             if find.kind != "displaced" or copies.isdisjoint(self.traits[z].neighbours)
         }  # fmt: skip
         found += whole.values()
-        broken = {z for z, find in whole.items() if find.p >= 0.5 and find.kind != "brightness"}
+        broken = {
+            z for z, find in whole.items()
+            if find.p >= 0.5 and (find.kind != "brightness" or is_negative(self.traits[z]))
+        }  # fmt: skip
         lost = self._lost({z for z, find in whole.items() if find.p >= 0.2}) if self.alike else []
         parted = {z for find in lost if find.p >= 0.5 for z in (find.z, find.z + 1)}
         found += lost
@@ -225,6 +229,8 @@ class Findings:
                 continue
             score = self.usual.score(name, value)
             told = "turned" if name == "discontinuity" and own.turned else name
+            if told in ("displaced", "turned", "discontinuity") and is_negative(own):
+                told = "negative"
             kind = KINDS.get(told, told)
             p = self.usual.probability(name, score)
             if best is None or (p, score) > (best.p, best.score):

@@ -38,6 +38,8 @@ UNLIKE = 0.4
 SURE_FIT = 0.7
 #: A section whose fine detail in one direction is less by this, as a logarithm, has no stripes.
 DRIFTED = 0.15
+#: A section that correlates less with both neighbours is a negative of them.
+NEGATIVE = -0.3
 #: A section that is shaded by so many MADs is unlike its neighbours for that reason.
 SHADED = 0.2
 #: Standard deviations that a tenth of a normal distribution exceeds.
@@ -168,6 +170,11 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
         if found.get("shaded", 0.0) > SHADED:
             found["discontinuity"] = min(found["discontinuity"], 0.0)
     return found
+
+
+def is_negative(own: Traits) -> bool:
+    """Whether black is white in a section: it is the opposite of both neighbours."""
+    return bool(own.neighbours) and max(own.before, own.after) < NEGATIVE
 
 
 def _departure(figures: Mapping[int, float], z: int) -> float:

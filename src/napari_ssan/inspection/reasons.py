@@ -45,6 +45,8 @@ def slice_reason(figure: str, stack: Sequence[Traits], own: Traits) -> str:
         return f"It has {word} contrast than usual here: {own.contrast / usual:.0%} of it."
     if figure == "shaded":
         return "It is shaded unlike both neighbours: darker in one part, or lighter in another."
+    if figure == "negative":
+        return f"It is a negative of both neighbours: correlation {max(own.before, own.after):.2f}."
     if figure == "turned":
         return f"It is turned against both neighbours by about {abs(own.turned):.0f} degrees."
     if figure == "displaced":
