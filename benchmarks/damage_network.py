@@ -418,8 +418,8 @@ def _overlap(found: Mask, truth: Mask) -> float:
     return float((touched & truth).sum() / max(1, (touched | truth).sum()))
 
 
-def told(when: str, figures: dict[str, float]) -> float:
-    """Print the figures of a check; the one by which weights are chosen."""
+def tell(when: str, figures: dict[str, float]) -> float:
+    """Print the figures of a check, and return the one by which weights are chosen."""
     print(f"{when}: " + ", ".join(f"{k} {v:.2f}" for k, v in figures.items()), flush=True)
     return figures["found"]
 
@@ -464,7 +464,7 @@ def train(
     best = -1.0
     if before is not None:
         judged.load_state_dict(before)
-        best = told("start", check(judged, held))
+        best = tell("start", check(judged, held))
     print(f"{len(all_scenes)} scenes, {len(hard)} places that look damaged", flush=True)
     batches = DataLoader(Crops(all_scenes, random, hard), batch_size=None, num_workers=1)
     for pictures, truth in batches:
@@ -491,7 +491,7 @@ def train(
                 weights = {k: (v + before[k]) / 2 for k, v in weights.items()}
             judged.load_state_dict(weights)
             figures = check(judged, held)
-            found = told(f"{done * minutes:.1f} min, step {step}, mean {mean}", figures)
+            found = tell(f"{done * minutes:.1f} min, step {step}, mean {mean}", figures)
             if found > best:
                 best = found
                 card = {"stacks": list(STACKS), "step": step, "seed": seed,

@@ -55,7 +55,7 @@ def test_presets_have_their_terms(vgg, preset, names, structure):
     assert set(terms) == names | (SIGNED if "style" in names else set())
     assert set(loss.weights) == names
     assert (loss.vgg is None) == (preset == "L_1")
-    assert total.item() == pytest.approx(sum(terms[name] for name in names), rel=1e-4)
+    assert total.item() == pytest.approx(sum(terms[name] for name in names), rel=1e-5)
     total.backward()
     assert torch.isfinite(image.grad).all()
 
@@ -76,6 +76,7 @@ def test_terms_are_those_losses_times_their_weights(vgg, full_precision):
         "feature": 0.2 * feature_loss(made, real).item(),
         "style": 70 * balance.loss.item(),
     } | {f"style_{j}": 70 * float(value) for j, value in enumerate(balance.signed)}
+    # The balanced parts of the style are small differences: processors round them otherwise.
     assert terms == pytest.approx(expected, rel=1e-4)
 
 
@@ -85,7 +86,7 @@ def test_without_balance_it_is_plain_style_reconstruction(vgg, full_precision):
     terms = numbers(loss(image, target, before, after))[1]
     network = VGG16(vgg)
     expected = 50 * style_loss(network(image), network(target)).item()
-    assert terms["style"] == pytest.approx(expected, rel=1e-4)
+    assert terms["style"] == pytest.approx(expected, rel=1e-5)
     assert not SIGNED & set(terms)
 
 
@@ -95,12 +96,12 @@ def test_scales_add_the_loss_of_binned_sections(vgg, full_precision):
     binned = [x.unflatten(3, (-1, 2)).mean(4).unflatten(2, (-1, 2)).mean(3) for x in frames]
     total, terms = numbers(TotalLoss(config.model_copy(update={"scales": (1, 2)}), vgg)(*frames))
     parts = [numbers(TotalLoss(config, vgg)(*each)) for each in (frames, binned)]
-    assert total.item() == pytest.approx(sum(part[0].item() for part in parts), rel=1e-4)
+    assert total.item() == pytest.approx(sum(part[0].item() for part in parts), rel=1e-5)
     assert terms == pytest.approx(
         {name: parts[0][1][name] + parts[1][1][name] for name in terms}, rel=1e-4, abs=1e-9
     )
     alone = numbers(TotalLoss(config.model_copy(update={"scales": (2,)}), vgg)(*frames))
-    assert alone[1] == pytest.approx(parts[1][1], rel=1e-4)
+    assert alone[1] == pytest.approx(parts[1][1], rel=1e-5)
 
 
 def test_gradient_against_finite_differences(vgg, full_precision):

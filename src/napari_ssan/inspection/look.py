@@ -46,7 +46,7 @@ CLIP, WEAK = 2.0, 0.005
 #: Directions in which stripes are sought, and their shortest and longest waves, in these pixels.
 DIRECTIONS, SHORTEST_WAVE, LONGEST_WAVE = 90, 2.4, 20.0
 #: Parts of a section along a side in which specks are sought, the share of them that need not
-#: have any, and the share of pixels that are like tissue.
+#: have any, and the share of fine detail that tissue does not exceed.
 PARTS, MOST_PARTS, MUCH = 8, 0.4, 0.9
 #: Farther from the median, grey values and fine detail are all the same to the network.
 FARTHEST = 5.0

@@ -40,8 +40,8 @@ EDGE_OF_LINES, RAISED, OUTSTANDING = 0.3, 0.6, 0.9
 LONG, LONG_LINE = 18, 22
 #: By how much at least half of a line exceeds both neighbours, in MADs.
 EXCEEDS = 0.3
-#: Fine detail can be seen in a region if it has so much more than that of the nearer neighbour, as
-#: a logarithm.
+#: Fine detail can be seen in a region if what it has, less what the neighbour with less of it has,
+#: is more than this, as logarithms.
 TEXTURED = -0.7
 #: Structures may move by half of this from section to section, in the same pixels.
 MOVES = 5

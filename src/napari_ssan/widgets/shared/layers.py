@@ -208,7 +208,7 @@ def to_data_of(layer: Layer, other: Layer, points: Vector) -> Vector:
 
 
 def way_to_data_of(layer: Layer, other: Layer) -> Callable[[Vector], Vector]:
-    """What :func:`to_data_of` does to points, to be used for many shapes."""
+    """What :func:`to_data_of` does to points (n, ndim), found once for many shapes."""
     factors = _unit_factors(other.units, layer.units)
 
     def there(point: Vector) -> Vector:
