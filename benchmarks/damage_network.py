@@ -44,7 +44,7 @@ from napari_ssan.inspection.look import (
     fine_of,
 )
 from napari_ssan.inspection.plant import REGION_KINDS, plant_region
-from napari_ssan.inspection.regions import rule_maps
+from napari_ssan.inspection.signs import rule_maps
 from napari_ssan.network.device import has_fast_bfloat16
 from napari_ssan.network.writing import new_file
 from napari_ssan.stack.alignment import find_shift

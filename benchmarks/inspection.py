@@ -24,7 +24,6 @@ from scipy.ndimage import gaussian_filter1d
 from napari_ssan.cli.sources import parse_source
 from napari_ssan.inspection.find import SENSITIVITY, Find, Inspection
 from napari_ssan.inspection.inspect import inspect
-from napari_ssan.inspection.look import View
 from napari_ssan.inspection.plant import (
     REGION_KINDS,
     SLICE_KINDS,
@@ -32,6 +31,7 @@ from napari_ssan.inspection.plant import (
     plant_region,
     plant_slice,
 )
+from napari_ssan.inspection.view import View
 from napari_ssan.stack.intensity import to_dtype
 from napari_ssan.stack.sections import Array, SliceStack
 

@@ -7,7 +7,8 @@ import pytest
 
 from napari_ssan.inspection.find import Inspection
 from napari_ssan.inspection.inspect import inspect
-from napari_ssan.inspection.look import Sighting, View, look
+from napari_ssan.inspection.look import Sighting, look
+from napari_ssan.inspection.view import View
 from napari_ssan.stack.phantom import Phantom, phantom
 from napari_ssan.stack.sections import SliceStack
 

@@ -20,9 +20,10 @@ from napari_ssan.inspection.damage_network import (
 )
 from napari_ssan.inspection.find import SURE
 from napari_ssan.inspection.inspect import inspect
-from napari_ssan.inspection.look import View, look
+from napari_ssan.inspection.look import look
 from napari_ssan.inspection.neighbours import compare
 from napari_ssan.inspection.plant import plant_region
+from napari_ssan.inspection.view import View
 from napari_ssan.stack.sections import SliceStack
 
 #: Places and shapes of damage that the rules do not find in a generated stack.

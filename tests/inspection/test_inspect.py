@@ -15,7 +15,7 @@ from napari_ssan.errors import Cancelled
 from napari_ssan.events import Progress
 from napari_ssan.inspection.find import Inspection
 from napari_ssan.inspection.inspect import inspect
-from napari_ssan.inspection.look import View
+from napari_ssan.inspection.view import View
 from napari_ssan.stack.sections import SliceStack
 
 

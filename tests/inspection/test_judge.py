@@ -5,9 +5,9 @@ import pytest
 
 from napari_ssan.inspection.findings import Findings
 from napari_ssan.inspection.judge import PRIOR, Usual, agreed, kind_of, slice_figures
-from napari_ssan.inspection.look import View
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.regions import Candidate
+from napari_ssan.inspection.view import View
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 

@@ -1,3 +1,8 @@
+"""Regions that are unlike the neighbours, and the maps in which they stand out.
+
+Covers: napari_ssan.inspection.signs
+"""
+
 from __future__ import annotations
 
 import numpy as np

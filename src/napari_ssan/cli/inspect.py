@@ -24,8 +24,8 @@ from napari_ssan.files.marks_files import ENDINGS, check_marks, write_marks
 from napari_ssan.files.units import LENGTHS, in_unit
 from napari_ssan.inspection.find import SENSITIVITY, Inspection
 from napari_ssan.inspection.inspect import inspect as look_through
-from napari_ssan.inspection.look import View
 from napari_ssan.inspection.page import to_html
+from napari_ssan.inspection.view import View
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.training.machine import inspection_threads
 

@@ -117,7 +117,7 @@ def damage_maps(
         The `evidence` of a section and of its registered neighbours, as in
         :class:`~napari_ssan.inspection.look.Sighting`.
     maps : mapping of str to ndarray, (height, width)
-        From :func:`~napari_ssan.inspection.regions.rule_maps`.
+        From :func:`~napari_ssan.inspection.signs.rule_maps`.
     """
     height, width = own.shape[1:]
     pads = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE))

@@ -25,10 +25,12 @@ from napari_ssan.inspection.judge import (
     region_figures,
     slice_figures,
 )
-from napari_ssan.inspection.look import Mask, View
+from napari_ssan.inspection.look import Mask
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.reasons import lost_reason, region_reason, slice_reason
-from napari_ssan.inspection.regions import LEARNED_SIGNS, SIGNS, SOFT, Candidate
+from napari_ssan.inspection.regions import Candidate
+from napari_ssan.inspection.signs import LEARNED_SIGNS, SIGNS, SOFT
+from napari_ssan.inspection.view import View
 from napari_ssan.stack.region import Region, Treatment
 
 #: Finds that are less probable are dropped.

@@ -23,10 +23,12 @@ from napari_ssan.heap import give_back
 from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.inspection.findings import Findings
 from napari_ssan.inspection.judge import region_figures
-from napari_ssan.inspection.look import Sighting, View, look, step
+from napari_ssan.inspection.look import Sighting, look, step
 from napari_ssan.inspection.neighbours import REACH, Traits, compare
 from napari_ssan.inspection.plant import REGION_KINDS, plant_region, plant_slice
-from napari_ssan.inspection.regions import SIGNS, Candidate
+from napari_ssan.inspection.regions import Candidate
+from napari_ssan.inspection.signs import SIGNS
+from napari_ssan.inspection.view import View
 
 #: Why there is nothing to see in a section that is known to be broken.
 NOTHING, KNOWN = np.zeros((0, 0), np.float32), "is known to be broken"

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from napari_ssan.inspection.find import SURE, Find, Inspection
 from napari_ssan.inspection.inspect import inspect
-from napari_ssan.inspection.look import View
+from napari_ssan.inspection.view import View
 from napari_ssan.stack.lazy import LazySections
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region

@@ -15,7 +15,8 @@ import numpy as np
 from scipy.ndimage import rotate
 
 from napari_ssan.inspection.look import Float, Mask, Sighting, clipped, halved, middle
-from napari_ssan.inspection.regions import Candidate, odd_regions, rule_maps
+from napari_ssan.inspection.regions import Candidate, odd_regions
+from napari_ssan.inspection.signs import rule_maps
 from napari_ssan.stack.alignment import (
     GAIN,
     LARGEST,

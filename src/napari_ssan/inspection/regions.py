@@ -16,7 +16,6 @@ from scipy.ndimage import (
     find_objects,
     gaussian_filter,
     label,
-    maximum_filter,
 )
 from skimage.segmentation import flood
 
@@ -25,12 +24,8 @@ from napari_ssan.inspection.look import Float, Mask, Sighting
 from napari_ssan.stack.alignment import correlation, structure
 from napari_ssan.stack.region import Region
 
-#: Scale of the local mean square, and of spots that are even, in the same pixels.
-LOCAL, SPOT = 2.0, 2.6
 #: Pixels by which the map of even spots ends before the spot does.
 RIM = 4
-#: What a loss of fine detail counts in an even spot.
-SOFTER = 1.5
 #: A region is all that reaches this share of its peak, and is connected with it.
 EDGE = 0.4
 #: The same of lines, which show where their middles lie. Pixels there belong to one if they stand
@@ -43,8 +38,6 @@ EXCEEDS = 0.3
 #: Fine detail can be seen in a region if what it has, less what the neighbour with less of it has,
 #: is more than this, as logarithms.
 TEXTURED = -0.7
-#: Structures may move by half of this from section to section, in the same pixels.
-MOVES = 5
 #: Lower logits of the network say nothing, and only the highest peak of those that are faint
 #: counts. Pixels belong to a peak down to a logit that is doubtful, or so much below the peak.
 LOWEST, FAINT, DOUBTFUL, BELOW, BELOW_LINE = -8.0, -3.0, -1.0, 2.5, 4.0
@@ -55,14 +48,6 @@ WIDER, WIDER_LINE = 2, 1
 #: A line goes as far as it stands out by so many times what this share of a section does not
 #: exceed, and by this in MADs.
 STANDING_OUT, TISSUE, LEAST_OUT = 1.5, 0.95, 0.02
-#: What a region can be seen by: what the network says, and all signs.
-LEARNED_SIGNS = ("like contamination", "like hole", "like fold", "like crack", "like blur")
-SIGNS = (
-    *("dark", "light", "dark wide", "light wide", "dark long", "light long"),
-    *("dark far", "light far", "soft", "flat", *LEARNED_SIGNS),
-)
-#: Those of a loss of sharpness: other damage may cause it.
-SOFT = ("soft", "like blur")
 
 
 @dataclass(frozen=True)
@@ -94,39 +79,6 @@ class Candidate:
     textured: bool = False
     agrees: bool = False
     logit: float = 0.0
-
-
-def rule_maps(
-    unit: Float,
-    fine: Float,
-    pictures: tuple[Float, Float, Float],
-    fines: list[Float],
-    lines: dict[str, Float],
-) -> dict[str, Float]:
-    """How far each pixel of a section departs from both neighbours, by sign.
-
-    Parameters
-    ----------
-    unit, fine : ndarray, (height, width)
-        As in :class:`~napari_ssan.inspection.look.Sighting`.
-    pictures : tuple of ndarray, (height, width)
-        The section and its two neighbours, registered, smoothed, at the resolution of comparison.
-    fines : list of ndarray, (height, width)
-        Fine detail of both neighbours.
-    lines : dict of str to ndarray, (height, width)
-        By how much dark and light lines exceed those of both neighbours.
-    """
-    own, before, after = pictures
-    loss = np.minimum(*fines) - fine
-    detailed = np.minimum(*fines) > float(np.median(fine)) - 0.5
-    maps: dict[str, Float] = {"soft": np.where(detailed, loss, 0)}
-    mean, mean_before, mean_after = (gaussian_filter(x, SPOT, truncate=3) for x in pictures)
-    unlike, uneven = _unlike(own, before, after), _uneven(unit, mean)
-    for sign, way in (("dark", np.float32(-1)), ("light", np.float32(1))):
-        maps[sign] = _beyond(way * own, way * before, way * after, unlike)
-        maps[f"{sign} wide"] = _even(way * mean, way * mean_before, way * mean_after, uneven, loss)
-        maps[f"{sign} long"] = lines[sign]
-    return maps
 
 
 def odd_regions(
@@ -216,54 +168,6 @@ def is_long(mask: Mask, least: float, ratio: float = LONG) -> bool:
 def half_width(mask: Mask) -> float:
     """Half of the greatest width of what is marked, in pixels."""
     return float(distance_transform_edt(np.pad(mask, 1)).max())
-
-
-def _unlike(own: Float, before: Float, after: Float) -> Float:
-    """Local difference from the nearer neighbour beyond that of both from each other, in MADs."""
-
-    def square(difference: Float) -> Float:
-        return gaussian_filter(np.square(difference), LOCAL, truncate=3)
-
-    nearer = np.minimum(square(own - before), square(own - after))
-    unlike: Float = np.sqrt((nearer - square(before - after)).clip(0))
-    return unlike
-
-
-def _beyond(own: Float, before: Float, after: Float, unlike: Float) -> Float:
-    """By how much a section is greater than both neighbours, and unlike them, in MADs.
-
-    The geometric mean of two amplitudes: of what is extreme in itself and exceeds both
-    neighbours, and of how unlike them it is there.
-    """
-    extreme = np.minimum(own, 2 * (own - _around(before, after))).clip(0)
-    both: Float = np.sqrt(extreme * unlike)
-    return both
-
-
-def _uneven(unit: Float, mean: Float) -> Float:
-    """How uneven a section is around each pixel, in MADs."""
-    square = gaussian_filter(
-        np.square(gaussian_filter(unit, 0.7, truncate=3)), LOCAL + 1, truncate=3
-    )
-    uneven: Float = np.sqrt((square - np.square(mean)).clip(0))
-    return uneven
-
-
-def _even(mean: Float, before: Float, after: Float, uneven: Float, loss: Float) -> Float:
-    """How great a broad spot is, also against both neighbours, less how uneven it is, in MADs.
-
-    A loss of fine detail adds to it, but by no more than the spot is greater: where tissue is
-    only smoother than in the neighbours, nothing is wrong.
-    """
-    extreme = np.minimum(mean, 2 * (mean - maximum_filter(np.maximum(before, after), 3)))
-    even: Float = extreme - uneven + SOFTER * np.minimum(loss, extreme.clip(0, 2)).clip(-1)
-    return even
-
-
-def _around(before: Float, after: Float) -> Float:
-    """The greatest of both neighbours near each pixel: what moves between sections is no damage."""
-    greatest: Float = maximum_filter(np.maximum(before, after), MOVES)
-    return greatest
 
 
 def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:

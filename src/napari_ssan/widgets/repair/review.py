@@ -13,7 +13,7 @@ from psygnal import Signal
 
 from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.inspection.inspect import inspect
-from napari_ssan.inspection.look import View
+from napari_ssan.inspection.view import View
 from napari_ssan.session.session import RepairSession
 from napari_ssan.session.suggestions import Outlines, Suggestions, outlines_of
 from napari_ssan.stack.sections import SliceStack
