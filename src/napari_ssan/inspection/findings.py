@@ -24,6 +24,7 @@ from napari_ssan.inspection.judge import (
     kind_of,
     region_figures,
     slice_figures,
+    weighed,
 )
 from napari_ssan.inspection.look import Mask
 from napari_ssan.inspection.neighbours import Traits
@@ -51,6 +52,9 @@ VISIBLE_BESIDE, SECOND = 3.0, 0.89
 WIDE = 5
 #: Where sections are lost, the sum of what three pairs tell is at most so many times the least.
 EACH = 3.5
+#: A spot with which a neighbour goes on by a smaller chance is tissue, however much it departs, and
+#: no more probable than this.
+SELDOM, DOUBTFUL = 0.03, 0.45
 #: A section of which more pixels are black or white is not corrected: what was there is lost.
 CLIPPED = 0.5
 #: In a shaded section, only these count, if they are sure and cover at most this share of it: the
@@ -131,29 +135,47 @@ class Findings:
         self.correlation = self.apart.get(1)
         self.alike = self.correlation is not None and self.correlation >= UNLIKE
         self._figures = [slice_figures(traits, each, self.correlation or 0.0) for each in traits]
-        figures: dict[str, list[float]] = {name: [] for name in RULES}
-        for own_figures, own, regions in zip(self._figures, traits, candidates, strict=True):
-            for name, value in own_figures.items():
-                figures[name].append(value)
-            if own.neighbours and not own.end:
-                highest = region_figures(regions)
-                for sign in SIGNS:
-                    figures[sign].append(highest[sign])
         self._gaps = self._find_gaps()
-        figures["lost"] = list(self._gaps.values())
+        self._damaged = self._departures(planted, peaks)
+        self.usual = self._usual({own.z for own in traits})
+        # What stands out in broken sections says nothing about good tissue.
+        whole = self._whole_finds()
+        good = {own.z for own in traits} - self._broken(whole)
+        good -= {own.z for own in traits if self._margins_are_missing(own)}
+        self.usual = self._usual(good)
+
+    def _departures(
+        self, planted: Sequence[tuple[str, Traits]], peaks: Mapping[str, Sequence[float]]
+    ) -> dict[str, list[float]]:
+        """Figures of planted damage, and of sections that are lost, by the name of their rule."""
         damaged: dict[str, list[float]] = {sign: list(values) for sign, values in peaks.items()}
         for kind, each in planted:
-            own_figures = slice_figures(traits, each, self.correlation or 0.0)
-            names = RAISED.get(kind, (kind,))
-            for name in names:
-                damaged.setdefault(name, []).append(own_figures.get(name, 0.0))
+            figures = slice_figures(self.traits, each, self.correlation or 0.0)
+            for name in RAISED.get(kind, (kind,)):
+                damaged.setdefault(name, []).append(figures.get(name, 0.0))
         if self.correlation is not None:
             usual = [self.apart.get(k, 0.0) for k in range(1, 5)]
             damaged["lost"] = [
-                usual[0] - t.apart[3] + 2 * (usual[1] - t.apart[4]) for t in traits if 4 in t.apart
-            ]
+                usual[0] - t.apart[3] + 2 * (usual[1] - t.apart[4])
+                for t in self.traits if 4 in t.apart
+            ]  # fmt: skip
+        return damaged
+
+    def _usual(self, good: set[int]) -> Usual:
+        """What is usual: by all sections as a whole, and by the regions of good ones."""
+        figures: dict[str, list[float]] = {name: [] for name in RULES}
+        for each in self._figures:
+            for name, value in each.items():
+                figures[name].append(value)
+        compared = [own.z for own in self.traits if own.neighbours and not own.end]
+        telling = [z for z in compared if z in good]
+        for z in telling if len(telling) >= ENOUGH else compared:
+            highest = region_figures(self.candidates[z])
+            for sign in SIGNS:
+                figures[sign].append(highest[sign])
+        figures["lost"] = list(self._gaps.values())
         enough = {name: values for name, values in figures.items() if len(values) >= ENOUGH}
-        self.usual = Usual(enough, damaged, self.correlation or 0.0)
+        return Usual(enough, self._damaged, self.correlation or 0.0)
 
     @property
     def cannot_tell(self) -> tuple[str, ...]:
@@ -175,22 +197,9 @@ class Findings:
 
     def all(self) -> list[Find]:
         """All finds, the most certain first."""
-        found: list[Find] = []
-        whole: dict[int, Find] = {}
-        for own, figures in zip(self.traits, self._figures, strict=True):
-            if (find := self._whole(own, self._seen_wholly(own, figures))) is not None:
-                whole[own.z] = find
-        # A copy lies where another section does, so that it says nothing about its neighbours.
-        copies = {z for z, find in whole.items() if find.kind == "duplicate" and find.p >= 0.5}
-        whole = {
-            z: find for z, find in whole.items()
-            if find.kind != "displaced" or copies.isdisjoint(self.traits[z].neighbours)
-        }  # fmt: skip
-        found += whole.values()
-        broken = {
-            z for z, find in whole.items()
-            if find.p >= 0.5 and (find.kind != "brightness" or is_negative(self.traits[z]))
-        }  # fmt: skip
+        whole = self._whole_finds()
+        found = list(whole.values())
+        broken = self._broken(whole)
         lost = self._lost({z for z, find in whole.items() if find.p >= 0.2}) if self.alike else []
         parted = {z for find in lost if find.p >= 0.5 for z in (find.z, find.z + 1)}
         found += lost
@@ -207,19 +216,44 @@ class Findings:
         found = [find for find in found if find.p >= LEAST]
         return sorted(found, key=lambda find: (-find.p, -find.score, find.z))
 
+    def _whole_finds(self) -> dict[int, Find]:
+        """What may be wrong with whole sections."""
+        whole: dict[int, Find] = {}
+        for own, figures in zip(self.traits, self._figures, strict=True):
+            if (find := self._whole(own, self._seen_wholly(own, figures))) is not None:
+                whole[own.z] = find
+        # A copy lies where another section does, so that it says nothing about its neighbours.
+        copies = {z for z, find in whole.items() if find.kind == "duplicate" and find.p >= 0.5}
+        return {
+            z: find for z, find in whole.items()
+            if find.kind != "displaced" or copies.isdisjoint(self.traits[z].neighbours)
+        }  # fmt: skip
+
+    def _broken(self, whole: Mapping[int, Find]) -> set[int]:
+        """Sections that are broken as a whole, so that no regions are looked for in them."""
+        return {
+            z for z, find in whole.items()
+            if find.p >= 0.5 and (find.kind != "brightness" or is_negative(self.traits[z]))
+        }  # fmt: skip
+
     def _probability(self, name: str, figures: Mapping[str, float]) -> float:
         """How probable it is that a section is damaged, by one of its figures."""
         return self.usual.probability(name, self.usual.score(name, figures.get(name, 0.0)))
 
-    def _seen_wholly(self, own: Traits, figures: dict[str, float]) -> dict[str, float]:
-        """Figures of a section; where much of it is missing, those that do not suffer from it."""
-        gone = any(
+    def _margins_are_missing(self, own: Traits) -> bool:
+        """Whether much of a section is missing for sure."""
+        return any(
             each.sign == "flat"
             and each.peak**2 >= LARGE_MARGIN
             and self.usual.probability("flat", self.usual.score("flat", each.peak)) >= SURE
             for each in self.candidates[own.z]
         )
-        return {k: v for k, v in figures.items() if k in WITHOUT_MARGINS} if gone else figures
+
+    def _seen_wholly(self, own: Traits, figures: dict[str, float]) -> dict[str, float]:
+        """Figures of a section; where much of it is missing, those that do not suffer from it."""
+        if not self._margins_are_missing(own):
+            return figures
+        return {name: value for name, value in figures.items() if name in WITHOUT_MARGINS}
 
     def _whole(self, own: Traits, figures: Mapping[str, float]) -> Find | None:
         """The most certain of what may be wrong with a whole section."""
@@ -261,7 +295,8 @@ class Findings:
             taken[: own.lost.shape[0], : own.lost.shape[1]] = own.lost
         kept: list[_Seen] = []
         for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign in SOFT, -pair[0])):
-            seen = _Seen(candidate, score, self.usual.probability(candidate.sign, score))
+            told = weighed(self.usual.probability(candidate.sign, score), candidate.chance)
+            seen = _Seen(candidate, score, told)
             part = taken[candidate.region.window]
             mask = candidate.region.mask[: part.shape[0], : part.shape[1]]
             if seen.told < LEAST:
@@ -279,6 +314,8 @@ class Findings:
             p, score, candidate = seen.p, seen.score, seen.candidate
             if score >= VISIBLE_BESIDE and not alone and likely > (p >= LIKELY):
                 p = max(p, SECOND * self.usual.probability(candidate.sign, score, BESIDE))
+            if candidate.chance < SELDOM:
+                p = min(p, DOUBTFUL)
             kind = kind_of(candidate, taken.size)
             there = candidate.agrees and candidate.textured and kind not in HIDING
             suggest: Treatment = "correct" if there else "synthesize"

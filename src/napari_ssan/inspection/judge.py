@@ -25,6 +25,10 @@ FAINTER = 0.05
 BESIDE = 0.5
 #: What two signs that agree say together, of the sum of both: each knows part of the other.
 AGREE = 0.7
+#: If a spot is damage, a neighbour goes on with it by a small chance as seldom as that says; tissue
+#: does in .1, .2, .33 and .5 of all spots by chances below .01, .03, .1 and .3, in five stacks. So
+#: the odds of damage are multiplied by so much times the chance to this power.
+GOES_ON, POWER = 2.2, 0.6
 #: Charging is larger than this share of a section; a crack is less broad than twice this, in pixels
 #: of comparison, if structure is seen in it.
 LARGE, BROAD = 0.003, 4.5
@@ -269,6 +273,12 @@ def agreed(one: float, other: float) -> float:
     before = PRIOR / (1 - PRIOR)
     first, second = (p / (1 - p + 1e-9) / before for p in (one, other))
     odds: float = before * (first * second) ** AGREE
+    return odds / (1 + odds)
+
+
+def weighed(p: float, chance: float) -> float:
+    """Probability of damage in a spot with which a neighbour goes on by this chance."""
+    odds: float = min(GOES_ON * chance**POWER, 1.0) * p / (1 - p + 1e-9)
     return odds / (1 + odds)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.ndimage import rotate
 
+from napari_ssan.inspection.continuation import with_chances
 from napari_ssan.inspection.look import Float, Mask, Sighting, clipped, halved, middle
 from napari_ssan.inspection.regions import Candidate, odd_regions
 from napari_ssan.inspection.signs import rule_maps
@@ -195,7 +196,8 @@ def compare(
     pictures = (own, before, after)
     maps = rule_maps(seen.unit, seen.fine, pictures, fine, lines)
     learned = _learned(seen, (window[low], window[high]), maps, valid)
-    return traits, odd_regions(seen, pictures, maps, learned, fine, flat, valid)
+    found = odd_regions(seen, pictures, maps, learned, fine, flat, valid)
+    return traits, with_chances(found, seen, own, [(window[low], before), (window[high], after)])
 
 
 def _learned(

@@ -70,6 +70,8 @@ class Candidate:
         Whether its structure agrees with that of the neighbours.
     logit : float
         The network's highest logit in it, of any kind of damage; 0 if it was not asked.
+    chance : float
+        Of a spot, how probable it is that a neighbour goes on with it by chance; 1 if none does.
     """
 
     sign: str
@@ -79,6 +81,7 @@ class Candidate:
     textured: bool = False
     agrees: bool = False
     logit: float = 0.0
+    chance: float = 1.0
 
 
 def odd_regions(

@@ -6,7 +6,14 @@ from napari.components import ViewerModel
 
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
-from napari_ssan.widgets.repair.marks_layer import LASSO, NAME, MarksLayer, ellipse
+from napari_ssan.widgets.repair.marks_layer import (
+    AT_ONCE,
+    LASSO,
+    NAME,
+    PAUSE,
+    MarksLayer,
+    ellipse,
+)
 
 
 @pytest.fixture
@@ -116,6 +123,54 @@ def test_regions_come_back_where_they_were(marks):
     marks.show({region.key(4): (4, region)})
     expected = [[4, 10, 10], [4, 10, 30], [4, 30, 20]]
     assert marks.layer.data[0] == pytest.approx(np.array(expected))
+
+
+def many(number):
+    """As many regions, in slices 0 to 8."""
+    found = {}
+    for n in range(number):
+        y, x = 1 + n % 40, 1 + n // 40
+        region = Region.from_outline([(y, x), (y, x + 9), (y + 9, x)], (64, 80))
+        found[region.key(n % 9)] = (n % 9, region)
+    return found
+
+
+def test_many_outlines_are_drawn_in_parts_and_none_counts_as_erased_meanwhile(marks, circle, qtbot):
+    regions = many(3 * AT_ONCE)
+    marks.show(regions)
+    assert len(marks.layer.data) == AT_ONCE
+    marks.layer.add_polygons(circle(3))
+    assert len(marks.seen["drawn"]) == 1
+    waiting = list(regions)[-1]
+    assert marks.has(waiting)
+    marks.erase([waiting, next(iter(regions))])
+    marks.show(regions)
+    qtbot.waitUntil(lambda: len(marks.layer.data) == 3 * AT_ONCE + 1)
+    assert not marks.seen["erased"]
+    assert len(marks.seen["drawn"]) == 1
+
+
+def test_a_layer_that_is_deleted_meanwhile_gets_no_more(viewer, marks, qtbot):
+    marks.show(many(2 * AT_ONCE))
+    layer = marks.layer
+    viewer.layers.remove(layer)
+    marks.forget_layer()
+    qtbot.wait(50)
+    assert len(layer.data) == AT_ONCE
+    marks.show(many(2))
+    assert len(marks.layer.data) == 2
+
+
+def test_nothing_is_drawn_into_a_shape_that_the_user_draws(marks, qtbot):
+    marks.draw(True)
+    marks.show(many(AT_ONCE + 1))
+    marks.layer.add(
+        np.array([[3, 10, 10], [3, 12, 10], [3, 12, 12]]), shape_type="polygon", gui=True
+    )
+    qtbot.wait(2 * PAUSE)
+    assert len(marks.layer.data) == AT_ONCE + 1
+    marks.draw(False)
+    qtbot.waitUntil(lambda: len(marks.layer.data) == AT_ONCE + 2)
 
 
 def test_a_layer_of_that_name_is_taken_up(viewer, image, marks, circle):

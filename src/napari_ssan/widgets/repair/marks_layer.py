@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Shapes
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
@@ -27,6 +29,10 @@ LASSO = "add_polygon_lasso"
 ELLIPSE = 96
 #: Outlines are drawn this wide, as a share of the section.
 EDGE = 1 / 800
+#: Outlines are drawn so many at a time, since napari takes some milliseconds for each.
+AT_ONCE = 20
+#: Milliseconds until the next, while the user draws a shape.
+PAUSE = 200
 
 
 class MarksLayer:
@@ -50,8 +56,11 @@ class MarksLayer:
         self.stack = stack
         self.layer: Any = None
         self._known: set[str] = set()
+        #: Of these, the ones that are not drawn yet.
+        self._waiting: dict[str, tuple[int, Outline]] = {}
         self._refused: set[str] = set()
         self._silent = self._hidden = False
+        self._timed = self._unfinished = False
 
     @property
     def drawing(self) -> bool:
@@ -86,7 +95,7 @@ class MarksLayer:
             self.layer.visible = not on
 
     def show(self, regions: Mapping[str, tuple[int, Region]]) -> None:
-        """Draw the outlines of regions that are not drawn yet."""
+        """Draw the outlines of regions that are not drawn yet: some now, the rest soon."""
         outlines = {
             key: (z, region.outline)
             for key, (z, region) in regions.items()
@@ -99,14 +108,17 @@ class MarksLayer:
         if not new:
             return
         self._known |= set(new)
-        way = way_to_data_of(self.layer, self.image)
-        polygons = [way(self._points(z, outline)) for z, outline in new.values()]
-        self._quietly(lambda: self.layer.add_polygons(polygons))
+        self._waiting |= new
+        if not self._timed:
+            self._draw_some()
 
     def erase(self, keys: Iterable[str]) -> None:
         """Remove the shapes of regions."""
         gone = set(keys) & self._known
         self._known -= gone
+        for key in gone & set(self._waiting):
+            del self._waiting[key]
+            gone.remove(key)
         if self.layer is None or not gone:
             return
         entries = enumerate(self._entries(set()))
@@ -117,11 +129,12 @@ class MarksLayer:
         """Let go of the layer, which was deleted; the marks stay, and are drawn on the next one."""
         self._disconnect()
         self.layer = None
-        self._known = set()
+        self._known, self._waiting = set(), {}
         self.drawing_changed.emit()
 
     def close(self) -> None:
         """Let go of the layer, which stays."""
+        self._waiting = {}
         if self.layer is not None and self.layer in self.viewer.layers:
             self.layer.mode = "pan_zoom"
         self._disconnect()
@@ -132,12 +145,29 @@ class MarksLayer:
             return
         shapes = self._shapes()
         fresh = {key: found for key, found in shapes.items() if key not in self._known}
-        gone = self._known - set(shapes)
-        self._known = set(shapes)
+        gone = self._known - set(shapes) - set(self._waiting)
+        self._known = set(shapes) | set(self._waiting)
         if gone:
             self.erased.emit(gone)
         if fresh:
             self.drawn.emit(fresh)
+
+    def _draw_some(self) -> None:
+        """Draw some of the outlines that wait, and leave the rest until the window has a moment."""
+        self._timed = False
+        if self.layer is None or not self._waiting:
+            return
+        drawing = self.drawing and self._unfinished
+        if not drawing:
+            some = dict(islice(self._waiting.items(), AT_ONCE))
+            for key in some:
+                del self._waiting[key]
+            way = way_to_data_of(self.layer, self.image)
+            polygons = [way(self._points(z, outline)) for z, outline in some.values()]
+            self._quietly(lambda: self.layer.add_polygons(polygons))
+        if self._waiting:
+            self._timed = True
+            QTimer.singleShot(PAUSE if drawing else 0, self._draw_some)
 
     def _ensure(self) -> None:
         if self.layer is not None:
@@ -180,7 +210,10 @@ class MarksLayer:
             self.layer.events.mode.disconnect(self._on_mode)
 
     def _on_data(self, event: object) -> None:
-        if str(getattr(event, "action", "")).lower() in ("added", "removed", "changed"):
+        action = str(getattr(event, "action", "")).lower()
+        if not self._silent:
+            self._unfinished = action == "adding"
+        if action in ("added", "removed", "changed"):
             self.sync()
 
     def _on_mode(self, event: object = None) -> None:
