@@ -48,6 +48,18 @@ def test_a_black_or_white_margin_stands_out(broken, sightings, end, turned):
     standing_out(sightings, pixels, mask, "flat")
 
 
+@pytest.mark.parametrize(("way", "sign"), [(-1, "dark broad"), (1, "light broad")])
+def test_a_cloud_through_which_structure_shows_stands_out(broken, sightings, way, sign):
+    pixels = broken.clean[2].astype(np.float32)
+    rows, columns = np.indices(pixels.shape)
+    away = np.hypot(rows - 90, (columns - 100) / 1.4)
+    pixels += way * 0.7 * pixels.std() * np.exp(-((away / 45) ** 2))
+    found = standing_out(sightings, pixels, away < 45, sign)
+    assert found.textured
+    assert found.agrees
+    assert not found.long
+
+
 def standing_out(sightings, pixels, mask, sign):
     """The highest candidate, which is higher than those of the good section, and at the damage."""
     _, candidates = compare(look(2, pixels), sightings)

@@ -288,7 +288,7 @@ class Findings:
         scored = [
             (self.usual.score(c.sign, c.peak) * (AT_END if alone else 1.0), c)
             for c in candidates
-            if c.long or not c.sign.endswith("long")
+            if c.long or not c.sign.endswith(("long", "far"))
         ]
         taken = np.zeros([n // self.view.step + 1 for n in self.view.shape[1:]], bool)
         if own.lost is not None:

@@ -113,6 +113,8 @@ RULES = {
     "light long": Rule(0.05, 1.5, share=0.15),
     "dark far": Rule(0.05, 2.0, share=0.25, tail=True),
     "light far": Rule(0.05, 2.0, share=0.25, tail=True),
+    "dark broad": Rule(0.05, 1.5, share=0.15),
+    "light broad": Rule(0.05, 1.5, share=0.15),
     "soft": Rule(0.1, 1.5, share=0.15),
     "flat": Rule(0.01, 1.5),
     "like contamination": Rule(0.45, 1.2, tail=True),

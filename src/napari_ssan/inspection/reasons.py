@@ -10,9 +10,10 @@ from napari_ssan.inspection.judge import AROUND
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.regions import Candidate
 
-#: Of regions, by kind.
+#: Of regions, by kind; a cloud is a broad contamination.
 REGIONS = {
     "contamination": "A spot is darker than in both neighbours, which agree with each other",
+    "cloud": "A broad patch is darker than in both neighbours, which agree with each other",
     "fold": "A long narrow band is darker than in both neighbours",
     "hole": "A spot is lighter than in both neighbours, which agree with each other",
     "crack": "A long narrow band is lighter than in both neighbours",
@@ -26,7 +27,7 @@ def region_reason(kind: str, candidate: Candidate) -> str:
     """Say why a region was found."""
     seen = candidate.agrees and candidate.textured and kind != "charging"
     more = "; its structure agrees with theirs" if seen else ""
-    return f"{REGIONS[kind]}{more}."
+    return f"{REGIONS['cloud' if candidate.sign == 'dark broad' else kind]}{more}."
 
 
 def slice_reason(figure: str, stack: Sequence[Traits], own: Traits) -> str:

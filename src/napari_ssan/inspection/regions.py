@@ -21,6 +21,7 @@ from skimage.segmentation import flood
 
 from napari_ssan.inspection.lines import SURROUNDINGS
 from napari_ssan.inspection.look import Float, Mask, Sighting
+from napari_ssan.inspection.signs import REDUCED
 from napari_ssan.stack.alignment import correlation, structure
 from napari_ssan.stack.region import Region
 
@@ -33,8 +34,9 @@ EDGE = 0.4
 EDGE_OF_LINES, RAISED, OUTSTANDING = 0.3, 0.6, 0.9
 #: A region is long if it has so many times the pixels of its half width squared; a widened line.
 LONG, LONG_LINE = 18, 22
-#: By how much at least half of a line exceeds both neighbours, in MADs.
-EXCEEDS = 0.3
+#: By how much at least half of a line exceeds both neighbours, in MADs; and of one that goes far,
+#: with the section less smoothed than they are, since it may be thin.
+EXCEEDS, EXCEEDS_FAR = 0.3, 0.1
 #: Fine detail can be seen in a region if what it has, less what the neighbour with less of it has,
 #: is more than this, as logarithms.
 TEXTURED = -0.7
@@ -111,7 +113,8 @@ def odd_regions(
         Where all three can be seen.
     """
     own, before, after = pictures
-    raised = gaussian_filter(seen.unit, 1.0) - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
+    sharp = gaussian_filter(seen.unit, 1.0)
+    raised = sharp - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
     narrow = {"light long": raised, "dark long": -raised}
     inside = valid & ~(seen.flat | flat[0] | flat[1])
     highest: Float = np.max(list(learned.values()), axis=0)
@@ -120,28 +123,35 @@ def odd_regions(
     def seen_in(region: Region) -> float:
         return float(highest[region.window][region.mask].max())
 
-    def there(region: Region, structure: bool = True) -> tuple[bool, bool]:
+    def there(region: Region, structure: bool = True, reduction: int = 1) -> tuple[bool, bool]:
         """Whether a region has fine detail, and whether its structure is the neighbours'."""
         texture = float((seen.fine - np.minimum(*fine))[region.window][region.mask].mean())
-        return texture > TEXTURED, structure and _agrees(own, before, after, region)
+        return texture > TEXTURED, structure and _agrees(own, before, after, region, reduction)
+
+    def exceeds(picture: Float, region: Region, sign: str, by: float) -> bool:
+        """Whether much of a line does: beside a dark spot, usual tissue stands out as light."""
+        way, part = np.float32(1 if sign == "light long" else -1), region.window
+        excess = way * picture[part] - np.maximum(way * before[part], way * after[part])
+        return float(np.median(excess[region.mask])) > by
 
     for sign, image in maps.items():
-        for peak, region in _peaks(np.where(inside, image, 0), narrow.get(sign)):
-            part, mask = region.window, region.mask
-            textured, agrees = there(region, sign != "soft")
-            line = sign in narrow
+        broad, line = sign.endswith("broad"), sign in narrow
+        highest_peaks = _peaks(np.where(inside, image, 0), narrow.get(sign), 1 if broad else MOST)
+        for peak, region in highest_peaks:
+            mask = region.mask
+            textured, agrees = there(region, sign != "soft", REDUCED if broad else 1)
             by = WIDER_LINE if line else WIDER + (RIM if sign.endswith("wide") else 0)
             wider, least = _wider(region, own, by), 0.08 * min(own.shape)
             long = is_long(wider.mask, least, LONG_LINE) if line else is_long(mask, least)
-            if line:  # beside a dark spot, tissue as light as ever stands out as well
-                way = 1 if sign == "light long" else -1
-                excess = way * own[part] - np.maximum(way * before[part], way * after[part])
-                long = long and float(np.median(excess[mask])) > EXCEEDS
+            long = long and not broad
+            if line:
+                long = long and exceeds(own, region, sign, EXCEEDS)
             found.append(Candidate(sign, peak, wider, long, textured, agrees, seen_in(wider)))
         if sign in narrow:
             for far, region in _farthest(np.where(inside, image, 0), narrow[sign]):
                 wider, name = _wider(region, own, WIDER_LINE), sign.replace("long", "far")
-                found.append(Candidate(name, far, wider, True, *there(region), seen_in(wider)))
+                long = exceeds(sharp, region, sign, EXCEEDS_FAR)
+                found.append(Candidate(name, far, wider, long, *there(region), seen_in(wider)))
     for kind, logits in learned.items():
         long, soft = kind in ("fold", "crack"), kind == "blur"
         below = BELOW_LINE if long else BELOW
@@ -173,13 +183,13 @@ def half_width(mask: Mask) -> float:
     return float(distance_transform_edt(np.pad(mask, 1)).max())
 
 
-def _peaks(image: Float, narrow: Float | None) -> list[tuple[float, Region]]:
+def _peaks(image: Float, narrow: Float | None, most: int) -> list[tuple[float, Region]]:
     """The highest peaks of a map, and the pixels that belong to each.
 
     Where a map is blurred, a second one tells which of the pixels belong: `narrow`.
     """
     left, found = image.copy(), []
-    for _ in range(MOST):
+    for _ in range(most):
         top = tuple(int(n) for n in np.unravel_index(left.argmax(), left.shape))
         peak = float(left[top])
         if peak <= 0:
@@ -257,13 +267,14 @@ def _wider(region: Region, section: Float, by: int = WIDER) -> Region:
     return Region.from_mask(mask, max(0, top - by), max(0, left - by))
 
 
-def _agrees(own: Float, before: Float, after: Float, region: Region) -> bool:
+def _agrees(own: Float, before: Float, after: Float, region: Region, reduction: int = 1) -> bool:
     """Whether a region's structure is that of the neighbours, apart from level and contrast."""
     if region.pixels < 80:
         return False
     part = tuple(slice(max(0, span.start - 8), span.stop + 8) for span in region.window)
     chosen = np.zeros(own.shape, bool)
     chosen[region.window] = region.mask
-    pictures = [structure(each[part], reduction=1)[chosen[part]] for each in (own, before, after)]
+    chosen = chosen[part][::reduction, ::reduction]
+    pictures = [structure(each[part], reduction=reduction)[chosen] for each in (own, before, after)]
     likeness = max(correlation(pictures[0], pictures[1]), correlation(pictures[0], pictures[2]))
     return likeness > max(0.5, 0.8 * correlation(pictures[1], pictures[2]))

@@ -9,19 +9,22 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 
-from napari_ssan.inspection.look import Float
+from napari_ssan.inspection.look import Float, halved
 
 #: Scale of the local mean square, and of spots that are even, in pixels of comparison.
 LOCAL, SPOT = 2.0, 2.6
 #: What a loss of fine detail counts in an even spot.
 SOFTER = 1.5
+#: In broad patches, grey values count by so many MADs at most, at a resolution that is reduced by
+#: this and smoothed by so many pixels; this share of what the neighbours differ by is taken off.
+MOST_BROAD, REDUCED, BROAD, OWN = 3.0, 4, 6.0, 0.5
 #: Structures may move by half of this from section to section, in these pixels.
 MOVES = 5
 #: What a region can be seen by: what the network says, and all signs.
 LEARNED_SIGNS = ("like contamination", "like hole", "like fold", "like crack", "like blur")
 SIGNS = (
     *("dark", "light", "dark wide", "light wide", "dark long", "light long"),
-    *("dark far", "light far", "soft", "flat", *LEARNED_SIGNS),
+    *("dark far", "light far", "dark broad", "light broad", "soft", "flat", *LEARNED_SIGNS),
 )
 #: Those of a loss of sharpness: other damage may cause it.
 SOFT = ("soft", "like blur")
@@ -53,10 +56,12 @@ def rule_maps(
     maps: dict[str, Float] = {"soft": np.where(detailed, loss, 0)}
     mean, mean_before, mean_after = (gaussian_filter(x, SPOT, truncate=3) for x in pictures)
     unlike, uneven = _unlike(own, before, after), _uneven(unit, mean)
+    broad = [_broad(each) for each in pictures]
     for sign, way in (("dark", np.float32(-1)), ("light", np.float32(1))):
         maps[sign] = _beyond(way * own, way * before, way * after, unlike)
         maps[f"{sign} wide"] = _even(way * mean, way * mean_before, way * mean_after, uneven, loss)
         maps[f"{sign} long"] = lines[sign]
+        maps[f"{sign} broad"] = _enlarged(_patch(*(way * each for each in broad)), own.shape)
     return maps
 
 
@@ -106,3 +111,23 @@ def _around(before: Float, after: Float) -> Float:
     """The greatest of both neighbours near each pixel: what moves between sections is no damage."""
     greatest: Float = maximum_filter(np.maximum(before, after), MOVES)
     return greatest
+
+
+def _broad(picture: Float) -> Float:
+    """How bright broad parts of a picture are, beside its median, at a reduced resolution."""
+    reduced = halved(halved(picture.clip(-MOST_BROAD, MOST_BROAD)))
+    smooth: Float = gaussian_filter(reduced, BROAD, truncate=3)
+    return smooth - np.median(smooth)
+
+
+def _patch(own: Float, before: Float, after: Float) -> Float:
+    """By how much a broad part is greater than both neighbours, beyond what these differ by."""
+    more: Float = np.minimum(own - before, own - after) - np.float32(OWN) * np.abs(before - after)
+    return more
+
+
+def _enlarged(image: Float, shape: tuple[int, ...]) -> Float:
+    """A map at the reduced resolution, at that of comparison."""
+    whole = image.repeat(REDUCED, axis=0).repeat(REDUCED, axis=1)
+    rest = [(0, n - size) for n, size in zip(shape, whole.shape, strict=True)]
+    return np.pad(whole, rest, mode="edge")
