@@ -7,7 +7,8 @@ since tissue changes; how odd is unusual is decided in :mod:`~napari_ssan.inspec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import (
@@ -112,65 +113,116 @@ def odd_regions(
     valid : ndarray of bool, (height, width)
         Where all three can be seen.
     """
-    own, before, after = pictures
-    sharp = gaussian_filter(seen.unit, 1.0)
-    raised = sharp - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
-    narrow = {"light long": raised, "dark long": -raised}
     inside = valid & ~(seen.flat | flat[0] | flat[1])
-    highest: Float = np.max(list(learned.values()), axis=0)
-    found = []
-
-    def seen_in(region: Region) -> float:
-        return float(highest[region.window][region.mask].max())
-
-    def there(region: Region, structure: bool = True, reduction: int = 1) -> tuple[bool, bool]:
-        """Whether a region has fine detail, and whether its structure is the neighbours'."""
-        texture = float((seen.fine - np.minimum(*fine))[region.window][region.mask].mean())
-        return texture > TEXTURED, structure and _agrees(own, before, after, region, reduction)
-
-    def exceeds(picture: Float, region: Region, sign: str, by: float) -> bool:
-        """Whether much of a line does: beside a dark spot, usual tissue stands out as light."""
-        way, part = np.float32(1 if sign == "light long" else -1), region.window
-        excess = way * picture[part] - np.maximum(way * before[part], way * after[part])
-        return float(np.median(excess[region.mask])) > by
-
+    compared = _Compared(seen, pictures, fine, np.max(list(learned.values()), axis=0))
+    found: list[Candidate] = []
     for sign, image in maps.items():
-        broad, line = sign.endswith("broad"), sign in narrow
-        highest_peaks = _peaks(np.where(inside, image, 0), narrow.get(sign), 1 if broad else MOST)
-        for peak, region in highest_peaks:
-            mask = region.mask
-            textured, agrees = there(region, sign != "soft", REDUCED if broad else 1)
-            by = WIDER_LINE if line else WIDER + (RIM if sign.endswith("wide") else 0)
-            wider, least = _wider(region, own, by), 0.08 * min(own.shape)
-            long = is_long(wider.mask, least, LONG_LINE) if line else is_long(mask, least)
-            long = long and not broad
-            if line:
-                long = long and exceeds(own, region, sign, EXCEEDS)
-            found.append(Candidate(sign, peak, wider, long, textured, agrees, seen_in(wider)))
-        if sign in narrow:
-            for far, region in _farthest(np.where(inside, image, 0), narrow[sign]):
-                wider, name = _wider(region, own, WIDER_LINE), sign.replace("long", "far")
-                long = exceeds(sharp, region, sign, EXCEEDS_FAR)
-                found.append(Candidate(name, far, wider, long, *there(region), seen_in(wider)))
+        there = np.where(inside, image, 0)
+        if sign.endswith("long"):
+            found += compared.lines(sign, there)
+        elif sign.endswith("broad"):
+            found += compared.patches(sign, there)
+        else:
+            found += compared.spots(sign, there)
     for kind, logits in learned.items():
-        long, soft = kind in ("fold", "crack"), kind == "blur"
-        below = BELOW_LINE if long else BELOW
-        for peak, found_region in _summits(np.where(inside, logits, LOWEST), below):
-            region = found_region if long or soft else _wider(found_region, own)
-            found.append(
-                Candidate(
-                    f"like {kind}", peak, region, long, *there(region, not soft), peak + LOWEST
-                )
-            )
-    gone = seen.flat & ~binary_dilation(flat[0] & valid, iterations=3)
-    gone &= ~binary_dilation(flat[1] & valid, iterations=3)
-    pieces, number = label(gone)
+        found += compared.learned(kind, np.where(inside, logits, LOWEST))
+    return (*found, *_missing(seen.flat, [each & valid for each in flat]))
+
+
+class _Compared:
+    """A section beside its neighbours, in which regions are told by the maps of their signs.
+
+    Parameters
+    ----------
+    seen, pictures, fine
+        As in :func:`odd_regions`.
+    logits : ndarray, (height, width)
+        The network's highest, of any kind of damage.
+    """
+
+    def __init__(
+        self,
+        seen: Sighting,
+        pictures: tuple[Float, Float, Float],
+        fine: list[Float],
+        logits: Float,
+    ) -> None:
+        self._own, self._before, self._after = pictures
+        self._texture, self._logits = seen.fine - np.minimum(*fine), logits
+        self._sharp = gaussian_filter(seen.unit, 1.0)
+        self._raised = self._sharp - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
+        self._least = 0.08 * min(self._own.shape)
+
+    def spots(self, sign: str, image: Float) -> Iterator[Candidate]:
+        """Spots that are darker, lighter or less sharp."""
+        by = WIDER + (RIM if sign.endswith("wide") else 0)
+        for peak, region in _peaks(image):
+            long = is_long(region.mask, self._least)
+            yield self._told(sign, peak, region, by, long, structure=sign != "soft")
+
+    def patches(self, sign: str, image: Float) -> Iterator[Candidate]:
+        """The highest of broad patches."""
+        for peak, region in _peaks(image, most=1):
+            yield self._told(sign, peak, region, WIDER, reduction=REDUCED)
+
+    def lines(self, sign: str, image: Float) -> Iterator[Candidate]:
+        """Lines that stand out, and the one that goes farthest."""
+        way = np.float32(1 if sign.startswith("light") else -1)
+        narrow = way * self._raised
+        for peak, region in _peaks(image, narrow):
+            told = self._told(sign, peak, region, WIDER_LINE)
+            long = is_long(told.region.mask, self._least, LONG_LINE)
+            yield replace(told, long=long and self._exceed(way, self._own, region) > EXCEEDS)
+        for far, region in _farthest(image, narrow):
+            long = self._exceed(way, self._sharp, region) > EXCEEDS_FAR
+            yield self._told(sign.replace("long", "far"), far, region, WIDER_LINE, long)
+
+    def learned(self, kind: str, logits: Float) -> Iterator[Candidate]:
+        """What the network says of a kind of damage."""
+        line, soft = kind in ("fold", "crack"), kind == "blur"
+        for peak, region in _summits(logits, BELOW_LINE if line else BELOW):
+            whole = region if line or soft else _wider(region, self._own)
+            told = self._told(f"like {kind}", peak, whole, 0, line, structure=not soft)
+            yield replace(told, logit=peak + LOWEST)
+
+    def _told(
+        self,
+        sign: str,
+        peak: float,
+        region: Region,
+        by: int,
+        long: bool = False,
+        *,
+        structure: bool = True,
+        reduction: int = 1,
+    ) -> Candidate:
+        """A candidate of a region that is widened by some pixels."""
+        wider = _wider(region, self._own, by) if by else region
+        textured = float(self._texture[region.window][region.mask].mean()) > TEXTURED
+        agrees = structure and _agrees(self._own, self._before, self._after, region, reduction)
+        logit = float(self._logits[wider.window][wider.mask].max())
+        return Candidate(sign, peak, wider, long, textured, agrees, logit)
+
+    def _exceed(self, way: np.float32, picture: Float, region: Region) -> float:
+        """By how much half of a line exceeds both neighbours.
+
+        Beside a dark spot, usual tissue stands out as light, but does not.
+        """
+        part = region.window
+        most = np.maximum(way * self._before[part], way * self._after[part])
+        return float(np.median((way * picture[part] - most)[region.mask]))
+
+
+def _missing(flat: Mask, others: list[Mask]) -> Iterator[Candidate]:
+    """Margins that are constant in a section, but not in its neighbours."""
+    for each in others:
+        flat = flat & ~binary_dilation(each, iterations=3)
+    pieces, number = label(flat)
     edge = {*pieces[0], *pieces[-1], *pieces[:, 0], *pieces[:, -1]} - {0}
     for piece in edge if number else ():
         mask = pieces == piece
         share = float(mask.mean()) ** 0.5
-        found.append(Candidate("flat", share, _wider(Region.from_mask(mask), own)))
-    return tuple(found)
+        yield Candidate("flat", share, _wider(Region.from_mask(mask), flat))
 
 
 def is_long(mask: Mask, least: float, ratio: float = LONG) -> bool:
@@ -183,7 +235,9 @@ def half_width(mask: Mask) -> float:
     return float(distance_transform_edt(np.pad(mask, 1)).max())
 
 
-def _peaks(image: Float, narrow: Float | None, most: int) -> list[tuple[float, Region]]:
+def _peaks(
+    image: Float, narrow: Float | None = None, most: int = MOST
+) -> list[tuple[float, Region]]:
     """The highest peaks of a map, and the pixels that belong to each.
 
     Where a map is blurred, a second one tells which of the pixels belong: `narrow`.
@@ -260,7 +314,7 @@ def _grown(mask: Mask, by: int, top: int, left: int, shape: tuple[int, ...]) -> 
     return grown[rows, columns]
 
 
-def _wider(region: Region, section: Float, by: int = WIDER) -> Region:
+def _wider(region: Region, section: Float | Mask, by: int = WIDER) -> Region:
     """A region that is widened to cover the damage."""
     top, left = region.top, region.left
     mask = _grown(region.mask, by, top, left, section.shape)
