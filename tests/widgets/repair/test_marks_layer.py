@@ -14,6 +14,7 @@ from napari_ssan.widgets.repair.marks_layer import (
     MarksLayer,
     ellipse,
 )
+from napari_ssan.widgets.shared.layers import made_for
 
 
 @pytest.fixture
@@ -181,6 +182,15 @@ def test_a_layer_of_that_name_is_taken_up(viewer, image, marks, circle):
     # Theirs has no scale: where its shapes lie in the world counts.
     assert z == 0
     assert np.mean(outline, axis=0) == pytest.approx([(30 - 8) / 4, (40 - 7) / 4])
+
+
+def test_a_layer_that_was_made_for_something_else_is_left_alone(viewer, image, marks, circle):
+    other = viewer.add_shapes(
+        [circle(3)], shape_type="polygon", ndim=3, metadata=made_for(image, "Suggestion")
+    )
+    marks.draw(True)
+    assert marks.layer != other
+    assert not marks.seen["drawn"]
 
 
 def test_another_stack_gets_a_layer_of_its_own(viewer, image, marks, volume):

@@ -110,10 +110,13 @@ def test_suggestions_are_walked_through_and_decided_with_keys(viewer, controller
     assert len(viewer.layers["Marks"].data) == len(session.marks.regions[8])
     marked = session.marks.mask(8, (slice(0, 128), slice(0, 144)))
     assert marked[40:62, 50:74].mean() > 0.9
-    assert NAME not in viewer.layers
+    assert not viewer.layers[NAME].visible
+    assert not viewer.layers[NAME].data
     assert shown.current is None
     controller.current.undo()
     assert [find.z for find in shown.suggestions.open] == [8]
+    assert viewer.layers[NAME].visible
+    assert controller.current.marks.layer.name == "Marks"
 
 
 def lines(controller):

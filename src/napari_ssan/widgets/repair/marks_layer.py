@@ -15,7 +15,14 @@ from qtpy.QtCore import QTimer
 from napari_ssan.stack.region import Region, outline_key
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.widgets.shared.colours import MARKED
-from napari_ssan.widgets.shared.layers import made_for, owner_of, placement, unwrap, way_to_data_of
+from napari_ssan.widgets.shared.layers import (
+    made_for,
+    owner_of,
+    placement,
+    unwrap,
+    use_of,
+    way_to_data_of,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -195,6 +202,8 @@ class MarksLayer:
     def _suits(self, layer: Any) -> bool:
         """Whether a layer is one of marks of this image, made here or by the user's hand."""
         if not isinstance(unwrap(layer), Shapes) or layer.ndim != self.image.ndim:
+            return False
+        if use_of(layer):  # such as the outline of a suggestion
             return False
         owner = owner_of(layer)
         return owner == self.image.unique_id or (owner is None and layer.name == NAME)

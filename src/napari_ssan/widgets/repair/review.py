@@ -22,7 +22,7 @@ from napari_ssan.widgets.repair.layer_work import LayerWork
 from napari_ssan.widgets.repair.result_layers import ResultLayers
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.colours import SUGGESTED
-from napari_ssan.widgets.shared.layers import pixel_nm, placement, to_data_of, unwrap
+from napari_ssan.widgets.shared.layers import made_for, pixel_nm, placement, to_data_of, unwrap
 from napari_ssan.workers import Report
 
 if TYPE_CHECKING:
@@ -142,12 +142,18 @@ class Review:
     def close(self) -> None:
         """Remove the outline, and show none any more."""
         self._closed = True
-        self._hide()
-
-    def _hide(self) -> None:
         if self._layer is not None and self._layer in self._viewer.layers:
             self._viewer.layers.remove(self._layer)
         self._layer = None
+
+    def _hide(self) -> None:
+        """Take the outline away, but keep its layer.
+
+        Where Mesa draws, napari crashes at the next but one redraw after shapes were removed.
+        """
+        if self._layer is not None and self._layer in self._viewer.layers:
+            self._layer.data = []
+            self._layer.visible = False
 
     def _on_reported(self, event: object) -> None:
         if isinstance(event, tuple) and not self._closed:
@@ -202,11 +208,15 @@ class Review:
         if self._layer is None or self._layer not in self._viewer.layers:
             active = self._viewer.layers.selection.active
             self._layer = self._viewer.add_shapes(
-                ndim=self._image.ndim, name=NAME, **placement(self._image)
+                ndim=self._image.ndim,
+                name=NAME,
+                metadata=made_for(self._image, NAME),
+                **placement(self._image),
             )
             self._layer.editable = False
             if active is not None:
                 self._viewer.layers.selection.active = active
+        self._layer.visible = True
         self._layer.data = []
         self._layer.add_polygons(
             [to_data_of(self._layer, self._image, points) for points in polygons],

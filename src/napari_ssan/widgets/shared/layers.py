@@ -89,16 +89,21 @@ def earlier_repairs(layer: Layer) -> Provenance:
     return _EARLIER[layer][1]
 
 
-def made_for(image: Image) -> dict[str, Any]:
+def made_for(image: Image, use: str = "") -> dict[str, Any]:
     """Metadata of a layer that is made for an image; its file is not to be overwritten."""
     files = [str(file) for file in source_files(image)]
     known = {"path": files[0], "files": files} if files else {}
-    return {METADATA: {"made_for": image.unique_id, **known}}
+    return {METADATA: {"made_for": image.unique_id, "use": use, **known}}
 
 
 def owner_of(layer: Layer) -> Any:
     """Which image a layer was made for, as its unique id; None for all others."""
     return (unwrap(layer.metadata).get(METADATA) or {}).get("made_for")
+
+
+def use_of(layer: Layer) -> str:
+    """What a layer was made for an image for; empty if that was not said."""
+    return str((unwrap(layer.metadata).get(METADATA) or {}).get("use", ""))
 
 
 def is_made_for(layer: Layer, image: Layer) -> bool:
