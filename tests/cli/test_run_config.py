@@ -90,7 +90,10 @@ def test_the_recipes_of_the_bundled_models_are_what_their_files_record(model, st
 
 def test_the_recipes_of_the_benchmarks_are_read():
     recipes = sorted((ROOT / "benchmarks" / "unseen").glob("*.toml"))
-    assert [load_config(path).steps for path in recipes] == [3000, 650, 1500]
+    read = {path.stem: load_config(path) for path in recipes}
+    steps = {name: recipe.steps for name, recipe in read.items()}
+    assert steps == {"first": 3000, "natural": 650, "open": None, "second": 1500}
+    assert read["open"].minutes == 100
 
 
 def test_a_configuration_that_cannot_be_read(run, tmp_path):
