@@ -18,6 +18,8 @@ SOFTER = 1.5
 #: In broad patches, grey values count by so many MADs at most, at a resolution that is reduced by
 #: this and smoothed by so many pixels; this share of what the neighbours differ by is taken off.
 MOST_BROAD, REDUCED, BROAD, OWN = 3.0, 4, 6.0, 0.5
+#: They are sought where a section's shorter side has so many pixels of comparison.
+ROOM = 144
 #: Structures may move by half of this from section to section, in these pixels.
 MOVES = 5
 #: What a region can be seen by: what the network says, and all signs.
@@ -114,7 +116,12 @@ def _around(before: Float, after: Float) -> Float:
 
 
 def _broad(picture: Float) -> Float:
-    """How bright broad parts of a picture are, beside its median, at a reduced resolution."""
+    """How bright broad parts of a picture are, beside its median, at a reduced resolution.
+
+    They are 0 throughout if there is no room for them.
+    """
+    if min(picture.shape) < ROOM:
+        return np.zeros([n // REDUCED for n in picture.shape], np.float32)
     reduced = halved(halved(picture.clip(-MOST_BROAD, MOST_BROAD)))
     smooth: Float = gaussian_filter(reduced, BROAD, truncate=3)
     return smooth - np.median(smooth)
