@@ -162,17 +162,19 @@ class Findings:
         return damaged
 
     def _usual(self, good: set[int]) -> Usual:
-        """What is usual: by all sections as a whole, and by the regions of good ones."""
+        """What is usual, by all sections; where the most outstanding count, by good ones."""
         figures: dict[str, list[float]] = {name: [] for name in RULES}
         for each in self._figures:
             for name, value in each.items():
                 figures[name].append(value)
         compared = [own.z for own in self.traits if own.neighbours and not own.end]
         telling = [z for z in compared if z in good]
-        for z in telling if len(telling) >= ENOUGH else compared:
-            highest = region_figures(self.candidates[z])
-            for sign in SIGNS:
-                figures[sign].append(highest[sign])
+        telling = telling if len(telling) >= ENOUGH else compared
+        highest = {z: region_figures(self.candidates[z]) for z in compared}
+        for sign in SIGNS:
+            # Else the spread below the median counts, which broken sections hardly change.
+            among = telling if RULES[sign].tail else compared
+            figures[sign] = [highest[z][sign] for z in among]
         figures["lost"] = list(self._gaps.values())
         enough = {name: values for name, values in figures.items() if len(values) >= ENOUGH}
         return Usual(enough, self._damaged, self.correlation or 0.0)

@@ -17,7 +17,7 @@ LOCAL, SPOT = 2.0, 2.6
 SOFTER = 1.5
 #: In broad patches, grey values count by so many MADs at most, at a resolution that is reduced by
 #: this and smoothed by so many pixels; this share of what the neighbours differ by is taken off.
-MOST_BROAD, REDUCED, BROAD, OWN = 3.0, 4, 6.0, 0.5
+MOST_BROAD, REDUCED, BROAD, THEIRS = 3.0, 4, 6.0, 0.5
 #: They are sought where a section's shorter side has so many pixels of comparison.
 ROOM = 144
 #: Structures may move by half of this from section to section, in these pixels.
@@ -129,7 +129,9 @@ def _broad(picture: Float) -> Float:
 
 def _patch(own: Float, before: Float, after: Float) -> Float:
     """By how much a broad part is greater than both neighbours, beyond what these differ by."""
-    more: Float = np.minimum(own - before, own - after) - np.float32(OWN) * np.abs(before - after)
+    more: Float = np.minimum(own - before, own - after) - np.float32(THEIRS) * np.abs(
+        before - after
+    )
     return more
 
 
