@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from napari_ssan.inspection.continuation import with_chances
-from napari_ssan.inspection.findings import DOUBTFUL
-from napari_ssan.inspection.judge import weighed
 from napari_ssan.inspection.look import Sighting
+from napari_ssan.inspection.places import DOUBTFUL, weighed
 from napari_ssan.inspection.regions import Candidate
 from napari_ssan.stack.region import Region
 

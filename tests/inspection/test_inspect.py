@@ -1,6 +1,6 @@
 """The whole inspection.
 
-Covers: napari_ssan.inspection.findings, napari_ssan.inspection.reasons
+Covers: napari_ssan.inspection.reasons
 """
 
 from __future__ import annotations

@@ -1,3 +1,8 @@
+"""Comparing sections.
+
+Covers: napari_ssan.inspection.shifts
+"""
+
 from __future__ import annotations
 
 import numpy as np

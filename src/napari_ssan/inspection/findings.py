@@ -11,50 +11,29 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from napari_ssan.inspection.find import SURE, Find
+from napari_ssan.inspection.gaps import gap_figures, lost_sections, planted_gaps
 from napari_ssan.inspection.judge import (
-    AT_END,
-    BESIDE,
     CERTAIN,
     ENOUGH,
     RULES,
     UNLIKE,
     Usual,
-    agreed,
     is_negative,
     kind_of,
     region_figures,
     slice_figures,
-    weighed,
 )
 from napari_ssan.inspection.look import Mask
 from napari_ssan.inspection.neighbours import Traits
-from napari_ssan.inspection.reasons import lost_reason, region_reason, slice_reason
+from napari_ssan.inspection.places import LEAST, places
+from napari_ssan.inspection.reasons import region_reason, slice_reason
 from napari_ssan.inspection.regions import Candidate
-from napari_ssan.inspection.signs import LEARNED_SIGNS, SIGNS, SOFT
+from napari_ssan.inspection.signs import SIGNS
 from napari_ssan.inspection.view import View
 from napari_ssan.stack.region import Region, Treatment
 
-#: Finds that are less probable are dropped.
-LEAST = 0.05
-#: A find of this probability makes others in its section more probable. Two that are doubtful
-#: say nothing of each other: some tissue is darker or lighter in many places.
-LIKELY = 0.8
-#: What only the network says has at most this probability: it has learned from planted damage.
-LEARNED = 0.89
-#: What a rule says that is not sure counts for so much less where the network sees nothing: where
-#: its logits are below the first. What only the network says does where they are below the second.
-NOTHING, FAIR, DOUBT = -1.5, 1.5, 10.0
-#: A find of this probability becomes more probable by other signs at its place.
-SEEN = 0.5
-#: The others must depart by so much themselves, and their probability is at most this.
-VISIBLE_BESIDE, SECOND = 3.0, 0.89
-#: Sections to each side whose likeness is usual.
-WIDE = 5
-#: Where sections are lost, the sum of what three pairs tell is at most so many times the least.
-EACH = 3.5
-#: A spot with which a neighbour goes on by a smaller chance is tissue, however much it departs, and
-#: no more probable than this.
-SELDOM, DOUBTFUL = 0.03, 0.45
+#: Beside a section that is broken as a whole with this probability, no others are lost.
+DOUBTFUL = 0.2
 #: A section of which more pixels are black or white is not corrected: what was there is lost.
 CLIPPED = 0.5
 #: In a shaded section, only these count, if they are sure and cover at most this share of it: the
@@ -72,33 +51,6 @@ HIDING = ("fold", "crack")
 LARGE_MARGIN, WITHOUT_MARGINS = 0.1, ("level", "contrast")
 #: Figures that planted damage raises.
 RAISED = {"brightness": ("level", "contrast"), "displaced": ("displaced", "turned")}
-
-
-class _Seen:
-    """A region that might be damaged, and how probable that is by all signs there.
-
-    `told` is what its own sign says, which counts in full where a rule and the network agree.
-    A rule that is sure needs no network: some real damage is unlike all that is planted.
-    """
-
-    def __init__(self, candidate: Candidate, score: float, told: float) -> None:
-        self.candidate, self.score, self.told = candidate, score, told
-        #: Whether it is the network that says it.
-        self.learned = candidate.sign in LEARNED_SIGNS
-        least = FAIR if self.learned else NOTHING
-        doubted = told < SURE and candidate.logit < least
-        self.p = told / (told + DOUBT * (1 - told)) if doubted else told
-        if self.learned:
-            self.p = min(self.p, LEARNED)
-
-    def add(self, other: _Seen) -> None:
-        """Count another sign at the same place."""
-        if self.learned != other.learned:
-            rule, network = sorted((self, other), key=lambda seen: seen.learned)
-            both = min(agreed(rule.told, network.told), LEARNED)
-            self.p = max(self.p, rule.p, both)
-        elif self.p >= SEEN:
-            self.p = max(self.p, other.p)
 
 
 class Findings:
@@ -135,7 +87,7 @@ class Findings:
         self.correlation = self.apart.get(1)
         self.alike = self.correlation is not None and self.correlation >= UNLIKE
         self._figures = [slice_figures(traits, each, self.correlation or 0.0) for each in traits]
-        self._gaps = self._find_gaps()
+        self._gaps = gap_figures(traits)
         self._damaged = self._departures(planted, peaks)
         self.usual = self._usual({own.z for own in traits})
         # What stands out in broken sections says nothing about good tissue.
@@ -154,11 +106,7 @@ class Findings:
             for name in RAISED.get(kind, (kind,)):
                 damaged.setdefault(name, []).append(figures.get(name, 0.0))
         if self.correlation is not None:
-            usual = [self.apart.get(k, 0.0) for k in range(1, 5)]
-            damaged["lost"] = [
-                usual[0] - t.apart[3] + 2 * (usual[1] - t.apart[4])
-                for t in self.traits if 4 in t.apart
-            ]  # fmt: skip
+            damaged["lost"] = planted_gaps(self.traits, self.apart)
         return damaged
 
     def _usual(self, good: set[int]) -> Usual:
@@ -202,7 +150,10 @@ class Findings:
         whole = self._whole_finds()
         found = list(whole.values())
         broken = self._broken(whole)
-        lost = self._lost({z for z, find in whole.items() if find.p >= 0.2}) if self.alike else []
+        lost = list[Find]()
+        if self.alike:
+            doubtful = {z for z, find in whole.items() if find.p >= DOUBTFUL}
+            lost = lost_sections(self.traits, self._gaps, self.apart, self.usual, doubtful)
         parted = {z for find in lost if find.p >= 0.5 for z in (find.z, find.z + 1)}
         found += lost
         for own, figures, regions in zip(self.traits, self._figures, self.candidates, strict=True):
@@ -282,48 +233,18 @@ class Findings:
         return best
 
     def _regions(self, own: Traits, candidates: Sequence[Candidate], alone: bool) -> list[Find]:
-        """Regions of a section; of two that overlap, the more certain.
-
-        Departures count less in a section that stands `alone`: at an end of the stack, beside a
-        broken section, or where sections are lost.
-        """
-        scored = [
-            (self.usual.score(c.sign, c.peak) * (AT_END if alone else 1.0), c)
-            for c in candidates
-            if c.long or not c.sign.endswith(("long", "far"))
-        ]
-        taken = np.zeros([n // self.view.step + 1 for n in self.view.shape[1:]], bool)
+        """What may be wrong with regions of a section, which may stand alone."""
+        covered = np.zeros([n // self.view.step + 1 for n in self.view.shape[1:]], bool)
         if own.lost is not None:
-            taken[: own.lost.shape[0], : own.lost.shape[1]] = own.lost
-        kept: list[_Seen] = []
-        for score, candidate in sorted(scored, key=lambda pair: (pair[1].sign in SOFT, -pair[0])):
-            told = weighed(self.usual.probability(candidate.sign, score), candidate.chance)
-            seen = _Seen(candidate, score, told)
-            part = taken[candidate.region.window]
-            mask = candidate.region.mask[: part.shape[0], : part.shape[1]]
-            if seen.told < LEAST:
-                continue
-            if part[mask].mean() < 0.3:
-                part |= mask
-                kept.append(seen)
-            else:  # another sign of what was seen already
-                for each in kept:
-                    if _touch(each.candidate.region, candidate.region):
-                        each.add(seen)
-        found: list[Find] = []
-        likely = sum(seen.p >= LIKELY for seen in kept)
-        for seen in kept:
-            p, score, candidate = seen.p, seen.score, seen.candidate
-            if score >= VISIBLE_BESIDE and not alone and likely > (p >= LIKELY):
-                p = max(p, SECOND * self.usual.probability(candidate.sign, score, BESIDE))
-            if candidate.chance < SELDOM:
-                p = min(p, DOUBTFUL)
-            kind = kind_of(candidate, taken.size)
-            there = candidate.agrees and candidate.textured and kind not in HIDING
+            covered[: own.lost.shape[0], : own.lost.shape[1]] = own.lost
+        found = []
+        for place in places(candidates, self.usual, covered, alone):
+            kind = kind_of(place.candidate, covered.size)
+            there = place.candidate.agrees and place.candidate.textured and kind not in HIDING
             suggest: Treatment = "correct" if there else "synthesize"
-            reason = region_reason(kind, candidate)
-            region = self._at_full_resolution(candidate.region)
-            found.append(Find(own.z, kind, score, p, reason, suggest, region))
+            reason = region_reason(kind, place.candidate)
+            region = self.view.at_full_resolution(place.region)
+            found.append(Find(own.z, kind, place.score, place.p, reason, suggest, region))
         return found
 
     def _stands_out(self, find: Find) -> bool:
@@ -334,67 +255,7 @@ class Findings:
 
     def _without_values(self, z: int, lost: Mask) -> Find:
         """The pixels of a section that are not finite."""
-        region = self._at_full_resolution(Region.from_mask(lost))
+        region = self.view.at_full_resolution(Region.from_mask(lost))
         share = 100 * region.pixels / np.prod(self.view.stack.shape[1:])
         reason = f"{share:.2g} % of its pixels have no value (NaN, infinite or beyond 1e30)."
         return Find(z, "missing", CERTAIN, 1.0, reason, region=region)
-
-    def _at_full_resolution(self, region: Region) -> Region:
-        """A region at the resolution of comparison, at the full resolution of the stack."""
-        full = self.view.stack.shape[1:]
-        steps = [
-            n / (size // self.view.step) for n, size in zip(full, self.view.shape[1:], strict=True)
-        ]
-        spans = []
-        for part, step, length in zip(region.window, steps, full, strict=True):
-            places = np.arange(int(part.start * step), min(int(np.ceil(part.stop * step)), length))
-            rows = np.clip((places / step).astype(int) - part.start, 0, part.stop - part.start - 1)
-            spans.append((int(places[0]), rows))
-        (top, rows), (left, columns) = spans
-        return Region.from_mask(region.mask[np.ix_(rows, columns)], top, left)
-
-    def _find_gaps(self) -> dict[int, float]:
-        """By how much sections before each place resemble those behind it less than usual.
-
-        Three pairs tell it: those beside the place, and those with one of them in between. All
-        must be less alike than pairs around them, since one broken section parts two at most.
-        """
-        near = {own.z: own.after for own in self.traits if own.neighbours == (own.z - 1, own.z + 1)}
-        wide = {z: self.traits[z].across for z in near}
-
-        def less(pairs: Mapping[int, float], z: int, parted: tuple[int, ...]) -> float:
-            around = [
-                pairs[n] for n in range(z - WIDE, z + WIDE + 2) if n in pairs and n not in parted
-            ]
-            return float(np.median(around)) - pairs[z] if around else 0.0
-
-        return {
-            z: min(sum(each), EACH * min(each)) if min(each) > 0 else min(each)
-            for z in near
-            if z + 1 in near and len(near) > ENOUGH
-            for each in [(less(near, z, (z,)), *(less(wide, n, (z, z + 1)) for n in (z, z + 1)))]
-        }
-
-    def _lost(self, broken: set[int]) -> list[Find]:
-        """Places between two good sections where others seem to be lost."""
-        found = []
-        assert self.correlation is not None
-        for z, figure in self._gaps.items():
-            if not broken.isdisjoint(range(z - 1, z + 3)):
-                continue
-            score = self.usual.score("lost", figure)
-            p = self.usual.probability("lost", score)
-            likeness = self.traits[z].after
-            steps = min(self.apart, key=lambda k: abs(self.apart[k] - likeness))
-            if steps > 1:
-                reason = lost_reason(z, steps - 1, likeness, self.correlation)
-                found.append(Find(z, "discontinuity", score, p, reason, gap=steps - 1))
-        return found
-
-
-def _touch(one: Region, other: Region) -> bool:
-    """Whether two regions have pixels in common."""
-    whole = np.zeros([max(a.stop, b.stop) for a, b in zip(one.window, other.window, strict=True)])
-    whole[one.window] += one.mask
-    whole[other.window] += other.mask
-    return bool(whole.max() > 1)

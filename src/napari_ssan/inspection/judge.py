@@ -21,21 +21,11 @@ from napari_ssan.inspection.regions import Candidate, half_width
 PRIOR = 0.0125
 #: ... and how probable damage is at least that is fainter than all that was planted.
 FAINTER = 0.05
-#: Beside a find, more damage in the same section is as likely as not.
-BESIDE = 0.5
-#: What two signs that agree say together, of the sum of both: each knows part of the other.
-AGREE = 0.7
-#: If a spot is damage, a neighbour goes on with it by a small chance as seldom as that says; tissue
-#: does in .1, .2, .33 and .5 of all spots by chances below .01, .03, .1 and .3, in five stacks. So
-#: the odds of damage are multiplied by so much times the chance to this power.
-GOES_ON, POWER = 2.2, 0.6
 #: Charging is larger than this share of a section; a crack is less broad than twice this, in pixels
 #: of comparison, if structure is seen in it.
 LARGE, BROAD = 0.003, 4.5
 #: Sections to each side whose level, contrast and sharpness are usual.
 AROUND = 3
-#: At the ends of a stack, where both neighbours are on one side, departures count less.
-AT_END = 0.6
 #: Sections that resemble each other less than this cannot be compared.
 UNLIKE = 0.4
 #: Where a section lies is sure if it resembles its neighbours there by this share of the usual.
@@ -264,24 +254,6 @@ class Usual:
         below = FAINTER + (1 - FAINTER) * share
         tail = min(1.0, float(np.exp(-RULES[name].rate * max(score, 0.0))))
         return prior * below / (prior * below + (1 - prior) * tail)
-
-
-def agreed(one: float, other: float) -> float:
-    """Probability that something is wrong where two signs say so with these probabilities.
-
-    Their likelihood ratios are multiplied, and raised to :data:`AGREE`, since both see the same
-    pixels. A sign that says nothing, p = `PRIOR`, takes some of the other's word away.
-    """
-    before = PRIOR / (1 - PRIOR)
-    first, second = (p / (1 - p + 1e-9) / before for p in (one, other))
-    odds: float = before * (first * second) ** AGREE
-    return odds / (1 + odds)
-
-
-def weighed(p: float, chance: float) -> float:
-    """Probability of damage in a spot with which a neighbour goes on by this chance."""
-    odds: float = min(GOES_ON * chance**POWER, 1.0) * p / (1 - p + 1e-9)
-    return odds / (1 + odds)
 
 
 def region_figures(candidates: Sequence[Candidate]) -> dict[str, float]:

@@ -6,6 +6,7 @@ since membranes move from section to section.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -42,14 +43,38 @@ def around_lines(lines: Float) -> Float:
 
     Lines of the next directions count, too.
     """
-    near = np.empty_like(lines)
+    near, reach = np.empty_like(lines), MOVES // 2
+    height, width = lines.shape[1:]
+    wider = np.full((height + 2 * reach, width + 2 * reach), -np.inf, lines.dtype)
     for n, own in enumerate(lines):  # one after the other, since each stays in the cache
-        moved = np.pad(own, MOVES // 2, constant_values=-np.inf)
+        moved = wider
+        moved[reach : reach + height, reach : reach + width] = own
         for axis in (0, 1):
             moved = _running_maximum(moved, axis)
         np.maximum(moved, lines[n - 1], out=near[n])
         np.maximum(near[n], lines[(n + 1) % len(lines)], out=near[n])
     return near.clip(0, out=near)
+
+
+def beyond_lines(lines: Float, *others: Iterable[Float]) -> Float:
+    """By how much lines are lighter than all that are near them in other sections.
+
+    Parameters
+    ----------
+    lines : ndarray of float32, (directions, height, width)
+        From :func:`lines_of`; the negative of it for dark lines.
+    *others : iterable of ndarray, (height, width)
+        Of each other section, what :func:`around_lines` gives for the directions in turn.
+
+    Returns
+    -------
+    ndarray of float32, (height, width)
+        The most of all directions, in MADs.
+    """
+    most = np.full(lines.shape[1:], -np.inf, lines.dtype)
+    for own, *theirs in zip(lines, *others, strict=True):
+        np.maximum(most, own - np.maximum.reduce(theirs), out=most)
+    return most
 
 
 def _running_maximum(image: Float, axis: int) -> Float:

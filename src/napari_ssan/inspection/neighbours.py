@@ -1,4 +1,4 @@
-"""Compares a section with its neighbours: registers them, and measures how alike they are.
+"""Compares a section with its neighbours: measures how alike they are, and looks for regions.
 
 Regions are compared in :mod:`~napari_ssan.inspection.regions`. What is usual in the stack, and
 so what a figure means, is decided in :mod:`~napari_ssan.inspection.judge`. Easy to get wrong: a
@@ -12,41 +12,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.ndimage import rotate
 
 from napari_ssan.inspection.continuation import with_chances
-from napari_ssan.inspection.look import Float, Mask, Sighting, clipped, halved, middle
+from napari_ssan.inspection.lines import beyond_lines
+from napari_ssan.inspection.look import Float, Mask, Sighting, clipped
 from napari_ssan.inspection.regions import Candidate, odd_regions
-from napari_ssan.inspection.signs import rule_maps
-from napari_ssan.stack.alignment import (
-    GAIN,
-    LARGEST,
-    NOWHERE,
-    REDUCTION,
-    SMALLEST,
-    Shift,
-    correlation,
-    offset_between,
-    structure,
-    taper,
+from napari_ssan.inspection.shifts import (
+    LEVER,
+    in_structures,
+    likeness_of,
+    likeness_on_each_other,
+    motion_between,
+    move,
+    move_each,
+    shift_between,
+    turn_between,
 )
+from napari_ssan.inspection.signs import rule_maps
+from napari_ssan.stack.alignment import correlation
 
 #: Sections to each side that may serve as neighbours.
 REACH = 2
-#: A shift that is shorter than so many pixels may raise the correlation by less than `GAIN`.
-FAR = 12
 #: Turns are tried where neighbours are less than so many times as unlike each other as unlike the
 #: section (1 less the correlation), or where its quadrants are turned by so much, as a share of the
-#: side; correlation must rise by this much.
-NO_NEARER, SEEMS_TURNED, RISE = 1.4, 0.01, 0.03
-#: Quadrants that lie farther from where the whole section lies cannot be believed, in pixels.
-ASTRAY = 24
+#: side.
+NO_NEARER, SEEMS_TURNED = 1.4, 0.01
 #: Rectangles along a side, of which the means tell how a section is shaded.
 SHADES = 6
-#: How far a turn by one radian moves the pixels of a square of side 1, on average.
-LEVER = 6**-0.5
-#: The turns, in degrees; 0 first, which the others are compared with.
-TURNS = (0.0, -8.0, -6.0, -4.5, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
 
 
 @dataclass
@@ -153,27 +145,27 @@ def compare(
     first = near[0]
     second = next((z for z in near if (z < seen.z) != (first < seen.z)), near[1])
     low, high = traits.neighbours = tuple(sorted((first, second)))
-    shifts = {z: _shift(seen, window[z]) for z in (low, high)}
-    before, after = (_moved(window[z].smooth, shifts[z]) for z in (low, high))
+    shifts = {z: shift_between(seen, window[z]) for z in (low, high)}
+    before, after = (move(window[z].smooth, shifts[z]) for z in (low, high))
     valid = np.isfinite(before) & np.isfinite(after)
     before, after = (np.where(valid, each, 0) for each in (before, after))
     own = np.where(valid, seen.smooth, 0)
     traits.before, traits.after = (correlation(own[valid], each[valid]) for each in (before, after))
-    traits.across = _likeness(window[low], window[high])
+    traits.across = likeness_on_each_other(window[low], window[high])
     traits.fit = min(traits.before, traits.after)
     if not traits.end:
         traits.shaded = _shaded(own - before, own - after)
         traits.detail = max(
-            _likeness_where(seen.structure, _moved(window[z].structure, _reduced(shifts[z])))
+            likeness_of(seen.structure, move(window[z].structure, in_structures(shifts[z])))
             for z in (low, high)
         )
-        motions = [_motion(seen, window[z]) for z in (low, high)]
+        motions = [motion_between(seen, window[z]) for z in (low, high)]
         # The nearer one counts for more, so that tissue that drifts lies where it should.
         weights = (high - seen.z, seen.z - low)
         traits.motion = np.average(motions, axis=0, weights=weights).astype(np.float32)
         unlike = 1 - max(traits.before, traits.after)
         if 1 - traits.across < NO_NEARER * unlike or abs(traits.motion[2]) > SEEMS_TURNED:
-            traits.turned, fit = _turn(seen, window[low], window[high])
+            traits.turned, fit = turn_between(seen, window[low], window[high])
         far = -np.radians(traits.turned) * LEVER
         traits.motion[2] = np.sign(far) * max(abs(far), abs(traits.motion[2])) if far else 0.0
         if traits.turned:
@@ -184,15 +176,9 @@ def compare(
     traits.apart = _apart(window)
     if not regions:
         return traits, ()
-    fine = [_moved(window[z].fine, shifts[z], 0) for z in (low, high)]
-    flat = [_moved(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
-    lines = {}
-    for sign, way in (("dark", -1), ("light", 1)):
-        theirs = [
-            _moved(each.near_dark if sign == "dark" else each.near_light, shifts[each.z], 0)
-            for each in (window[low], window[high])
-        ]
-        lines[sign] = (way * seen.lines - np.maximum(*theirs)).max(axis=0)
+    fine = [move(window[z].fine, shifts[z], 0) for z in (low, high)]
+    flat = [move(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
+    lines = _odd_lines(seen, (window[low], window[high]))
     pictures = (own, before, after)
     maps = rule_maps(seen.unit, seen.fine, pictures, fine, lines)
     learned = _learned(seen, (window[low], window[high]), maps, valid)
@@ -206,7 +192,7 @@ def _learned(
     """What the network makes of a section beside two others, where all can be seen."""
     from napari_ssan.inspection.damage_network import damage_maps
 
-    moved = (_moved(each.evidence, seen.shifts[each.z], 0) for each in others)
+    moved = (move(each.evidence, seen.shifts[each.z], 0) for each in others)
     own, before, after = (np.where(valid, each, 0) for each in (seen.evidence, *moved))
     return damage_maps(own, before, after, {sign: each * valid for sign, each in maps.items()})
 
@@ -228,117 +214,16 @@ def _shaded(*beyond: Float) -> float:
     return float(np.median(both))
 
 
-def _offset(seen: Sighting, other: Sighting) -> Shift:
-    """How far another section seems to lie from where `seen` lies; found once."""
-    if other.z not in seen.offsets:
-        seen.offsets[other.z] = offset_between(taper(seen.structure), taper(other.structure))
-    return seen.offsets[other.z]
-
-
-def _shift(seen: Sighting, other: Sighting) -> Shift:
-    """How far another section must be moved to lie on `seen`; found once."""
-    if other.z not in seen.shifts:
-        offset = _offset(seen, other)
-        far = float(np.abs(offset).max())
-        moved = _moved(other.structure, _reduced(offset))
-        there = np.isfinite(moved)
-        gain = GAIN * min(1.0, far / FAR)
-        better = (
-            SMALLEST <= far < LARGEST * min(seen.structure.shape) * REDUCTION
-            and correlation(seen.structure[there], moved[there])
-            > correlation(seen.structure[there], other.structure[there]) + gain
+def _odd_lines(seen: Sighting, others: tuple[Sighting, Sighting]) -> dict[str, Float]:
+    """By how much dark and light lines of a section exceed those of both neighbours."""
+    found = {}
+    for sign, way in (("dark", np.float32(-1)), ("light", np.float32(1))):
+        theirs = (
+            move_each(each.near_dark if sign == "dark" else each.near_light, seen.shifts[each.z])
+            for each in others
         )
-        seen.shifts[other.z] = offset if better else NOWHERE
-    return seen.shifts[other.z]
-
-
-def _motion(seen: Sighting, other: Sighting) -> Float:
-    """How another section must be moved and turned to lie on `seen`, as :class:`Traits` has it.
-
-    The quadrants tell, after the whole was moved; by a long way only if it is alike there.
-    """
-    offset = np.array(_offset(seen, other))
-    if np.abs(offset).max() >= FAR:
-        offset = np.array(_shift(seen, other))
-    whole = np.round(offset / REDUCTION).astype(int)
-    own, theirs = seen.structure, _moved(other.structure, tuple(whole), 0)
-    shape = np.array(own.shape)
-    offsets, centres = [], []
-    for row in (0, 1):
-        for column in (0, 1):
-            low = np.array((row, column)) * (shape - shape // 2)
-            part = tuple(slice(a, a + n) for a, n in zip(low, shape // 2, strict=True))
-            offset = np.array(offset_between(taper(own[part]), taper(theirs[part])))
-            if np.abs(offset).max() <= ASTRAY:
-                offsets.append(offset)
-                centres.append((low + shape // 4 - shape / 2) * REDUCTION)
-    found, side = np.array((*(REDUCTION * whole), 0.0), np.float32), min(seen.smooth.shape)
-    if len(offsets) < 3:
-        return found / np.float32(side)
-    moved, around = np.mean(offsets, axis=0), np.array(centres) - np.mean(centres, axis=0)
-    turn = (np.array(offsets) * around[:, ::-1] * (1, -1)).sum() / np.square(around).sum()
-    found[:2] += moved
-    found[2] = turn * LEVER * side
-    return found / np.float32(side)
-
-
-def _reduced(offset: Shift) -> Shift:
-    """A shift in pixels of structures."""
-    return offset[0] / REDUCTION, offset[1] / REDUCTION
-
-
-def _moved(image: Float, offset: Shift, empty: float = np.nan) -> Float:
-    """Move images, (..., height, width), by whole pixels; what comes in is `empty`."""
-    rows, columns = (round(n) for n in offset)
-    if not (rows or columns):
-        return image
-    height, width = image.shape[-2:]
-    moved = np.full_like(image, empty)
-    there = np.s_[
-        ..., max(rows, 0) : height + min(rows, 0), max(columns, 0) : width + min(columns, 0)
-    ]
-    moved[there] = image[
-        ..., max(-rows, 0) : height - max(rows, 0), max(-columns, 0) : width - max(columns, 0)
-    ]
-    return moved
-
-
-def _likeness(seen: Sighting, other: Sighting) -> float:
-    """Correlation of two sections that are moved onto each other."""
-    return _likeness_where(seen.smooth, _moved(other.smooth, _shift(seen, other)))
-
-
-def _likeness_where(image: Float, moved: Float) -> float:
-    """Correlation where what was moved has values."""
-    valid = np.isfinite(moved)
-    return correlation(image[valid], moved[valid])
-
-
-def _turn(seen: Sighting, *others: Sighting) -> tuple[float, float]:
-    """The turn after which a section correlates best with two others, and the lower correlation.
-
-    0 if none raises both.
-    """
-    best, found, fit, still = 2 * RISE, 0.0, 0.0, np.zeros(2)
-    own, *wanted = (halved(middle(each.smooth)) for each in (seen, *others))
-    inner = tuple(slice(n // 6, n - n // 6) for n in own.shape)
-    wanted = [each[inner] for each in wanted]
-    structures = [taper(structure(each)) for each in wanted]
-    for angle in TURNS:
-        turned = rotate(own, angle, reshape=False, order=1, mode="nearest")[inner]
-        moving = taper(structure(turned))
-        alike = []
-        for each, own_structure in zip(wanted, structures, strict=True):
-            offset = offset_between(own_structure, moving)
-            near = np.abs(offset).max() <= LARGEST * min(turned.shape)
-            tried = (turned, _moved(turned, offset)) if near else (turned,)
-            alike.append(max(_likeness_where(each, moved) for moved in tried))
-        if not angle:
-            still = np.array(alike)
-        rises = np.array(alike) - still
-        if rises.min() > RISE and rises.sum() > best:
-            best, found, fit = float(rises.sum()), angle, min(alike)
-    return found, fit
+        found[sign] = beyond_lines(way * seen.lines, *theirs)
+    return found
 
 
 def _apart(window: Mapping[int, Sighting]) -> dict[int, float]:
@@ -349,8 +234,8 @@ def _apart(window: Mapping[int, Sighting]) -> dict[int, float]:
     for z in range(low + 1, max(window) + 1):
         if window[low].flaw or window[z].flaw or z not in window:
             break
-        step = _shift(window[z], window[z - 1])
-        moved = _moved(moved, step)
+        step = shift_between(window[z], window[z - 1])
+        moved = move(moved, step)
         valid = np.isfinite(moved)
         if not valid.any():
             break

@@ -18,7 +18,6 @@ from scipy.ndimage import (
     gaussian_filter,
     label,
 )
-from skimage.segmentation import flood
 
 from napari_ssan.inspection.lines import SURROUNDINGS
 from napari_ssan.inspection.look import Float, Mask, Sighting
@@ -38,6 +37,8 @@ LONG, LONG_LINE = 18, 22
 #: By how much at least half of a line exceeds both neighbours, in MADs; and of one that goes far,
 #: with the section less smoothed than they are, since it may be thin.
 EXCEEDS, EXCEEDS_FAR = 0.3, 0.1
+#: A region with fewer pixels shows no structure.
+LEAST_STRUCTURE = 80
 #: Fine detail can be seen in a region if what it has, less what the neighbour with less of it has,
 #: is more than this, as logarithms.
 TEXTURED = -0.7
@@ -149,6 +150,7 @@ class _Compared:
     ) -> None:
         self._own, self._before, self._after = pictures
         self._texture, self._logits = seen.fine - np.minimum(*fine), logits
+        self._pictures, self._structures = pictures, dict[int, list[Float]]()
         self._sharp = gaussian_filter(seen.unit, 1.0)
         self._raised = self._sharp - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
         self._least = 0.08 * min(self._own.shape)
@@ -199,9 +201,24 @@ class _Compared:
         """A candidate of a region that is widened by some pixels."""
         wider = _wider(region, self._own, by) if by else region
         textured = float(self._texture[region.window][region.mask].mean()) > TEXTURED
-        agrees = structure and _agrees(self._own, self._before, self._after, region, reduction)
+        agrees = structure and self._agrees(region, reduction)
         logit = float(self._logits[wider.window][wider.mask].max())
         return Candidate(sign, peak, wider, long, textured, agrees, logit)
+
+    def _agrees(self, region: Region, reduction: int) -> bool:
+        """Whether a region's structure is that of a neighbour, apart from level and contrast."""
+        if region.pixels < LEAST_STRUCTURE:
+            return False
+        if reduction not in self._structures:
+            self._structures[reduction] = [
+                structure(each, reduction=reduction) for each in self._pictures
+            ]
+        chosen = np.zeros(self._own.shape, bool)
+        chosen[region.window] = region.mask
+        chosen = chosen[::reduction, ::reduction]
+        own, before, after = (each[chosen] for each in self._structures[reduction])
+        likeness = max(correlation(own, before), correlation(own, after))
+        return likeness > max(0.5, 0.8 * correlation(before, after))
 
     def _exceed(self, way: np.float32, picture: Float, region: Region) -> float:
         """By how much half of a line exceeds both neighbours.
@@ -244,12 +261,12 @@ def _peaks(
     """
     left, found = image.copy(), []
     for _ in range(most):
-        top = tuple(int(n) for n in np.unravel_index(left.argmax(), left.shape))
+        top = _highest(left)
         peak = float(left[top])
         if peak <= 0:
             break
-        below = (1 - (EDGE if narrow is None else EDGE_OF_LINES)) * peak
-        whole = Region.from_mask(flood(left, top, connectivity=1, tolerance=below))
+        edge = (EDGE if narrow is None else EDGE_OF_LINES) * peak
+        whole = Region.from_mask(_connected(left >= edge, top))
         mask = whole.mask
         if narrow is not None:
             mask = mask & _raised(narrow[whole.window], mask)
@@ -292,15 +309,27 @@ def _summits(logits: Float, below: float) -> list[tuple[float, Region]]:
     left = logits.copy()
     found: list[tuple[float, Region]] = []
     for _ in range(MOST):
-        top = tuple(int(n) for n in np.unravel_index(left.argmax(), left.shape))
+        top = _highest(left)
         peak = float(left[top])
         if peak <= LOWEST or (found and peak < FAINT):
             break
-        down = max(below, peak - DOUBTFUL)
-        mask = flood(left, top, connectivity=1, tolerance=down)
+        mask = _connected(left >= min(peak - below, DOUBTFUL), top)
         left[mask] = LOWEST
         found.append((peak - LOWEST, Region.from_mask(mask)))
     return found
+
+
+def _highest(image: Float) -> tuple[int, int]:
+    """The place of the highest pixel."""
+    row, column = np.unravel_index(image.argmax(), image.shape)
+    return int(row), int(column)
+
+
+def _connected(mask: Mask, place: tuple[int, int]) -> Mask:
+    """What is marked and connected with a place."""
+    pieces, _ = label(mask)
+    there: Mask = pieces == pieces[place]
+    return there
 
 
 def _grown(mask: Mask, by: int, top: int, left: int, shape: tuple[int, ...]) -> Mask:
@@ -319,16 +348,3 @@ def _wider(region: Region, section: Float | Mask, by: int = WIDER) -> Region:
     top, left = region.top, region.left
     mask = _grown(region.mask, by, top, left, section.shape)
     return Region.from_mask(mask, max(0, top - by), max(0, left - by))
-
-
-def _agrees(own: Float, before: Float, after: Float, region: Region, reduction: int = 1) -> bool:
-    """Whether a region's structure is that of the neighbours, apart from level and contrast."""
-    if region.pixels < 80:
-        return False
-    part = tuple(slice(max(0, span.start - 8), span.stop + 8) for span in region.window)
-    chosen = np.zeros(own.shape, bool)
-    chosen[region.window] = region.mask
-    chosen = chosen[part][::reduction, ::reduction]
-    pictures = [structure(each[part], reduction=reduction)[chosen] for each in (own, before, after)]
-    likeness = max(correlation(pictures[0], pictures[1]), correlation(pictures[0], pictures[2]))
-    return likeness > max(0.5, 0.8 * correlation(pictures[1], pictures[2]))

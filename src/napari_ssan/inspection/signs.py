@@ -22,13 +22,24 @@ MOST_BROAD, REDUCED, BROAD, THEIRS = 3.0, 4, 6.0, 0.5
 ROOM = 144
 #: Structures may move by half of this from section to section, in these pixels.
 MOVES = 5
-#: What a region can be seen by: what the network says, and all signs.
+#: What a region can be seen by: signs of damage of the same kind belong to one family.
+FAMILIES = {
+    **dict.fromkeys(("dark", "dark wide", "like contamination"), "dark spot"),
+    **dict.fromkeys(("light", "light wide", "like hole"), "light spot"),
+    **dict.fromkeys(("dark long", "dark far", "like fold"), "dark line"),
+    **dict.fromkeys(("light long", "light far", "like crack"), "light line"),
+    **{"dark broad": "dark patch", "light broad": "light patch"},
+    **dict.fromkeys(("soft", "like blur"), "soft"),
+    "flat": "flat",
+}
+SIGNS = tuple(FAMILIES)
+#: What the network says.
 LEARNED_SIGNS = ("like contamination", "like hole", "like fold", "like crack", "like blur")
-SIGNS = (
-    *("dark", "light", "dark wide", "light wide", "dark long", "light long"),
-    *("dark far", "light far", "dark broad", "light broad", "soft", "flat", *LEARNED_SIGNS),
-)
-#: Those of a loss of sharpness: other damage may cause it.
+#: Lines, by the ends of their signs: those that are straight for a while, and those that go far.
+LINES = ("long", "far")
+#: Lines are told by what is around them, so that these lie beside each other.
+OPPOSITE = {"dark line": "light line", "light line": "dark line"}
+#: Signs of a loss of sharpness: other damage may cause it.
 SOFT = ("soft", "like blur")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_ssan.errors import BadInput
 from napari_ssan.inspection.look import Float, step
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import BAND_PIXELS, SliceStack
 
 #: Pixels of a pyramid's level are at most this large, in nm.
@@ -75,6 +76,18 @@ class View:
     def step(self) -> int:
         """Pixels of the view along a side of those that are compared."""
         return step(self.shape[1:])
+
+    def at_full_resolution(self, region: Region) -> Region:
+        """A region at the resolution of comparison, at the full resolution of the stack."""
+        full = self.stack.shape[1:]
+        sides = [n / (size // self.step) for n, size in zip(full, self.shape[1:], strict=True)]
+        spans = []
+        for part, side, length in zip(region.window, sides, full, strict=True):
+            places = np.arange(int(part.start * side), min(int(np.ceil(part.stop * side)), length))
+            rows = np.clip((places / side).astype(int) - part.start, 0, part.stop - part.start - 1)
+            spans.append((int(places[0]), rows))
+        (top, rows), (left, columns) = spans
+        return Region.from_mask(region.mask[np.ix_(rows, columns)], top, left)
 
     def read(self, z: int) -> Float:
         """Read a section, (height, width) of the view; what has no finite value is not finite."""

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_ssan.inspection.findings import Findings
+from napari_ssan.inspection.neighbours import Traits
+from napari_ssan.inspection.regions import Candidate
+from napari_ssan.inspection.view import View
+from napari_ssan.stack.region import Region
+from napari_ssan.stack.sections import SliceStack
+
+
+def found_in(candidates, peaks, blurred=()):
+    """What is found in alike sections with these candidates, some of which are blurred."""
+    traits = [
+        Traits(
+            z, level=100.0, contrast=10.0, before=0.8, after=0.8, across=0.6, fit=0.8,
+            neighbours=(z - 1, z + 1), apart={1: 0.8, 2: 0.6},
+        )
+        for z in range(len(candidates))
+    ]  # fmt: skip
+    for z in blurred:
+        traits[z].sharpness = np.full(4, -3, np.float32)
+    planted = [("blur", Traits(3, contrast=10.0, sharpness=np.full(4, -2, np.float32)))]
+    view = View(SliceStack(np.zeros((len(candidates), 64, 64), np.uint8)))
+    found = Findings(view, traits, candidates, planted, peaks).all()
+    return {each.z: each.kind for each in found if each.p >= 0.5}
+
+
+REGION = Region.from_mask(np.ones((6, 6)))
+
+
+def test_regions_beside_a_broken_section_count_less():
+    peaks = np.where(np.isin(np.arange(14), (6, 10)), 2.0, 1.0)
+    candidates = [(Candidate("dark", peak, REGION),) for peak in peaks]
+    found = found_in(candidates, {"dark": [1.8, 1.9]}, blurred=[5])
+    assert found == {5: "blur", 10: "contamination"}
+
+
+@pytest.mark.parametrize(("chance", "told"), [(1.0, True), (0.3, True), (0.02, False)])
+def test_a_spot_with_which_a_neighbour_goes_on_is_tissue_however_dark(chance, told):
+    candidates = [(Candidate("dark wide", 1.0, REGION),) for _ in range(14)]
+    candidates[6] = (Candidate("dark wide", 9.0, REGION, chance=chance),)
+    found = found_in(candidates, {"dark wide": [5.0, 6.0]})
+    assert found == ({6: "contamination"} if told else {})
+
+
+def test_what_stands_out_in_broken_sections_does_not_hide_a_hair():
+    far = np.full(16, 0.15)
+    far[[3, 9, 12]] = 1.0, 0.48, 1.0
+    candidates = [(Candidate("dark far", peak, REGION, long=True),) for peak in far]
+    assert found_in(candidates, {}, blurred=[3, 12]) == {3: "blur", 9: "fold", 12: "blur"}

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_ssan.inspection.judge import PRIOR, Usual
+from napari_ssan.inspection.places import SMALLEST, agreed, places
+from napari_ssan.inspection.regions import Candidate
+from napari_ssan.inspection.signs import SIGNS
+from napari_ssan.stack.region import Region
+
+#: Every sign is usually 1, and was planted between 4 and 9.
+USUAL = Usual({sign: [0.8, 0.9, 1.0, 1.1, 1.2] for sign in SIGNS}, {s: [4.0, 9.0] for s in SIGNS})
+
+
+def box(top, left, height, width):
+    return Region.from_mask(np.ones((height, width)), top, left)
+
+
+def seen(*candidates):
+    return places(candidates, USUAL, np.zeros((200, 200), bool), alone=False)
+
+
+def test_a_rule_and_the_network_are_more_probable_together_but_less_than_if_independent():
+    odds = PRIOR / (1 - PRIOR)
+    both = agreed(0.4, 0.3)
+    assert 0.4 < both < 0.9
+    independent = (0.4 / 0.6) * (0.3 / 0.7) / odds
+    assert both < independent / (1 + independent)
+    assert agreed(0.3, 0.4) == pytest.approx(both)
+    assert agreed(PRIOR, PRIOR) == pytest.approx(PRIOR)
+    assert agreed(1.0, 1.0) > 0.999
+
+
+def test_a_piece_beside_a_place_belongs_to_it_but_one_farther_away_does_not():
+    whole = Candidate("soft", 9.0, box(50, 50, 30, 30))
+    piece = Candidate("like blur", 8.0, box(84, 50, 6, 20))
+    elsewhere = Candidate("like blur", 8.0, box(150, 150, 6, 20))
+    (found,) = seen(whole, piece)
+    assert found.region.pixels == 30 * 30 + 6 * 20
+    assert [each.region.pixels for each in seen(whole, elsewhere)] == [30 * 30, 6 * 20]
+
+
+def test_what_is_darker_than_both_sides_of_a_crack_is_no_fold():
+    crack = Candidate("light long", 12.0, box(20, 60, 160, 6), long=True)
+    side = Candidate("dark long", 3.5, box(20, 69, 160, 6), long=True)
+    (found,) = seen(crack, side)
+    assert found.candidate is crack
+    fold = Candidate("dark long", 9.0, box(20, 69, 160, 6), long=True)
+    assert {each.candidate for each in seen(crack, fold)} == {crack, fold}
+
+
+def test_a_rule_tells_how_far_a_line_goes():
+    network = Candidate("like fold", 40.0, box(60, 60, 60, 5), long=True)
+    rule = Candidate("dark long", 8.0, box(20, 60, 160, 5), long=True)
+    (found,) = seen(network, rule)
+    assert found.candidate is network
+    assert found.region is rule.region
+    unsure = Candidate("dark long", 1.5, box(20, 60, 160, 5), long=True)
+    (found,) = seen(network, unsure)
+    assert found.region is network.region
+
+
+@pytest.mark.parametrize("pixels", [SMALLEST - 1, SMALLEST])
+def test_a_few_pixels_are_grain(pixels):
+    found = seen(Candidate("dark", 9.0, box(50, 50, 1, pixels)))
+    assert len(found) == (pixels >= SMALLEST)
+
+
+def test_beside_a_sure_place_another_is_more_probable():
+    doubtful = Candidate("dark", 2.3, box(20, 20, 8, 8))
+    (alone,) = seen(doubtful)
+    _, second = seen(Candidate("light", 12.0, box(120, 120, 20, 20)), doubtful)
+    assert second.candidate is doubtful
+    assert alone.p < second.p
