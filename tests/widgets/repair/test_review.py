@@ -321,14 +321,20 @@ def test_what_is_marked_already_is_not_suggested(controller, notifications):
     assert "Nothing was found" in notifications[-1].message
 
 
-def test_closing_takes_the_outline_along_and_stops_the_search(viewer, controller):
+def test_closing_takes_the_outline_away_and_stops_the_search(viewer, controller, make_controller):
     suggest(controller)
-    assert NAME in viewer.layers
+    assert viewer.layers[NAME].nshapes
     controller.current.review.inspect()
     controller.close()
-    assert NAME not in viewer.layers
+    assert not viewer.layers[NAME].visible
+    assert not viewer.layers[NAME].nshapes
     assert not controller.current.session.marks
     assert np.array_equal(viewer.layers["em"].data[2], np.zeros((128, 144)))
+    again = make_controller(viewer)
+    again.finish()
+    suggest(again)
+    assert [layer.name for layer in viewer.layers].count(NAME) == 1
+    assert viewer.layers[NAME].visible
 
 
 def test_a_region_that_is_not_on_screen_is_brought_there(viewer, controller):

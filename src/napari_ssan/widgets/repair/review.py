@@ -22,14 +22,22 @@ from napari_ssan.widgets.repair.layer_work import LayerWork
 from napari_ssan.widgets.repair.result_layers import ResultLayers
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.colours import SUGGESTED
-from napari_ssan.widgets.shared.layers import made_for, pixel_nm, placement, to_data_of, unwrap
+from napari_ssan.widgets.shared.layers import (
+    is_made_for,
+    made_for,
+    pixel_nm,
+    placement,
+    to_data_of,
+    unwrap,
+    use_of,
+)
 from napari_ssan.workers import Report
 
 if TYPE_CHECKING:
     from threading import Event as Flag
 
     from napari.components import ViewerModel
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
 NAME = "Suggestion"
 #: Less probable finds are not suggested.
@@ -140,11 +148,9 @@ class Review:
             self._results.go_to((find.z, 0))
 
     def close(self) -> None:
-        """Remove the outline, and show none any more."""
+        """Take the outline away, and show none any more."""
         self._closed = True
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._viewer.layers.remove(self._layer)
-        self._layer = None
+        self._hide()
 
     def _hide(self) -> None:
         """Take the outline away, but keep its layer.
@@ -206,6 +212,8 @@ class Review:
             points[:, [stack.y_axis, stack.x_axis]] = outline
             polygons.append(points)
         if self._layer is None or self._layer not in self._viewer.layers:
+            self._layer = next((each for each in self._viewer.layers if self._is_ours(each)), None)
+        if self._layer is None:
             active = self._viewer.layers.selection.active
             self._layer = self._viewer.add_shapes(
                 ndim=self._image.ndim,
@@ -224,6 +232,10 @@ class Review:
             face_color="transparent",
             edge_width=max(0.8, EDGE * max(height, width)),
         )
+
+    def _is_ours(self, layer: Layer) -> bool:
+        """Whether a layer outlines suggestions for this stack, and was left by an earlier dock."""
+        return use_of(layer) == NAME and is_made_for(layer, self._image)
 
     def _centre(self, find: Find) -> None:
         """Bring what is suggested to the middle of the canvas, unless all of it is on screen."""
