@@ -11,15 +11,20 @@ from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import SliceStack
 
 
-def found_in(candidates, peaks, blurred=()):
-    """What is found in alike sections with these candidates, some of which are blurred."""
-    traits = [
+def alike(number):
+    """Figures of sections that resemble each other."""
+    return [
         Traits(
             z, level=100.0, contrast=10.0, before=0.8, after=0.8, across=0.6, fit=0.8,
             neighbours=(z - 1, z + 1), apart={1: 0.8, 2: 0.6},
         )
-        for z in range(len(candidates))
+        for z in range(number)
     ]  # fmt: skip
+
+
+def found_in(candidates, peaks, blurred=()):
+    """What is found in alike sections with these candidates, some of which are blurred."""
+    traits = alike(len(candidates))
     for z in blurred:
         traits[z].sharpness = np.full(4, -3, np.float32)
     planted = [("blur", Traits(3, contrast=10.0, sharpness=np.full(4, -2, np.float32)))]
@@ -51,3 +56,15 @@ def test_what_stands_out_in_broken_sections_does_not_hide_a_hair():
     far[[3, 9, 12]] = 1.0, 0.48, 1.0
     candidates = [(Candidate("dark far", peak, REGION, long=True),) for peak in far]
     assert found_in(candidates, {}, blurred=[3, 12]) == {3: "blur", 9: "fold", 12: "blur"}
+
+
+@pytest.mark.parametrize("pixels", [60, 20])
+def test_a_thin_section_is_told_as_a_whole_and_not_once_more_as_a_region(pixels):
+    candidates = [(Candidate("soft", 1.0, REGION),) for _ in range(14)]
+    candidates[6] = (Candidate("soft", 9.0, Region.from_mask(np.ones((pixels, pixels)))),)
+    traits = alike(14)
+    traits[6].contrast = 3.0
+    view = View(SliceStack(np.zeros((14, 64, 64), np.uint8)))
+    found = Findings(view, traits, candidates, [], {"soft": [4.0, 6.0]}).all()
+    told = {each.kind for each in found if each.z == 6 and each.p >= 0.5}
+    assert told == ({"brightness"} if pixels == 60 else {"brightness", "blur"})

@@ -7,6 +7,7 @@ brightness is wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -39,6 +40,8 @@ CLIPPED = 0.5
 #: In a shaded section, only these count, if they are sure and cover at most this share of it: the
 #: rest may be shading.
 IN_SHADE, LARGEST_SPOT = ("contamination", "hole", "missing"), 0.05
+#: A region that covers more of a section is the section.
+MOST = 0.6
 #: Figures of whole sections, and the kinds that they tell.
 KINDS = {
     **{"level": "brightness", "contrast": "brightness", "shaded": "brightness"},
@@ -162,6 +165,8 @@ class Findings:
                 inside = self._regions(own, regions, alone)
                 if self._probability("shaded", figures) >= 0.5:
                     inside = [find for find in inside if self._stands_out(find)]
+                if own.z in whole and whole[own.z].p >= 0.5:  # its brightness, which says it all
+                    inside = [find for find in inside if self._share(find) <= MOST]
                 found += inside
         found += [
             self._without_values(own.z, own.lost) for own in self.traits if own.lost is not None
@@ -249,13 +254,18 @@ class Findings:
 
     def _stands_out(self, find: Find) -> bool:
         """Whether a region is damage for sure although its section is shaded."""
-        whole = float(np.prod(self.view.stack.shape[1:]))
-        small = find.region is not None and find.region.pixels <= LARGEST_SPOT * whole
+        small = self._share(find) <= LARGEST_SPOT
         return small and find.p >= SURE and find.kind in IN_SHADE
+
+    def _share(self, find: Find) -> float:
+        """The share of a section that is found."""
+        pixels = np.prod(self.view.stack.shape[1:])
+        return 1.0 if find.region is None else float(find.region.pixels / pixels)
 
     def _without_values(self, z: int, lost: Mask) -> Find:
         """The pixels of a section that are not finite."""
         region = self.view.at_full_resolution(Region.from_mask(lost))
-        share = 100 * region.pixels / np.prod(self.view.stack.shape[1:])
+        find = Find(z, "missing", CERTAIN, 1.0, "", region=region)
+        share = 100 * self._share(find)
         reason = f"{share:.2g} % of its pixels have no value (NaN, infinite or beyond 1e30)."
-        return Find(z, "missing", CERTAIN, 1.0, reason, region=region)
+        return replace(find, reason=reason)
