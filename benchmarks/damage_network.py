@@ -31,7 +31,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 from napari_ssan.inspection.damage_network import OUTPUTS, DamageNetwork, scaled
-from napari_ssan.inspection.lines import around_lines, lines_of
+from napari_ssan.inspection.lines import around_lines, beyond_lines, lines_of
 from napari_ssan.inspection.look import (
     MAD,
     SMOOTH,
@@ -262,8 +262,8 @@ def maps_of(given: list[tuple[Float, Float]]) -> dict[str, Float]:
     own, before, after = (gaussian_filter(each, SMOOTH, truncate=3) for each, _ in given)
     found, theirs = lines_of(unit), [lines_of(each) for each, _ in others]
     lines = {
-        sign: (way * found - np.maximum(*(around_lines(way * each) for each in theirs))).max(axis=0)
-        for sign, way in (("dark", -1), ("light", 1))
+        sign: beyond_lines(way * found, *(around_lines(way * each) for each in theirs))
+        for sign, way in (("dark", np.int16(-1)), ("light", np.int16(1)))
     }
     return rule_maps(unit, fine, (own, before, after), [each for _, each in others], lines)
 

@@ -118,7 +118,7 @@ def test_kinds(sign, long, kind):
 
 def test_a_large_bright_patch_with_structure_is_charging():
     region = Region.from_mask(np.ones((30, 30)))
-    candidate = Candidate("light wide", 1.0, region, textured=True, agrees=True)
+    candidate = Candidate("light wide", 1.0, region, structured=True)
     assert kind_of(candidate, 10**4) == "charging"
     assert kind_of(candidate, 10**7) == "hole"
 
@@ -129,5 +129,5 @@ def test_a_large_bright_patch_with_structure_is_charging():
 )
 def test_a_broad_light_band_in_which_structure_shows_is_charging(width, seen, kind):
     region = Region.from_mask(np.ones((width, 200)))
-    candidate = Candidate("light far", 1.0, region, True, textured=seen, agrees=seen)
+    candidate = Candidate("light far", 1.0, region, True, structured=seen)
     assert kind_of(candidate, 10**5) == kind

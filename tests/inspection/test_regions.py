@@ -55,8 +55,7 @@ def test_a_cloud_through_which_structure_shows_stands_out(broken, sightings, way
     away = np.hypot(rows - 90, (columns - 100) / 1.4)
     pixels += way * 0.7 * pixels.std() * np.exp(-((away / 45) ** 2))
     found = standing_out(sightings, pixels, away < 45, sign)
-    assert found.textured
-    assert found.agrees
+    assert found.structured
     assert not found.long
 
 

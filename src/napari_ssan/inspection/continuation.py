@@ -74,6 +74,8 @@ def _chance(own: Float, other: Float, region: Region) -> float:
     here = int((place >= enough).sum())
     if here < region.pixels:
         return 1.0
-    total = np.pad((other >= enough).astype(np.int32), ((1, 0), (1, 0))).cumsum(0).cumsum(1)
+    total = np.zeros([n + 1 for n in other.shape], np.int32)
+    np.cumsum(other >= enough, axis=0, out=total[1:, 1:])
+    total = total.cumsum(1, dtype=np.int32)
     rows = total[height:] - total[:-height]
     return float((rows[:, width:] - rows[:, :-width] >= here).mean())

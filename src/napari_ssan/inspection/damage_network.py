@@ -83,10 +83,28 @@ class DamageNetwork(nn.Module):
             passed.append(x)
             x = block(functional.avg_pool2d(x, 2))
         for block in reversed(self.up):
-            x = functional.interpolate(x, scale_factor=2, mode="nearest")
-            x = block(torch.cat((passed.pop(), x), 1))
+            weight, bias = block.parameters()
+            x = _joined(weight, bias, passed.pop(), x).relu_()
         logits: Tensor = self.head(self.join(torch.cat((x, maps), 1)))
         return logits
+
+
+def _joined(weight: Tensor, bias: Tensor, passed: Tensor, coarse: Tensor) -> Tensor:
+    """Convolve two maps side by side, of which the second is enlarged twofold first.
+
+    Each pixel of the second map stands for four, so its kernel of 3 x 3 is one of 4 x 4 between the
+    pixels, which needs less than half of the products, and neither map is copied.
+    """
+    channels = passed.shape[1]
+    fine, enlarged = weight[:, :channels], weight[:, channels:]
+    for axis in (2, 3):
+        first, middle, last = enlarged.unbind(axis)
+        enlarged = torch.stack((last, middle + last, first + middle, first), axis)
+    kernel = enlarged.transpose(0, 1).contiguous(memory_format=LAYOUT)
+    fine = fine.contiguous(memory_format=LAYOUT)
+    joined = functional.conv2d(passed, fine, bias, padding=1)
+    joined += functional.conv_transpose2d(coarse, kernel, stride=2, padding=1)
+    return joined
 
 
 def _block(*channels: int) -> nn.Sequential:

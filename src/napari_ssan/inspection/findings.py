@@ -245,7 +245,7 @@ class Findings:
         found = []
         for place in places(candidates, self.usual, covered, alone):
             kind = kind_of(place.candidate, covered.size)
-            there = place.candidate.agrees and place.candidate.textured and kind not in HIDING
+            there = place.candidate.structured and kind not in HIDING
             suggest: Treatment = "correct" if there else "synthesize"
             reason = region_reason(kind, place.candidate)
             region = self.view.at_full_resolution(place.region)

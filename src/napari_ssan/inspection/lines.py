@@ -6,7 +6,7 @@ since membranes move from section to section.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -22,30 +22,35 @@ MOST_BEYOND, SURROUNDINGS = 2.0, 6.0
 #: Lines may move by half of this from section to section, in pixels.
 MOVES = 7
 
+#: Lines are kept as whole numbers, so many to a MAD: in half the memory, and twice as quick.
+PER_MAD = 8000
+
 Float = npt.NDArray[np.float32]
+Whole = npt.NDArray[np.int16]
 
 
-def lines_of(unit: Float) -> Float:
+def lines_of(unit: Float) -> Whole:
     """How much lighter lines of a (height, width) image are than what is around them.
 
     Returns
     -------
-    ndarray of float32, (directions, height, width)
-        In MADs, for lines that are centred at a pixel; dark lines are negative.
+    ndarray of int16, (directions, height, width)
+        For lines that are centred at a pixel, 8000 to a MAD; dark lines are negative.
     """
     fine = gaussian_filter(unit, 0.8, truncate=3)
     raised = fine - gaussian_filter(fine, SURROUNDINGS, truncate=2)
-    return along_lines(raised.clip(-MOST_BEYOND, MOST_BEYOND))
+    bounded = PER_MAD * raised.clip(-MOST_BEYOND, MOST_BEYOND)
+    return np.stack([each.astype(np.int16) for each in along_lines(bounded)])
 
 
-def around_lines(lines: Float) -> Float:
+def around_lines(lines: Whole) -> Whole:
     """The lightest lines of like direction near each pixel; 0 where all are dark.
 
     Lines of the next directions count, too.
     """
     near, reach = np.empty_like(lines), MOVES // 2
     height, width = lines.shape[1:]
-    wider = np.full((height + 2 * reach, width + 2 * reach), -np.inf, lines.dtype)
+    wider = np.zeros((height + 2 * reach, width + 2 * reach), lines.dtype)
     for n, own in enumerate(lines):  # one after the other, since each stays in the cache
         moved = wider
         moved[reach : reach + height, reach : reach + width] = own
@@ -56,12 +61,12 @@ def around_lines(lines: Float) -> Float:
     return near.clip(0, out=near)
 
 
-def beyond_lines(lines: Float, *others: Iterable[Float]) -> Float:
+def beyond_lines(lines: Whole, *others: Iterable[Whole]) -> Float:
     """By how much lines are lighter than all that are near them in other sections.
 
     Parameters
     ----------
-    lines : ndarray of float32, (directions, height, width)
+    lines : ndarray of int16, (directions, height, width)
         From :func:`lines_of`; the negative of it for dark lines.
     *others : iterable of ndarray, (height, width)
         Of each other section, what :func:`around_lines` gives for the directions in turn.
@@ -71,13 +76,13 @@ def beyond_lines(lines: Float, *others: Iterable[Float]) -> Float:
     ndarray of float32, (height, width)
         The most of all directions, in MADs.
     """
-    most = np.full(lines.shape[1:], -np.inf, lines.dtype)
+    most = np.full(lines.shape[1:], np.iinfo(np.int16).min, np.int16)
     for own, *theirs in zip(lines, *others, strict=True):
         np.maximum(most, own - np.maximum.reduce(theirs), out=most)
-    return most
+    return np.divide(most, PER_MAD, dtype=np.float32)
 
 
-def _running_maximum(image: Float, axis: int) -> Float:
+def _running_maximum(image: Whole, axis: int) -> Whole:
     """Maximum of every `MOVES` neighbours along an axis; six times as quick as SciPy's filter."""
     seen, near = 1, np.moveaxis(image, axis, 0)
     while seen < MOVES:
@@ -87,12 +92,13 @@ def _running_maximum(image: Float, axis: int) -> Float:
     return np.moveaxis(near, 0, axis)
 
 
-def along_lines(image: Float) -> Float:
-    """Mean of a (height, width) image along lines: (directions, height, width)."""
+def along_lines(image: Float) -> Iterator[Float]:
+    """Mean of a (height, width) image along lines, for one direction after the other."""
     size = tuple(next_fast_len(n + LINE, real=True) for n in image.shape)
     half, spectrum = LINE // 2, rfft2(image, size)
     rows, columns = (slice(half, half + n) for n in image.shape)
-    return np.stack([irfft2(spectrum * each, size)[rows, columns] for each in _lines(size)])
+    for each in _lines(size):
+        yield irfft2(spectrum * each, size)[rows, columns]
 
 
 @lru_cache(maxsize=4)

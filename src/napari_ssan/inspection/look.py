@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scipy.fft import rfft2
 from scipy.ndimage import gaussian_filter, label, maximum_filter, minimum_filter
 
-from napari_ssan.inspection.lines import around_lines, lines_of
+from napari_ssan.inspection.lines import Whole, around_lines, lines_of
 from napari_ssan.stack.alignment import Shift, structure, taper
 
 #: Sections with shorter sides are compared at the view's resolution, others at half of it, ...
@@ -112,17 +112,17 @@ class Sighting:
         return evidence(self.unit, self.fine)
 
     @cached_property
-    def lines(self) -> Float:
+    def lines(self) -> Whole:
         """Light lines, and dark ones as negative: (directions, height, width)."""
         return lines_of(self.unit)
 
     @cached_property
-    def near_light(self) -> Float:
+    def near_light(self) -> Whole:
         """The lightest lines near each pixel, of the same shape."""
         return around_lines(self.lines)
 
     @cached_property
-    def near_dark(self) -> Float:
+    def near_dark(self) -> Whole:
         """The same of dark lines, as positive numbers."""
         return around_lines(-self.lines)
 

@@ -217,7 +217,7 @@ def _shaded(*beyond: Float) -> float:
 def _odd_lines(seen: Sighting, others: tuple[Sighting, Sighting]) -> dict[str, Float]:
     """By how much dark and light lines of a section exceed those of both neighbours."""
     found = {}
-    for sign, way in (("dark", np.float32(-1)), ("light", np.float32(1))):
+    for sign, way in (("dark", np.int16(-1)), ("light", np.int16(1))):
         theirs = (
             move_each(each.near_dark if sign == "dark" else each.near_light, seen.shifts[each.z])
             for each in others

@@ -25,7 +25,7 @@ REGIONS = {
 
 def region_reason(kind: str, candidate: Candidate) -> str:
     """Say why a region was found."""
-    seen = candidate.agrees and candidate.textured and kind != "charging"
+    seen = candidate.structured and kind != "charging"
     more = "; its structure agrees with theirs" if seen else ""
     return f"{REGIONS['cloud' if candidate.sign == 'dark broad' else kind]}{more}."
 

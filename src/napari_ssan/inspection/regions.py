@@ -68,10 +68,9 @@ class Candidate:
         Its pixels, at the resolution of comparison.
     long : bool
         Whether it is much longer than wide.
-    textured : bool
-        Whether fine detail can be seen in it.
-    agrees : bool
-        Whether its structure agrees with that of the neighbours.
+    structured : bool
+        Whether its own structure is there: fine detail can be seen in it, and it agrees with a
+        neighbour, apart from level and contrast.
     logit : float
         The network's highest logit in it, of any kind of damage; 0 if it was not asked.
     chance : float
@@ -82,8 +81,7 @@ class Candidate:
     peak: float
     region: Region
     long: bool = False
-    textured: bool = False
-    agrees: bool = False
+    structured: bool = False
     logit: float = 0.0
     chance: float = 1.0
 
@@ -200,23 +198,22 @@ class _Compared:
     ) -> Candidate:
         """A candidate of a region that is widened by some pixels."""
         wider = _wider(region, self._own, by) if by else region
-        textured = float(self._texture[region.window][region.mask].mean()) > TEXTURED
-        agrees = structure and self._agrees(region, reduction)
+        structured = structure and self._is_structured(region, reduction)
         logit = float(self._logits[wider.window][wider.mask].max())
-        return Candidate(sign, peak, wider, long, textured, agrees, logit)
+        return Candidate(sign, peak, wider, long, structured, logit)
 
-    def _agrees(self, region: Region, reduction: int) -> bool:
-        """Whether a region's structure is that of a neighbour, apart from level and contrast."""
-        if region.pixels < LEAST_STRUCTURE:
+    def _is_structured(self, region: Region, reduction: int) -> bool:
+        """Whether a region has structure, and that of a neighbour, at a reduced resolution."""
+        textured = float(self._texture[region.window][region.mask].mean()) > TEXTURED
+        if region.pixels < LEAST_STRUCTURE or not textured:
             return False
         if reduction not in self._structures:
             self._structures[reduction] = [
                 structure(each, reduction=reduction) for each in self._pictures
             ]
-        chosen = np.zeros(self._own.shape, bool)
-        chosen[region.window] = region.mask
-        chosen = chosen[::reduction, ::reduction]
-        own, before, after = (each[chosen] for each in self._structures[reduction])
+        rows, columns = np.nonzero(region.mask)
+        rows, columns = (rows + region.top) // reduction, (columns + region.left) // reduction
+        own, before, after = (each[rows, columns] for each in self._structures[reduction])
         likeness = max(correlation(own, before), correlation(own, after))
         return likeness > max(0.5, 0.8 * correlation(before, after))
 
@@ -334,7 +331,9 @@ def _connected(mask: Mask, place: tuple[int, int]) -> Mask:
 
 def _grown(mask: Mask, by: int, top: int, left: int, shape: tuple[int, ...]) -> Mask:
     """A mask that is widened by some pixels to each side, cut to the section."""
-    grown = binary_dilation(np.pad(mask, by), iterations=by)
+    grown = np.zeros([n + 2 * by for n in mask.shape], bool)  # quicker than np.pad
+    grown[by:-by, by:-by] = mask
+    grown = binary_dilation(grown, iterations=by)
     ends = (top + mask.shape[0] + by - shape[0], left + mask.shape[1] + by - shape[1])
     rows, columns = (
         slice(max(0, by - first), grown.shape[axis] - max(0, ends[axis]))

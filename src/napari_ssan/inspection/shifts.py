@@ -7,8 +7,10 @@ unlike, every place fits as badly.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import rotate
 
 from napari_ssan.inspection.look import Float, Sighting, halved, middle
@@ -24,6 +26,8 @@ from napari_ssan.stack.alignment import (
     structure,
     taper,
 )
+
+Image = TypeVar("Image", npt.NDArray[np.float32], npt.NDArray[np.int16])
 
 #: A shift that is shorter than so many pixels may raise the correlation by less than `GAIN`.
 FAR = 12
@@ -66,7 +70,7 @@ def in_structures(offset: Shift) -> Shift:
     return offset[0] / REDUCTION, offset[1] / REDUCTION
 
 
-def move(image: Float, offset: Shift, empty: float = np.nan) -> Float:
+def move(image: Image, offset: Shift, empty: float = np.nan) -> Image:
     """Move images, (..., height, width), by whole pixels; what comes in is `empty`."""
     rows, columns = (round(n) for n in offset)
     if not (rows or columns):
@@ -82,8 +86,11 @@ def move(image: Float, offset: Shift, empty: float = np.nan) -> Float:
     return moved
 
 
-def move_each(images: Float, offset: Shift) -> Iterator[Float]:
-    """Move images one by one, so that each stays in the cache while it is used."""
+def move_each(images: Image, offset: Shift) -> Iterator[Image]:
+    """Move images, (number, height, width), one by one: each stays in the cache while in use.
+
+    What comes in is 0.
+    """
     for each in images:
         yield move(each, offset, 0)
 
