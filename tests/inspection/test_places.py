@@ -41,6 +41,17 @@ def test_a_piece_beside_a_place_belongs_to_it_but_one_farther_away_does_not():
     assert [each.region.pixels for each in seen(whole, elsewhere)] == [30 * 30, 6 * 20]
 
 
+def test_a_broad_patch_around_a_spot_is_the_spot_but_blur_around_it_is_damage_of_its_own():
+    spot = Candidate("light", 12.0, box(90, 90, 10, 10))
+    patch = Candidate("light broad", 9.0, box(60, 60, 70, 70))
+    (found,) = seen(spot, patch)
+    assert found.region is spot.region
+    blur = Candidate("soft", 9.0, box(60, 60, 70, 70))
+    assert {each.candidate for each in seen(spot, blur)} == {spot, blur}
+    shade = Candidate("dark broad", 9.0, box(60, 60, 70, 70))
+    assert {each.candidate for each in seen(spot, shade)} == {spot, shade}
+
+
 def test_what_is_darker_than_both_sides_of_a_crack_is_no_fold():
     crack = Candidate("light long", 12.0, box(20, 60, 160, 6), long=True)
     side = Candidate("dark long", 3.5, box(20, 69, 160, 6), long=True)

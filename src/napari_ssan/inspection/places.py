@@ -24,6 +24,8 @@ LEAST = 0.05
 SMALLEST = 12
 #: A region of which this share is covered by others is another sign of them.
 COVERED = 0.3
+#: A region that holds this share of a place shows it once more.
+WITHIN = 0.5
 #: A place of this probability makes others in its section more probable. Two that are doubtful
 #: say nothing of each other: some tissue is darker or lighter in many places.
 LIKELY = 0.8
@@ -123,13 +125,19 @@ class Place:
         less = self.p >= SEEN and other.score < LESS * self.score
         return opposite and less and self._is_beside(other)
 
+    def is_seen_in(self, other: Place) -> bool:
+        """Whether a region that is as dark or as light shows this place less sharply."""
+        alike = _way(self.candidate) == _way(other.candidate) != ""
+        common = _common(self.candidate.region, other.region)
+        return alike and self.p >= SEEN and common >= WITHIN * self.candidate.region.pixels
+
     def _is_like(self, other: Place) -> bool:
         """Whether the signs of both are of the same kind of damage."""
         return FAMILIES[self.candidate.sign] == FAMILIES[other.candidate.sign]
 
     def _is_beside(self, other: Place) -> bool:
         """Whether another region has pixels near this one."""
-        return touch(self.region, _widened(other.region, NEAR))
+        return _common(self.region, _widened(other.region, NEAR)) > 0
 
 
 def places(
@@ -158,9 +166,9 @@ def places(
     for place in sorted((each for each in told if each.told >= LEAST), key=lambda each: each.rank):
         part = covered[place.region.window]
         mask = place.region.mask[: part.shape[0], : part.shape[1]]
-        if part[mask].mean() >= COVERED:
+        if part[mask].mean() >= COVERED or any(each.is_seen_in(place) for each in found):
             for each in found:
-                if touch(each.candidate.region, place.region):
+                if _common(each.candidate.region, place.region):
                     each.add(place)
         elif whole := next((each for each in found if each.goes_on_with(place)), None):
             whole.region = whole.region.union(place.region)
@@ -196,9 +204,15 @@ def weighed(p: float, chance: float) -> float:
     return odds / (1 + odds)
 
 
-def touch(one: Region, other: Region) -> bool:
-    """Whether two regions have pixels in common."""
-    return one.union(other).pixels < one.pixels + other.pixels
+def _way(candidate: Candidate) -> str:
+    """Whether what a candidate tells is dark or light; empty if neither."""
+    way, _, _ = FAMILIES[candidate.sign].partition(" ")
+    return way if way in ("dark", "light") else ""
+
+
+def _common(one: Region, other: Region) -> int:
+    """The number of pixels that two regions have in common."""
+    return one.pixels + other.pixels - one.union(other).pixels
 
 
 def _widened(region: Region, by: int) -> Region:
