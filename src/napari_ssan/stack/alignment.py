@@ -181,9 +181,11 @@ def offset_between(reference: Float, moving: Float) -> Shift:
     near = np.arange(-FINER, FINER + 1) / (10 * REDUCTION)
     rows, columns = place[:, None] + near
     waves = np.exp(2j * np.pi * np.outer(rows, fftfreq(shape[0]))).astype(spectrum.dtype)
-    across = np.exp(2j * np.pi * np.outer(rfftfreq(shape[1]), columns)).astype(spectrum.dtype)
-    across[1 : (shape[1] + 1) // 2] *= 2  # these stand for their mirror images as well
-    closer = np.abs((waves @ spectrum @ across).real)
+    across = np.exp(2j * np.pi * np.outer(columns, rfftfreq(shape[1]))).astype(spectrum.dtype)
+    across[:, 1 : (shape[1] + 1) // 2] *= 2  # these stand for their mirror images as well
+    # Not with @: the threads of BLAS would wait for more in a loop, and take a core from others.
+    found = np.einsum("yh,wh->yw", waves, np.ascontiguousarray(spectrum.T))
+    closer = np.abs(np.einsum("yw,xw->yx", found, across).real)
     row, column = np.unravel_index(closer.argmax(), closer.shape)
     return float(REDUCTION * rows[row]), float(REDUCTION * columns[column])
 
