@@ -167,10 +167,12 @@ def test_every_module_has_a_test_file_of_its_name_or_one_that_says_it_covers_it(
         "import napari_ssan.files",
         "from napari_ssan.network.model_library import list_models; list_models()",
         "import napari_ssan.engine.plan",
+        "import napari_ssan.cli",
     ],
 )
-def test_torch_and_qt_come_late(statement):
-    check = "import sys; sys.exit(bool({'torch', 'napari', 'qtpy'} & set(sys.modules)))"
+def test_what_takes_seconds_to_import_comes_late(statement):
+    late = {"torch", "napari", "qtpy", "scipy.stats"}
+    check = f"import sys; sys.exit(bool({late} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", f"{statement}; {check}"], check=False)
     assert done.returncode == 0
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import bootstrap
 
 #: Resamples of a bootstrap.
 RESAMPLES = 10_000
@@ -36,6 +35,8 @@ def interval(values: Sequence[float], seed: int) -> Interval | None:
     """
     if len(values) < FEWEST:
         return None
+    from scipy.stats import bootstrap  # with SciPy's statistics, seconds to import
+
     found = bootstrap(
         (values,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=seed
     ).confidence_interval

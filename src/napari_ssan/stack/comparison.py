@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from skimage.feature import match_template
 from skimage.filters import difference_of_gaussians
 
 from napari_ssan.stack.alignment import GAIN, GRAIN
@@ -81,6 +80,8 @@ def match_sections(before: SectionFigures, after: SectionFigures) -> Shift:
 
     A shift is accepted only if the sections then correlate clearly better.
     """
+    from skimage.feature import match_template  # with SciPy's statistics, seconds to import
+
     if before.patch is None or after.patch is None:
         return 0, 0
     margins = [min(MARGIN, n // 8) for n in before.patch.shape]
