@@ -61,6 +61,15 @@ def test_what_is_darker_than_both_sides_of_a_crack_is_no_fold():
     assert {each.candidate for each in seen(crack, fold)} == {crack, fold}
 
 
+def test_the_edge_of_a_margin_is_no_fold_however_much_it_stands_out():
+    margin = Candidate("flat", 3.0, box(0, 0, 40, 200))
+    edge = Candidate("dark long", 30.0, box(43, 20, 5, 160), long=True)
+    (found,) = seen(edge, margin)
+    assert found.candidate is margin
+    fold = Candidate("dark long", 30.0, box(120, 20, 5, 160), long=True)
+    assert {each.candidate for each in seen(fold, margin)} == {fold, margin}
+
+
 def test_a_rule_tells_how_far_a_line_goes():
     network = Candidate("like fold", 40.0, box(60, 60, 60, 5), long=True)
     rule = Candidate("dark long", 8.0, box(20, 60, 160, 5), long=True)

@@ -92,12 +92,13 @@ class Place:
             self.p = min(self.p, LEARNED)
 
     @property
-    def rank(self) -> tuple[bool, float]:
+    def rank(self) -> tuple[bool, bool, float]:
         """Where signs overlap, the one with the lowest tells the kind.
 
-        Other damage may cause a loss of sharpness.
+        What is constant is missing, whatever else is seen of it; other damage may cause a loss of
+        sharpness.
         """
-        return self.candidate.sign in SOFT, -self.score
+        return self.candidate.sign != "flat", self.candidate.sign in SOFT, -self.score
 
     def add(self, other: Place) -> None:
         """Count another sign at the same place."""
@@ -116,14 +117,16 @@ class Place:
         visible = self.p >= SEEN and other.score >= VISIBLE
         return visible and self._is_like(other) and self._is_beside(other)
 
-    def is_beside_by_contrast(self, other: Place) -> bool:
-        """Whether another place only looks dark beside this light line, or light beside a dark one.
+    def explains(self, other: Place) -> bool:
+        """Whether another place only looks like a line because this one lies beside it.
 
-        Lines are told by what is around them.
+        Lines are told by what is around them: tissue beside a light one looks dark, and a margin
+        has an edge.
         """
-        opposite = OPPOSITE.get(FAMILIES[self.candidate.sign]) == FAMILIES[other.candidate.sign]
-        less = self.p >= SEEN and other.score < LESS * self.score
-        return opposite and less and self._is_beside(other)
+        family, theirs = FAMILIES[self.candidate.sign], FAMILIES[other.candidate.sign]
+        contrast = OPPOSITE.get(family) == theirs and other.score < LESS * self.score
+        edge = family == "flat" and theirs in OPPOSITE
+        return self.p >= SEEN and (contrast or edge) and self._is_beside(other)
 
     def is_seen_in(self, other: Place) -> bool:
         """Whether a region that is as dark or as light shows this place less sharply."""
@@ -173,7 +176,7 @@ def places(
         elif whole := next((each for each in found if each.goes_on_with(place)), None):
             whole.region = whole.region.union(place.region)
             part |= mask
-        elif not any(each.is_beside_by_contrast(place) for each in found):
+        elif not any(each.explains(place) for each in found):
             found.append(place)
             part |= mask
     likely = [each for each in found if each.p >= LIKELY]
