@@ -61,9 +61,10 @@ def test_what_is_darker_than_both_sides_of_a_crack_is_no_fold():
     assert {each.candidate for each in seen(crack, fold)} == {crack, fold}
 
 
-def test_the_edge_of_a_margin_is_no_fold_however_much_it_stands_out():
+@pytest.mark.parametrize(("sign", "height"), [("dark long", 5), ("light broad", 40)])
+def test_the_edge_of_a_margin_is_no_damage_however_much_it_stands_out(sign, height):
     margin = Candidate("flat", 3.0, box(0, 0, 40, 200))
-    edge = Candidate("dark long", 30.0, box(43, 20, 5, 160), long=True)
+    edge = Candidate(sign, 30.0, box(43, 20, height, 160), long=True)
     (found,) = seen(edge, margin)
     assert found.candidate is margin
     fold = Candidate("dark long", 30.0, box(120, 20, 5, 160), long=True)

@@ -51,7 +51,7 @@ KINDS = {
 #: These hide what is below, so that nothing of it can be corrected.
 HIDING = ("fold", "crack")
 #: Where margins of this share of a section are missing, only these figures of it are believed.
-LARGE_MARGIN, WITHOUT_MARGINS = 0.1, ("level", "contrast")
+LARGE_MARGIN, WITHOUT_MARGINS = 0.04, ("level", "contrast")
 #: Figures that planted damage raises.
 RAISED = {"brightness": ("level", "contrast"), "displaced": ("displaced", "turned")}
 

@@ -118,14 +118,14 @@ class Place:
         return visible and self._is_like(other) and self._is_beside(other)
 
     def explains(self, other: Place) -> bool:
-        """Whether another place only looks like a line because this one lies beside it.
+        """Whether another place only looks like a line or a patch because this one lies beside it.
 
-        Lines are told by what is around them: tissue beside a light one looks dark, and a margin
-        has an edge.
+        Lines are told by what is around them: tissue beside a light one looks dark. A margin has
+        an edge, and is smoothed into what looks like a patch.
         """
         family, theirs = FAMILIES[self.candidate.sign], FAMILIES[other.candidate.sign]
         contrast = OPPOSITE.get(family) == theirs and other.score < LESS * self.score
-        edge = family == "flat" and theirs in OPPOSITE
+        edge = family == "flat" and theirs.endswith(("line", "patch"))
         return self.p >= SEEN and (contrast or edge) and self._is_beside(other)
 
     def is_seen_in(self, other: Place) -> bool:
