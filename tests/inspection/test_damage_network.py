@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from torch.nn import functional
 
 from napari_ssan.inspection import damage_network
 from napari_ssan.inspection.damage_network import (
@@ -51,6 +52,23 @@ def test_the_order_of_the_neighbours_does_not_matter_but_the_section_does():
     for kind, found in first.items():
         np.testing.assert_allclose(swapped[kind], found, atol=1e-4)
         assert np.abs(other[kind] - found).max() > 0.1
+
+
+def test_maps_are_convolved_as_if_they_were_enlarged_and_joined():
+    random = torch.Generator().manual_seed(0)
+    one, other, after, maps = (torch.randn(1, n, 40, 48, generator=random) for n in (2, 2, 2, 7))
+    network = DamageNetwork().eval()
+    beside = [network.beside(torch.cat((one, each), 1)) for each in (other, after)]
+    x = torch.cat((beside[0] + beside[1], (beside[0] - beside[1]).abs()), 1)
+    passed = []
+    for block in network.down:
+        passed.append(x)
+        x = block(functional.avg_pool2d(x, 2))
+    for block in reversed(network.up):
+        x = functional.interpolate(x, scale_factor=2, mode="nearest")
+        x = block(torch.cat((passed.pop(), x), 1))
+    expected = network.head(network.join(torch.cat((x, maps), 1)))
+    torch.testing.assert_close(network(one, other, after, maps), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_the_same_gives_the_same():

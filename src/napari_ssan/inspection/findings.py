@@ -7,7 +7,6 @@ brightness is wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -166,7 +165,7 @@ class Findings:
                 if self._probability("shaded", figures) >= 0.5:
                     inside = [find for find in inside if self._stands_out(find)]
                 if own.z in whole and whole[own.z].p >= 0.5:  # its brightness, which says it all
-                    inside = [find for find in inside if self._share(find) <= MOST]
+                    inside = [find for find in inside if self._share(find.region) <= MOST]
                 found += inside
         found += [
             self._without_values(own.z, own.lost) for own in self.traits if own.lost is not None
@@ -254,18 +253,17 @@ class Findings:
 
     def _stands_out(self, find: Find) -> bool:
         """Whether a region is damage for sure although its section is shaded."""
-        small = self._share(find) <= LARGEST_SPOT
+        small = self._share(find.region) <= LARGEST_SPOT
         return small and find.p >= SURE and find.kind in IN_SHADE
 
-    def _share(self, find: Find) -> float:
-        """The share of a section that is found."""
+    def _share(self, region: Region | None) -> float:
+        """The share of a section that a region covers; all of it without one."""
         pixels = np.prod(self.view.stack.shape[1:])
-        return 1.0 if find.region is None else float(find.region.pixels / pixels)
+        return 1.0 if region is None else float(region.pixels / pixels)
 
     def _without_values(self, z: int, lost: Mask) -> Find:
         """The pixels of a section that are not finite."""
         region = self.view.at_full_resolution(Region.from_mask(lost))
-        find = Find(z, "missing", CERTAIN, 1.0, "", region=region)
-        share = 100 * self._share(find)
+        share = 100 * self._share(region)
         reason = f"{share:.2g} % of its pixels have no value (NaN, infinite or beyond 1e30)."
-        return replace(find, reason=reason)
+        return Find(z, "missing", CERTAIN, 1.0, reason, region=region)

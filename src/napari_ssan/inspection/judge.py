@@ -273,7 +273,6 @@ def kind_of(candidate: Candidate, section: int) -> str:
         return candidate.sign.removeprefix("like ")
     if candidate.sign.startswith("dark"):
         return "fold" if candidate.long else "contamination"
-    there = candidate.structured
-    if candidate.long and not (there and half_width(candidate.region.mask) >= BROAD):
+    if candidate.long and not (candidate.structured and half_width(candidate.region.mask) >= BROAD):
         return "crack"
-    return "charging" if wide and there else "hole"
+    return "charging" if wide and candidate.structured else "hole"

@@ -148,7 +148,7 @@ class _Compared:
     ) -> None:
         self._own, self._before, self._after = pictures
         self._texture, self._logits = seen.fine - np.minimum(*fine), logits
-        self._pictures, self._structures = pictures, dict[int, list[Float]]()
+        self._structures = dict[int, list[Float]]()
         self._sharp = gaussian_filter(seen.unit, 1.0)
         self._raised = self._sharp - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
         self._least = 0.08 * min(self._own.shape)
@@ -209,7 +209,8 @@ class _Compared:
             return False
         if reduction not in self._structures:
             self._structures[reduction] = [
-                structure(each, reduction=reduction) for each in self._pictures
+                structure(each, reduction=reduction)
+                for each in (self._own, self._before, self._after)
             ]
         rows, columns = np.nonzero(region.mask)
         rows, columns = (rows + region.top) // reduction, (columns + region.left) // reduction

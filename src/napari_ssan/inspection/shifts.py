@@ -42,7 +42,7 @@ TURNS = (0.0, -8.0, -6.0, -4.5, -3.0, -2.0, -1.0, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0)
 
 
 def shift_between(seen: Sighting, other: Sighting) -> Shift:
-    """How far another section must be moved to lie on `seen`; found once."""
+    """Pixels by which another section must be moved to lie on `seen`; found once."""
     if other.z not in seen.shifts:
         offset = _offset(seen, other)
         far = float(np.abs(offset).max())
@@ -66,7 +66,7 @@ def _offset(seen: Sighting, other: Sighting) -> Shift:
 
 
 def in_structures(offset: Shift) -> Shift:
-    """A shift in pixels of structures."""
+    """A shift in pixels of comparison, in those of structures."""
     return offset[0] / REDUCTION, offset[1] / REDUCTION
 
 
@@ -96,8 +96,9 @@ def move_each(images: Image, offset: Shift) -> Iterator[Image]:
 
 
 def motion_between(seen: Sighting, other: Sighting) -> Float:
-    """How another section must be moved and turned to lie on `seen`, as :class:`Traits` has it.
+    """How another section must be moved and turned to lie on `seen`.
 
+    float32, (3,), as `motion` of :class:`~napari_ssan.inspection.neighbours.Traits`.
     The quadrants tell, after the whole was moved; by a long way only if it is alike there.
     """
     offset = np.array(_offset(seen, other))
@@ -126,9 +127,9 @@ def motion_between(seen: Sighting, other: Sighting) -> Float:
 
 
 def turn_between(seen: Sighting, *others: Sighting) -> tuple[float, float]:
-    """The turn after which a section correlates best with two others, and the lower correlation.
+    """The turn, in degrees, after which a section correlates best with two others.
 
-    0 if none raises both.
+    Also the lower of both correlations then. Both are 0 if no turn raises both correlations.
     """
     best, found, fit, still = 2 * RISE, 0.0, 0.0, np.zeros(2)
     own, *wanted = (halved(middle(each.smooth)) for each in (seen, *others))
@@ -158,6 +159,6 @@ def likeness_on_each_other(seen: Sighting, other: Sighting) -> float:
 
 
 def likeness_of(image: Float, moved: Float) -> float:
-    """Correlation where what was moved has values."""
+    """Correlation of two (height, width) images where the second, which was moved, has values."""
     valid = np.isfinite(moved)
     return correlation(image[valid], moved[valid])
