@@ -283,5 +283,15 @@ class Bucket:
         return f"s3://lab/{folder.name}"
 
     def objects(self) -> dict[str, bytes]:
-        """All that is in it, by names."""
-        return {name: key.value for name, key in self.stored.buckets["lab"].keys.items()}
+        """All that is in it, by names; what is replaced meanwhile, before or after that."""
+        stored = self.stored.buckets["lab"].keys
+        contents = {}
+        for name in list(stored):
+            while (key := stored.get(name)) is not None:
+                try:
+                    contents[name] = key.value
+                    break
+                except ValueError:  # the server closes what a program replaces
+                    if not key._value_buffer.closed:
+                        raise
+        return contents
