@@ -54,8 +54,7 @@ def around_lines(lines: Whole) -> Whole:
     for n, own in enumerate(lines):  # one after the other, since each stays in the cache
         moved = wider
         moved[reach : reach + height, reach : reach + width] = own
-        for axis in (0, 1):
-            moved = _running_maximum(moved, axis)
+        moved = _running_maximum(_running_maximum(moved).T).T
         np.maximum(moved, lines[n - 1], out=near[n])
         np.maximum(near[n], lines[(n + 1) % len(lines)], out=near[n])
     return near.clip(0, out=near)
@@ -82,14 +81,14 @@ def beyond_lines(lines: Whole, *others: Iterable[Whole]) -> Float:
     return np.divide(most, PER_MAD, dtype=np.float32)
 
 
-def _running_maximum(image: Whole, axis: int) -> Whole:
-    """Maximum of every `MOVES` neighbours along an axis; six times as quick as SciPy's filter."""
-    seen, near = 1, np.moveaxis(image, axis, 0)
+def _running_maximum(image: Whole) -> Whole:
+    """Maximum of every `MOVES` rows; six times as quick as SciPy's filter."""
+    seen = 1
     while seen < MOVES:
         step = min(seen, MOVES - seen)
-        near = np.maximum(near[:-step], near[step:])
+        image = np.maximum(image[:-step], image[step:])
         seen += step
-    return np.moveaxis(near, 0, axis)
+    return image
 
 
 def along_lines(image: Float) -> Iterator[Float]:

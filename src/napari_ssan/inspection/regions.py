@@ -16,6 +16,7 @@ from scipy.ndimage import (
     distance_transform_edt,
     find_objects,
     gaussian_filter,
+    generate_binary_structure,
     label,
 )
 
@@ -45,10 +46,12 @@ TEXTURED = -0.7
 #: Lower logits of the network say nothing, and only the highest peak of those that are faint
 #: counts. Pixels belong to a peak down to a logit that is doubtful, or so much below the peak.
 LOWEST, FAINT, DOUBTFUL, BELOW, BELOW_LINE = -8.0, -3.0, -1.0, 2.5, 4.0
-#: Most regions of a kind in a section.
-MOST = 3
+#: Most regions of a kind in a section, and how far from its peak a region is sought at first.
+MOST, NEAR = 3, 24
 #: Pixels by which a region, and a line, are widened to cover the damage.
 WIDER, WIDER_LINE = 2, 1
+#: The pixels beside one.
+CROSS = generate_binary_structure(2, 1)
 #: A line goes as far as it stands out by so many times what this share of a section does not
 #: exceed, and by this in MADs.
 STANDING_OUT, TISSUE, LEAST_OUT = 1.5, 0.95, 0.02
@@ -231,7 +234,7 @@ class _Compared:
 def _missing(flat: Mask, others: list[Mask]) -> Iterator[Candidate]:
     """Margins that are constant in a section, but not in its neighbours."""
     for each in others:
-        flat = flat & ~binary_dilation(each, iterations=3)
+        flat = flat & ~binary_dilation(each, CROSS, iterations=3)
     pieces, number = label(flat)
     edge = {*pieces[0], *pieces[-1], *pieces[:, 0], *pieces[:, -1]} - {0}
     for piece in edge if number else ():
@@ -264,7 +267,7 @@ def _peaks(
         if peak <= 0:
             break
         edge = (EDGE if narrow is None else EDGE_OF_LINES) * peak
-        whole = Region.from_mask(_connected(left >= edge, top))
+        whole = _connected(left >= edge, top)
         mask = whole.mask
         if narrow is not None:
             mask = mask & _raised(narrow[whole.window], mask)
@@ -311,9 +314,9 @@ def _summits(logits: Float, below: float) -> list[tuple[float, Region]]:
         peak = float(left[top])
         if peak <= LOWEST or (found and peak < FAINT):
             break
-        mask = _connected(left >= min(peak - below, DOUBTFUL), top)
-        left[mask] = LOWEST
-        found.append((peak - LOWEST, Region.from_mask(mask)))
+        region = _connected(left >= min(peak - below, DOUBTFUL), top)
+        left[region.window][region.mask] = LOWEST
+        found.append((peak - LOWEST, region))
     return found
 
 
@@ -323,18 +326,25 @@ def _highest(image: Float) -> tuple[int, int]:
     return int(row), int(column)
 
 
-def _connected(mask: Mask, place: tuple[int, int]) -> Mask:
-    """What is marked and connected with a place."""
-    pieces, _ = label(mask)
-    there: Mask = pieces == pieces[place]
-    return there
+def _connected(mask: Mask, place: tuple[int, int]) -> Region:
+    """What is marked and connected with a place: sought near it first, since most is small."""
+    reach = NEAR
+    while True:
+        top, left = (max(0, n - reach) for n in place)
+        near = mask[top : place[0] + reach + 1, left : place[1] + reach + 1]
+        pieces, _ = label(near)
+        there = pieces == pieces[place[0] - top, place[1] - left]
+        cut = there[0].any() or there[-1].any() or there[:, 0].any() or there[:, -1].any()
+        if not cut or near.shape == mask.shape:
+            return Region.from_mask(there, top, left)
+        reach *= 3
 
 
 def _grown(mask: Mask, by: int, top: int, left: int, shape: tuple[int, ...]) -> Mask:
     """A mask that is widened by some pixels to each side, cut to the section."""
     grown = np.zeros([n + 2 * by for n in mask.shape], bool)  # quicker than np.pad
     grown[by:-by, by:-by] = mask
-    grown = binary_dilation(grown, iterations=by)
+    grown = binary_dilation(grown, CROSS, iterations=by)
     ends = (top + mask.shape[0] + by - shape[0], left + mask.shape[1] + by - shape[1])
     rows, columns = (
         slice(max(0, by - first), grown.shape[axis] - max(0, ends[axis]))
