@@ -42,6 +42,7 @@ from napari_ssan.inspection.look import (
     detail_of,
     evidence,
     fine_of,
+    means_of,
 )
 from napari_ssan.inspection.plant import REGION_KINDS, plant_region
 from napari_ssan.inspection.signs import rule_maps
@@ -265,7 +266,9 @@ def maps_of(given: list[tuple[Float, Float]]) -> dict[str, Float]:
         sign: beyond_lines(way * found, *(around_lines(way * each) for each in theirs))
         for sign, way in (("dark", np.int16(-1)), ("light", np.int16(1)))
     }
-    return rule_maps(unit, fine, (own, before, after), [each for _, each in others], lines)
+    pictures = (own, before, after)
+    means = [means_of(each) for each in pictures]
+    return rule_maps(unit, fine, pictures, means, [each for _, each in others], lines)
 
 
 def shaded(pixels: Float, random: np.random.Generator) -> Float:

@@ -77,7 +77,7 @@ class DamageNetwork(nn.Module):
             (batch, 5, H, W), logits, as named in :data:`OUTPUTS`.
         """
         one, other = (self.beside(torch.cat((own, each), 1)) for each in (before, after))
-        x = torch.cat((one + other, (one - other).abs()), 1)
+        x = _beside_each_other(one + other, (one - other).abs())
         passed = []
         for block in self.down:
             passed.append(x)
@@ -87,6 +87,11 @@ class DamageNetwork(nn.Module):
             x = _joined(weight, bias, passed.pop(), x).relu_()
         logits: Tensor = self.head(self.join(torch.cat((x, maps), 1)))
         return logits
+
+
+def _beside_each_other(*maps: Tensor) -> Tensor:
+    """Join maps with the channels last, which is twice as quick."""
+    return torch.cat([each.movedim(1, -1) for each in maps], -1).movedim(-1, 1)
 
 
 def _joined(weight: Tensor, bias: Tensor, passed: Tensor, coarse: Tensor) -> Tensor:
@@ -118,8 +123,8 @@ def _block(*channels: int) -> nn.Sequential:
 
 def scaled(maps: Mapping[str, Float]) -> Float:
     """The maps of the rules as the network takes them: float32, (7, height, width)."""
-    stacked = np.stack([scale * maps[sign] for sign, scale in RULES.items()])
-    return stacked.clip(*RANGE).astype(np.float32)
+    stacked = np.stack([scale * maps[sign] for sign, scale in RULES.items()], dtype=np.float32)
+    return stacked.clip(*RANGE, out=stacked)
 
 
 def damage_maps(
@@ -139,11 +144,10 @@ def damage_maps(
     """
     height, width = own.shape[1:]
     pads = ((0, 0), (0, -height % MULTIPLE), (0, -width % MULTIPLE))
-    given = (own, before, after, scaled(maps))
-    tensors = [
-        torch.from_numpy(np.pad(x, pads, mode="edge"))[None].contiguous(memory_format=LAYOUT)
-        for x in given
-    ]
+    given = [own, before, after, scaled(maps)]
+    if height % MULTIPLE or width % MULTIPLE:
+        given = [np.pad(each, pads, mode="edge") for each in given]
+    tensors = [torch.from_numpy(x)[None].contiguous(memory_format=LAYOUT) for x in given]
     with torch.inference_mode():
         logits = _network()(*tensors)[0, :, :height, :width].numpy()
     return dict(zip(OUTPUTS, logits, strict=True))

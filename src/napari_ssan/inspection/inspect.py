@@ -23,7 +23,7 @@ from napari_ssan.heap import give_back
 from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.inspection.findings import Findings
 from napari_ssan.inspection.judge import region_figures
-from napari_ssan.inspection.look import Sighting, look, step
+from napari_ssan.inspection.look import Float, Sighting, look, step
 from napari_ssan.inspection.neighbours import REACH, Traits, compare
 from napari_ssan.inspection.plant import REGION_KINDS, plant_region, plant_slice
 from napari_ssan.inspection.regions import Candidate
@@ -131,7 +131,7 @@ def _stream(
                 if ahead in without:
                     looks.append(pool.submit(Sighting, ahead, NOTHING, KNOWN))
                 else:
-                    looks.append(pool.submit(look, ahead, view.read(ahead)))
+                    looks.append(pool.submit(_prepared, ahead, view.read(ahead)))
             if looks:
                 window[z] = looks.popleft().result()
             middle = z - REACH
@@ -145,6 +145,10 @@ def _stream(
                 give_back()
         while pending:
             yield pending.popleft().result()
+
+
+def _prepared(z: int, pixels: Float) -> Sighting:
+    return look(z, pixels).prepared()
 
 
 @contextmanager

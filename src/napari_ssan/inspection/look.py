@@ -22,6 +22,8 @@ from napari_ssan.stack.alignment import Shift, structure, taper
 HALVED = 384
 #: ... smoothed by this many pixels.
 SMOOTH = 1.5
+#: Scale of spots that are even, in pixels of comparison.
+SPOT = 2.6
 #: Side of the middle in which shifts are found, in pixels of comparison.
 FIELD = 320
 #: A section that is constant, or clipped, in this share of its pixels is blank.
@@ -107,6 +109,16 @@ class Sighting:
         return structure(middle(self.smooth)).astype(np.float32)
 
     @cached_property
+    def details(self) -> Float:
+        """Structure of the whole section at the resolution of comparison, without shading."""
+        return structure(self.smooth, reduction=1).astype(np.float32)
+
+    @cached_property
+    def means(self) -> Float:
+        """Grey values, smoothed further."""
+        return means_of(self.smooth)
+
+    @cached_property
     def evidence(self) -> Float:
         """What the network sees: grey values and fine detail, (2, height, width)."""
         return evidence(self.unit, self.fine)
@@ -125,6 +137,14 @@ class Sighting:
     def near_dark(self) -> Whole:
         """The same of dark lines, as positive numbers."""
         return around_lines(-self.lines)
+
+    def prepared(self) -> Sighting:
+        """Make all that a comparison asks for, so that no thread waits while another makes it."""
+        if not self.flaw:
+            for name, each in vars(type(self)).items():
+                if isinstance(each, cached_property):
+                    getattr(self, name)
+        return self
 
 
 def look(z: int, pixels: Float) -> Sighting:
@@ -279,10 +299,16 @@ def fine_of(detail: Float) -> Float:
     return logarithm
 
 
+def means_of(smooth: Float) -> Float:
+    """A smoothed picture, smoothed by the scale of even spots."""
+    means: Float = gaussian_filter(smooth, SPOT, truncate=3)
+    return means
+
+
 def evidence(unit: Float, fine: Float) -> Float:
     """Grey values, and fine detail beside its median, within limits: (2, height, width)."""
-    pictures = np.stack((unit, fine - np.float32(np.median(fine))))
-    return pictures.clip(-FARTHEST, FARTHEST).astype(np.float32)
+    pictures = np.stack((unit, fine - np.float32(np.median(fine))), dtype=np.float32)
+    return pictures.clip(-FARTHEST, FARTHEST, out=pictures)
 
 
 def _grain(unit: Float) -> Float:

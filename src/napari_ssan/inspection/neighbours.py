@@ -17,6 +17,7 @@ from napari_ssan.inspection.continuation import with_chances
 from napari_ssan.inspection.lines import beyond_lines
 from napari_ssan.inspection.look import Float, Mask, Sighting, clipped
 from napari_ssan.inspection.regions import Candidate, odd_regions
+from napari_ssan.inspection.registered import Registered
 from napari_ssan.inspection.shifts import (
     LEVER,
     in_structures,
@@ -145,27 +146,26 @@ def compare(
     first = near[0]
     second = next((z for z in near if (z < seen.z) != (first < seen.z)), near[1])
     low, high = traits.neighbours = tuple(sorted((first, second)))
-    shifts = {z: shift_between(seen, window[z]) for z in (low, high)}
-    before, after = (move(window[z].smooth, shifts[z]) for z in (low, high))
-    valid = np.isfinite(before) & np.isfinite(after)
-    before, after = (np.where(valid, each, 0) for each in (before, after))
-    own = np.where(valid, seen.smooth, 0)
-    traits.before, traits.after = (correlation(own[valid], each[valid]) for each in (before, after))
-    traits.across = likeness_on_each_other(window[low], window[high])
+    beside = Registered(seen, (window[low], window[high]))
+    own, before, after = beside.pictures(lambda each: each.smooth)
+    traits.before, traits.after = (
+        correlation(own[beside.valid], each[beside.valid]) for each in (before, after)
+    )
+    traits.across = likeness_on_each_other(*beside.others)
     traits.fit = min(traits.before, traits.after)
     if not traits.end:
         traits.shaded = _shaded(own - before, own - after)
         traits.detail = max(
-            likeness_of(seen.structure, move(window[z].structure, in_structures(shifts[z])))
-            for z in (low, high)
+            likeness_of(seen.structure, move(each.structure, in_structures(shift)))
+            for each, shift in zip(beside.others, beside.shifts, strict=True)
         )
-        motions = [motion_between(seen, window[z]) for z in (low, high)]
+        motions = [motion_between(seen, each) for each in beside.others]
         # The nearer one counts for more, so that tissue that drifts lies where it should.
         weights = (high - seen.z, seen.z - low)
         traits.motion = np.average(motions, axis=0, weights=weights).astype(np.float32)
         unlike = 1 - max(traits.before, traits.after)
         if 1 - traits.across < NO_NEARER * unlike or abs(traits.motion[2]) > SEEMS_TURNED:
-            traits.turned, fit = turn_between(seen, window[low], window[high])
+            traits.turned, fit = turn_between(seen, *beside.others)
         far = -np.radians(traits.turned) * LEVER
         traits.motion[2] = np.sign(far) * max(abs(far), abs(traits.motion[2])) if far else 0.0
         if traits.turned:
@@ -176,25 +176,26 @@ def compare(
     traits.apart = _apart(window)
     if not regions:
         return traits, ()
-    fine = [move(window[z].fine, shifts[z], 0) for z in (low, high)]
-    flat = [move(window[z].flat.astype(np.float32), shifts[z], 0) > 0 for z in (low, high)]
-    lines = _odd_lines(seen, (window[low], window[high]))
-    pictures = (own, before, after)
-    maps = rule_maps(seen.unit, seen.fine, pictures, fine, lines)
-    learned = _learned(seen, (window[low], window[high]), maps, valid)
-    found = odd_regions(seen, pictures, maps, learned, fine, flat, valid)
-    return traits, with_chances(found, seen, own, [(window[low], before), (window[high], after)])
+    maps = rule_maps(
+        seen.unit,
+        seen.fine,
+        (own, before, after),
+        beside.pictures(lambda each: each.means),
+        beside.theirs(lambda each: each.fine),
+        _odd_lines(beside),
+    )
+    found = odd_regions(beside, maps, _learned(beside, maps))
+    neighbours = list(zip(beside.others, (before, after), strict=True))
+    return traits, with_chances(found, seen, own, neighbours)
 
 
-def _learned(
-    seen: Sighting, others: tuple[Sighting, Sighting], maps: dict[str, Float], valid: Mask
-) -> dict[str, Float]:
+def _learned(beside: Registered, maps: Mapping[str, Float]) -> dict[str, Float]:
     """What the network makes of a section beside two others, where all can be seen."""
     from napari_ssan.inspection.damage_network import damage_maps
 
-    moved = (move(each.evidence, seen.shifts[each.z], 0) for each in others)
-    own, before, after = (np.where(valid, each, 0) for each in (seen.evidence, *moved))
-    return damage_maps(own, before, after, {sign: each * valid for sign, each in maps.items()})
+    own, before, after = beside.pictures(lambda each: each.evidence)
+    seen = {sign: beside.masked(each) for sign, each in maps.items()}
+    return damage_maps(own, before, after, seen)
 
 
 def _shaded(*beyond: Float) -> float:
@@ -214,15 +215,15 @@ def _shaded(*beyond: Float) -> float:
     return float(np.median(both))
 
 
-def _odd_lines(seen: Sighting, others: tuple[Sighting, Sighting]) -> dict[str, Float]:
+def _odd_lines(beside: Registered) -> dict[str, Float]:
     """By how much dark and light lines of a section exceed those of both neighbours."""
     found = {}
     for sign, way in (("dark", np.int16(-1)), ("light", np.int16(1))):
         theirs = (
-            move_each(each.near_dark if sign == "dark" else each.near_light, seen.shifts[each.z])
-            for each in others
+            move_each(each.near_dark if sign == "dark" else each.near_light, shift)
+            for each, shift in zip(beside.others, beside.shifts, strict=True)
         )
-        found[sign] = beyond_lines(way * seen.lines, *theirs)
+        found[sign] = beyond_lines(way * beside.seen.lines, *theirs)
     return found
 
 

@@ -7,7 +7,7 @@ since tissue changes; how odd is unusual is decided in :mod:`~napari_ssan.inspec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,6 +22,7 @@ from scipy.ndimage import (
 
 from napari_ssan.inspection.lines import SURROUNDINGS
 from napari_ssan.inspection.look import Float, Mask, Sighting
+from napari_ssan.inspection.registered import Registered
 from napari_ssan.inspection.signs import REDUCED
 from napari_ssan.stack.alignment import correlation, structure
 from napari_ssan.stack.region import Region
@@ -90,33 +91,22 @@ class Candidate:
 
 
 def odd_regions(
-    seen: Sighting,
-    pictures: tuple[Float, Float, Float],
-    maps: dict[str, Float],
-    learned: dict[str, Float],
-    fine: list[Float],
-    flat: list[Mask],
-    valid: Mask,
+    beside: Registered, maps: Mapping[str, Float], learned: Mapping[str, Float]
 ) -> tuple[Candidate, ...]:
     """Find regions that might be damaged.
 
     Parameters
     ----------
-    seen : Sighting
-        The section.
-    pictures : tuple of ndarray, (height, width)
-        The section and its two neighbours, registered, smoothed, at the resolution of comparison.
-    maps : dict of str to ndarray, (height, width)
-        From :func:`rule_maps`.
-    learned : dict of str to ndarray, (height, width)
+    beside : Registered
+        The section and its neighbours.
+    maps : mapping of str to ndarray, (height, width)
+        From :func:`~napari_ssan.inspection.signs.rule_maps`.
+    learned : mapping of str to ndarray, (height, width)
         Logits of the network, by the kind of damage.
-    fine, flat : list of ndarray, (height, width)
-        Fine detail of both neighbours, and where they are constant.
-    valid : ndarray of bool, (height, width)
-        Where all three can be seen.
     """
-    inside = valid & ~(seen.flat | flat[0] | flat[1])
-    compared = _Compared(seen, pictures, fine, np.max(list(learned.values()), axis=0))
+    own, *others = beside.seen.flat, *(each > 0 for each in beside.theirs(_flat))
+    inside = beside.valid & ~(own | others[0] | others[1])
+    compared = _Compared(beside, np.max(list(learned.values()), axis=0))
     found: list[Candidate] = []
     for sign, image in maps.items():
         there = np.where(inside, image, 0)
@@ -128,7 +118,7 @@ def odd_regions(
             found += compared.spots(sign, there)
     for kind, logits in learned.items():
         found += compared.learned(kind, np.where(inside, logits, LOWEST))
-    return (*found, *_missing(seen.flat, [each & valid for each in flat]))
+    return (*found, *_missing(own, [each & beside.valid for each in others]))
 
 
 class _Compared:
@@ -136,24 +126,20 @@ class _Compared:
 
     Parameters
     ----------
-    seen, pictures, fine
-        As in :func:`odd_regions`.
+    beside : Registered
+        The section and its neighbours.
     logits : ndarray, (height, width)
         The network's highest, of any kind of damage.
     """
 
-    def __init__(
-        self,
-        seen: Sighting,
-        pictures: tuple[Float, Float, Float],
-        fine: list[Float],
-        logits: Float,
-    ) -> None:
-        self._own, self._before, self._after = pictures
-        self._texture, self._logits = seen.fine - np.minimum(*fine), logits
-        self._structures = dict[int, list[Float]]()
+    def __init__(self, beside: Registered, logits: Float) -> None:
+        self._beside, self._logits = beside, logits
+        self._own, self._before, self._after = beside.pictures(lambda each: each.smooth)
+        seen = beside.seen
+        self._texture = seen.fine - np.minimum(*beside.theirs(lambda each: each.fine))
         self._sharp = gaussian_filter(seen.unit, 1.0)
         self._raised = self._sharp - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
+        self._structures = dict[int, list[Float]]()
         self._least = 0.08 * min(self._own.shape)
 
     def spots(self, sign: str, image: Float) -> Iterator[Candidate]:
@@ -211,10 +197,14 @@ class _Compared:
         if region.pixels < LEAST_STRUCTURE or not textured:
             return False
         if reduction not in self._structures:
-            self._structures[reduction] = [
-                structure(each, reduction=reduction)
-                for each in (self._own, self._before, self._after)
-            ]
+            self._structures[reduction] = (
+                self._beside.pictures(lambda each: each.details)
+                if reduction == 1
+                else [
+                    structure(each, reduction=reduction)
+                    for each in (self._own, self._before, self._after)
+                ]
+            )
         rows, columns = np.nonzero(region.mask)
         rows, columns = (rows + region.top) // reduction, (columns + region.left) // reduction
         own, before, after = (each[rows, columns] for each in self._structures[reduction])
@@ -231,11 +221,15 @@ class _Compared:
         return float(np.median((way * picture[part] - most)[region.mask]))
 
 
+def _flat(seen: Sighting) -> Float:
+    return seen.flat.astype(np.float32)
+
+
 def _missing(flat: Mask, others: list[Mask]) -> Iterator[Candidate]:
     """Margins that are constant in a section, but not in its neighbours."""
     for each in others:
         flat = flat & ~binary_dilation(each, CROSS, iterations=3)
-    pieces, number = label(flat)
+    pieces, number = label(flat, CROSS)
     edge = {*pieces[0], *pieces[-1], *pieces[:, 0], *pieces[:, -1]} - {0}
     for piece in edge if number else ():
         mask = pieces == piece
@@ -332,7 +326,7 @@ def _connected(mask: Mask, place: tuple[int, int]) -> Region:
     while True:
         top, left = (max(0, n - reach) for n in place)
         near = mask[top : place[0] + reach + 1, left : place[1] + reach + 1]
-        pieces, _ = label(near)
+        pieces, _ = label(near, CROSS)
         there = pieces == pieces[place[0] - top, place[1] - left]
         cut = there[0].any() or there[-1].any() or there[:, 0].any() or there[:, -1].any()
         if not cut or near.shape == mask.shape:
@@ -357,4 +351,4 @@ def _wider(region: Region, section: Float | Mask, by: int = WIDER) -> Region:
     """A region that is widened to cover the damage."""
     top, left = region.top, region.left
     mask = _grown(region.mask, by, top, left, section.shape)
-    return Region.from_mask(mask, max(0, top - by), max(0, left - by))
+    return Region(max(0, top - by), max(0, left - by), mask)

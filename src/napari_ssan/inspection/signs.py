@@ -6,13 +6,15 @@ must exceed all that is near it there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from napari_ssan.inspection.look import Float, halved
 
-#: Scale of the local mean square, and of spots that are even, in pixels of comparison.
-LOCAL, SPOT = 2.0, 2.6
+#: Scale of the local mean square, in pixels of comparison.
+LOCAL = 2.0
 #: What a loss of fine detail counts in an even spot.
 SOFTER = 1.5
 #: In broad patches, grey values count by so many MADs at most, at a resolution that is reduced by
@@ -46,8 +48,9 @@ SOFT = ("soft", "like blur")
 def rule_maps(
     unit: Float,
     fine: Float,
-    pictures: tuple[Float, Float, Float],
-    fines: list[Float],
+    pictures: Sequence[Float],
+    means: Sequence[Float],
+    fines: Sequence[Float],
     lines: dict[str, Float],
 ) -> dict[str, Float]:
     """How far each pixel of a section departs from both neighbours, by sign.
@@ -56,9 +59,10 @@ def rule_maps(
     ----------
     unit, fine : ndarray, (height, width)
         As in :class:`~napari_ssan.inspection.look.Sighting`.
-    pictures : tuple of ndarray, (height, width)
-        The section and its two neighbours, registered, smoothed, at the resolution of comparison.
-    fines : list of ndarray, (height, width)
+    pictures, means : sequence of ndarray, (height, width)
+        The section and its two neighbours, registered, at the resolution of comparison: smoothed,
+        and smoothed further.
+    fines : sequence of ndarray, (height, width)
         Fine detail of both neighbours.
     lines : dict of str to ndarray, (height, width)
         By how much dark and light lines exceed those of both neighbours.
@@ -67,7 +71,7 @@ def rule_maps(
     loss = np.minimum(*fines) - fine
     detailed = np.minimum(*fines) > float(np.median(fine)) - 0.5
     maps: dict[str, Float] = {"soft": np.where(detailed, loss, 0)}
-    mean, mean_before, mean_after = (gaussian_filter(x, SPOT, truncate=3) for x in pictures)
+    mean, mean_before, mean_after = means
     unlike, uneven = _unlike(own, before, after), _uneven(unit, mean)
     broad = [_broad(each) for each in pictures]
     for sign, way in (("dark", np.float32(-1)), ("light", np.float32(1))):
