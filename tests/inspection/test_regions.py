@@ -11,7 +11,6 @@ import pytest
 from napari_ssan.inspection.look import look
 from napari_ssan.inspection.neighbours import compare
 from napari_ssan.inspection.plant import plant_region
-from napari_ssan.inspection.regions import is_long
 
 
 def highest(candidates, sign):
@@ -92,13 +91,6 @@ def test_beside_a_dark_spot_nothing_is_a_crack(broken, sightings):
     pixels[np.hypot(rows - 80, columns - 90) < 22] -= 90
     _, candidates = compare(look(2, pixels.clip(0, 255)), sightings)
     assert not any(each.long for each in candidates if each.sign == "light long")
-
-
-def test_a_line_is_long_and_a_spot_is_not():
-    rows, columns = np.indices((80, 80))
-    assert is_long(np.abs(rows - columns) < 3, 10)
-    assert not is_long(np.hypot(rows - 40, columns - 40) < 15, 10)
-    assert not is_long(np.abs(rows - columns) < 3, 100)
 
 
 @pytest.mark.parametrize(("value", "sign"), [(0, "dark wide"), (255, "light wide")])

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from napari_ssan.inspection.neighbours import Traits
-from napari_ssan.inspection.regions import Candidate, half_width
+from napari_ssan.inspection.peaks import half_width
+from napari_ssan.inspection.regions import Candidate
 
 #: Share of sections in which damage of a kind is expected before anything is seen, ...
 PRIOR = 0.0125

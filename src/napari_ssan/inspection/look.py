@@ -115,7 +115,7 @@ class Sighting:
 
     @cached_property
     def means(self) -> Float:
-        """Grey values, smoothed further."""
+        """`smooth`, smoothed further: (height, width) at the resolution of comparison, in MADs."""
         return means_of(self.smooth)
 
     @cached_property
@@ -139,7 +139,10 @@ class Sighting:
         return around_lines(-self.lines)
 
     def prepared(self) -> Sighting:
-        """Make all that a comparison asks for, so that no thread waits while another makes it."""
+        """The same, with all that a comparison asks for: threads would wait for each other.
+
+        Up to Python 3.11, only one thread at a time makes a cached property, of whatever section.
+        """
         if not self.flaw:
             for name, each in vars(type(self)).items():
                 if isinstance(each, cached_property):

@@ -11,17 +11,24 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import (
-    binary_dilation,
-    distance_transform_edt,
-    find_objects,
-    gaussian_filter,
-    generate_binary_structure,
-    label,
-)
+from scipy.ndimage import binary_dilation, gaussian_filter, label
 
 from napari_ssan.inspection.lines import SURROUNDINGS
 from napari_ssan.inspection.look import Float, Mask, Sighting
+from napari_ssan.inspection.peaks import (
+    BELOW,
+    BELOW_LINE,
+    CROSS,
+    LONG_LINE,
+    LOWEST,
+    WIDER,
+    WIDER_LINE,
+    farthest,
+    is_long,
+    peaks,
+    summits,
+    wider,
+)
 from napari_ssan.inspection.registered import Registered
 from napari_ssan.inspection.signs import REDUCED
 from napari_ssan.stack.alignment import correlation, structure
@@ -29,13 +36,6 @@ from napari_ssan.stack.region import Region
 
 #: Pixels by which the map of even spots ends before the spot does.
 RIM = 4
-#: A region is all that reaches this share of its peak, and is connected with it.
-EDGE = 0.4
-#: The same of lines, which show where their middles lie. Pixels there belong to one if they stand
-#: out by this share of what the most outstanding tenth does.
-EDGE_OF_LINES, RAISED, OUTSTANDING = 0.3, 0.6, 0.9
-#: A region is long if it has so many times the pixels of its half width squared; a widened line.
-LONG, LONG_LINE = 18, 22
 #: By how much at least half of a line exceeds both neighbours, in MADs; and of one that goes far,
 #: with the section less smoothed than they are, since it may be thin.
 EXCEEDS, EXCEEDS_FAR = 0.3, 0.1
@@ -44,18 +44,6 @@ LEAST_STRUCTURE = 80
 #: Fine detail can be seen in a region if what it has, less what the neighbour with less of it has,
 #: is more than this, as logarithms.
 TEXTURED = -0.7
-#: Lower logits of the network say nothing, and only the highest peak of those that are faint
-#: counts. Pixels belong to a peak down to a logit that is doubtful, or so much below the peak.
-LOWEST, FAINT, DOUBTFUL, BELOW, BELOW_LINE = -8.0, -3.0, -1.0, 2.5, 4.0
-#: Most regions of a kind in a section, and how far from its peak a region is sought at first.
-MOST, NEAR = 3, 24
-#: Pixels by which a region, and a line, are widened to cover the damage.
-WIDER, WIDER_LINE = 2, 1
-#: The pixels beside one.
-CROSS = generate_binary_structure(2, 1)
-#: A line goes as far as it stands out by so many times what this share of a section does not
-#: exceed, and by this in MADs.
-STANDING_OUT, TISSUE, LEAST_OUT = 1.5, 0.95, 0.02
 
 
 @dataclass(frozen=True)
@@ -145,32 +133,32 @@ class _Compared:
     def spots(self, sign: str, image: Float) -> Iterator[Candidate]:
         """Spots that are darker, lighter or less sharp."""
         by = WIDER + (RIM if sign.endswith("wide") else 0)
-        for peak, region in _peaks(image):
+        for peak, region in peaks(image):
             long = is_long(region.mask, self._least)
             yield self._told(sign, peak, region, by, long, structure=sign != "soft")
 
     def patches(self, sign: str, image: Float) -> Iterator[Candidate]:
         """The highest of broad patches."""
-        for peak, region in _peaks(image, most=1):
+        for peak, region in peaks(image, most=1):
             yield self._told(sign, peak, region, WIDER, reduction=REDUCED)
 
     def lines(self, sign: str, image: Float) -> Iterator[Candidate]:
         """Lines that stand out, and the one that goes farthest."""
         way = np.float32(1 if sign.startswith("light") else -1)
         narrow = way * self._raised
-        for peak, region in _peaks(image, narrow):
+        for peak, region in peaks(image, narrow):
             told = self._told(sign, peak, region, WIDER_LINE)
             long = is_long(told.region.mask, self._least, LONG_LINE)
             yield replace(told, long=long and self._exceed(way, self._own, region) > EXCEEDS)
-        for far, region in _farthest(image, narrow):
+        for far, region in farthest(image, narrow):
             long = self._exceed(way, self._sharp, region) > EXCEEDS_FAR
             yield self._told(sign.replace("long", "far"), far, region, WIDER_LINE, long)
 
     def learned(self, kind: str, logits: Float) -> Iterator[Candidate]:
         """What the network says of a kind of damage."""
         line, soft = kind in ("fold", "crack"), kind == "blur"
-        for peak, region in _summits(logits, BELOW_LINE if line else BELOW):
-            whole = region if line or soft else _wider(region, self._own)
+        for peak, region in summits(logits, BELOW_LINE if line else BELOW):
+            whole = region if line or soft else wider(region, self._own)
             told = self._told(f"like {kind}", peak, whole, 0, line, structure=not soft)
             yield replace(told, logit=peak + LOWEST)
 
@@ -186,10 +174,10 @@ class _Compared:
         reduction: int = 1,
     ) -> Candidate:
         """A candidate of a region that is widened by some pixels."""
-        wider = _wider(region, self._own, by) if by else region
+        whole = wider(region, self._own, by) if by else region
         structured = structure and self._is_structured(region, reduction)
-        logit = float(self._logits[wider.window][wider.mask].max())
-        return Candidate(sign, peak, wider, long, structured, logit)
+        logit = float(self._logits[whole.window][whole.mask].max())
+        return Candidate(sign, peak, whole, long, structured, logit)
 
     def _is_structured(self, region: Region, reduction: int) -> bool:
         """Whether a region has structure, and that of a neighbour, at a reduced resolution."""
@@ -234,121 +222,4 @@ def _missing(flat: Mask, others: list[Mask]) -> Iterator[Candidate]:
     for piece in edge if number else ():
         mask = pieces == piece
         share = float(mask.mean()) ** 0.5
-        yield Candidate("flat", share, _wider(Region.from_mask(mask), flat))
-
-
-def is_long(mask: Mask, least: float, ratio: float = LONG) -> bool:
-    """Whether marked pixels form a line: much longer than wide, and `least` pixels or more."""
-    return float(mask.sum()) > ratio * half_width(mask) ** 2 and max(mask.shape) > least
-
-
-def half_width(mask: Mask) -> float:
-    """Half of the greatest width of what is marked, in pixels."""
-    return float(distance_transform_edt(np.pad(mask, 1)).max())
-
-
-def _peaks(
-    image: Float, narrow: Float | None = None, most: int = MOST
-) -> list[tuple[float, Region]]:
-    """The highest peaks of a map, and the pixels that belong to each.
-
-    Where a map is blurred, a second one tells which of the pixels belong: `narrow`.
-    """
-    left, found = image.copy(), []
-    for _ in range(most):
-        top = _highest(left)
-        peak = float(left[top])
-        if peak <= 0:
-            break
-        edge = (EDGE if narrow is None else EDGE_OF_LINES) * peak
-        whole = _connected(left >= edge, top)
-        mask = whole.mask
-        if narrow is not None:
-            mask = mask & _raised(narrow[whole.window], mask)
-        rows, columns = whole.window
-        left[
-            max(0, rows.start - 2 * WIDER) : rows.stop + 2 * WIDER,
-            max(0, columns.start - 2 * WIDER) : columns.stop + 2 * WIDER,
-        ][_grown(whole.mask, 2 * WIDER, rows.start, columns.start, image.shape)] = 0
-        found.append((peak, Region.from_mask(mask, whole.top, whole.left)))
-    return found
-
-
-def _farthest(image: Float, narrow: Float) -> list[tuple[float, Region]]:
-    """The line that goes farthest, as a share of the shorter side, and what belongs to it.
-
-    It may bend: lines of many directions join in the map. No more than one is told.
-    """
-    least = STANDING_OUT * float(np.quantile(image, TISSUE)) + LEAST_OUT
-    pieces, _ = label(image > least, np.ones((3, 3)))
-    lengths = [
-        float(np.hypot(*(span.stop - span.start for span in spans)))
-        for spans in find_objects(pieces)
-    ]
-    if not lengths:
-        return []
-    whole = Region.from_mask(pieces == 1 + int(np.argmax(lengths)))
-    mask = whole.mask & _raised(narrow[whole.window], whole.mask)
-    return [(max(lengths) / min(image.shape), Region.from_mask(mask, whole.top, whole.left))]
-
-
-def _raised(values: Float, mask: Mask) -> Mask:
-    """Where values stand out as far as they do in much of what is marked."""
-    high = float(np.quantile(values[mask], OUTSTANDING))
-    raised: Mask = values >= min(RAISED * high, high)
-    return raised
-
-
-def _summits(logits: Float, below: float) -> list[tuple[float, Region]]:
-    """The highest peaks of the network's logits above the lowest, and what belongs to each."""
-    left = logits.copy()
-    found: list[tuple[float, Region]] = []
-    for _ in range(MOST):
-        top = _highest(left)
-        peak = float(left[top])
-        if peak <= LOWEST or (found and peak < FAINT):
-            break
-        region = _connected(left >= min(peak - below, DOUBTFUL), top)
-        left[region.window][region.mask] = LOWEST
-        found.append((peak - LOWEST, region))
-    return found
-
-
-def _highest(image: Float) -> tuple[int, int]:
-    """The place of the highest pixel."""
-    row, column = np.unravel_index(image.argmax(), image.shape)
-    return int(row), int(column)
-
-
-def _connected(mask: Mask, place: tuple[int, int]) -> Region:
-    """What is marked and connected with a place: sought near it first, since most is small."""
-    reach = NEAR
-    while True:
-        top, left = (max(0, n - reach) for n in place)
-        near = mask[top : place[0] + reach + 1, left : place[1] + reach + 1]
-        pieces, _ = label(near, CROSS)
-        there = pieces == pieces[place[0] - top, place[1] - left]
-        cut = there[0].any() or there[-1].any() or there[:, 0].any() or there[:, -1].any()
-        if not cut or near.shape == mask.shape:
-            return Region.from_mask(there, top, left)
-        reach *= 3
-
-
-def _grown(mask: Mask, by: int, top: int, left: int, shape: tuple[int, ...]) -> Mask:
-    """A mask that is widened by some pixels to each side, cut to the section."""
-    grown = np.zeros([n + 2 * by for n in mask.shape], bool)  # quicker than np.pad
-    grown[by:-by, by:-by] = mask
-    grown = binary_dilation(grown, CROSS, iterations=by)
-    ends = (top + mask.shape[0] + by - shape[0], left + mask.shape[1] + by - shape[1])
-    rows, columns = (
-        slice(max(0, by - first), grown.shape[axis] - max(0, ends[axis]))
-        for axis, first in enumerate((top, left))
-    )
-    return grown[rows, columns]
-
-
-def _wider(region: Region, section: Float | Mask, by: int = WIDER) -> Region:
-    """A region that is widened to cover the damage."""
-    top, left = region.top, region.left
-    mask = _grown(region.mask, by, top, left, section.shape)
-    return Region(max(0, top - by), max(0, left - by), mask)
+        yield Candidate("flat", share, wider(Region.from_mask(mask), flat))
