@@ -71,6 +71,19 @@ def test_a_turn_is_seen(broken, sightings, angle):
     assert compare(sightings[2], sightings)[0].turned == 0
 
 
+def test_a_weak_turn_is_seen_where_one_neighbour_hardly_resembles_the_section():
+    random = np.random.default_rng(2)
+    tissue = gaussian_filter(random.standard_normal((5, 250, 250)), (1.5, 6, 6))
+    elsewhere = gaussian_filter(random.standard_normal((250, 250)), 4)
+    tissue[3] += 1.5 * tissue[3].std() / elsewhere.std() * elsewhere
+    window = {z: look(z, each.astype(np.float32)) for z, each in enumerate(tissue)}
+    turned = rotate(tissue[2], 2.5, reshape=False, order=1, mode="reflect").astype(np.float32)
+    for pixels, expected in ((tissue[2].astype(np.float32), 0), (turned, -2.5)):
+        traits, _ = compare(look(2, pixels), window, regions=False)
+        assert traits.turned == pytest.approx(expected, abs=0.5)
+        assert moved(traits) == pytest.approx(np.radians(abs(expected)) * 0.41, rel=0.25, abs=2e-3)
+
+
 def test_a_copy_is_a_twin(broken, sightings):
     assert compare(look(2, pixels(broken, 1)), sightings)[0].twin > 0.999
     assert compare(sightings[2], sightings)[0].twin < 0.5

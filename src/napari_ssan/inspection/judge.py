@@ -92,7 +92,7 @@ RULES = {
     "stripes": Rule(0.12, 1.5),
     "specks": Rule(0.08, 1.5),
     "displaced": Rule(0.0015, 1.5, True),
-    "turned": Rule(0.0035, 1.5, True),
+    "turned": Rule(0.002, 1.5, True),
     "discontinuity": Rule(0.05, 1.5, likeness=True),
     "duplicate": Rule(0.3, 1.5),
     "lost": Rule(0.06, 1.5, both=True, likeness=True),
@@ -155,6 +155,9 @@ def slice_figures(stack: Sequence[Traits], own: Traits, likeness: float) -> dict
         sure = own.fit > SURE_FIT * max(likeness, own.across)
         # The less alike sections are, the less sure is where they lie on each other.
         found["displaced"] = _displaced(around, own, slice(2)) * likeness**2 if sure else 0.0
+        # Turned back, it lies as well as those around it.
+        fits = [each.fit for each in around if each.neighbours] or [own.fit]
+        sure = own.fit > SURE_FIT * max(min(likeness, float(np.median(fits))), own.across)
         found["turned"] = _displaced(around, own, slice(2, 3)) if sure else 0.0
     if own.neighbours:
         # At an end, the neighbours are as near to each other as to the section.

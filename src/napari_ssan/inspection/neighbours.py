@@ -166,11 +166,9 @@ def compare(
         unlike = 1 - max(traits.before, traits.after)
         if 1 - traits.across < NO_NEARER * unlike or abs(traits.motion[2]) > SEEMS_TURNED:
             traits.turned, fit = turn_between(seen, *beside.others)
-        far = -np.radians(traits.turned) * LEVER
-        traits.motion[2] = np.sign(far) * max(abs(far), abs(traits.motion[2])) if far else 0.0
+        traits.motion[2] = LEVER * np.radians(0.0 - traits.turned)
         if traits.turned:
             traits.fit = fit
-            traits.motion[:2] = 0
     if seen.z - 1 in window and not (previous := window[seen.z - 1]).flaw:
         traits.twin = correlation(seen.grain, previous.grain)
     traits.apart = _apart(window)

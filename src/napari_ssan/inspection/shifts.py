@@ -31,8 +31,10 @@ Image = TypeVar("Image", npt.NDArray[np.float32], npt.NDArray[np.int16])
 
 #: A shift that is shorter than so many pixels may raise the correlation by less than `GAIN`.
 FAR = 12
-#: A turn must raise the correlation by this much.
-RISE = 0.03
+#: A turn must raise the correlations with two others by this much together, for each section that
+#: these have between them: tissue itself turns over some. It may lower one of them by that much:
+#: turned onto a neighbour that is turned itself, a good section lies worse on the other.
+RISE, FALL = 0.04, 0.02
 #: Quadrants that lie farther from where the whole section lies cannot be believed, in pixels.
 ASTRAY = 24
 #: How far a turn by one radian moves the pixels of a square of side 1, on average.
@@ -129,9 +131,10 @@ def motion_between(seen: Sighting, other: Sighting) -> Float:
 def turn_between(seen: Sighting, *others: Sighting) -> tuple[float, float]:
     """The turn, in degrees, after which a section correlates best with two others.
 
-    Also the lower of both correlations then. Both are 0 if no turn raises both correlations.
+    Also the lower of both correlations then. Both are 0 if no turn raises them enough.
     """
-    best, found, fit, still = 2 * RISE, 0.0, 0.0, np.zeros(2)
+    low, high = sorted(each.z for each in others)
+    best, found, fit, still = RISE * (high - low - 1), 0.0, 0.0, np.zeros(2)
     own, *wanted = (halved(middle(each.smooth)) for each in (seen, *others))
     inner = tuple(slice(n // 6, n - n // 6) for n in own.shape)
     wanted = [each[inner] for each in wanted]
@@ -148,7 +151,7 @@ def turn_between(seen: Sighting, *others: Sighting) -> tuple[float, float]:
         if not angle:
             still = np.array(alike)
         rises = np.array(alike) - still
-        if rises.min() > RISE and rises.sum() > best:
+        if rises.min() > -FALL and rises.sum() > best:
             best, found, fit = float(rises.sum()), angle, min(alike)
     return found, fit
 
