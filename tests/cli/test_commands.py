@@ -53,9 +53,31 @@ def test_help_and_no_command(run):
     assert run("frobnicate").code == 2
 
 
+LOADED = """
+import sys
+from napari_ssan.cli import main
+try:
+    main()
+except SystemExit:
+    print(*sys.modules, file=sys.stderr)
+"""
+
+
+def loaded(*words):
+    """The modules that a command has loaded at its end."""
+    command = [sys.executable, "-c", LOADED, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
 def test_help_loads_no_torch():
-    code = "import sys; from napari_ssan.cli import app; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert "napari_ssan.cli.repair" in (modules := loaded("--help"))
+    assert "torch" not in modules
+
+
+def test_a_command_loads_no_other():
+    assert "napari_ssan.cli.restore" in (modules := loaded("restore", "--help"))
+    assert modules.isdisjoint({"napari_ssan.cli.train", "napari_ssan.cli.evaluate"})
 
 
 @pytest.mark.parametrize("name", ["a\x1b[31mb.tif", "a\x07\x9b.tif", "a\u202eb.tif", "a\udcff.tif"])
@@ -72,7 +94,7 @@ def test_full_memory_is_one_sentence(run, stack, tmp_path, monkeypatch, error):
     def full(*_, **__):
         raise error
 
-    monkeypatch.setattr(sys.modules["napari_ssan.cli.repair"], "open_stack", full)
+    monkeypatch.setattr("napari_ssan.cli.repair.open_stack", full)
     told = run("repair", stack, tmp_path / "out.tif", "--defects", "2")
     assert "not enough memory" in told.sentence
 

@@ -2,7 +2,8 @@
 
 Each command is a module: it turns options into plain data, calls the core, and prints what the
 core reports. Here they are put together, and errors become one sentence and an exit code. Easy to
-get wrong: a command imports torch within its function, since ``--help`` must not wait for it.
+get wrong: a module is imported when its command is asked for, and imports torch within its
+function, so that no command waits for what another needs, and ``--help`` not for torch.
 """
 
 from __future__ import annotations
@@ -11,27 +12,57 @@ import atexit
 import logging
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from napari_ssan.cli.demo import demo
-from napari_ssan.cli.evaluate import evaluate
-from napari_ssan.cli.fine_tune import fine_tune
-from napari_ssan.cli.info import info
-from napari_ssan.cli.inspect import inspect
-from napari_ssan.cli.models import models
-from napari_ssan.cli.renumber import renumber
-from napari_ssan.cli.repair import repair
-from napari_ssan.cli.restore import restore
 from napari_ssan.cli.signals import Received, handled
-from napari_ssan.cli.status import status
-from napari_ssan.cli.train import TrainCommand, train
-from napari_ssan.cli.triplets import triplets
 from napari_ssan.errors import BadInput, memory_in_words
 from napari_ssan.paths import printable
 
+#: The commands, in the order of the help. Each stands in a module of its name, as a function or an
+#: app of that name.
+COMMANDS = (
+    *("repair", "restore", "renumber", "inspect", "status", "evaluate", "demo", "train"),
+    *("fine-tune", "triplets", "info", "models"),
+)
+
+
+class Modules(Mapping[str, Any]):
+    """The commands by name; the module of one is imported when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        spelled = name.replace("-", "_")
+        module = import_module(f"{__name__}.{spelled}")
+        command = getattr(module, spelled)
+        if not isinstance(command, typer.Typer):
+            command = typer.Typer(add_completion=False)
+            command.command(name, cls=getattr(module, "Command", None))(getattr(module, spelled))
+        return typer.main.get_command(command)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class Commands(TyperGroup):
+    """A group of the commands above."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "commands": Modules()})
+
+
 app = typer.Typer(
+    cls=Commands,
+    callback=lambda: None,
     help="Repair lost and damaged slices of serial-section electron microscopy stacks.",
     no_args_is_help=True,
     add_completion=False,
@@ -43,12 +74,6 @@ UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 #: Exit code after a signal. Recent versions of typer return it instead of raising.
 INTERRUPTED = 130
-
-for command in (
-    *(repair, restore, renumber, inspect, status, evaluate, demo, train, fine_tune, triplets, info),
-):
-    app.command(cls=TrainCommand if command is train else None)(command)
-app.add_typer(models, name="models")
 
 
 def main() -> None:

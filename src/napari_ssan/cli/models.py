@@ -24,6 +24,8 @@ from napari_ssan.network.model_file import SUFFIX, ModelInfo, read_info
 from napari_ssan.paths import printable
 
 models = typer.Typer(
+    name="models",
+    add_completion=False,
     help="List, show, import, export, rename and delete models.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},

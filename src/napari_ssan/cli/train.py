@@ -37,7 +37,7 @@ from napari_ssan.files.open import StackFile
 from napari_ssan.network.model_file import SUFFIX
 
 
-class TrainCommand(TyperCommand):
+class Command(TyperCommand):
     """The command, which says where an option went that it no longer has."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
