@@ -47,6 +47,26 @@ def test_what_is_broken_is_found_and_the_rest_is_not(broken, inspection):
     assert inspection.cannot_tell == ()
 
 
+def with_margins(sections, *, wide=16, by=5, value=0):
+    """Sections within black margins, which end elsewhere in each."""
+    random = np.random.default_rng(0)
+    framed = np.pad(sections, ((0, 0), (wide, wide), (wide, wide)), "reflect")
+    for each in framed:
+        (top, left), (bottom, right) = (wide + random.integers(-by, by + 1, 2) for _ in "ab")
+        within = np.zeros(each.shape, bool)
+        within[top:-bottom, left:-right] = True
+        each[~within] = value
+    return framed
+
+
+def test_margins_that_differ_from_section_to_section_are_not_compared(broken, inspection):
+    """As in aligned stacks: the tissue is as alike as without them, and its damage is found."""
+    *_, found = inspect(View(SliceStack(with_margins(broken.broken))))
+    odd = {find.z: find.kind for find in found.at_least(0.5).finds if find.kind != "missing"}
+    assert odd == {find.z: find.kind for find in inspection.at_least(0.5).finds}
+    assert found.correlation == pytest.approx(inspection.correlation, abs=0.01)
+
+
 def test_the_most_certain_come_first(inspection):
     ps = [find.p for find in inspection.finds]
     assert ps == sorted(ps, reverse=True)

@@ -38,6 +38,18 @@ def test_what_is_smoothed_further_is_as_smooth_at_the_edge(beside):
     np.testing.assert_array_equal(moved[:, :-12], beside.others[1].means[:, 12:])
 
 
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_nothing_is_compared_where_one_section_has_a_constant_margin(broken, which):
+    pixels = [broken.clean[z].astype(np.float32) for z in (2, 1, 3)]
+    pixels[which][:40] = 7
+    seen, *others = (look(z, each) for z, each in zip((2, 1, 3), pixels, strict=True))
+    seen.shifts |= {1: (0.0, 0.0), 3: (0.0, 0.0)}
+    beside = Registered(seen, tuple(others))
+    assert not beside.valid[:40].any()
+    assert beside.valid[44:].all()
+    assert not any(each[:40].any() for each in beside.pictures(lambda each: each.smooth))
+
+
 def test_a_prepared_section_has_all_that_a_comparison_asks_for(broken):
     sighting = look(2, broken.clean[2].astype(np.float32))
     assert "lines" not in vars(sighting)

@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import rfft2
-from scipy.ndimage import gaussian_filter, label, maximum_filter, minimum_filter
+from scipy.ndimage import binary_dilation, gaussian_filter, label, maximum_filter, minimum_filter
 
 from napari_ssan.inspection.lines import Whole, around_lines, lines_of
 from napari_ssan.stack.alignment import Shift, structure, taper
@@ -28,6 +28,9 @@ SPOT = 2.6
 FIELD = 320
 #: A section that is constant, or clipped, in this share of its pixels is blank.
 MOSTLY = 0.8
+#: Margins are constant in squares of so many pixels, and make so many pixels of comparison beside
+#: them look odd.
+EVEN, BESIDE = 5, 2
 MOSTLY_BLANK = "is black, white or constant in most of its pixels"
 #: Median and MAD are those of every so manyth pixel of every so manyth row.
 THIN = 2
@@ -107,6 +110,14 @@ class Sighting:
     def structure(self) -> Float:
         """Structure in the middle of the section, by which shifts are found."""
         return structure(middle(self.smooth)).astype(np.float32)
+
+    @cached_property
+    def tissue(self) -> Float:
+        """`smooth`, not finite in constant margins and beside them."""
+        if not self.flat.any():
+            return self.smooth
+        margins = binary_dilation(self.flat, iterations=BESIDE)
+        return np.where(margins, np.float32(np.nan), self.smooth)
 
     @cached_property
     def details(self) -> Float:
@@ -195,7 +206,7 @@ def _flaw(pixels: Float) -> str:
 
 
 def clipped(pixels: npt.NDArray[np.generic]) -> float:
-    """Share of a section's pixels that have its lowest value, or its highest if there are more."""
+    """Share of pixels that have the lowest value of all, or the highest if there are more."""
     return max(float(np.mean(pixels == end)) for end in (pixels.min(), pixels.max()))
 
 
@@ -204,9 +215,9 @@ def _constant(pixels: Float) -> Mask:
     still = (pixels[1:, 1:] == pixels[:-1, 1:]) & (pixels[1:, 1:] == pixels[1:, :-1])
     if still.mean() < 0.01:  # too few to form a patch that matters
         return np.zeros(pixels.shape, bool)
-    pieces, _ = label(maximum_filter(pixels, 5) == minimum_filter(pixels, 5))
+    pieces, _ = label(maximum_filter(pixels, EVEN) == minimum_filter(pixels, EVEN))
     edge = np.unique(np.concatenate((pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1])))
-    flat: Mask = np.isin(pieces, edge[edge > 0])
+    flat: Mask = maximum_filter(np.isin(pieces, edge[edge > 0]), EVEN)
     return flat
 
 

@@ -148,9 +148,10 @@ def compare(
     low, high = traits.neighbours = tuple(sorted((first, second)))
     beside = Registered(seen, (window[low], window[high]))
     own, before, after = beside.pictures(lambda each: each.smooth)
-    traits.before, traits.after = (
-        correlation(own[beside.valid], each[beside.valid]) for each in (before, after)
-    )
+    if beside.valid.any():
+        traits.before, traits.after = (
+            correlation(own[beside.valid], each[beside.valid]) for each in (before, after)
+        )
     traits.across = likeness_on_each_other(*beside.others)
     traits.fit = min(traits.before, traits.after)
     if not traits.end:
@@ -229,14 +230,13 @@ def _apart(window: Mapping[int, Sighting]) -> dict[int, float]:
     """Correlations of sections of the window, by how many sections they are apart."""
     found = {}
     low = min(window)
-    moved = window[low].smooth
+    moved = window[low].tissue
     for z in range(low + 1, max(window) + 1):
         if window[low].flaw or window[z].flaw or z not in window:
             break
         step = shift_between(window[z], window[z - 1])
         moved = move(moved, step)
-        valid = np.isfinite(moved)
-        if not valid.any():
+        if not np.isfinite(moved).any():
             break
-        found[z - low] = correlation(moved[valid], window[z].smooth[valid])
+        found[z - low] = likeness_of(window[z].tissue, moved)
     return found

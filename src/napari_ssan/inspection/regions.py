@@ -93,11 +93,10 @@ def odd_regions(
         Logits of the network, by the kind of damage.
     """
     own, *others = beside.seen.flat, *(each > 0 for each in beside.theirs(_flat))
-    inside = beside.valid & ~(own | others[0] | others[1])
     compared = _Compared(beside, np.max(list(learned.values()), axis=0))
     found: list[Candidate] = []
     for sign, image in maps.items():
-        there = np.where(inside, image, 0)
+        there = beside.masked(image)
         if sign.endswith("long"):
             found += compared.lines(sign, there)
         elif sign.endswith("broad"):
@@ -105,8 +104,8 @@ def odd_regions(
         else:
             found += compared.spots(sign, there)
     for kind, logits in learned.items():
-        found += compared.learned(kind, np.where(inside, logits, LOWEST))
-    return (*found, *_missing(own, [each & beside.valid for each in others]))
+        found += compared.learned(kind, np.where(beside.valid, logits, LOWEST))
+    return (*found, *_missing(own, others))
 
 
 class _Compared:

@@ -157,11 +157,11 @@ def turn_between(seen: Sighting, *others: Sighting) -> tuple[float, float]:
 
 
 def likeness_on_each_other(seen: Sighting, other: Sighting) -> float:
-    """Correlation of two sections that are moved onto each other."""
-    return likeness_of(seen.smooth, move(other.smooth, shift_between(seen, other)))
+    """Correlation of two sections that are moved onto each other, where both show tissue."""
+    return likeness_of(seen.tissue, move(other.tissue, shift_between(seen, other)))
 
 
 def likeness_of(image: Float, moved: Float) -> float:
-    """Correlation of two (height, width) images where the second, which was moved, has values."""
-    valid = np.isfinite(moved)
-    return correlation(image[valid], moved[valid])
+    """Correlation of two (height, width) images where both have values; 0 if that is nowhere."""
+    valid = np.isfinite(image) & np.isfinite(moved)
+    return correlation(image[valid], moved[valid]) if valid.any() else 0.0
