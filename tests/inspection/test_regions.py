@@ -11,6 +11,7 @@ import pytest
 from napari_ssan.inspection.look import look
 from napari_ssan.inspection.neighbours import compare
 from napari_ssan.inspection.plant import plant_region
+from napari_ssan.stack.phantom import phantom
 
 
 def highest(candidates, sign):
@@ -101,3 +102,26 @@ def test_a_constant_spot_is_seen(broken, sightings, value, sign):
     found = highest(candidates, sign)
     assert found.region.window[0].start in range(50, 64)
     assert found.peak > 1.2
+
+
+@pytest.mark.parametrize(
+    ("kind", "signs", "structured"),
+    [
+        ("charging", ("light", "like hole"), True),
+        ("hole", ("light", "like hole"), False),
+        ("contamination", ("dark", "like contamination"), False),
+    ],
+)
+def test_structure_is_looked_for_where_a_region_departs_most(kind, signs, structured):
+    """Around it lies good tissue, which shows what the neighbours show."""
+    tissue = phantom((20, 320, 320), seed=3).clean[:5].astype(np.float32)
+    window = {z: look(z, each) for z, each in enumerate(tissue)}
+    for seed in (0, 1, 3, 4, 5):
+        pixels, mask = plant_region(kind, tissue[2], 1, np.random.default_rng(seed))
+        _, found = compare(look(2, pixels), window)
+        touching = [
+            each
+            for each in found
+            if each.sign in signs and (mask[each.region.window] & each.region.mask).any()
+        ]
+        assert max(touching, key=lambda each: each.peak).structured == structured

@@ -221,7 +221,7 @@ class Findings:
             if not self.alike and name in ("displaced", "turned", "discontinuity", "shaded"):
                 continue
             score = self.usual.score(name, value)
-            told = "turned" if name == "discontinuity" and own.turned else name
+            told = "turned" if name == "discontinuity" and figures.get("turned") else name
             if told in ("displaced", "turned", "discontinuity") and is_negative(own):
                 told = "negative"
             kind = KINDS.get(told, told)

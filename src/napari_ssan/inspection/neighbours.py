@@ -232,7 +232,7 @@ def _apart(window: Mapping[int, Sighting]) -> dict[int, float]:
     low = min(window)
     moved = window[low].tissue
     for z in range(low + 1, max(window) + 1):
-        if window[low].flaw or window[z].flaw or z not in window:
+        if z not in window or window[low].flaw or window[z].flaw:
             break
         step = shift_between(window[z], window[z - 1])
         moved = move(moved, step)

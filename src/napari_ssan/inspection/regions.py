@@ -30,7 +30,7 @@ from napari_ssan.inspection.peaks import (
     wider,
 )
 from napari_ssan.inspection.registered import Registered
-from napari_ssan.inspection.signs import REDUCED
+from napari_ssan.inspection.signs import LOCAL, REDUCED
 from napari_ssan.stack.alignment import correlation, structure
 from napari_ssan.stack.region import Region
 
@@ -41,9 +41,12 @@ RIM = 4
 EXCEEDS, EXCEEDS_FAR = 0.3, 0.1
 #: A region with fewer pixels shows no structure.
 LEAST_STRUCTURE = 80
+#: Whether structure is there is judged by this share of a region, the darkest or lightest beside
+#: both neighbours: around it lies tissue that was not damaged.
+CORE = 0.3
 #: Fine detail can be seen in a region if what it has, less what the neighbour with less of it has,
-#: is more than this, as logarithms.
-TEXTURED = -0.7
+#: is more than this, as logarithms; and the same of broad patches, which are judged as a whole.
+TEXTURED, TEXTURED_BROAD = -0.2, -0.7
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,8 @@ class _Compared:
         self._sharp = gaussian_filter(seen.unit, 1.0)
         self._raised = self._sharp - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
         self._structures = dict[int, list[Float]]()
+        between = (self._before + self._after) / 2
+        self._lighter = gaussian_filter(self._own - between, LOCAL, truncate=3)
         self._least = 0.08 * min(self._own.shape)
 
     def spots(self, sign: str, image: Float) -> Iterator[Candidate]:
@@ -180,8 +185,17 @@ class _Compared:
 
     def _is_structured(self, region: Region, reduction: int) -> bool:
         """Whether a region has structure, and that of a neighbour, at a reduced resolution."""
-        textured = float(self._texture[region.window][region.mask].mean()) > TEXTURED
-        if region.pixels < LEAST_STRUCTURE or not textured:
+        if region.pixels < LEAST_STRUCTURE:
+            return False
+        rows, columns = np.nonzero(region.mask)
+        rows, columns = rows + region.top, columns + region.left
+        if reduction == 1:
+            lighter = self._lighter[rows, columns]
+            apart = lighter if lighter.mean() > 0 else -lighter
+            core = apart >= np.quantile(apart, 1 - CORE)
+            rows, columns = rows[core], columns[core]
+        textured = TEXTURED if reduction == 1 else TEXTURED_BROAD
+        if float(self._texture[rows, columns].mean()) <= textured:
             return False
         if reduction not in self._structures:
             self._structures[reduction] = (
@@ -192,8 +206,7 @@ class _Compared:
                     for each in (self._own, self._before, self._after)
                 ]
             )
-        rows, columns = np.nonzero(region.mask)
-        rows, columns = (rows + region.top) // reduction, (columns + region.left) // reduction
+        rows, columns = rows // reduction, columns // reduction
         own, before, after = (each[rows, columns] for each in self._structures[reduction])
         likeness = max(correlation(own, before), correlation(own, after))
         return likeness > max(0.5, 0.8 * correlation(before, after))
