@@ -30,7 +30,7 @@ from napari_ssan.inspection.peaks import (
     wider,
 )
 from napari_ssan.inspection.registered import Registered
-from napari_ssan.inspection.signs import LOCAL, REDUCED
+from napari_ssan.inspection.signs import REDUCED
 from napari_ssan.stack.alignment import correlation, structure
 from napari_ssan.stack.region import Region
 
@@ -130,8 +130,8 @@ class _Compared:
         self._sharp = gaussian_filter(seen.unit, 1.0)
         self._raised = self._sharp - gaussian_filter(seen.unit, SURROUNDINGS, truncate=2)
         self._structures = dict[int, list[Float]]()
-        between = (self._before + self._after) / 2
-        self._lighter = gaussian_filter(self._own - between, LOCAL, truncate=3)
+        mean, before, after = beside.pictures(lambda each: each.means)
+        self._lighter = mean - (before + after) / 2
         self._least = 0.08 * min(self._own.shape)
 
     def spots(self, sign: str, image: Float) -> Iterator[Candidate]:
