@@ -25,7 +25,7 @@ from napari_ssan.errors import BadInput, memory_in_words
 from napari_ssan.paths import printable
 
 #: The commands, in the order of the help. Each stands in a module of its name, as a function or an
-#: app of that name.
+#: app of that name; a class `Command` there is what typer makes of the function.
 COMMANDS = (
     *("repair", "restore", "renumber", "inspect", "status", "evaluate", "demo", "train"),
     *("fine-tune", "triplets", "info", "models"),
@@ -40,11 +40,11 @@ class Modules(Mapping[str, Any]):
             raise KeyError(name)
         spelled = name.replace("-", "_")
         module = import_module(f"{__name__}.{spelled}")
-        command = getattr(module, spelled)
+        command = alone = getattr(module, spelled)
         if not isinstance(command, typer.Typer):
-            command = typer.Typer(add_completion=False)
-            command.command(name, cls=getattr(module, "Command", None))(getattr(module, spelled))
-        return typer.main.get_command(command)
+            alone = typer.Typer(add_completion=False)
+            alone.command(name, cls=getattr(module, "Command", None))(command)
+        return typer.main.get_command(alone)
 
     def __iter__(self) -> Iterator[str]:
         return iter(COMMANDS)

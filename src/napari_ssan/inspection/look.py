@@ -206,7 +206,7 @@ def _flaw(pixels: Float) -> str:
 
 
 def clipped(pixels: npt.NDArray[np.generic]) -> float:
-    """Share of pixels that have the lowest value of all, or the highest if there are more."""
+    """Share of a section's pixels that have its lowest value, or its highest if there are more."""
     return max(float(np.mean(pixels == end)) for end in (pixels.min(), pixels.max()))
 
 
