@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -117,7 +118,7 @@ def interrupted(kind: str, made: str) -> Write:
 
         beside(folder)
         command, _ = arguments(kind, folder / made, Random(0))
-        module = sys.modules[f"napari_ssan.cli.{command[0].replace('-', '_')}"]
+        module = import_module(f"napari_ssan.cli.{command[0].replace('-', '_')}")
         name = "tell" if kind == "checkpoint" else "_tell"
         with (
             patch.object(sys, "argv", ["napari-ssan", *(w for w in command if w != "--resume")]),

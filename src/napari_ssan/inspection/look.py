@@ -28,9 +28,9 @@ SPOT = 2.6
 FIELD = 320
 #: A section that is constant, or clipped, in this share of its pixels is blank.
 MOSTLY = 0.8
-#: Margins are constant in squares of so many pixels, and make so many pixels of comparison beside
-#: them look odd.
-EVEN, BESIDE = 5, 2
+#: Margins are the middles of constant squares of so many pixels, and no tissue is seen in so many
+#: pixels of comparison around these.
+EVEN, BESIDE = 5, 3
 MOSTLY_BLANK = "is black, white or constant in most of its pixels"
 #: Median and MAD are those of every so manyth pixel of every so manyth row.
 THIN = 2
@@ -178,7 +178,7 @@ def look(z: int, pixels: Float) -> Sighting:
     contrast = float(np.median(np.abs(seen - level))) / MAD or float(pixels[~flat].std(dtype=float))
     unit = ((pixels - np.float32(level)) / np.float32(contrast)).clip(-8, 8)
     if flat.any():
-        unit[flat] = 0
+        unit[maximum_filter(flat, EVEN)] = 0  # with the rim of its squares
     reduced, detail = coarse(unit), detail_of(unit)
     return Sighting(
         z,
@@ -217,7 +217,7 @@ def _constant(pixels: Float) -> Mask:
         return np.zeros(pixels.shape, bool)
     pieces, _ = label(maximum_filter(pixels, EVEN) == minimum_filter(pixels, EVEN))
     edge = np.unique(np.concatenate((pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1])))
-    flat: Mask = maximum_filter(np.isin(pieces, edge[edge > 0]), EVEN)
+    flat: Mask = np.isin(pieces, edge[edge > 0])
     return flat
 
 
