@@ -167,7 +167,7 @@ def compare(
         unlike = 1 - max(traits.before, traits.after)
         if 1 - traits.across < NO_NEARER * unlike or abs(traits.motion[2]) > SEEMS_TURNED:
             traits.turned, fit = turn_between(seen, *beside.others)
-        traits.motion[2] = LEVER * np.radians(0.0 - traits.turned)
+        traits.motion[2] = -LEVER * np.radians(traits.turned)
         if traits.turned:
             traits.fit = fit
     if seen.z - 1 in window and not (previous := window[seen.z - 1]).flaw:

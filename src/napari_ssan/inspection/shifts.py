@@ -31,9 +31,9 @@ Image = TypeVar("Image", npt.NDArray[np.float32], npt.NDArray[np.int16])
 
 #: A shift that is shorter than so many pixels may raise the correlation by less than `GAIN`.
 FAR = 12
-#: A turn must raise the correlations with two others by this much together, for each section that
-#: these have between them: tissue itself turns over some. It may lower one of them by that much:
-#: turned onto a neighbour that is turned itself, a good section lies worse on the other.
+#: A turn must raise the correlations with two others by `RISE` together, for each section between
+#: these: tissue itself turns over some. It may lower neither by `FALL`: turned onto a neighbour
+#: that is turned itself, a good section lies worse on the other.
 RISE, FALL = 0.04, 0.02
 #: Quadrants that lie farther from where the whole section lies cannot be believed, in pixels.
 ASTRAY = 24
