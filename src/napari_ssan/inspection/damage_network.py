@@ -77,7 +77,7 @@ class DamageNetwork(nn.Module):
             (batch, 5, H, W), logits, as named in :data:`OUTPUTS`.
         """
         one, other = (self.beside(torch.cat((own, each), 1)) for each in (before, after))
-        x = _beside_each_other(one + other, (one - other).abs())
+        x = _beside_each_other(one + other, (one - other).abs_())
         passed = []
         for block in self.down:
             passed.append(x)
@@ -85,13 +85,20 @@ class DamageNetwork(nn.Module):
         for block in reversed(self.up):
             weight, bias = block.parameters()
             x = _joined(weight, bias, passed.pop(), x).relu_()
-        logits: Tensor = self.head(self.join(torch.cat((x, maps), 1)))
-        return logits
+        return _told(self.head, self.join(torch.cat((x, maps), 1)))
 
 
 def _beside_each_other(*maps: Tensor) -> Tensor:
     """Join maps with the channels last, which is twice as quick."""
     return torch.cat([each.movedim(1, -1) for each in maps], -1).movedim(-1, 1)
+
+
+def _told(head: nn.Conv2d, x: Tensor) -> Tensor:
+    """What a convolution of 1 x 1 tells, one map after the other: they are used one by one."""
+    weight, bias = head.parameters()
+    channels_last = x.movedim(1, -1).reshape(-1, x.shape[1])
+    logits = torch.addmm(bias[:, None], weight.flatten(1), channels_last.T)
+    return logits.unflatten(1, (x.shape[0], *x.shape[2:])).movedim(0, 1)
 
 
 def _joined(weight: Tensor, bias: Tensor, passed: Tensor, coarse: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ STANDING_OUT, TISSUE, LEAST_OUT = 1.5, 0.95, 0.02
 
 def is_long(mask: Mask, least: float, ratio: float = LONG) -> bool:
     """Whether marked pixels form a line: much longer than wide, and `least` pixels or more."""
-    return float(mask.sum()) > ratio * half_width(mask) ** 2 and max(mask.shape) > least
+    return max(mask.shape) > least and float(mask.sum()) > ratio * half_width(mask) ** 2
 
 
 def half_width(mask: Mask) -> float:

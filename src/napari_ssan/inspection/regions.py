@@ -95,7 +95,6 @@ def odd_regions(
     learned : mapping of str to ndarray, (height, width)
         Logits of the network, by the kind of damage.
     """
-    own, *others = beside.seen.flat, *(each > 0 for each in beside.theirs(_flat))
     compared = _Compared(beside, np.max(list(learned.values()), axis=0))
     found: list[Candidate] = []
     for sign, image in maps.items():
@@ -108,7 +107,7 @@ def odd_regions(
             found += compared.spots(sign, there)
     for kind, logits in learned.items():
         found += compared.learned(kind, np.where(beside.valid, logits, LOWEST))
-    return (*found, *_missing(own, others))
+    return (*found, *_missing(beside))
 
 
 class _Compared:
@@ -225,13 +224,16 @@ def _flat(seen: Sighting) -> Float:
     return seen.flat.astype(np.float32)
 
 
-def _missing(flat: Mask, others: list[Mask]) -> Iterator[Candidate]:
+def _missing(beside: Registered) -> Iterator[Candidate]:
     """Margins that are constant in a section, but not in its neighbours."""
-    for each in others:
-        flat = flat & ~binary_dilation(each, CROSS, iterations=3)
-    pieces, number = label(flat, CROSS)
+    flat = beside.seen.flat
+    if not flat.any():
+        return
+    for each in beside.theirs(_flat):
+        flat = flat & ~binary_dilation(each > 0, CROSS, iterations=3)
+    pieces, _ = label(flat, CROSS)
     edge = {*pieces[0], *pieces[-1], *pieces[:, 0], *pieces[:, -1]} - {0}
-    for piece in edge if number else ():
+    for piece in edge:
         mask = pieces == piece
         share = float(mask.mean()) ** 0.5
         yield Candidate("flat", share, wider(Region.from_mask(mask), flat))
