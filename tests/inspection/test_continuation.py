@@ -7,6 +7,7 @@ from napari_ssan.inspection.continuation import with_chances
 from napari_ssan.inspection.look import Sighting
 from napari_ssan.inspection.places import DOUBTFUL, weighed
 from napari_ssan.inspection.regions import Candidate
+from napari_ssan.inspection.registered import Registered
 from napari_ssan.stack.region import Region
 
 WAYS = {"dark wide": -1, "light wide": 1, "like contamination": -1, "like hole": 1}
@@ -20,16 +21,18 @@ def tissue(*spots, way=-1):
     return picture
 
 
-def sighting(z, level=0.0, contrast=1.0):
-    return Sighting(z, np.zeros((1, 1), np.float32), level=level, contrast=contrast)
+def sighting(z, picture, level=0.0, contrast=1.0):
+    nothing = np.zeros(picture.shape, bool)
+    return Sighting(z, picture, "", level, contrast, smooth=picture, flat=nothing)
 
 
 def chance(sign, own, *others, scales=((0.0, 1.0), (0.0, 1.0))):
     region = Region.from_mask(np.ones((12, 12), bool), 50, 60)
-    neighbours = [
-        (sighting(z, *scale), other) for z, scale, other in zip((1, 3), scales, others, strict=True)
-    ]
-    (told,) = with_chances([Candidate(sign, 1.0, region)], sighting(2), own, neighbours)
+    neighbours = tuple(
+        sighting(z, other, *scale) for z, scale, other in zip((1, 3), scales, others, strict=True)
+    )
+    beside = Registered(sighting(2, own), neighbours)
+    (told,) = with_chances([Candidate(sign, 1.0, region)], beside)
     return told.chance
 
 
@@ -50,10 +53,30 @@ def test_where_such_spots_are_everywhere_they_say_little():
     assert chance("dark wide", tissue((50, 60)), tissue(), everywhere) > 0.3
 
 
-def test_less_than_the_spot_does_not_go_on_with_it():
-    smaller = tissue()
-    smaller[50:56, 60:66] = -3
-    assert chance("dark wide", tissue((50, 60)), tissue(), smaller) == 1
+def end(depth=3.0, *others):
+    """Tissue with the end of a rod: a spot of six pixels, and others beside it."""
+    picture = tissue()
+    for row, column in ((50, 60), *others):
+        picture[row : row + 6, column : column + 6] = -depth
+    return picture
+
+
+@pytest.mark.parametrize("sign", ["dark", "dark wide", "like contamination"])
+def test_a_neighbour_that_has_an_end_of_a_spot_goes_on_with_it(sign):
+    assert chance(sign, tissue((50, 60)), tissue(), end()) < 0.01
+    assert chance(sign, tissue((50, 60)), end(), tissue()) < 0.01
+
+
+def test_what_is_pale_or_lies_elsewhere_is_no_end_of_a_spot():
+    assert chance("dark wide", tissue((50, 60)), tissue(), end(depth=1.5)) == 1
+    elsewhere = tissue()
+    elsewhere[5:11, 5:11] = -3
+    assert chance("dark wide", tissue((50, 60)), tissue(), elsewhere) == 1
+
+
+def test_an_end_says_nothing_where_such_things_are_everywhere():
+    many = [(row, column) for row in range(2, 110, 18) for column in range(6, 130, 18)]
+    assert chance("dark wide", tissue((50, 60)), tissue(), end(3.0, *many)) == 1
 
 
 def test_a_neighbour_that_is_dark_in_large_parts_is_asked_in_the_sections_own_grey_values():
@@ -63,7 +86,7 @@ def test_a_neighbour_that_is_dark_in_large_parts_is_asked_in_the_sections_own_gr
 
 
 def test_other_signs_are_not_asked():
-    assert chance("dark", tissue((50, 60)), tissue(), tissue((50, 60))) == 1
+    assert chance("dark long", tissue((50, 60)), tissue(), tissue((50, 60))) == 1
 
 
 def test_damage_is_less_probable_the_smaller_the_chance():

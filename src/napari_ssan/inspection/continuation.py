@@ -1,8 +1,10 @@
 """Whether a neighbour goes on with a spot: tissue does, and damage lies in one section.
 
 Dark and light places are common, so what counts is how few places of a neighbour have as much of
-them as the one beside the spot. Easy to get wrong: in its own MADs, a section that is dark in
-large parts is nowhere very dark, so the section's own scale is asked, too.
+them as the one beside the spot. Of a rod that the knife cuts at a slant, a neighbour has an end,
+which is small, so what stands out as far as the spot does counts, too. Easy to get wrong: in its
+own MADs, a section that is dark in large parts is nowhere very dark, so the section's own scale is
+asked, too.
 """
 
 from __future__ import annotations
@@ -14,58 +16,69 @@ import numpy as np
 
 from napari_ssan.inspection.look import Float, Sighting
 from napari_ssan.inspection.regions import Candidate
+from napari_ssan.inspection.registered import Registered
 from napari_ssan.stack.region import Region
 
-#: Signs of spots that are dark, and light.
-SPOTS = {-1: ("dark wide", "like contamination"), 1: ("light wide", "like hole")}
+#: Signs of spots, dark ones by -1 and light ones by 1, ...
+SPOTS = {
+    **dict.fromkeys(("dark", "dark wide", "like contamination"), -1),
+    **dict.fromkeys(("light", "light wide", "like hole"), 1),
+}
+#: ... and those that only tell spots which differ much: of these, only an end counts.
+STRONG = ("dark", "light")
 #: A neighbour goes on with a spot if it has as many pixels that reach this share of what is usual
 #: in the spot, no more than so many pixels beside it.
 AS_MUCH, BESIDE = 0.75, 4
+#: It has an end of one if something there stands out by this share of what the spot does, and such
+#: things are so rare that it lies there by a smaller chance than this.
+AS_FAR, RARE = 0.75, 0.02
 
 
-def with_chances(
-    candidates: Sequence[Candidate],
-    seen: Sighting,
-    own: Float,
-    others: Sequence[tuple[Sighting, Float]],
-) -> tuple[Candidate, ...]:
+def with_chances(candidates: Sequence[Candidate], beside: Registered) -> tuple[Candidate, ...]:
     """Say of spots how probable it is that a neighbour goes on with them by chance.
 
     Parameters
     ----------
     candidates : sequence of Candidate
         Regions of a section.
-    seen : Sighting
-        The section.
-    own : ndarray, (height, width)
-        The section, smoothed, at the resolution of comparison.
-    others : sequence of (Sighting, ndarray)
-        Each neighbour, and the same picture of it, registered.
+    beside : Registered
+        The section and its neighbours.
     """
-    pictures = [(picture, _on_scale_of(seen, other, picture)) for other, picture in others]
-    told = list(candidates)
-    for way, signs in SPOTS.items():
-        most = [
-            np.pad(np.maximum(way * one, way * other), BESIDE, constant_values=-np.inf)
-            for one, other in pictures
+    seen, told = beside.seen, list(candidates)
+    own, *pictures = beside.pictures(lambda each: each.smooth)
+    out, *theirs = beside.pictures(lambda each: each.standing_out)
+    scales = [np.float32(other.contrast / seen.contrast) for other in beside.others]
+    both = list(zip(beside.others, scales, pictures, theirs, strict=True))
+    for way in (-1, 1):
+        wide = [_dark_or_light(way, seen, *each[:3]) for each in both]
+        ends = [
+            (way * scale * each, way * scale * other.summits[way]) for other, scale, _, each in both
         ]
         for n, each in enumerate(told):
-            if each.sign in signs:
-                chance = min(_chance(way * own, other, each.region) for other in most)
-                told[n] = replace(each, chance=chance)
+            if SPOTS.get(each.sign) != way:
+                continue
+            chances = [_chance_of_end(way * out, *end, each.region) for end in ends]
+            if each.sign not in STRONG:
+                chances += [_chance(way * own, other, each.region) for other in wide]
+            told[n] = replace(each, chance=min(chances))
     return tuple(told)
 
 
-def _on_scale_of(seen: Sighting, other: Sighting, picture: Float) -> Float:
-    """A picture of another section in the MADs of this one, from its median."""
-    scale = np.float32(other.contrast / seen.contrast)
-    return picture * scale + np.float32((other.level - seen.level) / seen.contrast)
+def _dark_or_light(
+    way: int, seen: Sighting, other: Sighting, scale: np.float32, picture: Float
+) -> Float:
+    """How dark or light another section is, in its own MADs or those of this one: the greater.
+
+    It has a margin, so that what lies beside a spot can be cut out.
+    """
+    raised = picture * scale + np.float32((other.level - seen.level) / seen.contrast)
+    return np.pad(np.maximum(way * picture, way * raised), BESIDE, constant_values=-np.inf)
 
 
 def _chance(own: Float, other: Float, region: Region) -> float:
     """Share of a neighbour's places that have as much as the one at a spot.
 
-    It is 1 if that place has less than the spot. The neighbour has a margin of what lies beside it.
+    It is 1 if that place has less than the spot.
     """
     usual = float(np.median(own[region.window][region.mask]))
     enough = np.float32(AS_MUCH * usual)
@@ -79,3 +92,17 @@ def _chance(own: Float, other: Float, region: Region) -> float:
     total = total.cumsum(1, dtype=np.int32)
     rows = total[height:] - total[:-height]
     return float((rows[:, width:] - rows[:, :-width] >= here).mean())
+
+
+def _chance_of_end(own: Float, other: Float, heights: Float, region: Region) -> float:
+    """Chance by which a neighbour has something at a spot that stands out as far.
+
+    It is 1 if there is no such thing, or if it is not rare. `heights` are those of all such things
+    of the neighbour.
+    """
+    part = region.window
+    there = float(other[part][region.mask].max())
+    if there < AS_FAR * float(own[part][region.mask].max()):
+        return 1.0
+    chance = float((heights >= there).sum()) * region.mask.size / own.size
+    return chance if chance < RARE else 1.0

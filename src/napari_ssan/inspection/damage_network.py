@@ -98,7 +98,7 @@ def _told(head: nn.Conv2d, x: Tensor) -> Tensor:
     weight, bias = head.parameters()
     channels_last = x.movedim(1, -1).reshape(-1, x.shape[1])
     logits = torch.addmm(bias[:, None], weight.flatten(1), channels_last.T)
-    return logits.unflatten(1, (x.shape[0], *x.shape[2:])).movedim(0, 1)
+    return logits.reshape(-1, x.shape[0], *x.shape[2:]).movedim(0, 1)
 
 
 def _joined(weight: Tensor, bias: Tensor, passed: Tensor, coarse: Tensor) -> Tensor:

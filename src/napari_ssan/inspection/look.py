@@ -24,6 +24,8 @@ HALVED = 384
 SMOOTH = 1.5
 #: Scale of spots that are even, in pixels of comparison.
 SPOT = 2.6
+#: Of what stands out within so many pixels of comparison, the farthest counts.
+APART = 5
 #: Side of the middle in which shifts are found, in pixels of comparison.
 FIELD = 320
 #: A section that is constant, or clipped, in this share of its pixels is blank.
@@ -128,6 +130,20 @@ class Sighting:
     def means(self) -> Float:
         """`smooth`, smoothed further: (height, width) at the resolution of comparison, in MADs."""
         return means_of(self.smooth)
+
+    @cached_property
+    def standing_out(self) -> Float:
+        """By how much what is small is lighter than what is around it; darker if negative."""
+        return self.smooth - self.means
+
+    @cached_property
+    def summits(self) -> dict[int, Float]:
+        """How far all that is small stands out: what is dark by -1, what is light by 1."""
+        tops = {-1: minimum_filter, 1: maximum_filter}
+        return {
+            way: self.standing_out[self.standing_out == top(self.standing_out, APART)]
+            for way, top in tops.items()
+        }
 
     @cached_property
     def evidence(self) -> Float:

@@ -184,8 +184,7 @@ def compare(
         _odd_lines(beside),
     )
     found = odd_regions(beside, maps, _learned(beside, maps))
-    neighbours = list(zip(beside.others, (before, after), strict=True))
-    return traits, with_chances(found, seen, own, neighbours)
+    return traits, with_chances(found, beside)
 
 
 def _learned(beside: Registered, maps: Mapping[str, Float]) -> dict[str, Float]:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter, label
 
 from napari_ssan.inspection.lines import SURROUNDINGS
-from napari_ssan.inspection.look import Float, Mask, Sighting
+from napari_ssan.inspection.look import Float, Sighting
 from napari_ssan.inspection.peaks import (
     BELOW,
     BELOW_LINE,
