@@ -209,7 +209,7 @@ def look(z: int, pixels: Float) -> Sighting:
         reduced,
         gaussian_filter(reduced, SMOOTH, truncate=3),
         _grain(unit),
-        coarse(flat.astype(np.float32)) > 0.5,
+        coarse(flat.astype(np.float32)) > 0,
         lost=lost,
     )
 
