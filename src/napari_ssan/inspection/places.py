@@ -37,7 +37,7 @@ VISIBLE, SECOND = 3.0, 0.89
 LEARNED = 0.89
 #: What a rule says that is not sure counts for so much less where the network sees nothing: where
 #: its logits are below the first. What only the network says does where they are below the second.
-NOTHING, FAIR, DOUBT = -1.5, -0.5, 10.0
+NOTHING, FAIR, DOUBT = -1.5, 1.5, 10.0
 #: A place of this probability becomes more probable by other signs there.
 SEEN = 0.5
 #: What two signs that agree say together, of the sum of both: each knows part of the other.
