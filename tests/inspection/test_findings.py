@@ -22,11 +22,14 @@ def alike(number):
     ]  # fmt: skip
 
 
-def found_in(candidates, peaks, blurred=()):
-    """What is found in alike sections with these candidates, some of which are blurred."""
+def found_in(candidates, peaks, blurred=(), blank=None):
+    """What is found in alike sections with these candidates, some of which are broken."""
     traits = alike(len(candidates))
     for z in blurred:
         traits[z].sharpness = np.full(4, -3, np.float32)
+    if blank is not None:
+        traits[blank] = Traits(blank, "is constant")
+        traits[blank + 1].neighbours = (blank - 1, blank + 2)
     planted = [("blur", Traits(3, contrast=10.0, sharpness=np.full(4, -2, np.float32)))]
     view = View(SliceStack(np.zeros((len(candidates), 64, 64), np.uint8)))
     found = Findings(view, traits, candidates, planted, peaks).all()
@@ -41,6 +44,13 @@ def test_regions_beside_a_broken_section_count_less():
     candidates = [(Candidate("dark", peak, REGION),) for peak in peaks]
     found = found_in(candidates, {"dark": [1.8, 1.9]}, blurred=[5])
     assert found == {5: "blur", 10: "contamination"}
+
+
+def test_regions_beside_a_blank_section_count_less():
+    peaks = np.where(np.isin(np.arange(14), (6, 10)), 2.0, 1.0)
+    candidates = [(Candidate("dark", peak, REGION),) for peak in peaks]
+    candidates[5] = ()
+    assert found_in(candidates, {"dark": [1.8, 1.9]}, blank=5) == {5: "blank", 10: "contamination"}
 
 
 @pytest.mark.parametrize(("chance", "told"), [(1.0, True), (0.3, True), (0.02, False)])

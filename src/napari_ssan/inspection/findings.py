@@ -160,7 +160,8 @@ class Findings:
         found += lost
         for own, figures, regions in zip(self.traits, self._figures, self.candidates, strict=True):
             if self.alike and own.z not in broken:
-                alone = own.end or own.z in parted or not broken.isdisjoint(own.neighbours)
+                beside = own.z in parted or not broken.isdisjoint(own.neighbours)
+                alone = beside or not own.between
                 inside = self._regions(own, regions, alone)
                 if self._probability("shaded", figures) >= 0.5:
                     inside = [find for find in inside if self._stands_out(find)]

@@ -105,6 +105,11 @@ class Traits:
         """Whether both neighbours are on one side."""
         return bool(self.neighbours) and not min(self.neighbours) < self.z < max(self.neighbours)
 
+    @property
+    def between(self) -> bool:
+        """Whether it was compared with the sections right before and after it."""
+        return self.neighbours == (self.z - 1, self.z + 1)
+
 
 def compare(
     seen: Sighting, window: Mapping[int, Sighting], regions: bool = True
