@@ -50,6 +50,7 @@ def with_chances(candidates: Sequence[Candidate], beside: Registered) -> tuple[C
     scales = [np.float32(other.contrast / seen.contrast) for other in beside.others]
     both = list(zip(beside.others, scales, pictures, theirs, strict=True))
     for way in (-1, 1):
+        much, far = way * own, way * out
         wide = [_dark_or_light(way, seen, *each[:3]) for each in both]
         ends = [
             (way * scale * each, way * scale * other.summits[way]) for other, scale, _, each in both
@@ -57,9 +58,9 @@ def with_chances(candidates: Sequence[Candidate], beside: Registered) -> tuple[C
         for n, each in enumerate(told):
             if SPOTS.get(each.sign) != way:
                 continue
-            chances = [_chance_of_end(way * out, *end, each.region) for end in ends]
+            chances = [_chance_of_end(far, *end, each.region) for end in ends]
             if each.sign not in STRONG:
-                chances += [_chance(way * own, other, each.region) for other in wide]
+                chances += [_chance(much, other, each.region) for other in wide]
             told[n] = replace(each, chance=min(chances))
     return tuple(told)
 
