@@ -67,6 +67,11 @@ def test_a_neighbour_that_has_an_end_of_a_spot_goes_on_with_it(sign):
     assert chance(sign, tissue((50, 60)), end(), tissue()) < 0.01
 
 
+def test_the_same_holds_of_what_is_light():
+    assert chance("light", -tissue((50, 60)), -tissue(), -end()) < 0.01
+    assert chance("light", -tissue((50, 60)), -tissue(), -end(depth=1.5)) == 1
+
+
 def test_what_is_pale_or_lies_elsewhere_is_no_end_of_a_spot():
     assert chance("dark wide", tissue((50, 60)), tissue(), end(depth=1.5)) == 1
     elsewhere = tissue()

@@ -45,23 +45,21 @@ def with_chances(candidates: Sequence[Candidate], beside: Registered) -> tuple[C
         The section and its neighbours.
     """
     seen, told = beside.seen, list(candidates)
-    own, *pictures = beside.pictures(lambda each: each.smooth)
-    out, *theirs = beside.pictures(lambda each: each.standing_out)
-    scales = [np.float32(other.contrast / seen.contrast) for other in beside.others]
-    both = list(zip(beside.others, scales, pictures, theirs, strict=True))
+    own, *theirs = beside.pictures(lambda each: each.smooth)
+    standing, *standing_there = beside.pictures(lambda each: each.standing_out)
     for way in (-1, 1):
-        much, far = way * own, way * out
-        wide = [_dark_or_light(way, seen, *each[:3]) for each in both]
-        ends = [
-            (way * scale * each, way * scale * other.summits[way]) for other, scale, _, each in both
-        ]
-        for n, each in enumerate(told):
-            if SPOTS.get(each.sign) != way:
-                continue
-            chances = [_chance_of_end(far, *end, each.region) for end in ends]
-            if each.sign not in STRONG:
-                chances += [_chance(much, other, each.region) for other in wide]
-            told[n] = replace(each, chance=min(chances))
+        spots = [n for n, each in enumerate(told) if SPOTS.get(each.sign) == way]
+        depth, height = way * own, way * standing
+        for other, picture, out in zip(beside.others, theirs, standing_there, strict=True):
+            scale = np.float32(other.contrast / seen.contrast)
+            depth_there = _dark_or_light(way, seen, other, scale, picture)
+            height_there, summits = way * scale * out, way * scale * other.summits[way]
+            for n in spots:
+                each = told[n]
+                chance = _chance_of_end(height, height_there, summits, each.region)
+                if each.sign not in STRONG:
+                    chance = min(chance, _chance(depth, depth_there, each.region))
+                told[n] = replace(each, chance=min(each.chance, chance))
     return tuple(told)
 
 
@@ -95,15 +93,15 @@ def _chance(own: Float, other: Float, region: Region) -> float:
     return float((rows[:, width:] - rows[:, :-width] >= here).mean())
 
 
-def _chance_of_end(own: Float, other: Float, heights: Float, region: Region) -> float:
+def _chance_of_end(own: Float, other: Float, summits: Float, region: Region) -> float:
     """Chance by which a neighbour has something at a spot that stands out as far.
 
-    It is 1 if there is no such thing, or if it is not rare. `heights` are those of all such things
-    of the neighbour.
+    It is 1 if there is no such thing, or if it is not rare. `summits`, (number,), says how far all
+    such things of the neighbour stand out.
     """
     part = region.window
     there = float(other[part][region.mask].max())
     if there < AS_FAR * float(own[part][region.mask].max()):
         return 1.0
-    chance = float((heights >= there).sum()) * region.mask.size / own.size
+    chance = float((summits >= there).sum()) * region.mask.size / own.size
     return chance if chance < RARE else 1.0

@@ -85,7 +85,7 @@ class DamageNetwork(nn.Module):
         for block in reversed(self.up):
             weight, bias = block.parameters()
             x = _joined(weight, bias, passed.pop(), x).relu_()
-        return _told(self.head, self.join(torch.cat((x, maps), 1)))
+        return _logits(self.head, self.join(torch.cat((x, maps), 1)))
 
 
 def _beside_each_other(*maps: Tensor) -> Tensor:
@@ -93,8 +93,12 @@ def _beside_each_other(*maps: Tensor) -> Tensor:
     return torch.cat([each.movedim(1, -1) for each in maps], -1).movedim(-1, 1)
 
 
-def _told(head: nn.Conv2d, x: Tensor) -> Tensor:
-    """What a convolution of 1 x 1 tells, one map after the other: they are used one by one."""
+def _logits(head: nn.Conv2d, x: Tensor) -> Tensor:
+    """Convolve (batch, channels, H, W) by 1 x 1 to (batch, outputs, H, W).
+
+    The channels come last in `x`; in the result, maps lie one after the other, since they are used
+    one by one.
+    """
     weight, bias = head.parameters()
     channels_last = x.movedim(1, -1).reshape(-1, x.shape[1])
     logits = torch.addmm(bias[:, None], weight.flatten(1), channels_last.T)

@@ -133,12 +133,15 @@ class Sighting:
 
     @cached_property
     def standing_out(self) -> Float:
-        """By how much what is small is lighter than what is around it; darker if negative."""
+        """By how much what is small is lighter than what is around it; darker if negative.
+
+        (height, width) at the resolution of comparison, in MADs.
+        """
         return self.smooth - self.means
 
     @cached_property
     def summits(self) -> dict[int, Float]:
-        """How far all that is small stands out: what is dark by -1, what is light by 1."""
+        """How far each small thing stands out, (number,), in MADs: dark ones by -1, light by 1."""
         tops = {-1: minimum_filter, 1: maximum_filter}
         return {
             way: self.standing_out[self.standing_out == top(self.standing_out, APART)]
