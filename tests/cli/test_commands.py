@@ -9,9 +9,11 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+import typer
 from PIL import Image
 
 from napari_ssan import __version__
+from napari_ssan.cli import COMMANDS, app
 from napari_ssan.files import read_provenance
 
 
@@ -70,9 +72,21 @@ def loaded(*words):
     return set(done.stderr.split())
 
 
-def test_help_loads_no_torch():
-    assert "napari_ssan.cli.repair" in (modules := loaded("--help"))
-    assert "torch" not in modules
+def test_help_loads_no_command():
+    assert "napari_ssan.cli" in (modules := loaded("--help"))
+    assert not [each for each in modules if each.startswith("napari_ssan.cli.repair")]
+    assert modules.isdisjoint({"torch", "zarr", "scipy"})
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_says_of_a_command_what_its_own_says_first(name):
+    command = typer.main.get_command(app).commands[name]
+    assert COMMANDS[name] == command.help.partition("\n")[0]
+
+
+def test_the_version_is_told(run):
+    done = run("--version")
+    assert (done.code, done.out) == (0, f"napari-ssan {__version__}\n")
 
 
 def test_a_command_loads_no_other():

@@ -3,7 +3,7 @@
 Each command is a module: it turns options into plain data, calls the core, and prints what the
 core reports. Here they are put together, and errors become one sentence and an exit code. Easy to
 get wrong: a module is imported when its command is asked for, and imports torch within its
-function, so that no command waits for what another needs, and ``--help`` not for torch.
+function, so that no command waits for what another needs, and ``--help`` for nothing.
 """
 
 from __future__ import annotations
@@ -15,21 +15,41 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from napari_ssan import __version__
 from napari_ssan.cli.signals import Received, handled
 from napari_ssan.errors import BadInput, memory_in_words
 from napari_ssan.paths import printable
 
-#: The commands, in the order of the help. Each stands in a module of its name, as a function or an
-#: app of that name; a class `Command` there is what typer makes of the function.
-COMMANDS = (
-    *("repair", "restore", "renumber", "inspect", "status", "evaluate", "demo", "train"),
-    *("fine-tune", "triplets", "info", "models"),
-)
+#: The commands, in the order of the help, and what that says of each: the first sentence of its
+#: own help. Each stands in a module of its name, as a function or an app of that name; a class
+#: `Command` there is what typer makes of the function.
+COMMANDS = {
+    "repair": "Repair a stack: synthesize its broken slices or regions from their neighbours.",
+    "restore": (
+        "Undo a repair in place: bring the original chunks and metadata back, byte for byte."
+    ),
+    "renumber": "Give labels the slice numbers of a stack in which slices were inserted.",
+    "inspect": "Find broken slices and regions, the most certain first, and say why.",
+    "status": (
+        "Show which pixels of a stack are synthetic, and finish what a killed run left half-done."
+    ),
+    "evaluate": (
+        "Measure how well a stack is repaired: hide good slices, synthesize them, and compare."
+    ),
+    "demo": "Repair a generated stack with a blank, a smeared and a dirty slice.",
+    "train": "Train a model on stacks, and keep the version that is best on held-out slices.",
+    "fine-tune": (
+        "Fine-tune a model on one stack, and compare it with the original on held-out slices."
+    ),
+    "triplets": "Cut a stack into aligned triplets for training, as PNG.",
+    "info": "Show installed versions, devices and models.",
+    "models": "List, show, import, export, rename and delete models.",
+}
 
 
 class Modules(Mapping[str, Any]):
@@ -59,10 +79,32 @@ class Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**{**settings, "commands": Modules()})
 
+    def format_help(self, *given: Any) -> None:
+        """Show the help: it names the commands, so none of them is imported for it."""
+        self.commands = {name: TyperCommand(name, help=said) for name, said in COMMANDS.items()}
+        super().format_help(*given)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"napari-ssan {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take what stands before a command."""
+
 
 app = typer.Typer(
     cls=Commands,
-    callback=lambda: None,
+    callback=_options,
     help="Repair lost and damaged slices of serial-section electron microscopy stacks.",
     no_args_is_help=True,
     add_completion=False,
