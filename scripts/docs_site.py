@@ -52,8 +52,10 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def command_reference() -> str:
     """All commands and options, as their ``--help`` has them."""
-    command = typer.main.get_command(app)
-    for one in command.commands.values():  # whole sentences, where typer would cut them short
+    command: Any = typer.main.get_command(app)
+    command.commands = dict(command.commands)  # each is made anew when it is asked for
+    for one in (*command.commands.values(), *command.commands["models"].commands.values()):
+        # Whole sentences, where typer would cut them short.
         one.short_help = (one.help or "").partition("\n")[0]
     context = command.make_context("napari-ssan", [], resilient_parsing=True)
     text = get_docs_for_click(obj=command, ctx=context, name="napari-ssan")

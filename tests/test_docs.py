@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import tomllib
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import typer
 
-from napari_ssan.cli import UsageError, app
+from napari_ssan.cli import COMMANDS, UsageError, app
 from napari_ssan.training.config import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
@@ -153,3 +154,13 @@ def test_every_page_is_in_the_navigation():
     yaml = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for page in (ROOT / "docs").rglob("*.md"):
         assert str(page.relative_to(ROOT / "docs").as_posix()) in yaml
+
+
+def test_the_site_says_of_each_command_a_whole_sentence():
+    pytest.importorskip("mkdocs")
+    hook = runpy.run_path(str(ROOT / "scripts" / "docs_site.py"))
+    reference = hook["command_reference"]()
+    told = dict(re.findall(r"^\* `([\w-]+)`: (.*)$", reference, re.M))
+    assert {*COMMANDS} < {*told}
+    assert not [name for name, said in told.items() if not said.endswith(".")]
+    assert not [name for name, said in told.items() if said.endswith("...")]
