@@ -97,6 +97,15 @@ def test_whatever_the_input_is(run, tmp_path, volume, kind):
     assert found[0] == found[1]
 
 
+def test_of_an_hdf5_file_it_is_the_dataset_that_was_asked_for(run, tmp_path, volume):
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        file["volumes/raw"], file["volumes/aligned"] = volume, volume // 2 + 100
+    source, path = f"{tmp_path / 'in.h5'}:/volumes/aligned", tmp_path / "out.ome.zarr"
+    code, said = run("repair", source, path, "--defects", "3", *AVERAGE, "--workers", "1")
+    assert code == 0, said
+    np.testing.assert_array_equal(np.asarray(open_stack(path).data)[0], volume[0] // 2 + 100)
+
+
 def test_what_failed_is_tried_again_and_nothing_appears_before(run, tmp_path, volume):
     source, path = tmp_path / "in.zarr", tmp_path / "out.ome.zarr"
     zarr.create_array(source, data=volume, chunks=(1, 64, 64))

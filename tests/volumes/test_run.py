@@ -210,6 +210,26 @@ def test_originals_elsewhere(make, tmp_path):
     assert not moved.exists()
 
 
+def test_only_folders_of_originals_are_removed(make, tmp_path):
+    path, theirs = make("0.5"), tmp_path / "lab"
+    for name in ("objects/o.txt", "scratch/thesis.tex"):
+        (theirs / name).parent.mkdir(parents=True)
+        (theirs / name).write_text("mine")
+    before = content(theirs)
+    with pytest.raises(BadInput, match="is in use for something else"):
+        repair_in_place(path, Marks({3}), AVERAGE, say, backup=theirs)
+    with pytest.raises(BadInput, match="is in use for something else"):
+        restore(path, say, backup=theirs)
+    assert content(theirs) == before
+    (empty := tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match="was not repaired in place"):
+        restore(path, say, backup=empty)
+    repair_in_place(path, Marks({3}), AVERAGE, say, backup=empty)
+    (empty / "notes.txt").write_text("mine")
+    restore(path, say)
+    assert content(empty) == {"notes.txt": b"mine"}
+
+
 def test_what_is_refused(make, tmp_path, monkeypatch, volume):
     path = make("0.5")
     before = content(path)

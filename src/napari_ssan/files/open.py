@@ -23,7 +23,7 @@ from napari_ssan.files.open_tensorstore import is_n5, is_precomputed, open_n5, o
 from napari_ssan.files.open_tiff import open_tiff
 from napari_ssan.files.open_zarr import is_zarr, open_zarr
 from napari_ssan.files.tiff_integrity import MAGIC
-from napari_ssan.paths import address, check_input, located, spelled
+from napari_ssan.paths import address, check_input, located, real, spelled
 from napari_ssan.stack.sections import ArrayLike, SliceStack
 from napari_ssan.swap import interrupted
 
@@ -41,6 +41,7 @@ class StackFile:
     Attributes
     ----------
     path : Path
+        The file or folder; `reference` opens the stack again.
     data : array-like
         In the file's axes; indexing reads only what is asked for.
     calibration : Calibration
@@ -55,6 +56,8 @@ class StackFile:
         Which of its chunks are there, where it is stored in chunks.
     witness : Witness
         How much there was of its files.
+    dataset : str
+        Which one was asked for of an HDF5 file; empty for the usual one.
     """
 
     path: Path
@@ -65,6 +68,7 @@ class StackFile:
     notes: tuple[str, ...] = ()
     chunks: Chunks | ManyChunks | None = None
     witness: Witness | None = None
+    dataset: str = ""
 
     def __post_init__(self) -> None:
         if self.witness is None:
@@ -75,6 +79,12 @@ class StackFile:
     def files(self) -> tuple[Path, ...]:
         """All files or folders that the stack is read from, `path` first."""
         return (self.path, *self.companions)
+
+    @property
+    def reference(self) -> Path:
+        """What opens the stack again from anywhere: its real path, with the dataset if need be."""
+        path = real(self.path)
+        return Path(f"{path}:/{self.dataset.strip('/')}") if self.dataset else path
 
     @property
     def flavour(self) -> Flavour | None:
@@ -212,7 +222,9 @@ def _open(path: Path, follow_links: bool = False) -> StackFile:
             start = file.read(4)
         if is_hdf5(path, start):
             data, calibration, stored, others = open_hdf5(path, home, dataset)
-            return StackFile(path, data, calibration, (data,), others, chunks=stored)
+            return StackFile(
+                path, data, calibration, (data,), others, chunks=stored, dataset=dataset
+            )
         if is_mrc(path):
             data, calibration = open_mrc(path)
             return StackFile(path, data, calibration, (data,))

@@ -54,7 +54,7 @@ class Sidecar:
         # Pixels that what was saved refers to; None while others may be in use.
         self._needed: tuple[Patch, ...] | None = None
         # What is saved could not be read, though it may be good: nothing is changed then.
-        self._sealed = False
+        self._sealed = self._rejected_sealed = False
 
     @classmethod
     def of(cls, stack: SliceStack, source: Path | None, derived: bool = False) -> Sidecar:
@@ -151,7 +151,7 @@ class Sidecar:
         Raises
         ------
         BadInput
-            If that is damaged.
+            If that cannot be read: it is left alone, and not written any more.
         """
         path = self.folder / REJECTED
         if not path.exists():
@@ -159,7 +159,11 @@ class Sidecar:
         try:
             return places_from(json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, RecursionError) as error:
-            raise BadInput(f"{path} cannot be read ({error}); remove it.") from error
+            self._rejected_sealed = True
+            raise BadInput(
+                f"{path} cannot be read ({error}), so what was rejected is suggested again, and "
+                "what you reject now is not kept; remove it."
+            ) from error
 
     def save_rejected(self, places: frozenset[Place]) -> None:
         """Write which suggestions were rejected; without any there is nothing to be kept.
@@ -169,6 +173,8 @@ class Sidecar:
         OSError
             If it cannot be written, as when the disk is full.
         """
+        if self._rejected_sealed:
+            return
         path = self.folder / REJECTED
         with worded(self.folder):
             if places:

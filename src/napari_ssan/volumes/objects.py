@@ -28,6 +28,12 @@ from napari_ssan.swap import recover
 
 #: Within the folder of originals: the objects, under their own names, and synthesized pixels.
 OBJECTS, SCRATCH = "objects", "scratch"
+#: The file that marks a folder of originals, and what it says: no other folder is ever removed.
+OURS = "napari-ssan-originals.txt"
+SAYS = (
+    "Originals of a volume that was repaired in place by napari-ssan.\n"
+    "napari-ssan restore brings them back, and removes this folder.\n"
+)
 
 
 class Objects:

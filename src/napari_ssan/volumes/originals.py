@@ -31,10 +31,12 @@ from napari_ssan.volumes.layout import (
     record_of,
     with_record,
 )
-from napari_ssan.volumes.objects import OBJECTS, SCRATCH, Objects, OriginalStore
+from napari_ssan.volumes.objects import OBJECTS, OURS, SAYS, SCRATCH, Objects, OriginalStore
 
 #: Key of the record that says where the originals are.
 WHERE = "originals"
+#: Folders within that of the originals.
+CONTENTS = (OBJECTS, SCRATCH, GIVEN)
 
 
 def usual_folder(volume: Path) -> Path:
@@ -91,7 +93,8 @@ def folder_of(volume: Path, layout: Layout, given: Path | None) -> Path:
             "volume's. Move them away, or choose another folder (--backup)."
         )
     there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-    if there - {OBJECTS, SCRATCH, GIVEN} or (folder.exists() and not folder.is_dir()):
+    foreign = there - {*CONTENTS, OURS} or (there and OURS not in there)
+    if foreign or (folder.exists() and not folder.is_dir()):
         raise BadInput(f"{folder} is in use for something else; choose another (--backup).")
     return folder
 
@@ -137,6 +140,8 @@ def make_folder(objects: Objects, layout: Layout) -> None:
     """
     kept = objects.backup / OBJECTS
     try:
+        objects.backup.mkdir(parents=True, exist_ok=True)
+        (objects.backup / OURS).write_text(SAYS, encoding="utf-8")
         if noted_folder(objects.store, layout.node) is None and kept.exists():
             shutil.rmtree(kept)
         kept.mkdir(parents=True, exist_ok=True)
@@ -144,6 +149,15 @@ def make_folder(objects: Objects, layout: Layout) -> None:
         raise BadInput(
             f"The folder {objects.backup} for the originals cannot be made: {reason(error)}."
         ) from error
+
+
+def remove_folder(objects: Objects) -> None:
+    """Remove a folder of originals, but for files of others that lie in it."""
+    for name in CONTENTS:
+        shutil.rmtree(objects.backup / name, ignore_errors=True)
+    (objects.backup / OURS).unlink(missing_ok=True)  # the last: until then, it can be gone on with
+    with suppress(OSError):  # somebody else's file lies there
+        objects.backup.rmdir()
 
 
 def recorded(objects: Objects, node: str, state: State) -> Provenance:

@@ -82,7 +82,7 @@ class Ask:
     def plain(self, file: StackFile) -> dict[str, Any]:
         """As the journal has it."""
         return {
-            "source": str(real(file.path)),
+            "source": str(file.reference),
             "follow_links": self.follow_links,
             "marks": self.marks.to_json(),
             "how": asdict(self.how),

@@ -6,7 +6,6 @@ object may hold sections that stay synthetic; then pixels go back, and the objec
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,12 +15,13 @@ from napari_ssan.stack.marks_io import format_slices
 from napari_ssan.volumes.claim import Claim
 from napari_ssan.volumes.journal import Journal, State
 from napari_ssan.volumes.layout import Layout, find_layout, metadata_names
-from napari_ssan.volumes.objects import Objects
+from napari_ssan.volumes.objects import OURS, Objects
 from napari_ssan.volumes.originals import (
     check_belongs,
     folder_of,
     note_in_metadata,
     noted_folder,
+    remove_folder,
     restore_metadata,
 )
 from napari_ssan.volumes.slabs import Order, Slab, Volume, plan_slabs, rows_of
@@ -61,9 +61,10 @@ def restore(
     with Claim(path, tell) as claim:
         objects = Objects(path, folder_of(path, layout, backup))
         if noted_folder(path, layout.node) is None:
-            if not objects.backup.exists():
+            empty = backup is None and objects.backup.is_dir() and not any(objects.backup.iterdir())
+            if not (objects.backup / OURS).is_file() and not empty:
                 raise BadInput(f"{path.name} was not repaired in place, or it is restored already.")
-            shutil.rmtree(objects.backup)  # all that a killed restore has left to do
+            remove_folder(objects)  # all that a killed restore has left to do
             return set()
         journal = Journal(objects.backup)
         state = journal.read()
@@ -101,4 +102,4 @@ def _restore_all(objects: Objects, layout: Layout, journal: Journal, state: Stat
     objects.sweep()
     journal.path.unlink(missing_ok=True)
     restore_metadata(objects, layout)
-    shutil.rmtree(objects.backup)
+    remove_folder(objects)

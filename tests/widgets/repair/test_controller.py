@@ -1018,6 +1018,19 @@ def test_what_was_drawn_before_its_image_went_is_saved(
     assert str(controller.current.offer) == "1 mark from today"
 
 
+def test_marks_are_offered_beside_an_empty_layer_of_shapes(
+    viewer, image, controller, make_controller
+):
+    controller.current.session.mark([2])
+    controller.finish()
+    controller.close()
+    controller.finish()
+    viewer.add_shapes(name="mine")
+    again = make_controller(viewer)
+    again.finish()
+    assert str(again.current.offer) == "1 mark from today"
+
+
 def test_an_error_is_told_once(controller, notifications, monkeypatch):
     def broken(*rest, **more):
         raise ValueError("a defect")

@@ -261,6 +261,27 @@ def test_rejected_ones_do_not_come_back(viewer, controller, make_controller, bro
     assert not (folder / "rejected.json").exists()
 
 
+def test_rejections_that_cannot_be_read_take_no_repairs_along(
+    viewer, controller, make_controller, notifications
+):
+    controller.current.session.mark([4])
+    suggest(controller)
+    press(viewer, "N")
+    controller.finish()
+    sidecar = controller.current._autosave.sidecar
+    controller.close()
+    controller.finish()
+    (sidecar.folder / "rejected.json").write_text("[[1,2")
+    again = make_controller(viewer)
+    again.finish()
+    assert "what was rejected is suggested again" in notifications[-1].message
+    assert (again.current.offer or again.current.session).marks.whole == {4}
+    suggest(again)
+    press(viewer, "N")
+    again.finish()
+    assert (sidecar.folder / "rejected.json").read_text() == "[[1,2"
+
+
 def test_the_arrows_lead_from_mark_to_mark_while_there_are_suggestions(viewer, controller):
     controller.current.session.mark([1, 4, 6])
     suggest(controller)

@@ -88,6 +88,8 @@ class ResultLayers:
     def adopt(self) -> bool:
         """Take over a result that an earlier dock left in the viewer; whether there is one."""
         for layer in self.viewer.layers:
+            if not isinstance(unwrap(layer), Image):  # shapes may be empty, and have no first one
+                continue
             data = full_resolution(unwrap(layer).data)
             ours = isinstance(data, Guarded) and isinstance(data.volume, RepairedStack)
             if ours and owner_of(layer) == self.image.unique_id:

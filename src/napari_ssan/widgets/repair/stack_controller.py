@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -47,6 +47,25 @@ from napari_ssan.workers import Report, TaskQueue
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
+
+
+@dataclass
+class _Opened:
+    """What was found where marks and repairs of a stack are saved.
+
+    Attributes
+    ----------
+    sidecar : Sidecar or None
+        None if somebody else works on the stack.
+    saved : Saved or None
+        What was saved; None if nothing was, or it cannot be read.
+    refused : list of BadInput
+        What cannot be read, and why.
+    """
+
+    sidecar: Sidecar | None
+    saved: Saved | None = None
+    refused: list[BadInput] = field(default_factory=list)
 
 
 class StackController:
@@ -212,17 +231,22 @@ class StackController:
         derived = owner_of(self.image) is not None
         source = None if derived else source_path(self.image)
 
-        def work(report: Report, cancel: Flag) -> tuple[Sidecar | None, Saved | BadInput | None]:
+        def work(report: Report, cancel: Flag) -> _Opened:
             import_module("pandas")  # napari's shapes need it, and the first lasso would wait
             known = None if source is None else original_stack(source)
             sidecar = Sidecar.of(known or self.stack, source, derived)
             if not sidecar.acquire():
-                return None, None
+                return _Opened(None)
+            opened = _Opened(sidecar)
             try:
                 report(sidecar.load_rejected())
-                return sidecar, sidecar.load(self.stack)
             except BadInput as error:
-                return sidecar, error
+                opened.refused.append(error)
+            try:
+                opened.saved = sidecar.load(self.stack)
+            except BadInput as error:
+                opened.refused.append(error)
+            return opened
 
         task = self._quick.submit(work)
         task.reported.connect(self.review.suggestions.known)
@@ -242,10 +266,8 @@ class StackController:
 
         self._slow.submit(lambda report, cancel: None).ended.connect(wait_for_saving)
 
-    def _on_opened(
-        self, again: bool, found: tuple[Sidecar | None, Saved | BadInput | None]
-    ) -> None:
-        self._autosave.sidecar, saved = found
+    def _on_opened(self, again: bool, found: _Opened) -> None:
+        self._autosave.sidecar, saved = found.sidecar, found.saved
         if self._autosave.sidecar is None and not again and self._slow.current is not None:
             self._open_later()
             return
@@ -254,9 +276,9 @@ class StackController:
                 "This stack is being repaired in another layer or window, too: what is done here "
                 "stays in memory only; export it to keep it."
             )
-        if isinstance(saved, BadInput):
-            messages.report(saved)
-        elif saved is not None:
+        for error in found.refused:
+            messages.report(error)
+        if saved is not None:
             if saved.damage:
                 messages.warn(saved.damage)
             # Left by a dock in this very viewer: nothing to ask.
