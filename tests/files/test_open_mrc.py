@@ -1,5 +1,8 @@
+"""Covers: napari_ssan.files.open_mrc, napari_ssan.files.in_a_row"""
+
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from pathlib import Path
@@ -52,6 +55,15 @@ def test_bytes_are_unsigned_if_imod_says_so(tmp_path, volume):
 def test_no_voxel_size(tmp_path, volume):
     file = open_stack(write(tmp_path / "a.mrc", volume("int16"), 0.0))
     assert (file.calibration.scale, file.calibration.units) == ((1, 1, 1), (None,) * 3)
+
+
+def test_what_is_cut_off_while_it_is_read(tmp_path, volume):
+    data = volume("int16")
+    file = open_stack(path := write(tmp_path / "a.mrc", data))
+    os.truncate(path, path.stat().st_size // 2)
+    np.testing.assert_array_equal(file.stack().read(0), data[0])
+    with pytest.raises(BadInput, match=r"a\.mrc.*cut off meanwhile"):
+        file.stack().read(len(data) - 1)
 
 
 def test_what_is_damaged(tmp_path, volume, monkeypatch):

@@ -20,10 +20,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from napari_ssan import __version__
 from napari_ssan.cli.signals import Received, handled
 from napari_ssan.errors import BadInput, memory_in_words
 from napari_ssan.paths import printable
+from napari_ssan.version import __version__
 
 #: The commands, in the order of the help, and what that says of each: the first sentence of its
 #: own help. Each stands in a module of its name, as a function or an app of that name; a class

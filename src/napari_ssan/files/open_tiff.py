@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -25,12 +24,12 @@ import zarr
 from napari_ssan.errors import BadInput, NotAStack
 from napari_ssan.files.border import check_piece, check_within
 from napari_ssan.files.calibration import Calibration
+from napari_ssan.files.in_a_row import InARow
 from napari_ssan.files.lazy import LazyArray, reader
 from napari_ssan.files.tiff_calibration import UNITS, read_calibration
 from napari_ssan.files.tiff_integrity import check_pages, check_pixels, truncated
 from napari_ssan.paths import check_input
-from napari_ssan.stack.lazy import LazyPixels
-from napari_ssan.stack.sections import Array, ArrayLike
+from napari_ssan.stack.sections import ArrayLike
 
 #: Names of the files of a set in OME-XML.
 FILE_NAME = re.compile(r"""FileName\s*=\s*["']([^"']*)""")
@@ -135,51 +134,9 @@ def _companions(path: Path, home: Path | None, series: tifffile.TiffPageSeries) 
 def _source(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, *, alone: bool) -> ArrayLike:
     """Pixels of an image: in a row, or strip by strip or tile by tile."""
     if alone and series.dataoffset is not None:
-        return _InARow(tif, series)
+        dtype = np.dtype(series.dtype).newbyteorder(tif.byteorder)
+        return InARow(tif.filehandle, series.dataoffset, series.shape, dtype)
     return zarr.open_array(series.aszarr(level=0), mode="r")
-
-
-class _InARow(LazyPixels):
-    """Pixels that lie in the file one after the other; a window is read without the rest.
-
-    They are not mapped into memory: where a mapped file is cut off, the system ends the program.
-    """
-
-    #: A window is read with the rest of its rows if these are at most so many times as wide.
-    WIDER = 4
-
-    def __init__(self, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
-        super().__init__(series.shape, np.dtype(series.dtype).newbyteorder(tif.byteorder))
-        self._file, self._start, self._lock = tif.filehandle, series.dataoffset or 0, Lock()
-
-    def part(self, spans: tuple[slice, ...]) -> Array:
-        """See :meth:`~napari_ssan.stack.lazy.LazyPixels.part`."""
-        places = [range(n)[span] for n, span in zip(self.shape, spans, strict=True)]
-        pixels = np.empty([len(along) for along in places], self.dtype)
-        *outer, rows, columns = places
-        plain = rows.step == 1 and self.shape[-1] <= self.WIDER * len(columns)
-        for at in np.ndindex(pixels.shape[:-2]):
-            page = 0
-            for along, n, index in zip(outer, self.shape, at, strict=False):
-                page = page * n + along[index]
-            first = page * self.shape[-2]
-            if plain:
-                lines = self._read((first + rows[0]) * self.shape[-1], len(rows) * self.shape[-1])
-                pixels[at] = lines.reshape(len(rows), -1)[:, spans[-1]]
-                continue
-            for line, row in zip(pixels[at], rows, strict=True):
-                start = (first + row) * self.shape[-1] + columns[0]
-                line[:] = self._read(start, columns[-1] - columns[0] + 1)[:: columns.step]
-        return pixels
-
-    def _read(self, first: int, number: int) -> Array:
-        size = number * self.dtype.itemsize
-        with self._lock:
-            self._file.seek(self._start + first * self.dtype.itemsize)
-            data = self._file.read(size)
-        if len(data) < size:
-            raise EOFError("it has been cut off meanwhile")
-        return np.frombuffer(data, self.dtype)
 
 
 @contextmanager

@@ -26,7 +26,6 @@ from napari_ssan.files.open import StackFile, open_stack
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.files.provenance_io import KEY
 from napari_ssan.files.zarr_rows import halved
-from napari_ssan.json_text import dump_json
 from napari_ssan.paths import spelled
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Mask, Region
@@ -294,7 +293,8 @@ def with_record(
         holder.pop(KEY, None)
         if record is not None:
             holder[KEY] = record
-    return {name: dump_json(found[name], indent=2).encode() for name in sorted(places)}
+    # With NaN, where somebody else has written it: what is not ours must come back as it was.
+    return {name: json.dumps(found[name], indent=2).encode() for name in sorted(places)}
 
 
 def metadata_names(node: str) -> tuple[str, ...]:

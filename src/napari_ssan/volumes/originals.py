@@ -181,10 +181,15 @@ def restore_metadata(objects: Objects, layout: Layout) -> None:
     """Bring the metadata back: to the byte, unless somebody has changed them since."""
     before = with_record(_now(objects, layout), layout.node, _earlier(objects, layout.node))
     for name, content in before.items():
-        if json.loads(content) == json.loads(objects.original(name) or b"{}"):
+        if _plain(content) == _plain(objects.original(name)):
             objects.put_back(name)
         else:
             objects.put(name, content)
+
+
+def _plain(content: bytes | None) -> str:
+    """A metadata object as text that can be compared: NaN is not equal to itself."""
+    return json.dumps(json.loads(content or b"{}"), sort_keys=True)
 
 
 def _now(objects: Objects, layout: Layout) -> dict[str, bytes]:
