@@ -80,6 +80,18 @@ def test_a_whole_mark_swallows_the_regions_of_its_section(volume):
     assert [job.kind for job in jobs] == ["whole"]
 
 
+def test_regions_of_a_corrected_section_are_not_lost_without_a_word(volume):
+    marks = Marks({4}, {4: [square(10, 10)]}, corrected={4})
+    jobs, warnings = planned(volume, marks)
+    assert [(job.kind, job.treatment) for job in jobs] == [("whole", "correct")]
+    assert "its marked regions are not synthesized" in warnings[0]
+
+
+def test_what_is_corrected_at_an_end_is_not_said_to_be_copied(volume):
+    _, warnings = planned(volume, Marks({0}, corrected={0}))
+    assert "corrected to match slice 1" in warnings[0]
+
+
 def test_regions_side_by_side_are_one_job():
     regions = [square(0, 0), square(60, 60), square(0, 20), square(12, 30)]
     assert sorted(region.pixels for region in merge(regions)) == [64, 192]

@@ -35,6 +35,14 @@ def spot(top: int = 30, left: int = 40, height: int = 20, width: int = 24) -> Re
     return Region(top, left, y**2 + x**2 < 1)
 
 
+def test_a_region_stays_finite_at_the_end_of_the_range():
+    most = np.finfo(np.float16).max
+    volume = np.random.default_rng(0).uniform(0.2, 1, (5, 80, 90)) * float(most)
+    volume = np.where(volume > 0.6 * float(most), most, volume).astype(np.float16)
+    marks = Marks(regions={2: [spot()]})
+    assert np.isfinite(np.asarray(napari_ssan.repair(volume, marks, method="average"))).all()
+
+
 def as_dtype(volume: np.ndarray, dtype: str) -> np.ndarray:
     scale = {"uint16": 200.0, "int16": 100.0, "float32": 1 / 255, "float64": 1e-6}.get(dtype, 1.0)
     offset = -9000 if dtype == "int16" else 0

@@ -112,6 +112,23 @@ def test_masks_that_do_not_fit_are_refused(tmp_path, file, name, mask, reason):
         read_marks(masks(tmp_path / "masks", **{name: mask}), file)
 
 
+def test_of_several_numbers_in_the_names_of_masks_the_one_that_varies_counts(tmp_path, file):
+    mask = np.full(file.stack().shape[1:], 255, np.uint8)
+    found = read_marks(masks(tmp_path / "a", s_1_v3=mask, s_2_v3=mask), file)
+    assert found.whole == {1, 2}
+    for n, names in enumerate((["s_1_v3"], ["s_1_v1", "s_2_v3"], ["s_1_v3", "s_2"])):
+        folder = masks(tmp_path / f"refused{n}", **dict.fromkeys(names, mask))
+        with pytest.raises(BadInput, match="names several numbers"):
+            read_marks(folder, file)
+
+
+def test_what_macos_leaves_beside_masks_is_no_mask(tmp_path, file):
+    mask = np.full(file.stack().shape[1:], 255, np.uint8)
+    folder = masks(tmp_path / "masks", **{"0001": mask})
+    (folder / "._0001.png").write_bytes(b"not an image")
+    assert read_marks(folder, file).whole == {1}
+
+
 def test_masks_that_are_not_there_are_told_of_in_plain_words(tmp_path, file):
     with pytest.raises(BadInput, match="masks marks nothing: it holds no PNG or TIFF images"):
         read_marks(masks(tmp_path / "masks"), file)

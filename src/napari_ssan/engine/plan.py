@@ -210,6 +210,11 @@ def plan(survey: Survey, only: Container[Slot] | None = None) -> tuple[list[Job]
             job = _job(survey, place, slot, kind, None, warnings)
             corrected = z in marks.corrected and not inserted
             jobs.append(replace(job, treatment="correct") if corrected else job)
+            if corrected and any(r.treatment == "synthesize" for r in marks.regions.get(z, [])):
+                warnings[
+                    f"Slice {z} is corrected as a whole, so its marked regions are not "
+                    "synthesized: repair them in the output, or synthesize the slice."
+                ] = None
         else:
             # What is synthesized lies over what is corrected.
             regions = sorted(merge(marks.regions.get(z, [])), key=lambda r: r.treatment)
@@ -267,6 +272,8 @@ def _job(
 ) -> Job:
     window = region.window if region else None
     z, inserted = slot
+    whole = z in survey.marks.corrected and not inserted
+    corrected = whole if region is None else region.treatment == "correct"
     before = range(z if inserted else z - 1, -1, -1)
     after = range(z + 1, len(survey.stack))
     found: list[int] = []
@@ -284,9 +291,10 @@ def _job(
             "not finite or incomplete."
         )
     if len(found) == 1:
+        done = "corrected to match" if corrected else "copied from"
         warnings[
             f"Slice {z} has a good slice on one side only, "
-            f"so its marked pixels are copied from slice {found[0]}."
+            f"so its marked pixels are {done} slice {found[0]}."
         ] = None
         away = abs(place[found[0], 0] - place[slot])
         return Job(slot, kind, (found[0],), 0.0, (away,), region)

@@ -185,6 +185,8 @@ def _pixels(
     if inputs.own is not None and inputs.good is not None:
         fitted = fit_to_rim(grey(unit), inputs.own.astype(np.float64), inputs.good)
         inner = _within(inputs.job.window(inputs.grid.shape), inputs.grid.window)
+        if np.issubdtype(inputs.dtype, np.floating):  # beyond its range lies infinity
+            fitted = fitted.clip(np.finfo(inputs.dtype).min, np.finfo(inputs.dtype).max)
         return to_dtype(fitted[inner], inputs.dtype)
     pixels = buffer(unit.shape, inputs.dtype, scratch)
     for strip in _strips(unit.shape):

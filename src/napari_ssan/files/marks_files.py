@@ -171,12 +171,12 @@ def _from_masks(path: Path, file: StackFile) -> Marks:
     """Marks from a folder of masks."""
     shape, numbers = file.stack().shape, {name: z for z, name in enumerate(_names(file))}
     marks = Marks()
-    images = [each for each in path.iterdir() if each.suffix.lower() in (*TIFFS, ".png")]
+    images = _images(path)
     if not images:
         raise BadInput(f"The folder {path.name} marks nothing: it holds no PNG or TIFF images.")
+    told = _numbers([image.stem for image in images if image.stem not in numbers])
     for image in sorted(images, key=lambda each: natural_key(each.name)):
-        digits = re.findall(r"\d+", image.stem)
-        z = numbers.get(image.stem, int(digits[-1]) if digits else -1)
+        z = numbers.get(image.stem, told.get(image.stem, -1))
         if not 0 <= z < shape[0]:
             raise BadInput(
                 f"The mask {image.name} names no slice of the stack; name it like the slice, or "
@@ -189,12 +189,42 @@ def _from_masks(path: Path, file: StackFile) -> Marks:
     return _found(marks, path)
 
 
+def _numbers(names: list[str]) -> dict[str, int]:
+    """The numbers in names, -1 where there is none: of several, the one that varies.
+
+    Raises
+    ------
+    BadInput
+        If there is any doubt.
+    """
+    found = {name: [*map(int, re.findall(r"\d+", name))] for name in names}
+    several = [name for name, numbers in found.items() if len({*numbers}) > 1]
+    if not several:
+        return {name: numbers[0] if numbers else -1 for name, numbers in found.items()}
+    columns = list(zip(*found.values(), strict=False))
+    varying = [at for at, column in enumerate(columns) if len({*column}) > 1]
+    if len(varying) != 1 or len({len(numbers) for numbers in found.values()}) > 1:
+        raise BadInput(
+            f"The mask {several[0]} names several numbers; name it like the slice, or by the "
+            "slice's number alone."
+        )
+    return {name: numbers[varying[0]] for name, numbers in found.items()}
+
+
+def _images(folder: Path) -> list[Path]:
+    """Images in a folder, without those that are hidden: macOS leaves such beside others."""
+    return [
+        each
+        for each in folder.iterdir()
+        if each.suffix.lower() in (*TIFFS, ".png") and each.name[0] != "."
+    ]
+
+
 def _names(file: StackFile) -> list[str]:
     """Names of the sections: those of their images, or numbers."""
     count = len(file.stack())
     if file.flavour == "folder":
-        images = [each for each in file.path.iterdir() if each.suffix.lower() in (*TIFFS, ".png")]
-        names = sorted({each.stem for each in images if each.name[0] != "."}, key=natural_key)
+        names = sorted({each.stem for each in _images(file.path)}, key=natural_key)
         if len(names) == count:
             return names
     return [f"{z:0{max(4, len(str(count)))}}" for z in range(count)]

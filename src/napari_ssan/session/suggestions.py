@@ -148,10 +148,10 @@ class Suggestions:
         marks = self._session.marks
         if find.gap:
             return find.z in marks.missing
-        if find.z in marks.whole:
-            return True
         if find.region is None:
-            return False
+            return find.z in marks.whole
+        if find.z in marks.whole - marks.corrected:  # a correction leaves a hole a hole
+            return True
         mask = marks.mask(find.z, find.region.window)
         return mask is not None and bool(mask[find.region.mask].mean() >= MARKED)
 
