@@ -35,7 +35,12 @@ def test_demo_writes_stacks_and_a_picture(run, tmp_path, tiny_model):
     assert len(read_provenance(folder / "repaired.ome.tif").sections) == 3
     picture = np.asarray(Image.open(folder / "before-after.png"))
     assert picture.shape[1] == 5 * 384
-    assert run("demo", folder, "--model", tiny_model).code == 0
+    picture_then = (folder / "before-after.png").read_bytes()
+    (folder / "repaired.ome.tif").write_text("mine")
+    assert "--overwrite" in run("demo", folder, "--model", tiny_model).sentence
+    assert (folder / "repaired.ome.tif").read_text() == "mine"
+    assert run("demo", folder, "--model", tiny_model, "--overwrite").code == 0
+    assert (folder / "before-after.png").read_bytes() == picture_then
 
 
 @pytest.mark.parametrize("option", ["--model", "--device"])

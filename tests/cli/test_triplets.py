@@ -15,7 +15,7 @@ import tifffile
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from napari_ssan.cli.sources import parse_marks, parse_source, source_path
+from napari_ssan.cli.sources import is_same_cut, parse_marks, parse_source, source_path
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.sections import SliceStack
 
@@ -205,6 +205,19 @@ def test_sources_from_text(path, tissue):
             parse_source(text)
     with pytest.raises(BadInput, match="not there"):
         parse_source(f"{path}[5:99]")
+
+
+def test_a_name_that_looks_like_a_cut_is_a_name(path, tissue, tmp_path):
+    for name in ("scan@2", "scan~3", "scan[0:4]"):
+        folder = tmp_path / name
+        folder.mkdir()
+        named = folder.with_name(f"{name}.tif")
+        named.write_bytes(path.read_bytes())
+        assert len(parse_source(str(named)).stack) == len(parse_source(str(path)).stack)
+        assert source_path(str(folder)) == folder
+        assert source_path(f"{named}[0:4]@0") == named
+    assert is_same_cut(f"{path}[0:4]", f"{path}[5:9]~2")
+    assert not is_same_cut(f"{path}[0:4]", f"{path}@1")
 
 
 def test_defects_from_text(tissue, tmp_path):

@@ -401,3 +401,23 @@ def test_tables_of_broken_sections(text):
     marks = Marks.from_csv(text, SHAPE)
     assert marks.whole == {4, 7}
     assert marks.corrected == ({7} if "correct" in text else set())
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sentence"),
+    [
+        ("a.json", '{"slices": [3], "region": []}', "a part 'region', which is not known"),
+        ("a.json", '{"slices": 9, "defects": []}', "the list of finds"),
+        ("a.csv", "slice,treatmnet\n3,correct\n", "a column 'treatmnet'; call it 'treatment'"),
+        ("a.csv", "slice;Last\n3;4\n", "call it 'last'"),
+    ],
+)
+def test_what_is_misspelled_is_not_passed_over(tmp_path, name, text, sentence):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadInput, match=sentence):
+        Marks.read(tmp_path / name, SHAPE)
+
+
+def test_tables_may_have_columns_of_their_own(tmp_path):
+    (tmp_path / "a.csv").write_text("slice,who,comment\n3,me,a tear\n")
+    assert Marks.read(tmp_path / "a.csv", SHAPE).whole == {3}

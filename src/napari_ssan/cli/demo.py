@@ -13,16 +13,20 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 from typer import Argument
 
-from napari_ssan.cli.options import Device, Model
+from napari_ssan.cli.options import Device, Model, Overwrite
+from napari_ssan.cli.outputs import check_target
 from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.engine.repair import repair
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput
 from napari_ssan.files import Calibration, save_stack
+from napari_ssan.files.output import replacing
 from napari_ssan.network.model_file import DEFAULT_MODEL, read_info
 from napari_ssan.stack.phantom import BLANK, DIRTY, SMEARED, Phantom, phantom
 from napari_ssan.stack.sections import SliceStack
 
+#: What it writes.
+WRITTEN = ("broken.ome.tif", "repaired.ome.tif", "before-after.png")
 #: Height in pixels of the caption above each row of the picture.
 CAPTION = 22
 
@@ -33,6 +37,7 @@ def demo(
     ] = Path("demo"),
     model: Model = DEFAULT_MODEL,
     device: Device = "auto",
+    overwrite: Overwrite = False,
 ) -> None:
     """Repair a generated stack with a blank, a smeared and a dirty slice.
 
@@ -46,15 +51,18 @@ def demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"The folder {folder} cannot be made: {error.strerror}.") from None
+    for name in WRITTEN:
+        check_target(folder / name, (".tif", ".png"), (), overwrite)
     tidy_beside(folder / "broken.ome.tif")
     sample = phantom()
     calibration = Calibration.of("zyx", sample.scale, "nm")
     with bars() as show:
         repaired = repair(sample.broken, sample.marks, model, device, show.engine)
         untouched = RepairedStack(SliceStack(sample.broken))
-        save_stack(folder / "broken.ome.tif", untouched, calibration, overwrite=True)
-        save_stack(folder / "repaired.ome.tif", repaired, calibration, overwrite=True)
-    before_after(sample, repaired).save(folder / "before-after.png", optimize=True)
+        save_stack(folder / "broken.ome.tif", untouched, calibration, overwrite=overwrite)
+        save_stack(folder / "repaired.ome.tif", repaired, calibration, overwrite=overwrite)
+    with replacing(folder / "before-after.png", overwrite) as temporary:
+        before_after(sample, repaired).save(temporary, "png", optimize=True)
     console.print(
         f"Wrote broken.ome.tif, repaired.ome.tif and before-after.png to {folder}", markup=False
     )

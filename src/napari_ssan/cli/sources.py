@@ -13,7 +13,7 @@ from napari_ssan.cli.progress import console
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.open import StackFile, open_stack
-from napari_ssan.paths import located, printable
+from napari_ssan.paths import located, printable, real
 from napari_ssan.stack.binned import Binned
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.marks_io import parse_slices
@@ -53,8 +53,7 @@ def parse_source(
     BadInput
         If the file cannot be read, or does not hold the sections or the marks.
     """
-    match = _SOURCE.fullmatch(text)
-    assert match is not None  # every part is optional
+    match = _parts(text)
     opened = {} if opened is None else opened
     file = opened.get(match["path"])
     if file is None:
@@ -62,7 +61,7 @@ def parse_source(
         for note in file.notes:
             console.print(f"Note: {printable(note)}", markup=False)
     axis = match["axis"]
-    stack = file.stack() if axis is None else SliceStack(file.data, int(axis))
+    stack = SliceStack(file.data, int(axis)) if axis else file.stack()
     if match["bin"]:
         stack = SliceStack(Binned(stack, int(match["bin"])))
     start, stop = int(match["start"] or 0), int(match["stop"] or len(stack))
@@ -70,14 +69,14 @@ def parse_source(
     if not 0 <= start < stop <= len(stack) or spacing < 1:
         raise BadInput(f"{text} names slices that are not there: the stack has {len(stack)}.")
     window = _window(text, match["rows"], match["columns"], stack)
-    record = file.provenance if axis is None else None
+    record = None if axis else file.provenance
     marks = parse_marks(defects, stack, record)
     return Source(stack, start, stop, spacing, marks or None, window)
 
 
-def _window(text: str, rows: str | None, columns: str | None, stack: SliceStack) -> Window | None:
+def _window(text: str, rows: str, columns: str, stack: SliceStack) -> Window | None:
     """Rows and columns such as ``0:100``; None if neither is named."""
-    if rows is None and columns is None:
+    if not rows and not columns:
         return None
     spans = []
     for span, length in zip((rows, columns), stack.shape[1:], strict=True):
@@ -95,9 +94,23 @@ def _window(text: str, rows: str | None, columns: str | None, stack: SliceStack)
 
 def source_path(text: str) -> Path:
     """The file or folder that :func:`parse_source` opens."""
+    return located(_parts(text)["path"])
+
+
+def is_same_cut(one: str, other: str) -> bool:
+    """Whether two texts name slices of the same stack along the same axis, and their numbers."""
+    first, second = (_parts(text)["axis"] for text in (one, other))
+    return first == second and real(source_path(one)) == real(source_path(other))
+
+
+def _parts(text: str) -> dict[str, str]:
+    """What text names: a path, and how its stack is cut; empty where nothing is said of that."""
     match = _SOURCE.fullmatch(text)
-    assert match is not None
-    return located(match["path"])
+    assert match is not None  # every part is optional
+    found = match.groupdict("")
+    if found["path"] != text and located(text).exists():  # a name that looks like a cut
+        return {**dict.fromkeys(found, ""), "path": text}
+    return found
 
 
 def parse_marks(text: str, stack: SliceStack, record: Provenance | None) -> Marks:

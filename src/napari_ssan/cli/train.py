@@ -30,7 +30,7 @@ from napari_ssan.cli.options import (
 from napari_ssan.cli.progress import bars, console, tidy_beside
 from napari_ssan.cli.run_config import MINUTES, MOVED, load_config, to_toml
 from napari_ssan.cli.signals import interruptible
-from napari_ssan.cli.sources import parse_source
+from napari_ssan.cli.sources import is_same_cut, parse_source
 from napari_ssan.cli.training import find_vgg, tell
 from napari_ssan.errors import BadInput, Cancelled
 from napari_ssan.files.open import StackFile
@@ -179,7 +179,10 @@ def train(
             run(
                 settings.training,
                 sources,
-                [open_source(text) for text in val or []],
+                [
+                    open_source(text, defects if is_same_cut(text, stacks[0]) else "")
+                    for text in val or []
+                ],
                 start,
                 output,
                 card,

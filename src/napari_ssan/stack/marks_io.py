@@ -14,6 +14,7 @@ import math
 import re
 import zlib
 from collections.abc import Collection, Iterable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ FORMAT = 1
 MOST_MARKED = 10**6
 #: Names of the column of a table that holds the section.
 SECTION_COLUMNS = ("slice", "z", "index")
+#: Columns that it may have beside.
+FURTHER_COLUMNS = ("last", "treatment")
+#: The parts of marks in JSON.
+PARTS = ("slices", "regions", "missing")
 #: What goes wrong when text is read that is not of the expected form.
 MALFORMED = (
     AttributeError,
@@ -95,7 +100,8 @@ def from_json(text: str, shape: tuple[int, int]) -> Parts:
         content = json.loads(text)
         if int(content.get("format", FORMAT)) > FORMAT:
             raise BadInput("The marks were written by a newer version; update napari-ssan.")
-        for name in ("slices", "regions", "missing"):
+        _check_keys(content)
+        for name in PARTS:
             for number, entry in enumerate(_entries(content, name), 1):
                 where = f"entry {number} of {name!r}"
                 if name == "slices":
@@ -119,6 +125,20 @@ def from_json(text: str, shape: tuple[int, int]) -> Parts:
             "write them as the page 'Mark from a file' of the documentation shows."
         ) from None
     return whole, regions, missing, corrected
+
+
+def _check_keys(content: dict[str, Any]) -> None:
+    """Refuse what would be passed over: a misspelled part would leave damage in the stack."""
+    if "defects" in content:
+        raise BadInput(
+            "This is the list of finds that napari-ssan inspect --json writes; give the marks that "
+            "--marks writes."
+        )
+    if unknown := sorted(content.keys() - {"format", *PARTS}):
+        raise BadInput(
+            f"The marks have a part {unknown[0]!r}, which is not known: write slices, regions or "
+            "missing."
+        )
 
 
 def from_csv(text: str, shape: tuple[int, int]) -> Parts:
@@ -154,6 +174,7 @@ def from_csv(text: str, shape: tuple[int, int]) -> Parts:
         columns = set(table.fieldnames or ())
         axes = sorted(int(name[5:]) for name in columns if re.fullmatch(r"axis-\d", name))
         if len(axes) < 3 and (named := next((n for n in SECTION_COLUMNS if n in columns), None)):
+            _check_columns(columns)
             for row in rows:
                 if len(whole) > MOST_MARKED:
                     raise BadInput(f"The table marks more than {MOST_MARKED} slices.")
@@ -185,6 +206,14 @@ def from_csv(text: str, shape: tuple[int, int]) -> Parts:
             raise
         raise BadInput(f"In the table of marks, {error}; change that entry.") from None
     return whole, regions, {}, corrected
+
+
+def _check_columns(names: Iterable[str | None]) -> None:
+    """Refuse a column whose name is nearly one that is read: it would be passed over."""
+    for name in filter(None, names):
+        meant = get_close_matches(name.lower(), FURTHER_COLUMNS, 1, 0.7)
+        if meant and name not in FURTHER_COLUMNS:
+            raise BadInput(f"The table of marks has a column {name!r}; call it {meant[0]!r}.")
 
 
 def to_csv(whole: Collection[int], corrected: Collection[int]) -> str:

@@ -282,6 +282,35 @@ def test_rejections_that_cannot_be_read_take_no_repairs_along(
     assert (sidecar.folder / "rejected.json").read_text() == "[[1,2"
 
 
+def test_the_outline_lies_on_its_slice_where_slices_were_inserted(viewer, controller):
+    shown, session = suggest(controller), controller.current.session
+    session.set_missing(0, 2)
+    controller.view.repairing.repair.click()
+    controller.finish()
+    shown.go_to(1)
+    assert viewer.layers[NAME].data[0][0][0] == DIRT.z + 2
+    controller.current.results.before(True)
+    assert viewer.layers[NAME].data[0][0][0] == DIRT.z
+    controller.current.results.before(False)
+    assert viewer.layers[NAME].data[0][0][0] == DIRT.z + 2
+
+
+def test_an_inspection_that_ends_while_another_stack_is_chosen_leads_nowhere(
+    viewer, controller, broken
+):
+    first = controller.current
+    controller.view.marking.suggest.click()
+    viewer.layers.selection.active = viewer.add_image(broken[::-1].copy(), name="other")
+    assert controller.current is not first
+    viewer.dims.set_point(0, 3)
+    controller.finish()
+    assert first.review.suggestions.open
+    assert viewer.dims.point[0] == 3
+    assert not [layer for layer in viewer.layers if layer.name == NAME and layer.visible]
+    viewer.layers.selection.active = viewer.layers["em"]
+    assert viewer.layers[NAME].visible
+
+
 def test_the_arrows_lead_from_mark_to_mark_while_there_are_suggestions(viewer, controller):
     controller.current.session.mark([1, 4, 6])
     suggest(controller)

@@ -62,6 +62,8 @@ class OpenStacks(Stacks):
             self._opened[layer] = opened
             self.opened.emit(opened)
         self.current = None if layer is None else self._opened.get(layer)
+        for each in self._opened.values():
+            each.review.choose(each is self.current)
         self.changed.emit()
 
     def _on_layers(self, event: Any = None) -> None:

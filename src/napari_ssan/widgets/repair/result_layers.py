@@ -181,9 +181,13 @@ class ResultLayers:
 
     def go_to(self, slot: Slot) -> None:
         """Move the slider to a section, or to the one before it where it is not shown."""
-        layer, slots = self._on_screen()
-        at = slots.index(slot if slot in slots else (slot[0], 0))
-        go_to(self.viewer, layer, self.session.stack.z_axis, at)
+        layer, _ = self._on_screen()
+        go_to(self.viewer, layer, self.session.stack.z_axis, self.index_of(slot))
+
+    def index_of(self, slot: Slot) -> int:
+        """Where in what is shown a section lies, or the one before it where it is not shown."""
+        _, slots = self._on_screen()
+        return slots.index(slot if slot in slots else (slot[0], 0))
 
     def _on_screen(self) -> tuple[Any, list[Slot]]:
         """Give the layer that is shown, and what each of its sections is.

@@ -81,7 +81,9 @@ class Review:
         self._beside = 1
         # Place of the present one among those that were open.
         self._place = 0
-        self._closed = False
+        self._closed, self._chosen = False, True
+        # Where the outline is drawn along z.
+        self._at = -1
         suggestions.changed.connect(self._on_open)
 
     @property
@@ -147,6 +149,20 @@ class Review:
             self._beside = -self._beside
             self._results.go_to((find.z, 0))
 
+    def choose(self, on: bool) -> None:
+        """Show the outline, and lead the slider, only while this stack is the chosen one."""
+        if on != self._chosen:
+            self._chosen = on
+            if not on:
+                self._hide()
+            elif self.current is not None:
+                self._outline(self.current)
+
+    def follow(self) -> None:
+        """Draw the outline where its section is now: others may have been inserted before it."""
+        if self.current is not None and self._chosen and self._at != self._index(self.current):
+            self._outline(self.current)
+
     def close(self) -> None:
         """Take the outline away, and show none any more."""
         self._closed = True
@@ -190,10 +206,15 @@ class Review:
     def _show(self, find: Find) -> None:
         self.current = find
         self._place = self.number
-        self._results.go_to((find.z, 0))
-        self._outline(find)
-        self._centre(find)
+        if self._chosen:
+            self._results.go_to((find.z, 0))
+            self._outline(find)
+            self._centre(find)
         self.changed.emit()
+
+    def _index(self, find: Find) -> int:
+        """Where what was found lies along z, in what is on screen."""
+        return self._results.index_of((find.z, 0))
 
     def _outline(self, find: Find) -> None:
         """Draw around what was found."""
@@ -205,10 +226,10 @@ class Review:
         else:
             parts = self.suggestions.outline(find)
             outlines = [np.array(part.outline) for part in parts if part.outline]
-        polygons = []
+        polygons, self._at = [], self._index(find)
         for outline in outlines:
             points = np.zeros((len(outline), self._image.ndim))
-            points[:, stack.z_axis] = find.z
+            points[:, stack.z_axis] = self._at
             points[:, [stack.y_axis, stack.x_axis]] = outline
             polygons.append(points)
         if self._layer is None or self._layer not in self._viewer.layers:
@@ -250,7 +271,7 @@ class Review:
         if (low <= (rows.start, columns.start)).all() and (high >= (rows.stop, columns.stop)).all():
             return
         point = np.zeros(image.ndim)
-        point[stack.z_axis] = find.z
+        point[stack.z_axis] = self._at
         point[stack.y_axis] = (rows.start + rows.stop) / 2
         point[stack.x_axis] = (columns.start + columns.stop) / 2
         world = np.asarray(image.data_to_world(point), float)

@@ -364,3 +364,4 @@ class StackController:
     def _hide_marks(self) -> None:
         """Show the outlines over the original alone, where sections are inserted."""
         self.marks.hide(self.results.shown and self.results.longer)
+        self.review.follow()
