@@ -67,6 +67,17 @@ def test_expected_errors_are_written_on_request(run, stack, volume, tmp_path, na
     assert leftovers(tmp_path, "out.tif", name) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, all names are UTF-8")
+@pytest.mark.parametrize("name", ["out.tif", "out.ome.tif", "out.ome.zarr"])
+def test_a_file_may_be_called_what_is_not_utf8(run, stack, volume, tmp_path, name):
+    named = stack.rename(tmp_path / os.fsdecode(b"st\xffack.tif"))
+    arguments = ("--defects", "3", "--report", tmp_path / "report.html", *AVERAGE)
+    outcome = run("repair", named, tmp_path / name, *arguments)
+    assert outcome.code == 0, outcome.err
+    np.testing.assert_array_equal(open_stack(tmp_path / name).stack().read(0), volume[0])
+    assert "st\\udcffack" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_old_name_of_expected_error_still_works_and_says_so(run, stack, tmp_path):
     arguments = ("--defects", "3", *AVERAGE)
     new, old = tmp_path / "new.tif", tmp_path / "old.tif"

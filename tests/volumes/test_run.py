@@ -253,6 +253,12 @@ def test_what_is_refused(make, tmp_path, monkeypatch, volume):
         repair_in_place(path, Marks(missing={3: 1}), AVERAGE, say)
     with pytest.raises(BadInput, match="give the path of the image"):
         repair_in_place(path / "0", Marks({3}), AVERAGE, say)
+    nested = zarr.create_group(tmp_path / "nested.zarr")
+    nested.create_array("scale0/image", data=volume)
+    scales = [{"datasets": [{"path": "scale0/image"}], "axes": ["z", "y", "x"]}]
+    nested.attrs["multiscales"] = scales
+    with pytest.raises(BadInput, match="give the path of the image"):
+        repair_in_place(tmp_path / "nested.zarr/scale0/image", Marks({3}), AVERAGE, say)
     with pytest.raises(BadInput, match="is no zarr store"):
         repair_in_place(tmp_path, Marks({3}), AVERAGE, say)
     with pytest.raises(BadInput, match="no run to go on with"):
@@ -279,7 +285,7 @@ def test_what_is_refused(make, tmp_path, monkeypatch, volume):
         repair_in_place(tmp_path / "odd.zarr", Marks({3}), AVERAGE, say)
     assert content(path) == before
     assert not list(tmp_path.glob(".*"))
-    assert {each.name for each in tmp_path.iterdir()} == {path.name, "odd.zarr"}
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, "odd.zarr", "nested.zarr"}
 
 
 def test_a_slab_that_fails_is_tried_three_times_and_left_as_it_was(make, volume):

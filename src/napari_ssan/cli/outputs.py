@@ -55,6 +55,9 @@ def check_target(
 
 def write_text(path: Path, text: str | Iterable[str], overwrite: bool) -> None:
     """Write a file that :func:`check_target` let pass, all at once or in pieces, and say so."""
-    with replacing(path, overwrite) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with (
+        replacing(path, overwrite) as temporary,  # a name that is not UTF-8 is written as codes
+        temporary.open("w", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         file.writelines([text] if isinstance(text, str) else text)
     console.print(f"Wrote {path}", markup=False)

@@ -136,12 +136,14 @@ def _conclude(path: Path, outcome: Outcome) -> None:
         markup=False,
         soft_wrap=True,
     )
-    _end(outcome.failed)
+    _end(outcome.failed, "; to undo all of it, napari-ssan restore")
 
 
-def _end(failed: Sequence[tuple[tuple[int, ...], str]]) -> None:
+def _end(failed: Sequence[tuple[tuple[int, ...], str]], or_else: str = "") -> None:
     for sections, why in failed:
         console.print(f"Failed: {format_slices(sections)}: {why}", markup=False, soft_wrap=True)
     if failed:
-        console.print("To try them again, run the same command with --resume.")
+        console.print(
+            f"To try them again, run the same command with --resume{or_else}.", soft_wrap=True
+        )
         raise Exit(SOME_FAILED)

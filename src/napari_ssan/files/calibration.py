@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.files.units import TIMES, unit_name
+from napari_ssan.paths import printable
 
 #: How a stack is stored.
 Flavour = Literal[
@@ -110,6 +111,10 @@ class Calibration:
     provenance: Provenance | None = None
     tiff: TiffTraits | None = None
     omero: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        # Metadata are UTF-8, and a file may be called what is not.
+        object.__setattr__(self, "name", printable(self.name))
 
     @classmethod
     def of(

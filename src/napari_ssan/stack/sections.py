@@ -68,7 +68,7 @@ class SliceStack:
         if any(shape[axis] != 1 for axis in self._singletons):
             raise NotAStack(
                 f"The stack has {len(shape)} axes of lengths {shape}; "
-                "pick one channel and time point, so that a single grey volume remains."
+                "pick one channel and time point, so that rows and columns come last."
             )
         lacking = getattr(self.data, "lacking", None)
         #: Sections whose pixels are not all in their file, as a lazy volume tells.

@@ -32,6 +32,8 @@ from napari_ssan.stack.region import Mask, Region
 from napari_ssan.stack.sections import Array, Window
 from napari_ssan.volumes.objects import StagedStore, read_object
 
+#: A level lies so many folders within its image, at most.
+DEEPEST = 3
 #: Sections, rows and columns; and place of an object in the grid of them.
 Box = tuple[slice, slice, slice]
 Place = tuple[int, int, int]
@@ -83,11 +85,12 @@ def find_layout(path: Path) -> tuple[Layout, StackFile]:
             f"{spelled(path)} is no zarr store; only zarr arrays and OME-Zarr images are changed "
             "in place."
         )
-    if str(path.name) in _datasets(path.parent, ""):
-        raise BadInput(
-            f"{path.name} is one level of the OME-Zarr image {path.parent.name}; give the path of "
-            "the image, so that all of its levels stay consistent."
-        )
+    for image in path.parents[:DEEPEST]:
+        if path.relative_to(image).as_posix() in _datasets(image, ""):
+            raise BadInput(
+                f"{path.name} is one level of the OME-Zarr image {image.name}; give the path of "
+                "the image, so that all of its levels stay consistent."
+            )
     file = open_stack(path)
     stack = file.stack()
     zyx = stack.z_axis, stack.y_axis, stack.x_axis
