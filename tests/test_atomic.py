@@ -93,6 +93,15 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
     assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o750
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path):
+    path = tmp_path / "shared"
+    path.write_text("old")
+    path.chmod(0o664)
+    write_atomically(path, "new")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("new", 0o664)
+
+
 def test_text_is_utf_8_and_bytes_are_as_they_are(tmp_path):
     write_atomically(tmp_path / "a", "µ\n")
     assert (tmp_path / "a").read_bytes() == b"\xc2\xb5\n"

@@ -15,6 +15,7 @@ import contextlib
 import errno
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from stat import S_IMODE
 
 from napari_ssan.part import LOCK, Part
 from napari_ssan.swap import swap
@@ -96,7 +97,7 @@ def atomically(path: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
-    """Write a file, whole or not at all; text as UTF-8.
+    """Write a file, whole or not at all; text as UTF-8. One that is there keeps its permissions.
 
     Raises
     ------
@@ -105,3 +106,5 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     """
     with atomically(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        with contextlib.suppress(OSError):  # it is new, or the disk knows none
+            temporary.chmod(S_IMODE(path.stat().st_mode))

@@ -183,6 +183,7 @@ def test_a_run_that_another_program_works_on_is_refused(tune, mine, monkeypatch)
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        (("--style-balance", "1,2"), "--style-balance takes three weights"),
         (("--minutes", "0"), "--minutes: Input should be greater than 0"),
         (("--loss", "L_2"), "'--loss': 'L_2' is not one of 'L_1', 'L_f', 'L_s'"),
         (("--share", "0.9"), "--share: "),

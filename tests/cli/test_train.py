@@ -241,6 +241,8 @@ def test_a_log_for_tensorboard(run, blobs, base, tmp_path, config):
         ((), "Name the stacks to train on"),
         (("--steps", "0"), "--steps: Input should be greater than or equal to 1"),
         (("--steps", "2", "--minutes", "1"), "either minutes, epochs or steps"),
+        (("--preset", "large", "--base", "ssan-fidelity"), "Give --base to go on with a model"),
+        (("--vgg", "absent.safetensors"), "L_1 needs no weights of VGG16"),
         (("--preset", "huge"), "'huge' is not one of 'half', 'large', 'paper', 'paper-bn'"),
         (("--base", "absent"), "no model"),
         (("--loss", "L_2"), "'--loss': 'L_2' is not one of 'L_1', 'L_f', 'L_s'"),

@@ -109,6 +109,12 @@ def fine_tune(
 
     The output is the fine-tuned model if it is better, and the original model if it is not.
     """
+    balance = style_balance.split(",")
+    if len(balance) != 3:
+        raise BadInput(
+            "--style-balance takes three weights, for the previous, the wanted and the next slice, "
+            "as in 0.1,1,0.1."
+        )
     config = validate(
         FineTuneConfig,
         {
@@ -119,7 +125,7 @@ def fine_tune(
             "device": device,
             "style": style_weight,
             "feature": feature_weight,
-            "balance": style_balance.split(","),
+            "balance": balance,
             "seed": seed,
             "steps": steps,
         },

@@ -84,13 +84,14 @@ def train(
         ),
     ] = None,
     preset: Annotated[
-        Literal["half", "large", "paper", "paper-bn"],
+        Literal["half", "large", "paper", "paper-bn"] | None,
         Option(
             help="Network to train from scratch: half works at half resolution and suits CPUs, "
             "large has five times its weights and suits GPUs, paper is the paper's, paper-bn adds "
-            "batch normalization."
+            "batch normalization.",
+            show_default="half",
         ),
-    ] = "half",
+    ] = None,
     base: Annotated[
         str, Option(help="Model to continue from, by name or file, in place of a preset.")
     ] = "",
@@ -139,6 +140,8 @@ def train(
         return
     if not stacks or output is None:
         raise BadInput("Name the stacks to train on, and the model file to write with --output.")
+    if base and preset:
+        raise BadInput("Give --base to go on with a model, or --preset to begin anew; not both.")
     if defects and len(stacks) > 1:
         raise BadInput("--defects marks slices of one stack: name one STACK, or leave it out.")
     tidy_beside(output)
@@ -173,7 +176,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(settings.seed)
-    start = load_model(base).network if base else SSAN(find_preset(preset))
+    start = load_model(base).network if base else SSAN(find_preset(preset or "half"))
     with bars() as show, interruptible() as cancel:
         try:
             run(

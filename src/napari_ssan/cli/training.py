@@ -64,6 +64,10 @@ def find_vgg(loss: str, option: str, show: Bars, cancel: Flag) -> Path | None:
     from napari_ssan.losses.vgg_weights import download, find_weights
 
     if loss == "L_1":
+        if option:
+            raise BadInput(
+                "L_1 needs no weights of VGG16: leave --vgg out, or choose another --loss."
+            )
         return None
     if option == "download":
 

@@ -117,14 +117,14 @@ def read_image(file: Path, home: Path | None) -> Array:
 
 
 class _Files(LazyVolume):
-    """Files as one volume, (z, y, x); the last section that was read is kept."""
+    """Files as one volume, (z, y, x); the last sections that were read are kept."""
 
     def __init__(
         self, files: list[Path], home: Path | None, shape: tuple[int, int], dtype: np.dtype[Any]
     ) -> None:
         super().__init__((len(files), *shape), dtype)
-        # windows of a section are asked for one after the other: decode it once
-        self._image = lru_cache(maxsize=1)(lambda z: read_image(files[z], home))
+        # Windows of a section and of two neighbours are asked for in turn: each is decoded once.
+        self._image = lru_cache(maxsize=3)(lambda z: read_image(files[z], home))
 
     def _read(self, sections: range, window: Window) -> Array:
         return np.stack([self._image(z)[window] for z in sections])

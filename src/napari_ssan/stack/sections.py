@@ -92,8 +92,7 @@ class SliceStack:
         rows, columns = window or (slice(None), slice(None))
         index: list[int | slice] = [0] * len(self.source_shape)
         index[self.z_axis], index[self.y_axis], index[self.x_axis] = z, rows, columns
-        section = np.asarray(self.data[tuple(index)])
-        return section if self.y_axis < self.x_axis else section.T
+        return np.asarray(self.data[tuple(index)])
 
     def read_block(self, sections: slice, window: Window) -> Array:
         """Adjacent sections at once, (sections, height, width) or the part in `window`.

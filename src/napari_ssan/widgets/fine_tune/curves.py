@@ -15,7 +15,7 @@ from napari_ssan.widgets.fine_tune.history import Curve, History
 from napari_ssan.widgets.shared.parts import Column, wrapped
 
 #: Colours for light and dark themes that most colour-blind people can tell apart.
-BLUE, ORANGE, GREEN, PINK, SKY = "#3b8eea", "#e69f00", "#1fa97c", "#d06bb0", "#7cc7f2"
+BLUE, ORANGE, GREEN, SKY = "#3b8eea", "#e69f00", "#1fa97c", "#7cc7f2"
 RED = "#d55e00"
 HEIGHT = 86
 
