@@ -81,6 +81,27 @@ def test_regions_are_marked_at_once(session, suggestions):
     assert suggestions.open == tuple(spots)
 
 
+def test_all_that_is_accepted_at_once_is_undone_in_one_step(session, suggestions):
+    pale = replace(find(6, kind="brightness"), suggest="correct")
+    offer(suggestions, BLANK, DIRT, LOST, pale)
+    suggestions.accept([BLANK, DIRT, LOST, pale])
+    assert session.marks.whole == {5, 6}
+    assert session.marks.corrected == {6}
+    assert session.marks.missing == {8: 2}
+    assert [*session.marks.regions] == [3]
+    session.undo()
+    assert not session.marks
+    session.undo(again=True)
+    assert session.marks.corrected == {6}
+
+
+def test_a_hole_in_a_slice_that_is_corrected_is_still_suggested(session, suggestions):
+    session.mark([3], "correct")
+    assert DIRT in suggestions.open
+    session.treat([(3, 0)], "synthesize")
+    assert DIRT not in suggestions.open
+
+
 def test_to_undo_a_mark_brings_its_suggestion_back(session, suggestions):
     suggestions.accept(suggestions.open)
     while session.history.last() is not None:

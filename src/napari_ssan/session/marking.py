@@ -55,11 +55,8 @@ class MarkingSession(SessionView):
         BadInput
             If one is not in the stack, or no good one would be left.
         """
-        marks, new = self.marks.copy(), set(sections) - self.marks.whole
-        marks.whole |= new
-        marks.treat(new, treatment)
-        if new:
-            self._replace(marks, {(z, 0) for z in new}, "mark")
+        whole = set(sections)
+        self.add(Marks(whole, corrected=whole.copy() if treatment == "correct" else set()), "mark")
 
     def add_region(self, z: int, region: Region) -> None:
         """Mark a region of section `z`; one that is marked already stays as it is.
@@ -73,13 +70,35 @@ class MarkingSession(SessionView):
 
     def add_regions(self, regions: Iterable[tuple[int, Region]]) -> None:
         """Mark regions of sections at once, (z, region) each; otherwise as :meth:`add_region`."""
+        more = Marks()
+        for z, region in regions:
+            more.add_region(z, region)
+        self.add(more, "lasso")
+
+    def add(self, more: Marks, what: str) -> None:
+        """Mark all that other marks say, in one step; what is marked already stays as it is.
+
+        `what` is the step in words. Raises as :meth:`mark` and :meth:`set_missing` do.
+        """
         marks, known = self.marks.copy(), self.marks.by_key()
-        new = [(z, region) for z, region in regions if region.key(z) not in known]
-        for z, region in new:
+        whole = more.whole - marks.whole
+        marks.whole |= whole
+        marks.treat(whole - more.corrected, "synthesize")
+        marks.treat(whole & more.corrected, "correct")
+        regions = [
+            (z, region) for z, found in more.regions.items() for region in found
+            if region.key(z) not in known
+        ]  # fmt: skip
+        for z, region in regions:
             marks.add_region(z, region)
-        if new:
+        missing = {z for z, count in more.missing.items() if marks.missing.get(z) != count}
+        marks.missing |= more.missing
+        whole_marks = {(z, 0) for z in whole}
+        altered = whole_marks | {(z, 0) for z, _ in regions} | {(z, 1) for z in missing}
+        if altered:
             # What is done for other regions of a section stays on view until it is made anew.
-            self._replace(marks, {(z, 0) for z, _ in new}, "lasso", keep=True)
+            kept = {(z, 0) for z, _ in regions} - whole_marks
+            self._replace(marks, altered, what, keep=kept)
 
     def remove_regions(self, keys: Iterable[str]) -> None:
         """Unmark regions; keys that are not there are passed over."""
@@ -137,7 +156,9 @@ class MarkingSession(SessionView):
 
     # ---- within
 
-    def _replace(self, marks: Marks, altered: Set[Mark], what: str, keep: bool = False) -> None:
+    def _replace(
+        self, marks: Marks, altered: Set[Mark], what: str, keep: Set[Mark] = frozenset()
+    ) -> None:
         """Have other marks in place of the present ones, if they fit the stack."""
         marks.check(self.stack.shape)
         self.marks = marks
@@ -149,14 +170,19 @@ class MarkingSession(SessionView):
         if gone:
             self._altered(gone, what, added=any(missing for _, missing in gone))
 
-    def _altered(self, marks: Set[Mark], what: str, added: bool, keep: bool = False) -> None:
-        """Follow a change of marks with states, patches and what depends on them."""
+    def _altered(
+        self, marks: Set[Mark], what: str, added: bool, keep: Set[Mark] = frozenset()
+    ) -> None:
+        """Follow a change of marks with states, patches and what depends on them.
+
+        Patches of those to keep stay on view.
+        """
         slots: set[Slot] = set()
         self._spares.forget(marks)
         self._again -= marks
         for mark in marks:
             self._revisions[mark] = self._revisions.get(mark, 0) + 1
-            if not keep:
+            if mark not in keep:
                 slots |= self._drop_patches(mark)
             if mark in self.marks:
                 self._states[mark] = "marked"

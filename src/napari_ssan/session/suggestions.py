@@ -20,7 +20,8 @@ from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.session.rejected import Place, place_of, same
 from napari_ssan.session.session import RepairSession
 from napari_ssan.stack.intensity import Float64
-from napari_ssan.stack.region import TREATMENTS, Region, as_treatment
+from napari_ssan.stack.marks import Marks
+from napari_ssan.stack.region import Region, as_treatment
 
 #: A find is done with if so much of it is marked.
 MARKED = 0.5
@@ -97,25 +98,24 @@ class Suggestions:
         self._refresh()
 
     def accept(self, finds: Iterable[Find]) -> None:
-        """Mark what was found.
+        """Mark what was found, in one step.
 
         Raises
         ------
         BadInput
             If no good section would be left.
         """
-        finds = tuple(finds)
-        for treatment in TREATMENTS:
-            alike = [find for find in finds if find.suggest == treatment]
-            self._session.mark(
-                [find.z for find in alike if find.region is None and not find.gap], treatment
-            )
+        marks = Marks()
         for find in finds:
             if find.gap:
-                self._session.set_missing(find.z, find.gap)
-        self._session.add_regions(
-            (find.z, region) for find in finds for region in self.outline(find)
-        )
+                marks.missing[find.z] = find.gap
+            elif find.region is None:
+                marks.whole.add(find.z)
+                if find.suggest == "correct":
+                    marks.corrected.add(find.z)
+            for region in self.outline(find):
+                marks.add_region(find.z, region)
+        self._session.add(marks, "mark")
 
     def reject(self, find: Find) -> None:
         """Suggest nothing there any more."""
@@ -152,7 +152,8 @@ class Suggestions:
             return find.z in marks.whole
         if find.z in marks.whole - marks.corrected:  # a correction leaves a hole a hole
             return True
-        mask = marks.mask(find.z, find.region.window)
+        regions = Marks(regions={find.z: marks.regions.get(find.z, [])})
+        mask = regions.mask(find.z, find.region.window)
         return mask is not None and bool(mask[find.region.mask].mean() >= MARKED)
 
 
