@@ -22,9 +22,13 @@ def alike(number):
     ]  # fmt: skip
 
 
-def found_in(candidates, peaks, blurred=(), blank=None):
-    """What is found in alike sections with these candidates, some of which are broken."""
+def found_in(candidates, peaks, blurred=(), blank=None, unlike=0.0):
+    """What is found in alike sections with these candidates, some of which are broken.
+
+    Section 6 correlates less with its neighbours by `unlike`.
+    """
     traits = alike(len(candidates))
+    traits[6].before = traits[6].after = traits[6].fit = 0.8 - unlike
     for z in blurred:
         traits[z].sharpness = np.full(4, -3, np.float32)
     if blank is not None:
@@ -59,6 +63,20 @@ def test_a_spot_with_which_a_neighbour_goes_on_is_tissue_however_dark(chance, to
     candidates[6] = (Candidate("dark wide", 9.0, REGION, chance=chance),)
     found = found_in(candidates, {"dark wide": [5.0, 6.0]})
     assert found == ({6: "contamination"} if told else {})
+
+
+@pytest.mark.parametrize(
+    ("peak", "unlike", "told"),
+    [
+        (9.0, 0.38, "contamination"),  # dirt that covers much makes the whole section unlike
+        (1.0, 0.38, "discontinuity"),
+        (9.0, 0.50, "discontinuity"),
+    ],
+)
+def test_a_sure_region_explains_why_a_section_is_rather_unlike_its_neighbours(peak, unlike, told):
+    candidates = [(Candidate("dark", 1.0, REGION),) for _ in range(14)]
+    candidates[6] = (Candidate("dark", peak, REGION),)
+    assert found_in(candidates, {"dark": [3.0, 4.0]}, unlike=unlike) == {6: told}
 
 
 def test_what_stands_out_in_broken_sections_does_not_hide_a_hair():

@@ -185,7 +185,16 @@ class Findings:
         return {
             z: find for z, find in whole.items()
             if find.kind != "displaced" or copies.isdisjoint(self.traits[z].neighbours)
+            if not self._is_explained(find)
         }  # fmt: skip
+
+    def _is_explained(self, find: Find) -> bool:
+        """Whether a section may be unlike its neighbours only because a region is damaged."""
+        if find.kind != "discontinuity" or not 0.5 <= find.p < SURE:
+            return False
+        own = self.traits[find.z]
+        inside = self._regions(own, self.candidates[find.z], not own.between)
+        return any(each.p >= SURE for each in inside)
 
     def _broken(self, whole: Mapping[int, Find]) -> set[int]:
         """Sections that are broken as a whole, so that no regions are looked for in them."""
