@@ -1018,6 +1018,16 @@ def test_what_was_drawn_before_its_image_went_is_saved(
     assert str(controller.current.offer) == "1 mark from today"
 
 
+def test_pixels_that_are_replaced_are_told_of(image, controller, volume, notifications):
+    image.data = volume
+    assert not notifications
+    image.data = volume[::-1].copy()
+    assert "were replaced" in notifications[0].message
+    controller.close()
+    image.data = volume
+    assert len(notifications) == 1
+
+
 def test_marks_are_offered_beside_an_empty_layer_of_shapes(
     viewer, image, controller, make_controller
 ):

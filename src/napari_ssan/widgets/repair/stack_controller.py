@@ -37,9 +37,11 @@ from napari_ssan.widgets.repair.volume_work import VolumeWork, original_stack
 from napari_ssan.widgets.shared import messages
 from napari_ssan.widgets.shared.layers import (
     earlier_repairs,
+    full_resolution,
     owner_of,
     source_files,
     source_path,
+    unwrap,
 )
 from napari_ssan.widgets.shared.sessions import SESSIONS
 from napari_ssan.workers import Report, TaskQueue
@@ -121,6 +123,7 @@ class StackController:
         self._drawing = Drawing(self.session, self.marks, quick)
         self.marks.drawing_changed.connect(self.changed.emit)
         self.results.changed.connect(self._on_results)
+        image.events.data.connect(self._on_replaced)
         self.record.find(quick)
         self.volume.find(quick)
         self._open()
@@ -217,6 +220,7 @@ class StackController:
             return
         self.closed = self.record.closed = True
         self.work.cancel()
+        self.image.events.data.disconnect(self._on_replaced)
         if not viewer_gone:
             self.marks.close()
             self.review.close()
@@ -225,6 +229,15 @@ class StackController:
             self._autosave.close()
 
     # ---- within
+
+    def _on_replaced(self, event: object = None) -> None:
+        """Say that a repair goes on with the pixels from before: marks and results are theirs."""
+        now = full_resolution(self.image.data)
+        if now is not unwrap(self.stack.data):
+            messages.warn(
+                f"The pixels of {self.image.name} were replaced, but what is marked and repaired "
+                "here is what was there before: add the new pixels as a layer of their own."
+            )
 
     def _open(self, again: bool = False) -> None:
         # A repaired layer whose original is gone is a stack of its own, not that of the file.
