@@ -58,7 +58,8 @@ def split_by_z(
         end = last - held - gap
         if end - begin < SHORTEST:
             raise BadInput(
-                f"{count} slices are too few to train on and to hold out {share:.0%} of them: "
+                f"{count} slice{'s are' if count > 1 else ' is'} too few to train on and to hold "
+                f"out {share:.0%} of them: "
                 f"each part needs {SHORTEST} in a row, and {gap} stay unused between them; "
                 "use a longer stack or range of slices."
             )
