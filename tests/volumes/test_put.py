@@ -21,6 +21,7 @@ from napari_ssan.files import open_stack, read_provenance
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
 from napari_ssan.volumes.claim import Claim
+from napari_ssan.volumes.objects import OURS
 from napari_ssan.volumes.put import put_in_place
 from napari_ssan.volumes.restore import restore
 from napari_ssan.volumes.run import repair_in_place
@@ -59,7 +60,7 @@ def test_the_pixels_that_were_seen_are_those_that_are_written(make, volume, kind
     assert [r.section for r in read_provenance(path).sections] == [3, 5, 7]
     now = status(path)
     assert (now.done, now.restorable, now.finished) == ((3, 5, 7), (3, 5, 7), True)
-    assert sorted(p.name for p in now.backup.iterdir()) == ["journal.jsonl", "objects"]
+    assert sorted(p.name for p in now.backup.iterdir()) == ["journal.jsonl", OURS, "objects"]
     assert restore(path, say) == {3, 5, 7}
     assert content(path) == before
 
