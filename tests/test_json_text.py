@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import napari_ssan
-from napari_ssan.json_text import dump_json, finite
+from napari_ssan.json_text import dump_as_read, dump_json, finite
 
 
 def test_what_is_not_finite_becomes_null():
@@ -17,6 +17,11 @@ def test_what_is_not_finite_becomes_null():
         "b": {"c": None, "d": "NaN"},
     }
     assert finite(1.5) == 1.5
+
+
+def test_what_others_have_written_stays_as_it_was():
+    text = '{"fill": NaN, "most": Infinity}'
+    assert dump_as_read(json.loads(text)) == text
 
 
 def test_options_are_those_of_json():

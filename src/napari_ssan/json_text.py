@@ -27,6 +27,14 @@ def dump_json(value: Any, **options: Any) -> str:
         return json.dumps(finite(value), allow_nan=False, **options)
 
 
+def dump_as_read(value: Any, **options: Any) -> str:
+    """What others have written, and Python has read, as JSON text again: with NaN, if it has any.
+
+    What is not ours stays as it was.
+    """
+    return json.dumps(value, **options)
+
+
 def finite(value: Any) -> Any:
     """Plain data with None in place of each number that is not finite."""
     if isinstance(value, dict):

@@ -26,7 +26,8 @@ from napari_ssan.files.open import StackFile, open_stack
 from napari_ssan.files.open_zarr import is_zarr
 from napari_ssan.files.provenance_io import KEY
 from napari_ssan.files.zarr_rows import halved
-from napari_ssan.paths import spelled
+from napari_ssan.json_text import dump_as_read
+from napari_ssan.paths import address, spelled
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Mask, Region
 from napari_ssan.stack.sections import Array, Window
@@ -85,7 +86,8 @@ def find_layout(path: Path) -> tuple[Layout, StackFile]:
             f"{spelled(path)} is no zarr store; only zarr arrays and OME-Zarr images are changed "
             "in place."
         )
-    for image in path.parents[:DEEPEST]:
+    above = path.parents[:DEEPEST]
+    for image in (each for each in above if not address(path) or address(each)):
         if path.relative_to(image).as_posix() in _datasets(image, ""):
             raise BadInput(
                 f"{path.name} is one level of the OME-Zarr image {image.name}; give the path of "
@@ -296,8 +298,7 @@ def with_record(
         holder.pop(KEY, None)
         if record is not None:
             holder[KEY] = record
-    # With NaN, where somebody else has written it: what is not ours must come back as it was.
-    return {name: json.dumps(found[name], indent=2).encode() for name in sorted(places)}
+    return {name: dump_as_read(found[name], indent=2).encode() for name in sorted(places)}
 
 
 def metadata_names(node: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from napari_ssan.atomic import reason
 from napari_ssan.engine.provenance import Provenance
 from napari_ssan.errors import BadInput
 from napari_ssan.files.provenance_io import added, from_plain, to_plain
-from napari_ssan.json_text import finite
+from napari_ssan.json_text import dump_as_read, finite
 from napari_ssan.paths import address, real
 from napari_ssan.stack.sections import SliceStack
 from napari_ssan.volumes.given import GIVEN
@@ -189,7 +189,7 @@ def restore_metadata(objects: Objects, layout: Layout) -> None:
 
 def _plain(content: bytes | None) -> str:
     """A metadata object as text that can be compared: NaN is not equal to itself."""
-    return json.dumps(json.loads(content or b"{}"), sort_keys=True)
+    return dump_as_read(json.loads(content or b"{}"), sort_keys=True)
 
 
 def _now(objects: Objects, layout: Layout) -> dict[str, bytes]:
