@@ -177,11 +177,11 @@ class Validation:
         self, report: Report = lambda event: None, check: Check = lambda: None
     ) -> dict[str, dict[str, float]]:
         """Score the average and TV-L1 flow on the same sections."""
-        at = itertools.count(1)
+        done = itertools.count()
 
         def between(method: Classical, held_out: HeldOut) -> Float:
             total = len(BASELINES) * len(self.held_out)
-            report(Preparing("comparing with average and TV-L1", next(at), total))
+            report(Preparing("comparing with average and TV-L1", next(done), total))
             both = held_out.previous[None], held_out.following[None]
             unit: Float = method.synthesize(*both, 0.5)[0]
             return unit
