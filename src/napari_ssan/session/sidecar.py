@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,6 +36,25 @@ from napari_ssan.swap import recover
 SAMPLED_SECTIONS, SAMPLED_WIDTH = 5, 512
 #: Which suggestions were rejected.
 REJECTED = "rejected.json"
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that a sidecar holds.
+
+    Attributes
+    ----------
+    saved : Saved or None
+        Marks and repairs; None if there are none, or they cannot be read.
+    rejected : frozenset of Place
+        Suggestions that were rejected.
+    refused : tuple of BadInput
+        What cannot be read, and why.
+    """
+
+    saved: Saved | None = None
+    rejected: frozenset[Place] = frozenset()
+    refused: tuple[BadInput, ...] = ()
 
 
 class Sidecar:
@@ -96,6 +115,18 @@ class Sidecar:
                     Path(self._lock.lock_file).unlink()
                 self._lock.release()
                 self._remove_if_empty()
+
+    def read(self, stack: SliceStack) -> Found:
+        """Read all that there is; where a part cannot be read, the other is there all the same."""
+        found = Found()
+        try:
+            found = replace(found, rejected=self.load_rejected())
+        except BadInput as error:
+            found = replace(found, refused=(error,))
+        try:
+            return replace(found, saved=self.load(stack))
+        except BadInput as error:
+            return replace(found, refused=(*found.refused, error))
 
     def load(self, stack: SliceStack) -> Saved | None:
         """Read what was saved; None if there is nothing.

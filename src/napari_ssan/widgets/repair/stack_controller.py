@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +20,7 @@ from napari_ssan.session.kept_method import KeptMethod
 from napari_ssan.session.rates import tile_pixels
 from napari_ssan.session.saved import Saved
 from napari_ssan.session.session import RepairSession
-from napari_ssan.session.sidecar import Sidecar
+from napari_ssan.session.sidecar import Found, Sidecar
 from napari_ssan.session.suggestions import Suggestions
 from napari_ssan.stack.marks import Mark
 from napari_ssan.stack.sections import SliceStack
@@ -49,25 +49,6 @@ from napari_ssan.workers import Report, TaskQueue
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
-
-
-@dataclass
-class _Opened:
-    """What was found where marks and repairs of a stack are saved.
-
-    Attributes
-    ----------
-    sidecar : Sidecar or None
-        None if somebody else works on the stack.
-    saved : Saved or None
-        What was saved; None if nothing was, or it cannot be read.
-    refused : list of BadInput
-        What cannot be read, and why.
-    """
-
-    sidecar: Sidecar | None
-    saved: Saved | None = None
-    refused: list[BadInput] = field(default_factory=list)
 
 
 class StackController:
@@ -244,25 +225,13 @@ class StackController:
         derived = owner_of(self.image) is not None
         source = None if derived else source_path(self.image)
 
-        def work(report: Report, cancel: Flag) -> _Opened:
+        def work(report: Report, cancel: Flag) -> tuple[Sidecar | None, Found]:
             import_module("pandas")  # napari's shapes need it, and the first lasso would wait
             known = None if source is None else original_stack(source)
             sidecar = Sidecar.of(known or self.stack, source, derived)
-            if not sidecar.acquire():
-                return _Opened(None)
-            opened = _Opened(sidecar)
-            try:
-                report(sidecar.load_rejected())
-            except BadInput as error:
-                opened.refused.append(error)
-            try:
-                opened.saved = sidecar.load(self.stack)
-            except BadInput as error:
-                opened.refused.append(error)
-            return opened
+            return (sidecar, sidecar.read(self.stack)) if sidecar.acquire() else (None, Found())
 
         task = self._quick.submit(work)
-        task.reported.connect(self.review.suggestions.known)
         # Qt holds methods weakly; the sidecar must be let go even if the layer is gone by then.
         task.succeeded.connect(partial(StackController._on_opened, self, again))
         task.failed.connect(messages.report)
@@ -279,8 +248,8 @@ class StackController:
 
         self._slow.submit(lambda report, cancel: None).ended.connect(wait_for_saving)
 
-    def _on_opened(self, again: bool, found: _Opened) -> None:
-        self._autosave.sidecar, saved = found.sidecar, found.saved
+    def _on_opened(self, again: bool, opened: tuple[Sidecar | None, Found]) -> None:
+        self._autosave.sidecar, found = opened
         if self._autosave.sidecar is None and not again and self._slow.current is not None:
             self._open_later()
             return
@@ -289,8 +258,10 @@ class StackController:
                 "This stack is being repaired in another layer or window, too: what is done here "
                 "stays in memory only; export it to keep it."
             )
+        self.review.suggestions.known(found.rejected)
         for error in found.refused:
             messages.report(error)
+        saved = found.saved
         if saved is not None:
             if saved.damage:
                 messages.warn(saved.damage)
