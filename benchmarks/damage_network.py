@@ -58,6 +58,8 @@ STACKS = {
     "snemi3d_ac4": ((1, 2, 3), {3, 7, 21, 37, 65}),
     "vnc_stack2_raw": ((1, 2, 3, 4), set()),
     "cytoseg_sbfsem": ((1, 2, 3), set()),
+    "cdeep3m2_sbem_a": ((1, 2, 3, 4), set()),
+    "cdeep3m2_sbem_b": ((1, 2, 3, 4), set()),
 }
 #: The last of so many sections of each stack are held out.
 HELD = 7
