@@ -86,6 +86,55 @@ def test_what_is_synthesized_lies_over_what_is_corrected(clean):
     np.testing.assert_array_equal(repaired.corrected(4), outer & ~inner)
 
 
+@pytest.fixture(scope="module")
+def dirty(clean) -> tuple[np.ndarray, Region]:
+    """Section 4 is shaded, and has a hole, all of which is in the region."""
+    stack = clean.copy()
+    stack[4] = shaded(clean[4])
+    hole = np.hypot(*(np.indices(clean[4].shape) - np.reshape((100, 150), (2, 1, 1)))) < 40
+    stack[4][hole] = 255
+    return stack, Region.from_mask(hole)
+
+
+def test_a_region_of_a_corrected_section_is_fitted_to_its_corrected_pixels(clean, dirty):
+    stack, region = dirty
+    hole = np.zeros(clean[4].shape, bool)
+    hole[region.window] = region.mask
+    marks = Marks({4}, {4: [region]}, corrected={4})
+    repaired = napari_ssan.repair(stack, marks, method="average")
+    np.testing.assert_array_equal(repaired.synthetic(4), hole)
+    np.testing.assert_array_equal(repaired.corrected(4), ~hole)
+    assert [record.word for record in repaired.provenance.sections] == ["corrected", "synthetic"]
+    out = np.asarray(repaired)
+    then = napari_ssan.repair(out, Marks(regions={4: [region]}), method="average")
+    np.testing.assert_array_equal(np.asarray(then), out)
+    blind = napari_ssan.repair(stack, Marks(regions={4: [region]}), method="average")
+    error, before = (
+        np.abs(each[4].astype(float) - clean[4])[hole].mean() for each in (out, np.asarray(blind))
+    )
+    assert error < 0.7 * before
+
+
+def test_what_is_synthesized_sways_no_correction(clean, dirty):
+    stack, region = dirty
+    marks = Marks({4}, {4: [region]}, corrected={4})
+    without = stack.copy()
+    without[4] = shaded(clean[4])
+    made, wanted = (napari_ssan.repair(each, marks, method="average") for each in (stack, without))
+    np.testing.assert_array_equal(np.asarray(made), np.asarray(wanted))
+
+
+def test_a_corrected_section_may_be_not_finite_where_it_is_synthesized(dirty):
+    stack, region = dirty
+    stack = stack.astype(np.float32)
+    stack[4][region.window][region.mask] = np.nan
+    marks = Marks({4}, {4: [region]}, corrected={4})
+    assert np.isfinite(np.asarray(napari_ssan.repair(stack, marks, method="average"))).all()
+    everything = Marks({4}, {4: [Region.from_mask(np.ones((256, 288), bool))]}, corrected={4})
+    with pytest.raises(BadInput, match="synthesize it instead"):
+        napari_ssan.repair(stack, everything, method="average")
+
+
 def test_an_inserted_section_is_synthesized_whatever_the_treatment(clean):
     marks = Marks({4}, missing={4: 1})
     repaired = napari_ssan.repair(clean, marks, method="average", treatment="correct")

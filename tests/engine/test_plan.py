@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,11 +82,16 @@ def test_a_whole_mark_swallows_the_regions_of_its_section(volume):
     assert [job.kind for job in jobs] == ["whole"]
 
 
-def test_regions_of_a_corrected_section_are_not_lost_without_a_word(volume):
-    marks = Marks({4}, {4: [square(10, 10)]}, corrected={4})
-    jobs, warnings = planned(volume, marks)
-    assert [(job.kind, job.treatment) for job in jobs] == [("whole", "correct")]
-    assert "its marked regions are not synthesized" in warnings[0]
+def test_regions_of_a_corrected_section_are_synthesized(volume):
+    there = [square(10, 10), replace(square(60, 60), treatment="correct")]
+    jobs, warnings = planned(volume, Marks({4}, {4: there}, corrected={4}))
+    assert [(job.kind, job.treatment) for job in jobs] == [
+        ("whole", "correct"),
+        ("region", "synthesize"),
+    ]
+    assert jobs[1].region is not None
+    assert jobs[1].region.window == there[0].window
+    assert not warnings
 
 
 def test_what_is_corrected_at_an_end_is_not_said_to_be_copied(volume):

@@ -53,6 +53,13 @@ def test_marks_come_back(tmp_path, file, name):
     same(read_marks(tmp_path / name, file), marks())
 
 
+@pytest.mark.parametrize("name", ["m.json", "m.ome.zarr"])
+def test_regions_of_a_corrected_section_come_back(tmp_path, file, name):
+    given = Marks({1}, {1: marks().regions[3]}, corrected={1})
+    write_marks(tmp_path / name, given, file, False)
+    same(read_marks(tmp_path / name, file), given)
+
+
 def test_a_label_image_says_what_its_labels_mean(tmp_path, file):
     write_marks(tmp_path / "m.ome.zarr", marks(), file, False)
     group = zarr.open_group(tmp_path / "m.ome.zarr", mode="r")

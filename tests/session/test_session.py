@@ -515,6 +515,35 @@ def test_a_mark_is_corrected_and_can_be_synthesized_again(session, volume):
     assert session.pending == {(3, 0)}
 
 
+def test_a_region_of_a_corrected_slice_is_synthesized(session):
+    session.mark([3], "correct")
+    session.mark([4], "correct")
+    repair(session)
+    session.add_region(3, square(10, 10))
+    assert session.pending == {(3, 0)}
+    assert [(row.marks, row.regions) for row in session.rows()] == [
+        (((3, 0),), 1),
+        (((4, 0),), 0),
+    ]
+    job, (corrected, region) = collect(session)
+    session.take(corrected, job)
+    assert session.state((3, 0)) == "marked"
+    session.take(region, job)
+    assert session.state((3, 0)) == "synthesized"
+    session.release(job)
+    assert session.repaired.synthetic(3).sum() == region.mask.sum()
+    assert (session.repaired.corrected(3) ^ session.repaired.synthetic(3)).all()
+
+
+def test_a_mark_of_all_keeps_the_treatment_of_its_regions(session):
+    session.add_region(3, square(10, 10))
+    session.mark([3], "correct")
+    session.treat([(3, 0)], "synthesize")
+    session.treat([(3, 0)], "correct")
+    assert session.marks.corrected == {3}
+    assert [region.treatment for region in session.marks.regions[3]] == ["synthesize"]
+
+
 def test_what_its_file_calls_synthetic_is_marked_but_neither_pending_nor_saved(volume):
     kept = []
     session = RepairSession(SliceStack(volume), kept.append)

@@ -29,9 +29,9 @@ AVERAGE = ("--method", "average")
 
 @pytest.fixture
 def marks(tmp_path) -> Path:
-    """Whole sections at the end too, a region, one to be corrected, and two that are missing."""
+    """Whole sections at the end too, a region, a corrected one with another, three missing."""
     region = Region.from_mask(np.tri(30, 40, 5, dtype=bool), 37, 51)
-    found = Marks({3, 7, 12}, {5: [region], 7: [region]}, {4: 2, 7: 1}, {3})
+    found = Marks({3, 7, 12}, {3: [region], 5: [region], 7: [region]}, {4: 2, 7: 1}, {3})
     path = tmp_path / "marks.json"
     path.write_text(found.to_json())
     return path
@@ -62,7 +62,7 @@ def test_the_same_bytes_as_in_one_go(run, stack, marks, tmp_path, cut, monkeypat
     assert content(slabs) == content(plain)
     assert content(slabs.parent) == content(plain.parent)
     assert hidden(slabs.parent) == []
-    assert [r.section for r in read_provenance(slabs).sections] == [3, 5, 6, 7, 9, 10, 15]
+    assert [r.section for r in read_provenance(slabs).sections] == [3, 3, 5, 6, 7, 9, 10, 15]
 
 
 def make_input(kind: str, folder: Path, volume: np.ndarray) -> tuple[str, Path]:

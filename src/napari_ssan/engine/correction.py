@@ -146,7 +146,7 @@ def _fields(survey: Survey, job: Job, levels: list[Intensity], wanted: Intensity
         window, counts = whole, [_count(n, SIDE) for n in stack.shape[1:]]
         own, *others = (_thinned(survey, n) for n in (z, *job.neighbours))
         step = _step(stack.shape[1:])
-        free = [survey.unmarked(n, whole)[::step, ::step] for n in job.neighbours]
+        free = [survey.unmarked(n, whole)[::step, ::step] for n in (z, *job.neighbours)]
         valid = np.logical_and.reduce(free)
     else:
         half = float(distance_transform_edt(np.pad(region.mask, 1)).max())

@@ -1,13 +1,14 @@
 """From marks to jobs: which section, which treatment, which good neighbours, where between them.
 
 Easy to get wrong: a mark that is corrected keeps its pixels, but it is marked like any other, so
-it serves no other section as a neighbour.
+it serves no other section as a neighbour. In a section that is corrected as a whole, regions are
+synthesized; they are fitted to its corrected pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -133,8 +134,13 @@ class Survey:
         return self._motions[before, after]
 
     def unmarked(self, z: int, window: Window) -> npt.NDArray[np.bool_]:
-        """Pixels of a section that are not marked, (height, width) of `window`."""
-        marked = self.marks.mask(z, window)
+        """Pixels of a section that are not marked, (height, width) of `window`.
+
+        A section that is corrected as a whole has its own structure but for its regions.
+        """
+        regions = {z: self.marks.regions.get(z, [])}
+        marks = Marks(regions=regions) if z in self.marks.corrected else self.marks
+        marked = marks.mask(z, window)
         return np.ones([p.stop - p.start for p in window], bool) if marked is None else ~marked
 
     def objection(self, z: int, window: Window | None) -> str | None:
@@ -205,44 +211,55 @@ def plan(survey: Survey, only: Container[Slot] | None = None) -> tuple[list[Job]
         if only is not None and slot not in only:
             continue
         z, inserted = slot
-        if inserted or z in marks.whole:
-            kind: Literal["whole", "inserted"] = "inserted" if inserted else "whole"
-            job = _job(survey, place, slot, kind, None, warnings)
-            corrected = z in marks.corrected and not inserted
-            jobs.append(replace(job, treatment="correct") if corrected else job)
-            if corrected and any(r.treatment == "synthesize" for r in marks.regions.get(z, [])):
-                warnings[
-                    f"Slice {z} is corrected as a whole, so its marked regions are not "
-                    "synthesized: repair them in the output, or synthesize the slice."
-                ] = None
-        else:
-            # What is synthesized lies over what is corrected.
-            regions = sorted(merge(marks.regions.get(z, [])), key=lambda r: r.treatment)
-            for region in regions:
-                job = _job(survey, place, slot, "region", region, warnings)
-                jobs.append(replace(job, treatment=region.treatment))
+        if inserted:
+            jobs.append(_job(survey, place, slot, "inserted", None, "synthesize", warnings))
+            continue
+        for region, treatment in tasks(marks, z):
+            kind: Literal["whole", "region"] = "region" if region else "whole"
+            jobs.append(_job(survey, place, slot, kind, region, treatment, warnings))
     for job in jobs:
         if job.treatment == "correct":
-            _check_own(stack, job)
+            _check_own(survey, job)
     return jobs, list(warnings)
 
 
-def _check_own(stack: SliceStack, job: Job) -> None:
+def tasks(marks: Marks, z: int) -> list[tuple[Region | None, Treatment]]:
+    """What is repaired of a marked section, and how: regions, or None for all of it.
+
+    In order: what is synthesized lies over what is corrected.
+    """
+    regions = sorted(merge(marks.regions.get(z, [])), key=lambda r: r.treatment)
+    if z not in marks.whole:
+        return [(region, region.treatment) for region in regions]
+    if z not in marks.corrected:
+        return [(None, "synthesize")]
+    made: list[tuple[Region | None, Treatment]] = [
+        (region, "synthesize") for region in regions if region.treatment == "synthesize"
+    ]
+    return [(None, "correct"), *made]
+
+
+def _check_own(survey: Survey, job: Job) -> None:
     """Refuse to correct pixels that hold no image."""
-    z, (rows, columns) = job.slot[0], job.window(stack.shape[1:])
+    stack, z, (rows, columns) = survey.stack, job.slot[0], job.window(survey.stack.shape[1:])
     advice = "synthesize it instead"
     if z in stack.incomplete:
         raise BadInput(f"Slice {z} lacks pixels in its file, so it cannot be corrected; {advice}.")
     low, high = np.inf, -np.inf
     for top in range(rows.start, rows.stop, BAND_ROWS):
-        band = stack.read(z, (slice(top, min(top + BAND_ROWS, rows.stop)), columns))
+        part = slice(top, min(top + BAND_ROWS, rows.stop)), columns
+        band = stack.read(z, part)
+        if job.region is None:
+            band = band[survey.unmarked(z, part)]
+            if not band.size:
+                continue
         if not np.isfinite(band).all():
             raise BadInput(
                 f"Slice {z} has pixels that are not finite (NaN or infinite), so it cannot be "
                 f"corrected; {advice}."
             )
         low, high = min(low, float(band.min())), max(high, float(band.max()))
-    if low == high:
+    if low >= high:
         raise BadInput(f"Slice {z} is constant where it is marked: there is nothing to correct; "
                        f"{advice}.")  # fmt: skip
 
@@ -268,12 +285,11 @@ def _job(
     slot: Slot,
     kind: Literal["whole", "region", "inserted"],
     region: Region | None,
+    treatment: Treatment,
     warnings: dict[str, None],
 ) -> Job:
     window = region.window if region else None
     z, inserted = slot
-    whole = z in survey.marks.corrected and not inserted
-    corrected = whole if region is None else region.treatment == "correct"
     before = range(z if inserted else z - 1, -1, -1)
     after = range(z + 1, len(survey.stack))
     found: list[int] = []
@@ -291,13 +307,13 @@ def _job(
             "not finite or incomplete."
         )
     if len(found) == 1:
-        done = "corrected to match" if corrected else "copied from"
+        done = "corrected to match" if treatment == "correct" else "copied from"
         warnings[
             f"Slice {z} has a good slice on one side only, "
             f"so its marked pixels are {done} slice {found[0]}."
         ] = None
         away = abs(place[found[0], 0] - place[slot])
-        return Job(slot, kind, (found[0],), 0.0, (away,), region)
+        return Job(slot, kind, (found[0],), 0.0, (away,), region, treatment)
     first, last, own = place[found[0], 0], place[found[1], 0], place[slot]
     if last - first - 1 > LONGEST_GAP:
         warnings[
@@ -305,7 +321,7 @@ def _job(
             "a repair between them is mostly a guess."
         ] = None
     neighbours, position = (found[0], found[1]), (own - first) / (last - first)
-    return Job(slot, kind, neighbours, position, (own - first, last - own), region)
+    return Job(slot, kind, neighbours, position, (own - first, last - own), region, treatment)
 
 
 def marked_share(job: Job, shape: tuple[int, int]) -> float:

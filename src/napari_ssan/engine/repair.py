@@ -11,10 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Event as Flag
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.correction import TILING as CORRECTION
@@ -162,12 +164,16 @@ def patches(
             return reader.submit(gather, survey, jobs[number], grids[number], scratch)
 
         coming = begun(0)
+        under: Patch | None = None
         for number, (job, grid, own) in enumerate(zip(jobs, grids, work, strict=True)):
             steps: Iterator[TileDone | LessMemory | Patch]
             if coming is None:
                 steps = correct(survey, job, grid, scratch)
             else:  # named, inputs would be kept for one job more: too large for a disk
-                steps = synthesize(coming.result(), method, with_error=with_error, scratch=scratch)
+                steps = synthesize(
+                    _fitted_to(under, coming.result()), method,
+                    with_error=with_error, scratch=scratch,
+                )  # fmt: skip
             coming = begun(number + 1) if ahead else None
             for item in steps:
                 if isinstance(item, TileDone):
@@ -178,9 +184,18 @@ def patches(
                     continue
                 if isinstance(item, LessMemory):
                     method = item.method
+                if isinstance(item, Patch) and item.record.corrected and item.mask is None:
+                    under = item
                 yield item
             if not ahead:
                 coming = begun(number + 1)
+
+
+def _fitted_to(under: Patch | None, inputs: Inputs) -> Inputs:
+    """Inputs of a region, with the pixels of its section as they are corrected."""
+    if under is None or under.slot != inputs.job.slot:
+        return inputs
+    return replace(inputs, own=np.array(under.pixels[inputs.grid.window]))
 
 
 def _grid(job: Job, method: Method, shape: tuple[int, int]) -> TileGrid:

@@ -16,6 +16,7 @@ import numpy as np
 import zarr
 from scipy.ndimage import find_objects, label
 
+from napari_ssan.engine.plan import tasks
 from napari_ssan.errors import BadInput
 from napari_ssan.files.calibration import Calibration
 from napari_ssan.files.open import StackFile, open_image
@@ -70,9 +71,12 @@ def read_marks(path: Path, file: StackFile) -> Marks:
     rest = (0,) * (len(image.data.shape) - 3)
     for z in range(shape[0]):
         labels = np.asarray(image.data[(*rest, z)])
-        chosen = np.isin(labels, list(corrected))
-        for treatment, mask in zip(TREATMENTS, ((labels != 0) & ~chosen, chosen), strict=True):
-            _mark(marks, z, _fitted(mask, shape[1:], path.name), treatment)
+        chosen = _fitted(np.isin(labels, list(corrected)), shape[1:], path.name)
+        others = _fitted(labels != 0, shape[1:], path.name) & ~chosen
+        if chosen.any() and (chosen | others).all():  # corrected, but for regions
+            chosen = np.ones_like(chosen)
+        for treatment, mask in zip(TREATMENTS, (others, chosen), strict=True):
+            _mark(marks, z, mask, treatment)
     return _found(marks, path)
 
 
@@ -102,7 +106,8 @@ def write_marks(path: Path, marks: Marks, file: StackFile, overwrite: bool) -> N
     """Write marks in the form that the name asks for; see :data:`ENDINGS`.
 
     A table has whole sections only. A folder has masks of what is to be synthesized: 255 there,
-    else 0. A label image has 1 where pixels are to be synthesized, 2 where corrected.
+    else 0. A label image has 1 where pixels are to be synthesized, 2 where corrected; a section
+    without a 0 that has both is corrected as a whole, but for its regions of 1.
 
     Raises
     ------
@@ -146,11 +151,12 @@ def _write_labels(path: Path, marks: Marks, file: StackFile) -> None:
 def _labels(marks: Marks, z: int, shape: tuple[int, int]) -> Array:
     """Labels of a section: 0 where nothing is marked, then the number of the treatment."""
     labels = np.full(shape, 0, np.uint8)
-    if z in marks.whole:
-        labels[:] = 2 if z in marks.corrected else 1
-        return labels
-    for region in sorted(marks.regions.get(z, []), key=lambda each: each.treatment):
-        labels[region.window][region.mask] = 1 + TREATMENTS.index(region.treatment)
+    for region, treatment in tasks(marks, z):
+        label = 1 + TREATMENTS.index(treatment)
+        if region is None:
+            labels[:] = label
+        else:
+            labels[region.window][region.mask] = label
     return labels
 
 
@@ -251,8 +257,7 @@ def _fitted(mask: Mask, shape: tuple[int, int], name: str) -> Mask:
 def _mark(marks: Marks, z: int, mask: Mask, treatment: Treatment) -> None:
     """Mark a section where a mask says so: each connected piece is a region."""
     if mask.all():
-        marks.whole.add(z)
-        marks.treat([z], treatment)
+        marks.update(Marks({z}, corrected={z} if treatment == "correct" else set()))
         return
     pieces, _ = label(mask, np.ones((3, 3)))
     for number, part in enumerate(find_objects(pieces), 1):

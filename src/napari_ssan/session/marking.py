@@ -82,9 +82,7 @@ class MarkingSession(SessionView):
         """
         marks, known = self.marks.copy(), self.marks.by_key()
         whole = more.whole - marks.whole
-        marks.whole |= whole
-        marks.treat(whole - more.corrected, "synthesize")
-        marks.treat(whole & more.corrected, "correct")
+        marks.update(Marks(whole, corrected=whole & more.corrected))
         regions = [
             (z, region) for z, found in more.regions.items() for region in found
             if region.key(z) not in known
@@ -106,13 +104,19 @@ class MarkingSession(SessionView):
         self._remove(marks, marks.discard_regions(set(keys)), "deletion of a lasso")
 
     def treat(self, marks: Iterable[Slot], treatment: Treatment) -> None:
-        """Choose what becomes of marks; those that had the other treatment are pending again."""
+        """Choose what becomes of marks; those that had the other treatment are pending again.
+
+        Of a section that is marked as a whole, its regions keep their treatment.
+        """
         chosen = self.marks.copy()
         altered = {
             mark for mark in set(marks) & set(self._states)
             if not mark[1] and not self.marks.treated(mark[0], treatment)
         }  # fmt: skip
-        chosen.treat([z for z, _ in altered], treatment)
+        sections = {z for z, _ in altered}
+        whole = sections & chosen.whole
+        chosen.update(Marks(whole, corrected=whole if treatment == "correct" else set()))
+        chosen.treat(sections - whole, treatment)
         if altered:
             self._replace(chosen, altered, "treatment")
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from napari_ssan.engine.plan import merge
+from napari_ssan.engine.plan import merge, tasks
 from napari_ssan.engine.repaired import RepairedStack, Slot
 from napari_ssan.stack.marks import Mark, Marks
 from napari_ssan.stack.region import Treatment
@@ -38,6 +38,8 @@ class Row:
     places: tuple[int, ...] = ()
     #: What becomes of its pixels.
     treatment: Treatment = "synthesize"
+    #: Regions that are synthesized in a section that is corrected as a whole.
+    regions: int = 0
 
 
 def table(marks: Marks, states: Mapping[Mark, State], repaired: RepairedStack) -> list[Row]:
@@ -52,6 +54,8 @@ def table(marks: Marks, states: Mapping[Mark, State], repaired: RepairedStack) -
             last is not None
             and row.kind == last.kind == "whole"
             and (row.state, row.treatment) == (last.state, last.treatment)
+            and not row.regions
+            and not last.regions
             and mark[0] == last.marks[-1][0] + 1
         ):
             rows[-1] = replace(
@@ -73,7 +77,8 @@ def _row(
         return Row((mark,), "missing", marks.missing[z], 1.0, state, places)
     treatment: Treatment = "correct" if marks.treated(z, "correct") else "synthesize"
     if z in marks.whole:
-        return Row((mark,), "whole", 1, 1.0, state, places, treatment)
+        regions = len(tasks(marks, z)) - 1
+        return Row((mark,), "whole", 1, 1.0, state, places, treatment, regions)
     share = pixels(marks, z) / float(np.prod(shape))
     return Row((mark,), "region", len(marks.regions[z]), share, state, places, treatment)
 

@@ -17,7 +17,7 @@ from platformdirs import user_data_path
 
 from napari_ssan.atomic import write_atomically
 from napari_ssan.engine.methods import MemoryFull, Method
-from napari_ssan.engine.plan import Job, merge
+from napari_ssan.engine.plan import Job, tasks
 from napari_ssan.engine.tiles import Tiling
 from napari_ssan.json_text import dump_json
 from napari_ssan.session.marks import slots_of
@@ -101,8 +101,9 @@ def tile_pixels(
         z, missing = mark
         if not (first <= z < last if missing else first < z < last):
             continue  # a copy
-        whole = missing or z in marks.whole
-        regions: list[Region | None] = [None] if whole else [*merge(marks.regions[z])]
+        regions: list[Region | None] = [None]
+        if not missing:
+            regions = [region for region, _ in tasks(marks, z)]
         for region in regions:
             job = Job(mark, "region" if region else "whole", (), 0.5, (), region)
             pixels += tiling.grid(shape, job.rimmed(shape)).pixels * len(slots_of(marks, mark))

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 
+from napari_ssan.engine.plan import tasks
 from napari_ssan.engine.repaired import Patch
-from napari_ssan.session.marks import pixels, slots_of
+from napari_ssan.session.marks import slots_of
 from napari_ssan.session.outdated import depends
 from napari_ssan.stack.marks import Mark, Marks
 
@@ -79,7 +80,8 @@ def is_whole(marks: Marks, mark: Mark, result: Iterable[Patch]) -> bool:
     patches = list(result)
     if mark[1]:
         return set(slots_of(marks, mark)) <= {patch.slot for patch in patches}
-    if mark[0] in marks.whole:
-        return any(patch.mask is None for patch in patches)
+    wanted = [region for region, _ in tasks(marks, mark[0])]
+    if None in wanted and all(patch.mask is not None for patch in patches):
+        return False
     done = sum(int(patch.mask.sum()) for patch in patches if patch.mask is not None)
-    return done == pixels(marks, mark[0])
+    return done == sum(region.pixels for region in wanted if region is not None)

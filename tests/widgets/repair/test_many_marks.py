@@ -54,6 +54,7 @@ class Hands:
     def click(self, widget, place=None, keys=Qt.KeyboardModifier.NoModifier):
         self.actions += 1
         self.bot.mouseClick(widget, Qt.MouseButton.LeftButton, keys, *([place] if place else []))
+        self._let_go(widget)
 
     def cell(self, table, line, column=0, keys=Qt.KeyboardModifier.NoModifier):
         item = table.item(line, column)
@@ -67,6 +68,12 @@ class Hands:
     def key(self, widget, key, keys=Qt.KeyboardModifier.NoModifier):
         self.actions += 1
         self.bot.keyClick(widget, key, keys)
+        self._let_go(widget)
+
+    def _let_go(self, widget):
+        """No key is held any more, or Qt takes Control to be held in the tests that follow."""
+        if QApplication.keyboardModifiers():
+            self.bot.keyRelease(widget, Qt.Key.Key_Control)
 
     def hold(self, widget, key, times):
         """Hold a key until it has repeated itself so often."""

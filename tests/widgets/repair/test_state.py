@@ -30,6 +30,11 @@ from napari_ssan.widgets.shared.state import time_text
         (Row(((60, 0),), "region", 1, 0.061, "marked"), "60", "region 6.1 %"),
         (Row(((60, 0),), "region", 3, 0.0002, "marked"), "60", "3 regions < 0.1 %"),
         (Row(((72, 0), (73, 0)), "whole", 2, 1.0, "marked"), "72–73", "whole"),
+        (
+            Row(((8, 0),), "whole", 1, 1.0, "marked", (), "correct", 1),
+            "8",
+            "whole, correct but a region",
+        ),
         (Row(((12, 1),), "missing", 2, 1.0, "marked"), "after 12", "2 missing"),
     ],
 )

@@ -143,7 +143,8 @@ def what_text(row: Row | Find) -> str:
         return f"{row.count} missing"
     then = ", correct" if row.treatment == "correct" else ""
     if row.kind == "whole":
-        return f"whole{then}"
+        but = {0: "", 1: " but a region"}.get(row.regions, f" but {row.regions} regions")
+        return f"whole{then}{but}"
     share = f"{100 * row.share:.1f} %" if row.share >= 0.001 else "< 0.1 %"
     which = "region" if row.count == 1 else f"{row.count} regions"
     return f"{which} {share}{then}"
