@@ -7,11 +7,12 @@ real elsewhere, and a section that is accepted is still synthetic.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from napari_ssan.engine.expected_error import too_far
-from napari_ssan.engine.provenance import percent
+from napari_ssan.engine.provenance import SyntheticSection, percent
 from napari_ssan.engine.repaired import RepairedStack, Slot, slot_text
 from napari_ssan.session.view import SessionView
 
@@ -49,12 +50,20 @@ def standing(session: SessionView, slot: Slot) -> Standing | None:
 def caption(repaired: RepairedStack, slot: Slot) -> str:
     """Say what is synthetic, copied or corrected of a section, in a line; empty if nothing is."""
     records = [patch.record for patch in repaired.patches(slot)]
-    parts = []
+    parts: list[str] = []
     for word, link in (("synthetic", "from"), ("copied", "from"), ("corrected", "like")):
         some = [record for record in records if record.word == word]
+        if not some:
+            continue
         share = min(1.0, sum(record.share for record in some))
-        origin = sorted({z for record in some for z in record.origin})
-        what = word if share == 1 else f"{percent(share)} {word}"
-        parts += [f"{what}, {link} {' and '.join(map(str, origin))}"] if some else []
+        origin = f"{link} {' and '.join(map(str, _origin(some)))}"
+        if parts and share == 1 and _origin(some) == _origin(records):
+            parts.append(f"the rest {word}")
+        else:
+            parts.append(f"{word if share == 1 else f'{percent(share)} {word}'}, {origin}")
     inserted = sum(z == slot[0] and number > 0 for z, number in repaired.slots)
     return f"{slot_text(slot, inserted)}: {'; '.join(parts)}" if parts else ""
+
+
+def _origin(records: Iterable[SyntheticSection]) -> list[int]:
+    return sorted({z for record in records for z in record.origin})

@@ -33,7 +33,7 @@ from napari_ssan.widgets.shared.state import time_text
         (
             Row(((8, 0),), "whole", 1, 1.0, "marked", (), "correct", 1),
             "8",
-            "whole, correct but a region",
+            "correct + region",
         ),
         (Row(((12, 1),), "missing", 2, 1.0, "marked"), "after 12", "2 missing"),
     ],

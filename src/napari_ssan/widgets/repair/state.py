@@ -142,9 +142,10 @@ def what_text(row: Row | Find) -> str:
     if row.kind == "missing":
         return f"{row.count} missing"
     then = ", correct" if row.treatment == "correct" else ""
+    if row.kind == "whole" and row.regions:
+        return "correct + region" if row.regions == 1 else f"correct + {row.regions} regions"
     if row.kind == "whole":
-        but = {0: "", 1: " but a region"}.get(row.regions, f" but {row.regions} regions")
-        return f"whole{then}{but}"
+        return f"whole{then}"
     share = f"{100 * row.share:.1f} %" if row.share >= 0.001 else "< 0.1 %"
     which = "region" if row.count == 1 else f"{row.count} regions"
     return f"{which} {share}{then}"
