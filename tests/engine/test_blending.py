@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_ssan.engine import blending
-from napari_ssan.engine.blending import fit_to_rim, membrane
+from napari_ssan.engine.blending import membrane, rim_of
 
 
 def disc(shape: tuple[int, int], radius: float) -> np.ndarray:
@@ -12,12 +12,38 @@ def disc(shape: tuple[int, int], radius: float) -> np.ndarray:
     return np.hypot(rows, columns) < radius
 
 
-@pytest.mark.parametrize("direct", [10**6, 500])
-def test_a_plane_is_its_own_membrane(direct, monkeypatch):
+def fit_to_rim(patch: np.ndarray, surroundings: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """A patch, fitted where pixels are not good, and the surroundings where they are."""
+    rim, fitted = rim_of(~good), np.where(good, surroundings, patch)
+    fitted[~good] += membrane(~good, rim, (surroundings - patch).ravel()[rim])
+    return fitted
+
+
+@pytest.mark.parametrize("direct", [10**6, 500, 20])
+@pytest.mark.parametrize("shape", [(90, 100), (91, 101)])
+def test_a_plane_is_its_own_membrane(direct, shape, monkeypatch):
     monkeypatch.setattr(blending, "DIRECT", direct)
-    plane = np.add.outer(0.3 * np.arange(90), -0.2 * np.arange(100.0)) + 5
+    plane = np.add.outer(0.3 * np.arange(shape[0]), -0.2 * np.arange(1.0 * shape[1])) + 5
     hole = disc(plane.shape, 30)
-    np.testing.assert_allclose(membrane(np.where(hole, 0, plane), hole), plane, atol=0.05)
+    found = membrane(hole, rim_of(hole), plane.ravel()[rim_of(hole)])
+    np.testing.assert_allclose(found, plane[hole], atol=0.05)
+
+
+def test_the_rim_is_what_touches_at_a_side():
+    unknown = np.zeros((5, 6), bool)
+    unknown[2, 3], unknown[4, 0] = True, True
+    assert [divmod(int(at), 6) for at in rim_of(unknown)] == [
+        (1, 3), (2, 2), (2, 4), (3, 0), (3, 3), (4, 1)
+    ]  # fmt: skip
+
+
+def test_scattered_pixels_are_solved_from_a_coarser_membrane(monkeypatch):
+    plane = np.add.outer(0.3 * np.arange(203), -0.2 * np.arange(301.0)) + 5
+    hole = np.random.default_rng(0).random(plane.shape) < 0.5
+    rim = rim_of(hole)
+    exact = membrane(hole, rim, plane.ravel()[rim])
+    monkeypatch.setattr(blending, "DIRECT", 100)
+    np.testing.assert_allclose(membrane(hole, rim, plane.ravel()[rim]), exact, atol=0.05)
 
 
 def test_an_offset_patch_comes_to_the_level_around_it():

@@ -250,6 +250,32 @@ def test_small_sections_are_padded(size, tiny_model):
     assert napari_ssan.repair(volume, [1], tiny_model, "cpu")[1].std() > 0
 
 
+@pytest.mark.parametrize("match", ["mean", "histogram"])
+def test_a_fold_is_made_where_it_lies_and_nowhere_else(match, tiny_model, monkeypatch):
+    random = np.random.default_rng(0)
+    smooth = gaussian_filter(random.standard_normal((3, 500, 620)), (1, 3, 3))
+    volume = (128 + 300 * smooth).clip(0, 255).astype(np.uint8)
+    fold = np.abs(np.subtract.outer(1.2 * np.arange(500), np.arange(620))) < 12
+    tiles = Tiling(128, 24, multiple=64, context=8)
+    monkeypatch.setattr("napari_ssan.engine.methods.network_tiling", lambda *_: tiles)
+
+    def repaired() -> tuple[np.ndarray, int]:
+        events: list[object] = []
+        marks = Marks(regions={1: [Region.from_mask(fold)]})
+        out = napari_ssan.repair(volume, marks, tiny_model, "cpu", events.append, match=match)
+        assert (out.expected_error[1][fold] > 0).all()
+        return out[1], sum(isinstance(item, Progress) for item in events)
+
+    made, few = repaired()
+    monkeypatch.setattr(Region, "touches", lambda *_: True)
+    wanted, all_tiles = repaired()
+    assert few < all_tiles / 2
+    np.testing.assert_array_equal(made[~fold], volume[1][~fold])
+    # Of the distribution that is matched, a region has another sample.
+    far = np.abs(made.astype(float) - wanted)[fold]
+    assert far.max() == 0 if match == "mean" else far.mean() < 3
+
+
 def test_a_classical_method_takes_no_tile_larger_than_the_section(volume, monkeypatch):
     shapes = set()
     real = Classical._warps

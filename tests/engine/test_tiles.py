@@ -5,6 +5,7 @@ import pytest
 
 from napari_ssan.engine.methods import FLOW_TILING, TILING, network_tiling
 from napari_ssan.engine.tiles import Blender, TileGrid, Tiling
+from napari_ssan.stack.region import Region
 
 SHAPES = [(40, 300), (256, 256), (257, 449), (640, 641), (1000, 700), (2100, 1500)]
 TILINGS = [TILING, FLOW_TILING, Tiling(256, 64), Tiling(128, 48, multiple=64, context=32)]
@@ -113,6 +114,25 @@ def test_overlapping_tiles_fade_into_each_other():
     across = made[128, 192:256]
     assert (np.diff(across) > 0).all()
     assert np.abs(np.diff(across)).max() < 0.03
+
+
+def test_tiles_without_a_pixel_of_a_region_are_left_out():
+    region = Region.from_mask(np.eye(900, dtype=bool), 50, 60)
+    shape, tiling = (1000, 1000), Tiling(256, 64, context=8)
+    grid = tiling.grid(shape, region.window, region)
+    full = tiling.grid(shape, region.window)
+    assert (grid.tops, grid.lefts, grid.tile) == (full.tops, full.lefts, full.tile)
+    assert full.complete
+    assert not grid.complete
+    assert len(grid) < len(full) == len(full.tops) * len(full.lefts)
+    assert grid.pixels == len(grid) * grid.tile[0] * grid.tile[1]
+    made = np.zeros(shape, bool)
+    for top, lefts in zip(grid.tops, grid.rows, strict=True):
+        for left in lefts:
+            made[grid.part(top, left)] = True
+    for step in (-1, 0, 1):  # and what touches it
+        rows = 50 + np.arange(900)
+        assert made[rows, rows + 10 + step].all()
 
 
 def test_columns_are_those_that_the_tiles_cover():

@@ -1,12 +1,17 @@
-"""Fitting a synthesized patch to the good pixels around it."""
+"""Fitting a synthesized patch to the good pixels around it.
+
+Only pixels that are to be fitted, and those around them, are worked with: a fold across a large
+section is long, but has few pixels.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.linalg import cg, spsolve
-from skimage.transform import resize
 
 #: Pixels up to which the membrane is solved directly.
 DIRECT = 20_000
@@ -15,94 +20,118 @@ RESIDUE = 1e-4
 
 Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+#: Numbers of pixels, row after row, in order.
+Places = npt.NDArray[np.intp]
 
 
-def fit_to_rim(patch: Float64, surroundings: Float64, good: Mask) -> Float64:
-    """Gradient-domain blending: keep the patch's gradients, meet the good pixels at the rim.
-
-    The difference to the good pixels is continued into the patch as a membrane
-    (Laplace's equation with these differences as its boundary values) and added;
-    it vanishes within a few pixels where it is grain, and levels the whole patch
-    where it is shading.
+def rim_of(unknown: Mask) -> Places:
+    """Known pixels that touch an unknown one at a side.
 
     Parameters
     ----------
-    patch, surroundings : ndarray of float64, (height, width)
-        Synthesized and real pixels. Of the latter only the good ones count.
-    good : ndarray of bool, (height, width)
-        Pixels that are neither marked nor otherwise unusable.
+    unknown : ndarray of bool, (height, width)
 
     Returns
     -------
-    ndarray of float64, (height, width)
-        The patch, fitted where pixels are not good, and `surroundings` where they are.
+    ndarray of int
+        Their places, in order.
     """
-    if not good.any():
-        return patch
-    return patch + membrane(np.where(good, surroundings - patch, 0.0), ~good)
+    inside = np.flatnonzero(unknown)
+    touched = [there[~unknown.ravel()[there]] for _, there in _beside(inside, unknown.shape)]
+    return np.unique(np.concatenate(touched))
 
 
-def membrane(known: Float64, unknown: Mask) -> Float64:
-    """Continue values harmonically into unknown pixels.
+def membrane(unknown: Mask, rim: Places, values: Float64) -> Float64:
+    """Continue values harmonically into unknown pixels (Laplace's equation).
+
+    This is gradient-domain blending: the difference of a patch to the good pixels at its rim,
+    continued and added, keeps the patch's gradients. It vanishes within a few pixels where it is
+    grain, and levels the whole patch where it is shading.
 
     Parameters
     ----------
-    known : ndarray of float64, (height, width)
-        Values where `unknown` is False; some must be.
     unknown : ndarray of bool, (height, width)
         Where to solve. At the array's border the membrane ends free.
+    rim : ndarray of int
+        From :func:`rim_of`.
+    values : ndarray of float64
+        Values at the rim.
+
+    Returns
+    -------
+    ndarray of float64
+        Values of the unknown pixels, row after row; zeros if no pixel is known.
     """
-    count = int(unknown.sum())
-    if count == 0:
-        return known
-    matrix, right = _laplace(known, unknown)
-    result = known.copy()
-    if count <= DIRECT:
-        result[unknown] = spsolve(matrix.tocsc(), right)
-        return result
+    inside = np.flatnonzero(unknown)
+    if not len(rim):
+        return np.zeros(len(inside))
+    matrix, right = _laplace(unknown, inside, rim, values)
+    if len(inside) <= DIRECT:
+        solved: Float64 = spsolve(matrix.tocsc(), right)
+        return solved
     # A coarser membrane is a start from which few iterations are left.
-    half = tuple(-(-n // 2) for n in unknown.shape)
-    coarse_known, coarse_unknown = _halve(known, unknown)
-    start = resize(membrane(coarse_known, coarse_unknown), [2 * n for n in half], order=1)
-    start = start[: unknown.shape[0], : unknown.shape[1]]
-    result[unknown], _ = cg(matrix.tocsr(), right, x0=start[unknown], rtol=RESIDUE, maxiter=200)
-    return result
+    start = _from_half(unknown, inside, rim, values)
+    solved, _ = cg(matrix.tocsr(), right, x0=start, rtol=RESIDUE, maxiter=200)
+    return solved
 
 
-def _laplace(known: Float64, unknown: Mask) -> tuple[coo_array, Float64]:
+def _beside(inside: Places, shape: tuple[int, ...]) -> Iterator[tuple[Places, Places]]:
+    """For each side: which of the pixels have another one there, and its place."""
+    rows, columns = np.divmod(inside, shape[1])
+    for step, there in (
+        (-shape[1], rows > 0),
+        (shape[1], rows < shape[0] - 1),
+        (-1, columns > 0),
+        (1, columns < shape[1] - 1),
+    ):
+        here = np.flatnonzero(there)
+        yield here, inside[here] + step
+
+
+def _laplace(
+    unknown: Mask, inside: Places, rim: Places, values: Float64
+) -> tuple[coo_array, Float64]:
     """Laplace's equation for the unknown pixels, four neighbours each."""
-    count = int(unknown.sum())
-    number = np.full(unknown.shape, -1)
-    number[unknown] = np.arange(count)
-    rows, columns, values = [], [], []
-    diagonal, right = np.zeros(count), np.zeros(count)
-    for axis in (0, 1):
-        first = [slice(None), slice(None)]
-        second = [slice(None), slice(None)]
-        first[axis], second[axis] = slice(None, -1), slice(1, None)
-        for a, b in ((tuple(first), tuple(second)), (tuple(second), tuple(first))):
-            here, there = number[a], number[b]
-            inside = here >= 0
-            diagonal[here[inside]] += 1
-            both = inside & (there >= 0)
-            rows.append(here[both])
-            columns.append(there[both])
-            values.append(np.full(int(both.sum()), -1.0))
-            edge = inside & (there < 0)
-            right[here[edge]] += known[b][edge]
-    rows.append(np.arange(count))
-    columns.append(np.arange(count))
-    values.append(diagonal)
-    entries = np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))
-    return coo_array(entries, shape=(count, count)), right
+    count = len(inside)
+    rows, columns = [np.arange(count)], [np.arange(count)]
+    diagonal, right = np.zeros((2, count))
+    for here, there in _beside(inside, unknown.shape):
+        both = unknown.ravel()[there]
+        diagonal[here] += 1
+        rows.append(here[both])
+        columns.append(np.searchsorted(inside, there[both]))
+        right[here[~both]] += values[np.searchsorted(rim, there[~both])]
+    entries = np.concatenate([diagonal, *(np.full(len(each), -1.0) for each in rows[1:])])
+    places = np.concatenate(rows), np.concatenate(columns)
+    return coo_array((entries, places), shape=(count, count)), right
 
 
-def _halve(known: Float64, unknown: Mask) -> tuple[Float64, Mask]:
-    """The problem at half resolution: a coarse pixel is known if any of its four is."""
-    pad = [(0, n % 2) for n in unknown.shape]
-    weight = np.pad((~unknown).astype(float), pad)
-    value = np.pad(np.where(unknown, 0.0, known), pad)
-    height, width = (n // 2 for n in weight.shape)
-    total = weight.reshape(height, 2, width, 2).sum((1, 3))
-    mean = value.reshape(height, 2, width, 2).sum((1, 3)) / np.maximum(total, 1)
-    return mean, total == 0
+def _from_half(unknown: Mask, inside: Places, rim: Places, values: Float64) -> Float64:
+    """Solve at half resolution, and enlarge: a coarse pixel is known if any of its four is."""
+    height, width = unknown.shape
+    full = np.pad(unknown, [(0, n % 2) for n in unknown.shape], constant_values=True)
+    quarters = full.reshape(-(-height // 2), 2, -(-width // 2), 2)
+    coarse: Mask = np.logical_and.reduce(quarters, axis=(1, 3))
+    rows, columns = np.divmod(rim, width)
+    cells, members = np.unique(rows // 2 * coarse.shape[1] + columns // 2, return_inverse=True)
+    means = np.bincount(members, values) / np.bincount(members)
+    places = np.concatenate((np.flatnonzero(coarse), cells))
+    solved = np.concatenate((membrane(coarse, cells, means), means))
+    order = np.argsort(places)
+    places, solved = places[order], solved[order]
+    # Linear between the middles of coarse pixels; those that are neither solved nor at the rim
+    # do not count.
+    rows, columns = np.divmod(inside, width)
+    total, weights = np.zeros((2, len(inside)))
+    for down in (0, 1):
+        for right in (0, 1):
+            row, column = (
+                (n // 2 + side * (2 * (n % 2) - 1)).clip(0, end - 1)
+                for n, side, end in zip((rows, columns), (down, right), coarse.shape, strict=True)
+            )
+            there = row * coarse.shape[1] + column
+            at = np.searchsorted(places, there).clip(max=len(places) - 1)
+            weight = (0.75, 0.25)[down] * (0.75, 0.25)[right] * (places[at] == there)
+            total += weight * solved[at]
+            weights += weight
+    return total / weights

@@ -104,8 +104,8 @@ def correct(
     top, left = window[0].start, window[1].start
     pixels = buffer(tuple(part.stop - part.start for part in window), stack.dtype, scratch)
     low, high = min(between.minimum, wanted.minimum), max(between.maximum, wanted.maximum)
-    for row in grid.tops:
-        for column in grid.lefts:
+    for row, lefts in zip(grid.tops, grid.rows, strict=True):
+        for column in lefts:
             tile = (
                 slice(row, min(row + grid.tile[0], window[0].stop)),
                 slice(column, min(column + grid.tile[1], window[1].stop)),

@@ -7,7 +7,7 @@ of a file for one tile then lies together, and so little of it is in memory at a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +38,9 @@ class Neighbour:
     Attributes
     ----------
     tiles : sequence of sequence of ndarray, (height, width) of a tile
-        Pixels of each tile in each row of tiles, in the stack's dtype; if `normalized`, float32 on
-        the network's scale. What lies beyond the section is undefined or missing. Views of
-        a stack in memory, where it need not be moved.
+        Pixels of each tile that is made, in each row of tiles, in the stack's dtype; if
+        `normalized`, float32 on the network's scale. What lies beyond the section is undefined or
+        missing. Views of a stack in memory, where it need not be moved.
     intensity : Intensity
         Grey values of the whole section.
     normalized : bool
@@ -103,28 +103,30 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
         intensity = survey.intensity(z, None if job.region is None else job.region.window)
         if isinstance(stack.data, np.ndarray) and not moved and np.array_equal(placement, HERE):
             views = [
-                [stack.read(z, grid.part(top, left)) for left in grid.lefts] for top in grid.tops
+                [stack.read(z, grid.part(top, left)) for left in lefts]
+                for top, lefts in zip(grid.tops, grid.rows, strict=True)
             ]
             return Neighbour(views, intensity, moved)
-        shape = len(grid.tops), len(grid.lefts), *grid.tile
-        tiles = buffer(shape, np.dtype(np.float32) if moved else stack.dtype, scratch)
-        for row, top in zip(tiles, grid.tops, strict=True):
+        dtype = np.dtype(np.float32) if moved else stack.dtype
+        tiles = buffer((len(grid), *grid.tile), dtype, scratch)
+        rows = np.split(tiles, np.cumsum([len(lefts) for lefts in grid.rows])[:-1])
+        for row, top, lefts in zip(rows, grid.tops, grid.rows, strict=True):
             lines, _ = grid.part(top, columns.start)
-            for start in range(columns.start, columns.stop, COLUMNS):
-                part = slice(start, min(start + COLUMNS, columns.stop))
+            for part in _spans(lefts, grid.tile[1], columns):
                 if motion is None:
                     pixels = read_placed(stack, z, (lines, part), placement)
                 else:
                     pixels = read_moved(stack, z, (lines, part), placement, motion, share)
                 if moved:
                     pixels = intensity.normalize(pixels)
-                for tile, left in zip(row, grid.lefts, strict=True):
-                    low, high = max(left, start), min(left + grid.tile[1], part.stop)
+                for tile, left in zip(row, lefts, strict=True):
+                    low, high = max(left, part.start), min(left + grid.tile[1], part.stop)
                     if low < high:
                         inner = slice(low - left, high - left)
-                        tile[: len(pixels), inner] = pixels[:, low - start : high - start]
+                        outer = slice(low - part.start, high - part.start)
+                        tile[: len(pixels), inner] = pixels[:, outer]
                 release(tiles)
-        return Neighbour([list(row) for row in tiles], intensity, moved)
+        return Neighbour([list(row) for row in rows], intensity, moved)
 
     places = placements(survey, job, window)
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -134,6 +136,15 @@ def gather(survey: Survey, job: Job, grid: TileGrid, scratch: Path | None = None
         own = np.array(stack.read(job.slot[0], window))
         good = survey.unmarked(job.slot[0], window) & np.isfinite(own)
     return Inputs(job, grid, stack.dtype, neighbours, own, good)
+
+
+def _spans(lefts: Sequence[int], width: int, columns: slice) -> Iterator[slice]:
+    """Columns to read for the tiles of a row, a part at a time."""
+    for start in range(columns.start, columns.stop, COLUMNS):
+        stop = min(start + COLUMNS, columns.stop)
+        reached = [left for left in lefts if left < stop and left + width > start]
+        if reached:
+            yield slice(max(reached[0], start), min(reached[-1] + width, stop))
 
 
 def placements(survey: Survey, job: Job, window: Window) -> tuple[Placement, ...]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_ssan.engine.repaired import Slot
+from napari_ssan.engine.tiles import TileGrid, Tiling
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.intensity import Intensity, measure
 from napari_ssan.stack.marks import Marks
@@ -72,6 +73,12 @@ class Job:
         if self.region is not None:
             return self.region.window
         return slice(0, shape[0]), slice(0, shape[1])
+
+    def grid(self, tiling: Tiling, shape: tuple[int, int]) -> TileGrid:
+        """Tiles over what is repaired; a region that is synthesized is fitted to what is around."""
+        rimmed = self.treatment == "synthesize"
+        window = self.rimmed(shape) if rimmed else self.window(shape)
+        return tiling.grid(shape, window, self.region)
 
     def rimmed(self, shape: tuple[int, int]) -> Window:
         """:meth:`window` with the pixels that touch it: a region is fitted to them."""

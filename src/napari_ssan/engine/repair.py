@@ -23,10 +23,9 @@ from napari_ssan.engine.correction import TILING as CORRECTION
 from napari_ssan.engine.correction import correct
 from napari_ssan.engine.inputs import Inputs, gather
 from napari_ssan.engine.methods import LessMemory, Method, make_method
-from napari_ssan.engine.plan import Job, Survey, plan
+from napari_ssan.engine.plan import Survey, plan
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
 from napari_ssan.engine.synthesis import TileDone, synthesize
-from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.errors import Cancelled, memory_in_words
 from napari_ssan.events import Event, Notice, Progress
 from napari_ssan.stack.alignment import LONGEST_SHIFT, SPLINE
@@ -148,7 +147,10 @@ def patches(
     survey = Survey(stack, marks, method.tiling.reach + LONGEST_SHIFT + SPLINE)
     jobs, warnings = plan(survey, only)
     yield from map(Notice, warnings)
-    grids = [_grid(job, method, stack.shape[1:]) for job in jobs]
+    grids = [
+        job.grid(CORRECTION if job.treatment == "correct" else method.tiling, stack.shape[1:])
+        for job in jobs
+    ]
     # Those of a copy take no time to speak of, so they do not count.
     work = [
         grid.pixels if len(job.neighbours) > 1 else 0 for job, grid in zip(jobs, grids, strict=True)
@@ -196,10 +198,3 @@ def _fitted_to(under: Patch | None, inputs: Inputs) -> Inputs:
     if under is None or under.slot != inputs.job.slot:
         return inputs
     return replace(inputs, own=np.array(under.pixels[inputs.grid.window]))
-
-
-def _grid(job: Job, method: Method, shape: tuple[int, int]) -> TileGrid:
-    """Tiles of a job."""
-    if job.treatment == "correct":
-        return CORRECTION.grid(shape, job.window(shape))
-    return method.tiling.grid(shape, job.rimmed(shape))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.engine.blending import fit_to_rim
+from napari_ssan.engine.blending import membrane, rim_of
 from napari_ssan.engine.expected_error import gap_factor, summarize
 from napari_ssan.engine.inputs import Inputs
 from napari_ssan.engine.methods import LessMemory, MemoryFull, Method, Pending
@@ -36,7 +36,7 @@ from napari_ssan.stack.intensity import (
     specify,
     to_dtype,
 )
-from napari_ssan.stack.region import packed
+from napari_ssan.stack.region import Mask, packed
 from napari_ssan.stack.sections import Array, Window
 
 #: Intensities of float64 may be larger, but a map of errors has float32.
@@ -115,14 +115,19 @@ def _tiles(inputs: Inputs, method: Method, layers: list[Float]) -> Iterator[Tile
             for blender, values in zip(blenders, made, strict=True):
                 blender.add(grid.tops[number], left, values[place])
             yield TileDone()
-        if batch[-1] == grid.lefts[-1]:
+        if batch[-1] == grid.rows[number][-1]:
             for blender in blenders:
                 blender.finish_row(number)
 
-    for number in range(len(grid.tops)):
+    for number, lefts in enumerate(grid.rows):
+        if not lefts:
+            while begun:  # their rows of tiles come first
+                yield from blended()
+            for blender in blenders:
+                blender.finish_row(number)
         start = 0
-        while start < len(grid.lefts):
-            batch = grid.lefts[start : start + method.batch]
+        while start < len(lefts):
+            batch = lefts[start : start + method.batch]
             tiles = _batch(inputs, number, start, len(batch))
             try:
                 pending = _begun(method, tiles, inputs.job.position, len(layers))
@@ -142,7 +147,8 @@ def _tiles(inputs: Inputs, method: Method, layers: list[Float]) -> Iterator[Tile
 def _batch(inputs: Inputs, number: int, start: int, count: int) -> list[Float]:
     """So many tiles of a row of tiles from each neighbour, on the network's scale."""
     grid = inputs.grid
-    parts = [grid.part(grid.tops[number], left) for left in grid.lefts[start : start + count]]
+    lefts = grid.rows[number][start : start + count]
+    parts = [grid.part(grid.tops[number], left) for left in lefts]
     tiles = [
         np.stack([grid.pad(near.unit(number, at, part)) for at, part in enumerate(parts, start)])
         for near in inputs.neighbours
@@ -171,9 +177,12 @@ def _pixels(
 ) -> Array:
     """Network's scale to grey values like the neighbours', a region fitted to its rim."""
     own = None
+    unknown = None if inputs.good is None else ~inputs.good
     if match == "histogram":
         step = max(1, unit.size // SAMPLE)
-        own = np.quantile(_thinned(unit, step), QUANTILES)
+        made = inputs.grid.complete or unknown is None
+        sample = _thinned(unit, step) if made else unit[unknown].astype(np.float64)
+        own = np.quantile(sample, QUANTILES)
 
     def grey(part: Float) -> npt.NDArray[np.float64]:
         if own is not None:
@@ -182,18 +191,39 @@ def _pixels(
             values = wanted.denormalize(part)
         return np.clip(values, wanted.minimum, wanted.maximum)
 
-    if inputs.own is not None and inputs.good is not None:
-        fitted = fit_to_rim(grey(unit), inputs.own.astype(np.float64), inputs.good)
-        inner = _within(inputs.job.window(inputs.grid.shape), inputs.grid.window)
-        if np.issubdtype(inputs.dtype, np.floating):  # beyond its range lies infinity
-            fitted = fitted.clip(np.finfo(inputs.dtype).min, np.finfo(inputs.dtype).max)
-        return to_dtype(fitted[inner], inputs.dtype)
+    if unknown is not None:
+        return _fitted(inputs, unit, grey, unknown, scratch)
     pixels = buffer(unit.shape, inputs.dtype, scratch)
     for strip in _strips(unit.shape):
         pixels[strip] = to_dtype(grey(unit[strip]), inputs.dtype)
         release(pixels)
         release(unit)
     return pixels
+
+
+def _fitted(
+    inputs: Inputs,
+    unit: Float,
+    grey: Callable[[Float], npt.NDArray[np.float64]],
+    unknown: Mask,
+    scratch: Path | None,
+) -> Array:
+    """The window of a region: own pixels where they are good, else made ones, fitted to them."""
+    assert inputs.own is not None  # it is there with what is good of it
+    pixels = buffer(unit.shape, inputs.dtype, scratch)
+    inside, rim = np.flatnonzero(unknown), rim_of(unknown)
+    wanted = inputs.own.ravel()[rim].astype(np.float64) - grey(unit.ravel()[rim])
+    change = membrane(unknown, rim, wanted)
+    for strip in _strips(unit.shape):
+        first, last = np.searchsorted(inside, np.multiply((strip.start, strip.stop), unit.shape[1]))
+        made = grey(unit[strip][unknown[strip]]) + change[first:last]
+        if np.issubdtype(inputs.dtype, np.floating):  # beyond its range lies infinity
+            made = made.clip(np.finfo(inputs.dtype).min, np.finfo(inputs.dtype).max)
+        pixels[strip] = inputs.own[strip]
+        pixels[strip][unknown[strip]] = to_dtype(made, inputs.dtype)
+        release(pixels)
+        release(unit)
+    return pixels[_within(inputs.job.window(inputs.grid.shape), inputs.grid.window)]
 
 
 def _thinned(unit: Float, step: int) -> npt.NDArray[np.float64]:

@@ -1,7 +1,8 @@
 """Tiles: where they lie in a section, and how their results are blended into one.
 
 Tiles cover what is to be synthesized and a little around it, with as few pixels as possible.
-They are as large as is quick, evenly spread, overlap, and are blended with Hann weights.
+They are as large as is quick, evenly spread, overlap, and are blended with Hann weights. Where no
+pixel of a region lies, none is made: a fold across a section is long and narrow.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from napari_ssan.engine.stored import release
 from napari_ssan.stack.intensity import Float
+from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import Window
 
 #: Rows that are divided by their weights at once.
@@ -48,12 +50,21 @@ class Tiling:
         """How far tiles reach beyond the wanted pixels, at most."""
         return max(self.context + self.multiple, self.smallest)
 
-    def grid(self, shape: tuple[int, int], window: Window) -> TileGrid:
-        """Cover a window of a section of `shape`, (height, width)."""
+    def grid(
+        self, shape: tuple[int, int], window: Window, region: Region | None = None
+    ) -> TileGrid:
+        """Cover a window of a section of `shape`, (height, width); or only a region of it."""
         (height, tops), (width, lefts) = (
             self._axis(length, part) for length, part in zip(shape, window, strict=True)
         )
-        return TileGrid(shape, window, (height, width), self.overlap, tops, lefts)
+        rows = tuple(
+            tuple(
+                left for left in lefts
+                if region is None or region.touches(_part(shape, (height, width), top, left))
+            )
+            for top in tops
+        )  # fmt: skip
+        return TileGrid(shape, window, (height, width), self.overlap, tops, lefts, rows)
 
     def _axis(self, length: int, part: slice) -> tuple[int, tuple[int, ...]]:
         """Size of the tiles along an axis, and their first pixels."""
@@ -91,6 +102,8 @@ class TileGrid:
         Pixels over which a tile fades.
     tops, lefts : tuple of int
         First rows and columns of the tiles.
+    rows : tuple of tuple of int
+        First columns of the tiles that are made, in each row of them.
     """
 
     shape: tuple[int, int]
@@ -99,9 +112,15 @@ class TileGrid:
     overlap: int
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
+    rows: tuple[tuple[int, ...], ...]
 
     def __len__(self) -> int:
-        return len(self.tops) * len(self.lefts)
+        return sum(map(len, self.rows))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all tiles are made."""
+        return len(self) == len(self.tops) * len(self.lefts)
 
     @property
     def pixels(self) -> int:
@@ -115,11 +134,7 @@ class TileGrid:
 
     def part(self, top: int, left: int) -> Window:
         """The part of the section that a tile covers."""
-        rows, columns = (
-            slice(start, min(start + tile, length))
-            for start, tile, length in zip((top, left), self.tile, self.shape, strict=True)
-        )
-        return rows, columns
+        return _part(self.shape, self.tile, top, left)
 
     @cached_property
     def lines(self) -> tuple[Float, Float]:
@@ -141,6 +156,14 @@ class TileGrid:
         """Complete a tile that reaches beyond the section, by reflection."""
         short = [(0, tile - n) for tile, n in zip(self.tile, pixels.shape, strict=True)]
         return np.pad(pixels, short, mode="reflect") if any(s[1] for s in short) else pixels
+
+
+def _part(shape: tuple[int, int], tile: tuple[int, int], top: int, left: int) -> Window:
+    rows, columns = (
+        slice(start, min(start + extent, length))
+        for start, extent, length in zip((top, left), tile, shape, strict=True)
+    )
+    return rows, columns
 
 
 class Blender:
@@ -177,7 +200,10 @@ class Blender:
         release(self.out)
 
     def finish_row(self, number: int) -> None:
-        """End a row of tiles: rows of the section that no later tile reaches are complete."""
+        """End a row of tiles: rows of the section that no later tile reaches are complete.
+
+        Pixels that only some of their tiles were made for are not to be used.
+        """
         tops, window = self.grid.tops, self.grid.window[0]
         first, end = (
             min(max(top, window.start), window.stop) - window.start

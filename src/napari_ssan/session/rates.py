@@ -106,7 +106,7 @@ def tile_pixels(
             regions = [region for region, _ in tasks(marks, z)]
         for region in regions:
             job = Job(mark, "region" if region else "whole", (), 0.5, (), region)
-            pixels += tiling.grid(shape, job.rimmed(shape)).pixels * len(slots_of(marks, mark))
+            pixels += job.grid(tiling, shape).pixels * len(slots_of(marks, mark))
     return pixels
 
 

@@ -60,6 +60,14 @@ class Region:
         """Number of marked pixels."""
         return int(self.mask.sum())
 
+    def touches(self, window: Window) -> bool:
+        """Whether one of its pixels lies in a window, or beside it."""
+        rows, columns = (
+            slice(max(part.start - 1 - first, 0), max(part.stop + 1 - first, 0))
+            for part, first in zip(window, (self.top, self.left), strict=True)
+        )
+        return bool(self.mask[rows, columns].any())
+
     def key(self, z: int) -> str:
         """Name of the region if it is in section `z`, from its content."""
         return f"{z}:{self._digest}"
