@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import time
+from collections import deque
+from itertools import repeat
 
 import pytest
 
@@ -25,6 +29,16 @@ def clean():
         signal.signal(number, how)
 
 
+@pytest.fixture
+def short(monkeypatch):
+    """A short while in which signals are one."""
+    monkeypatch.setattr(signals, "AT_ONCE", 0.2)
+
+
+def later() -> None:
+    time.sleep(0.3)
+
+
 @pytest.mark.parametrize(
     ("number", "code", "sentence"),
     [
@@ -41,27 +55,45 @@ def test_each_signal_raises_and_has_its_code(number, code, sentence):
     assert signal.getsignal(number) is signal.SIG_DFL
 
 
-def test_what_comes_at_once_is_one_signal_and_what_comes_later_is_another(monkeypatch):
+def test_what_comes_at_once_is_one_signal_and_what_comes_later_is_another(short):
     with handled() as received:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGHUP)
         for number in SIGNALS:
             os.kill(os.getpid(), number)
-        monkeypatch.setattr(signals, "AT_ONCE", 0)
+        later()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
         assert received.code == 129
 
 
-def test_the_first_signal_sets_the_flag_and_the_second_raises(monkeypatch):
+def test_the_first_signal_sets_the_flag_and_the_second_raises(short):
     with handled() as received, interruptible() as flag:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         assert flag.is_set()
-        monkeypatch.setattr(signals, "AT_ONCE", 0)
+        later()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGTERM)
     assert received.code == 143
+
+
+def test_what_came_at_once_is_one_signal_though_c_code_held_it_up(short):
+    def busy(steps: int) -> float:
+        begin = time.monotonic()
+        deque(repeat(None, steps), maxlen=0)  # Python hears of no signal meanwhile
+        return time.monotonic() - begin
+
+    steps = int(10**7 * 0.8 / busy(10**7))
+    with handled(), interruptible() as flag:
+        os.kill(os.getpid(), signal.SIGTERM)
+        second = subprocess.Popen(["sh", "-c", f"sleep 0.05; kill -TERM {os.getpid()}"])
+        busy(steps)
+        second.wait()
+        assert flag.is_set()
+        later()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_work_that_was_cancelled_ends_as_an_interrupt():

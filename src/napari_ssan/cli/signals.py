@@ -3,7 +3,9 @@
 A signal raises ``KeyboardInterrupt``, whichever it is. Within `interruptible` it only sets a flag,
 so that what is at work comes to a good end; a second one, later, still raises. Easy to get wrong:
 signals come in pairs, since a terminal and a shell both send one, and the second must not break
-into the cleaning up after the first.
+into the cleaning up after the first. Python tells of a signal only once it is back from C code,
+which may take seconds (the import of torch), so that what came at once seems to come later. Hence
+the system itself drops signals for a while, where it can.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from napari_ssan.errors import Cancelled
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in dir(signal)]
 #: What comes within so many seconds of a signal is part of it.
 AT_ONCE = 1.0
+#: Whether the system can tell when they are over; Windows cannot.
+CLOCK = hasattr(signal, "setitimer")
 
 
 class Received:
@@ -31,11 +35,14 @@ class Received:
         Which one; 0 if there was none.
     flag : threading.Event or None
         What the first one sets instead of raising.
+    taken : list of int
+        The signals that come here.
     """
 
     def __init__(self) -> None:
         self.number = 0
         self.flag: Flag | None = None
+        self.taken: list[int] = []
         self._when = 0.0
 
     def __call__(self, number: int, frame: object) -> None:
@@ -44,10 +51,19 @@ class Received:
         if not first and now - self._when < AT_ONCE:
             return
         self.number, self._when = self.number or number, now
+        if CLOCK:
+            for each in self.taken:
+                signal.signal(each, signal.SIG_IGN)
+            signal.setitimer(signal.ITIMER_REAL, max(AT_ONCE, 1e-6))
         if first and self.flag is not None:
             self.flag.set()
             return
         raise KeyboardInterrupt
+
+    def listen(self, *_: object) -> None:
+        """Take signals, for the first time or again."""
+        for number in self.taken:
+            signal.signal(number, self)
 
     @property
     def code(self) -> int:
@@ -72,11 +88,15 @@ def handled() -> Iterator[Received]:
     if current_thread() is main_thread():
         before = {number: signal.getsignal(number) for number in SIGNALS}
         before = {number: how for number, how in before.items() if how is not signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, _received)
+    _received.taken = list(before)
+    clock = signal.signal(signal.SIGALRM, _received.listen) if CLOCK and before else None
+    _received.listen()
     try:
         yield _received
     finally:
+        if CLOCK and before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, clock)
         for number, how in before.items():
             signal.signal(number, how)
 
