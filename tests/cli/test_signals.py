@@ -96,6 +96,17 @@ def test_what_came_at_once_is_one_signal_though_c_code_held_it_up(short):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+def test_a_signal_that_came_while_the_first_was_handled_is_part_of_it(short):
+    with handled() as received, interruptible() as flag:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.21)  # it was over in the meantime
+        received(signal.SIGTERM, None)  # but Python tells of it only now
+        assert flag.is_set()
+        later()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 def test_work_that_was_cancelled_ends_as_an_interrupt():
     with handled() as received:
         with pytest.raises(KeyboardInterrupt), interruptible():

@@ -14,7 +14,7 @@ def disc(shape: tuple[int, int], radius: float) -> np.ndarray:
 
 def fit_to_rim(patch: np.ndarray, surroundings: np.ndarray, good: np.ndarray) -> np.ndarray:
     """A patch, fitted where pixels are not good, and the surroundings where they are."""
-    rim, fitted = rim_of(~good), np.where(good, surroundings, patch)
+    rim, fitted = rim_of(~good, good), np.where(good, surroundings, patch)
     fitted[~good] += membrane(~good, rim, (surroundings - patch).ravel()[rim])
     return fitted
 
@@ -25,22 +25,38 @@ def test_a_plane_is_its_own_membrane(direct, shape, monkeypatch):
     monkeypatch.setattr(blending, "DIRECT", direct)
     plane = np.add.outer(0.3 * np.arange(shape[0]), -0.2 * np.arange(1.0 * shape[1])) + 5
     hole = disc(plane.shape, 30)
-    found = membrane(hole, rim_of(hole), plane.ravel()[rim_of(hole)])
+    found = membrane(hole, rim_of(hole, ~hole), plane.ravel()[rim_of(hole, ~hole)])
     np.testing.assert_allclose(found, plane[hole], atol=0.05)
 
 
 def test_the_rim_is_what_touches_at_a_side():
     unknown = np.zeros((5, 6), bool)
     unknown[2, 3], unknown[4, 0] = True, True
-    assert [divmod(int(at), 6) for at in rim_of(unknown)] == [
+    assert [divmod(int(at), 6) for at in rim_of(unknown, ~unknown)] == [
         (1, 3), (2, 2), (2, 4), (3, 0), (3, 3), (4, 1)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("direct", [10**6, 20])
+def test_a_membrane_ends_free_where_nothing_is_known(direct, monkeypatch):
+    monkeypatch.setattr(blending, "DIRECT", direct)
+    unknown = np.zeros((60, 80), bool)
+    unknown[10:50, 10:70], unknown[55:58, 3:6] = True, True
+    known = np.zeros(unknown.shape, bool)
+    known[:, :10] = True
+    known[54:59, 2:7] = False  # nothing says where these pixels lie
+    rim = rim_of(unknown, known)
+    assert set(rim % 80) == {9}
+    found = np.full(unknown.shape, np.nan)
+    found[unknown] = membrane(unknown, rim, np.full(len(rim), 7.0))
+    np.testing.assert_allclose(found[10:50, 10:70], 7, atol=1e-3)
+    np.testing.assert_array_equal(found[55:58, 3:6], 0)
 
 
 def test_scattered_pixels_are_solved_from_a_coarser_membrane(monkeypatch):
     plane = np.add.outer(0.3 * np.arange(203), -0.2 * np.arange(301.0)) + 5
     hole = np.random.default_rng(0).random(plane.shape) < 0.5
-    rim = rim_of(hole)
+    rim = rim_of(hole, ~hole)
     exact = membrane(hole, rim, plane.ravel()[rim])
     monkeypatch.setattr(blending, "DIRECT", 100)
     np.testing.assert_allclose(membrane(hole, rim, plane.ravel()[rim]), exact, atol=0.05)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
 import napari_ssan
 from napari_ssan import BadInput, Marks, Region
+from napari_ssan.engine import correction as module
 from napari_ssan.engine.correction import Fields, fit
 from napari_ssan.events import Progress
 from napari_ssan.metrics.fidelity import psnr
@@ -131,8 +134,29 @@ def test_a_corrected_section_may_be_not_finite_where_it_is_synthesized(dirty):
     marks = Marks({4}, {4: [region]}, corrected={4})
     assert np.isfinite(np.asarray(napari_ssan.repair(stack, marks, method="average"))).all()
     everything = Marks({4}, {4: [Region.from_mask(np.ones((256, 288), bool))]}, corrected={4})
-    with pytest.raises(BadInput, match="synthesize it instead"):
+    with pytest.raises(BadInput, match="regions of slice 4 leave less than 1% of it"):
         napari_ssan.repair(stack, everything, method="average")
+    corrected = Marks({4}, {4: [replace(region, treatment="correct")]}, corrected={4})
+    with pytest.raises(BadInput, match="not finite"):
+        napari_ssan.repair(stack, corrected, method="average")
+
+
+def test_a_few_lines_that_are_left_are_enough(clean, monkeypatch):
+    """Of large sections, not every line is looked at."""
+    monkeypatch.setattr(module, "SAMPLE", 2**12)
+    mask = np.ones(clean[4].shape, bool)
+    mask[1:4] = False
+    marks = Marks({4}, {4: [Region.from_mask(mask)]}, corrected={4})
+    repaired = napari_ssan.repair(clean, marks, method="average")
+    np.testing.assert_array_equal(repaired.synthetic(4), mask)
+
+
+def test_regions_to_be_corrected_in_a_corrected_section_change_nothing(dirty):
+    stack, region = dirty
+    plain = napari_ssan.repair(stack, Marks({4}, corrected={4}), method="average")
+    marks = Marks({4}, {4: [replace(region, treatment="correct")]}, corrected={4})
+    both = napari_ssan.repair(stack, marks, method="average")
+    np.testing.assert_array_equal(np.asarray(both), np.asarray(plain))
 
 
 def test_an_inserted_section_is_synthesized_whatever_the_treatment(clean):

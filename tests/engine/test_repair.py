@@ -276,6 +276,26 @@ def test_a_fold_is_made_where_it_lies_and_nowhere_else(match, tiny_model, monkey
     assert far.max() == 0 if match == "mean" else far.mean() < 3
 
 
+@pytest.mark.parametrize("around", ["corrected", "NaN"])
+def test_what_lies_beside_a_fold_and_is_not_made_does_not_sway_it(around, monkeypatch):
+    side = 400
+    rows, columns = np.indices((side, side))
+    smooth = gaussian_filter(np.random.default_rng(0).standard_normal((side, side)), 3)
+    truth = (128 + 200 * smooth + 90 * (columns - rows) / side).astype(np.float32)
+    volume = np.stack([truth] * 3)
+    fold, beside = np.abs(columns - rows) < 6, np.abs(columns + rows - side) < 120
+    volume[1][fold] = 0
+    marks = Marks(regions={1: [Region.from_mask(fold)]})
+    if around == "NaN":
+        volume[1][beside] = np.nan
+    else:
+        marks.add_region(1, replace(Region.from_mask(beside), treatment="correct"))
+    tiling = Tiling(64, 12, multiple=16, context=8)
+    monkeypatch.setattr("napari_ssan.engine.methods.TILING", tiling)
+    out = napari_ssan.repair(volume, marks, method="average")[1]
+    assert np.abs(out - truth)[fold].max() < 0.1
+
+
 def test_a_classical_method_takes_no_tile_larger_than_the_section(volume, monkeypatch):
     shapes = set()
     real = Classical._warps

@@ -122,14 +122,17 @@ def test_tiles_without_a_pixel_of_a_region_are_left_out():
     grid = tiling.grid(shape, region.window, region)
     full = tiling.grid(shape, region.window)
     assert (grid.tops, grid.lefts, grid.tile) == (full.tops, full.lefts, full.tile)
-    assert full.complete
-    assert not grid.complete
+    assert full.complete().all()
     assert len(grid) < len(full) == len(full.tops) * len(full.lefts)
     assert grid.pixels == len(grid) * grid.tile[0] * grid.tile[1]
     made = np.zeros(shape, bool)
     for top, lefts in zip(grid.tops, grid.rows, strict=True):
         for left in lefts:
             made[grid.part(top, left)] = True
+    complete = grid.complete()
+    assert not complete.all()
+    assert complete[np.arange(900), np.arange(900)].all()
+    assert (made[region.window] | ~complete).all()
     for step in (-1, 0, 1):  # and what touches it
         rows = 50 + np.arange(900)
         assert made[rows, rows + 10 + step].all()

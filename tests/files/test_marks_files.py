@@ -60,6 +60,20 @@ def test_regions_of_a_corrected_section_come_back(tmp_path, file, name):
     same(read_marks(tmp_path / name, file), given)
 
 
+def test_labels_may_be_smaller_than_sections_by_a_rest(tmp_path):
+    tifffile.imwrite(tmp_path / "in.tif", np.zeros((6, 71, 51), np.uint8), photometric="minisblack")
+    file = open_stack(tmp_path / "in.tif")
+    labels = np.full((6, 35, 25), 2, np.uint8)
+    labels[:, :10, :10], labels[1] = 1, 1
+    zarr.create_array(tmp_path / "m.zarr", data=labels)
+    meaning = {"properties": [{"label-value": 2, "treatment": "correct"}]}
+    zarr.open_array(tmp_path / "m.zarr").attrs["image-label"] = meaning
+    found = read_marks(tmp_path / "m.zarr", file)
+    assert (found.whole, found.corrected) == ({*range(6)}, {0, 2, 3, 4, 5})
+    assert found.regions[0][0].window == (slice(0, 20), slice(0, 20))
+    assert 1 not in found.regions
+
+
 def test_a_label_image_says_what_its_labels_mean(tmp_path, file):
     write_marks(tmp_path / "m.ome.zarr", marks(), file, False)
     group = zarr.open_group(tmp_path / "m.ome.zarr", mode="r")

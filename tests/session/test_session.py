@@ -532,6 +532,7 @@ def test_a_region_of_a_corrected_slice_is_synthesized(session):
     assert session.state((3, 0)) == "synthesized"
     session.release(job)
     assert session.repaired.synthetic(3).sum() == region.mask.sum()
+    assert session.results((3, 0)) == ["average"]
     said = caption(session.repaired, (3, 0))
     assert said == "slice 3: 1.2 % synthetic, from 2 and 5; the rest corrected"
     assert (session.repaired.corrected(3) ^ session.repaired.synthetic(3)).all()

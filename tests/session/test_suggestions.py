@@ -96,8 +96,10 @@ def test_all_that_is_accepted_at_once_is_undone_in_one_step(session, suggestions
 
 
 def test_a_hole_in_a_slice_that_is_corrected_is_still_suggested(session, suggestions):
+    shaded = replace(find(3, region=Region.from_mask(DISC, 50, 20)), suggest="correct")
+    offer(suggestions, DIRT, shaded)
     session.mark([3], "correct")
-    assert DIRT in suggestions.open
+    assert suggestions.open == (DIRT,)
     session.treat([(3, 0)], "synthesize")
     assert DIRT not in suggestions.open
 

@@ -5,11 +5,12 @@ so that what is at work comes to a good end; a second one, later, still raises. 
 signals come in pairs, since a terminal and a shell both send one, and the second must not break
 into the cleaning up after the first. Python tells of a signal only once it is back from C code,
 which may take seconds (the import of torch), so that what came at once seems to come later. Hence
-the system itself drops signals for a while, where it can.
+the system itself drops signals for a while, where it can, and says when that is over.
 """
 
 from __future__ import annotations
 
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from napari_ssan.errors import Cancelled
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in dir(signal)]
 #: What comes within so many seconds of a signal is part of it.
 AT_ONCE = 1.0
+#: What Python tells of within so many seconds came together.
+MOMENT = 0.05
 #: Whether the system can tell when they are over; Windows cannot.
 CLOCK = hasattr(signal, "setitimer")
 
@@ -43,25 +46,28 @@ class Received:
         self.number = 0
         self.flag: Flag | None = None
         self.taken: list[int] = []
-        self._when = 0.0
+        self._deaf_until = 0.0
 
     def __call__(self, number: int, frame: object) -> None:
         """Take a signal; Python calls it."""
         now, first = time.monotonic(), not self.number
-        if not first and now - self._when < AT_ONCE:
+        if now < self._deaf_until:
             return
-        self.number, self._when = self.number or number, now
+        self.number, self._deaf_until = self.number or number, now + AT_ONCE
         if CLOCK:
+            self._deaf_until = math.inf
             for each in self.taken:
                 signal.signal(each, signal.SIG_IGN)
-            signal.setitimer(signal.ITIMER_REAL, max(AT_ONCE, 1e-6))
+            signal.setitimer(signal.ITIMER_REAL, AT_ONCE)
         if first and self.flag is not None:
             self.flag.set()
             return
         raise KeyboardInterrupt
 
-    def listen(self, *_: object) -> None:
-        """Take signals, for the first time or again."""
+    def listen_again(self, *_: object) -> None:
+        """Take signals again; Python calls it when the clock says so."""
+        # One that came before they were dropped may still be told of, right after this.
+        self._deaf_until = time.monotonic() + MOMENT
         for number in self.taken:
             signal.signal(number, self)
 
@@ -89,8 +95,9 @@ def handled() -> Iterator[Received]:
         before = {number: signal.getsignal(number) for number in SIGNALS}
         before = {number: how for number, how in before.items() if how is not signal.SIG_IGN}
     _received.taken = list(before)
-    clock = signal.signal(signal.SIGALRM, _received.listen) if CLOCK and before else None
-    _received.listen()
+    clock = signal.signal(signal.SIGALRM, _received.listen_again) if CLOCK and before else None
+    for number in before:
+        signal.signal(number, _received)
     try:
         yield _received
     finally:

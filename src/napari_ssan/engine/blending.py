@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import cg, spsolve
 
 #: Pixels up to which the membrane is solved directly.
@@ -24,12 +25,13 @@ Mask = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.intp]
 
 
-def rim_of(unknown: Mask) -> Places:
+def rim_of(unknown: Mask, known: Mask) -> Places:
     """Known pixels that touch an unknown one at a side.
 
     Parameters
     ----------
-    unknown : ndarray of bool, (height, width)
+    unknown, known : ndarray of bool, (height, width)
+        No pixel is both, but some may be neither.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def rim_of(unknown: Mask) -> Places:
         Their places, in order.
     """
     inside = np.flatnonzero(unknown)
-    touched = [there[~unknown.ravel()[there]] for _, there in _beside(inside, unknown.shape)]
+    touched = [there[known.ravel()[there]] for _, there in _beside(inside, unknown.shape)]
     return np.unique(np.concatenate(touched))
 
 
@@ -51,7 +53,8 @@ def membrane(unknown: Mask, rim: Places, values: Float64) -> Float64:
     Parameters
     ----------
     unknown : ndarray of bool, (height, width)
-        Where to solve. At the array's border the membrane ends free.
+        Where to solve. At the array's border, and at pixels that are neither unknown nor at the
+        rim, the membrane ends free.
     rim : ndarray of int
         From :func:`rim_of`.
     values : ndarray of float64
@@ -60,7 +63,7 @@ def membrane(unknown: Mask, rim: Places, values: Float64) -> Float64:
     Returns
     -------
     ndarray of float64
-        Values of the unknown pixels, row after row; zeros if no pixel is known.
+        Values of the unknown pixels, row after row; zeros where no rim is reached.
     """
     inside = np.flatnonzero(unknown)
     if not len(rim):
@@ -95,25 +98,36 @@ def _laplace(
     count = len(inside)
     rows, columns = [np.arange(count)], [np.arange(count)]
     diagonal, right = np.zeros((2, count))
+    held = np.zeros(count, bool)
     for here, there in _beside(inside, unknown.shape):
         both = unknown.ravel()[there]
-        diagonal[here] += 1
         rows.append(here[both])
         columns.append(np.searchsorted(inside, there[both]))
-        right[here[~both]] += values[np.searchsorted(rim, there[~both])]
+        here, there = here[~both], there[~both]
+        at = np.searchsorted(rim, there).clip(max=len(rim) - 1)
+        there_is = rim[at] == there
+        right[here[there_is]] += values[at[there_is]]
+        held[here[there_is]] = True
+        diagonal[rows[-1]] += 1
+        diagonal[here[there_is]] += 1
     entries = np.concatenate([diagonal, *(np.full(len(each), -1.0) for each in rows[1:])])
     places = np.concatenate(rows), np.concatenate(columns)
-    return coo_array((entries, places), shape=(count, count)), right
+    matrix = coo_array((entries, places), shape=(count, count))
+    _, parts = connected_components(matrix, directed=False)
+    lost = ~np.isin(parts, parts[held])  # nothing says where they lie: at 0
+    matrix.data[:count][lost] += 1
+    return matrix, right
 
 
 def _from_half(unknown: Mask, inside: Places, rim: Places, values: Float64) -> Float64:
     """Solve at half resolution, and enlarge: a coarse pixel is known if any of its four is."""
     height, width = unknown.shape
-    full = np.pad(unknown, [(0, n % 2) for n in unknown.shape], constant_values=True)
+    full = np.pad(unknown, [(0, n % 2) for n in unknown.shape])
     quarters = full.reshape(-(-height // 2), 2, -(-width // 2), 2)
-    coarse: Mask = np.logical_and.reduce(quarters, axis=(1, 3))
+    coarse: Mask = np.logical_or.reduce(quarters, axis=(1, 3))
     rows, columns = np.divmod(rim, width)
     cells, members = np.unique(rows // 2 * coarse.shape[1] + columns // 2, return_inverse=True)
+    coarse.ravel()[cells] = False
     means = np.bincount(members, values) / np.bincount(members)
     places = np.concatenate((np.flatnonzero(coarse), cells))
     solved = np.concatenate((membrane(coarse, cells, means), means))

@@ -148,6 +148,7 @@ def _fields(survey: Survey, job: Job, levels: list[Intensity], wanted: Intensity
         step = _step(stack.shape[1:])
         free = [survey.unmarked(n, whole)[::step, ::step] for n in (z, *job.neighbours)]
         valid = np.logical_and.reduce(free)
+        valid |= not valid.any()  # what is free lies between the lines
     else:
         half = float(distance_transform_edt(np.pad(region.mask, 1)).max())
         side = max(SIDE_IN_REGION, round(SHARE * half))

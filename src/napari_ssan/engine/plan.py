@@ -32,6 +32,8 @@ LONGEST_GAP = 3
 BAND_ROWS = 1024
 #: Pairs of sections whose motion is remembered: their jobs come one after the other.
 PAIRS = 8
+#: A section is corrected if at least this share of it is not synthesized.
+LEAST = 0.01
 #: Regions nearer than this to each other are repaired as one, in pixels.
 NEAR = 16
 #: In a section that is higher or wider, a region is fitted to grey values in such a square around.
@@ -143,10 +145,12 @@ class Survey:
     def unmarked(self, z: int, window: Window) -> npt.NDArray[np.bool_]:
         """Pixels of a section that are not marked, (height, width) of `window`.
 
-        A section that is corrected as a whole has its own structure but for its regions.
+        A section that is corrected as a whole has its own structure but where it is synthesized.
         """
-        regions = {z: self.marks.regions.get(z, [])}
-        marks = Marks(regions=regions) if z in self.marks.corrected else self.marks
+        marks = self.marks
+        if z in marks.corrected:
+            made = [each for each in marks.regions.get(z, []) if each.treatment == "synthesize"]
+            marks = Marks(regions={z: made})
         marked = marks.mask(z, window)
         return np.ones([p.stop - p.start for p in window], bool) if marked is None else ~marked
 
@@ -252,12 +256,13 @@ def _check_own(survey: Survey, job: Job) -> None:
     advice = "synthesize it instead"
     if z in stack.incomplete:
         raise BadInput(f"Slice {z} lacks pixels in its file, so it cannot be corrected; {advice}.")
-    low, high = np.inf, -np.inf
+    low, high, seen = np.inf, -np.inf, 0
     for top in range(rows.start, rows.stop, BAND_ROWS):
         part = slice(top, min(top + BAND_ROWS, rows.stop)), columns
         band = stack.read(z, part)
         if job.region is None:
             band = band[survey.unmarked(z, part)]
+            seen += band.size
             if not band.size:
                 continue
         if not np.isfinite(band).all():
@@ -266,6 +271,10 @@ def _check_own(survey: Survey, job: Job) -> None:
                 f"corrected; {advice}."
             )
         low, high = min(low, float(band.min())), max(high, float(band.max()))
+    if job.region is None and seen < LEAST * np.prod(stack.shape[1:]):
+        raise BadInput(
+            f"The regions of slice {z} leave less than {LEAST:.0%} of it to be corrected; {advice}."
+        )
     if low >= high:
         raise BadInput(f"Slice {z} is constant where it is marked: there is nothing to correct; "
                        f"{advice}.")  # fmt: skip

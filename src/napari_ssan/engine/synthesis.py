@@ -177,12 +177,11 @@ def _pixels(
 ) -> Array:
     """Network's scale to grey values like the neighbours', a region fitted to its rim."""
     own = None
-    unknown = None if inputs.good is None else ~inputs.good
+    made = None if inputs.job.region is None else inputs.grid.complete()
     if match == "histogram":
         step = max(1, unit.size // SAMPLE)
-        made = inputs.grid.complete or unknown is None
-        sample = _thinned(unit, step) if made else unit[unknown].astype(np.float64)
-        own = np.quantile(sample, QUANTILES)
+        sample = _thinned(unit, step)
+        own = np.quantile(sample if made is None else sample[made.ravel()[::step]], QUANTILES)
 
     def grey(part: Float) -> npt.NDArray[np.float64]:
         if own is not None:
@@ -191,8 +190,8 @@ def _pixels(
             values = wanted.denormalize(part)
         return np.clip(values, wanted.minimum, wanted.maximum)
 
-    if unknown is not None:
-        return _fitted(inputs, unit, grey, unknown, scratch)
+    if inputs.good is not None and made is not None:
+        return _fitted(inputs, unit, grey, ~inputs.good & made, inputs.good & made, scratch)
     pixels = buffer(unit.shape, inputs.dtype, scratch)
     for strip in _strips(unit.shape):
         pixels[strip] = to_dtype(grey(unit[strip]), inputs.dtype)
@@ -206,12 +205,13 @@ def _fitted(
     unit: Float,
     grey: Callable[[Float], npt.NDArray[np.float64]],
     unknown: Mask,
+    known: Mask,
     scratch: Path | None,
 ) -> Array:
-    """The window of a region: own pixels where they are good, else made ones, fitted to them."""
+    """The window of a region: own pixels, but unknown ones are made, and fitted to known ones."""
     assert inputs.own is not None  # it is there with what is good of it
     pixels = buffer(unit.shape, inputs.dtype, scratch)
-    inside, rim = np.flatnonzero(unknown), rim_of(unknown)
+    inside, rim = np.flatnonzero(unknown), rim_of(unknown, known)
     wanted = inputs.own.ravel()[rim].astype(np.float64) - grey(unit.ravel()[rim])
     change = membrane(unknown, rim, wanted)
     for strip in _strips(unit.shape):

@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_ssan.engine.stored import release
 from napari_ssan.stack.intensity import Float
-from napari_ssan.stack.region import Region
+from napari_ssan.stack.region import Mask, Region
 from napari_ssan.stack.sections import Window
 
 #: Rows that are divided by their weights at once.
@@ -117,10 +117,17 @@ class TileGrid:
     def __len__(self) -> int:
         return sum(map(len, self.rows))
 
-    @property
-    def complete(self) -> bool:
-        """Whether all tiles are made."""
-        return len(self) == len(self.tops) * len(self.lefts)
+    def complete(self) -> Mask:
+        """Pixels of the window of which all tiles are made, (height, width)."""
+        found = np.ones([part.stop - part.start for part in self.window], bool)
+        for top, lefts in zip(self.tops, self.rows, strict=True):
+            for left in set(self.lefts) - set(lefts):
+                rows, columns = (
+                    slice(max(part.start - own.start, 0), max(part.stop - own.start, 0))
+                    for part, own in zip(self.part(top, left), self.window, strict=True)
+                )
+                found[rows, columns] = False
+        return found
 
     @property
     def pixels(self) -> int:
@@ -200,10 +207,7 @@ class Blender:
         release(self.out)
 
     def finish_row(self, number: int) -> None:
-        """End a row of tiles: rows of the section that no later tile reaches are complete.
-
-        Pixels that only some of their tiles were made for are not to be used.
-        """
+        """End a row of tiles: rows of the section that no later tile reaches are complete."""
         tops, window = self.grid.tops, self.grid.window[0]
         first, end = (
             min(max(top, window.start), window.stop) - window.start

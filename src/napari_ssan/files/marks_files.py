@@ -71,12 +71,12 @@ def read_marks(path: Path, file: StackFile) -> Marks:
     rest = (0,) * (len(image.data.shape) - 3)
     for z in range(shape[0]):
         labels = np.asarray(image.data[(*rest, z)])
-        chosen = _fitted(np.isin(labels, list(corrected)), shape[1:], path.name)
-        others = _fitted(labels != 0, shape[1:], path.name) & ~chosen
-        if chosen.any() and (chosen | others).all():  # corrected, but for regions
+        chosen = np.isin(labels, list(corrected))
+        others = (labels != 0) & ~chosen
+        if chosen.any() and labels.all():  # corrected, but for regions
             chosen = np.ones_like(chosen)
         for treatment, mask in zip(TREATMENTS, (others, chosen), strict=True):
-            _mark(marks, z, mask, treatment)
+            _mark(marks, z, mask, shape[1:], path.name, treatment)
     return _found(marks, path)
 
 
@@ -191,7 +191,7 @@ def _from_masks(path: Path, file: StackFile) -> Marks:
         mask = np.asarray(read_image(image, None)) != 0
         if mask.ndim != 2:
             raise BadInput(f"The mask {image.name} is in colour; convert it to grey first.")
-        _mark(marks, z, _fitted(mask, shape[1:], image.name), "synthesize")
+        _mark(marks, z, mask, shape[1:], image.name, "synthesize")
     return _found(marks, path)
 
 
@@ -254,9 +254,12 @@ def _fitted(mask: Mask, shape: tuple[int, int], name: str) -> Mask:
     return full
 
 
-def _mark(marks: Marks, z: int, mask: Mask, treatment: Treatment) -> None:
+def _mark(
+    marks: Marks, z: int, small: Mask, shape: tuple[int, int], name: str, treatment: Treatment
+) -> None:
     """Mark a section where a mask says so: each connected piece is a region."""
-    if mask.all():
+    mask = _fitted(small, shape, name)
+    if small.all():
         marks.update(Marks({z}, corrected={z} if treatment == "correct" else set()))
         return
     pieces, _ = label(mask, np.ones((3, 3)))

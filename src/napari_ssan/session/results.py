@@ -70,6 +70,8 @@ class SpareResults:
 def name_of(result: Iterable[Patch]) -> str:
     """What made a result, as in ``ssan-fidelity, 8 views``."""
     records = [patch.record for patch in result]
+    # What is synthesized in a section that is corrected is what a choice was made of.
+    records = [record for record in records if not record.corrected] or records
     # Where a mark lies at the end of the stack, part of it may be copied whatever was asked for.
     made = [record for record in records if len(record.neighbours) > 1] or records
     return " and ".join(sorted({record.maker for record in made}))

@@ -150,8 +150,8 @@ class Suggestions:
             return find.z in marks.missing
         if find.region is None:
             return find.z in marks.whole
-        if find.z in marks.whole - marks.corrected:  # a correction leaves a hole a hole
-            return True
+        if find.z in marks.whole and (find.z not in marks.corrected or find.suggest == "correct"):
+            return True  # but a correction leaves a hole a hole
         regions = Marks(regions={find.z: marks.regions.get(find.z, [])})
         mask = regions.mask(find.z, find.region.window)
         return mask is not None and bool(mask[find.region.mask].mean() >= MARKED)
