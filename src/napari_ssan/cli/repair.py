@@ -284,17 +284,19 @@ def repair(
     with _scratch(output) as pixels, bars() as show:
         for note in file.notes:
             show.say(f"Note: {note}")
-        repaired = repair_stack(
-            stack,
-            marks,
-            model,
-            device,
-            show.engine,
-            method=method,
-            match=match,
-            views=views,
-            scratch=pixels,
-        )
+        with interruptible() as cancel:
+            repaired = repair_stack(
+                stack,
+                marks,
+                model,
+                device,
+                show.engine,
+                cancel,
+                method=method,
+                match=match,
+                views=views,
+                scratch=pixels,
+            )
         finish(repaired, None, show)
 
 
