@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_ssan.inspection.judge import PRIOR, Usual
-from napari_ssan.inspection.places import SMALLEST, agreed, places
+from napari_ssan.inspection.places import DOUBTFUL, SELDOM, SMALLEST, agreed, places
 from napari_ssan.inspection.regions import Candidate
 from napari_ssan.inspection.signs import SIGNS
 from napari_ssan.stack.region import Region
@@ -94,3 +94,12 @@ def test_beside_a_sure_place_another_is_more_probable():
     _, second = seen(Candidate("light", 12.0, box(120, 120, 20, 20)), doubtful)
     assert second.candidate is doubtful
     assert alone.p < second.p
+
+
+def test_beside_a_spot_that_is_tissue_another_is_not_more_probable():
+    doubtful = Candidate("dark", 2.3, box(20, 20, 8, 8))
+    rod = Candidate("light", 14.0, box(120, 120, 20, 20), chance=SELDOM / 2)
+    (alone,) = seen(doubtful)
+    first, second = seen(rod, doubtful)
+    assert (first.candidate, first.p) == (rod, DOUBTFUL)
+    assert second.p == alone.p

@@ -179,13 +179,14 @@ def places(
         elif not any(each.explains(place) for each in found):
             found.append(place)
             part |= mask
-    likely = [each for each in found if each.p >= LIKELY]
+    tissue = [each for each in found if each.candidate.chance < SELDOM]
+    likely = [each for each in found if each.p >= LIKELY and each not in tissue]
     for each in found:
         if each.score >= VISIBLE and not alone and likely not in ([], [each]):
             beside = usual.probability(each.candidate.sign, each.score, BESIDE)
             each.p = max(each.p, SECOND * beside)
-        if each.candidate.chance < SELDOM:
-            each.p = min(each.p, DOUBTFUL)
+    for each in tissue:
+        each.p = min(each.p, DOUBTFUL)
     return found
 
 
