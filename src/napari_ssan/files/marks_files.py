@@ -257,7 +257,10 @@ def _fitted(mask: Mask, shape: tuple[int, int], name: str) -> Mask:
 def _mark(
     marks: Marks, z: int, small: Mask, shape: tuple[int, int], name: str, treatment: Treatment
 ) -> None:
-    """Mark a section where a mask says so: each connected piece is a region."""
+    """Mark a section of `shape` where a mask says so, which may be smaller than it.
+
+    Each connected piece is a region.
+    """
     mask = _fitted(small, shape, name)
     if small.all():
         marks.update(Marks({z}, corrected={z} if treatment == "correct" else set()))

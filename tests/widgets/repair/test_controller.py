@@ -1383,7 +1383,8 @@ def test_what_was_marked_before_the_question_stays(
     second = make_controller(again)
     session = second.current.session
     (same,) = second.current.offer.marks.regions[6]
-    session.mark([2, 8])
+    session.mark([2])
+    session.mark([8], "correct")
     session.set_missing(4, 2)
     new = Region.from_outline([(5, 5), (5, 20), (20, 9)], (64, 80))
     session.add_region(6, same)
@@ -1398,6 +1399,7 @@ def test_what_was_marked_before_the_question_stays(
         ((8, 0),): "marked",
     }
     assert set(session.marks.by_key()) == {restored, new.key(0)}
+    assert session.marks.corrected == {8}
 
 
 def test_a_stack_that_is_open_twice_is_saved_once(

@@ -276,18 +276,13 @@ class StackController:
 
     def _restore(self, saved: Saved) -> None:
         """Take up what was saved, and add what was marked meanwhile."""
-        session = self.session
-        marks = session.marks
-        session.restore(saved)
+        marks = self.session.marks
+        self.session.restore(saved)
         self.record.adopt()
         try:
-            session.mark(marks.whole)
+            self.session.add(marks, "mark")
         except BadInput as error:
             messages.report(error)
-        for z, number in marks.missing.items():
-            session.set_missing(z, number)
-        for z, region in marks.by_key().values():
-            session.add_region(z, region)
         self.marks.show(self.session.marks.by_key())
         if saved.patches:
             self.results.ensure()
