@@ -16,7 +16,7 @@ from napari_ssan.events import Progress
 from napari_ssan.inspection.find import Inspection
 from napari_ssan.inspection.inspect import inspect
 from napari_ssan.inspection.view import View
-from napari_ssan.stack.sections import SliceStack, touch
+from napari_ssan.stack.sections import SliceStack
 
 
 class Counting:
@@ -189,13 +189,10 @@ def test_lost_and_foreign_slices_are_found_where_neighbours_are_nearly_equal():
 @pytest.mark.parametrize("z", [0, 19])
 def test_a_dark_spot_in_an_end_slice_is_found_for_sure(broken, z):
     stack = broken.clean.copy()
-    spot = (slice(60, 100), slice(60, 100))
-    stack[z][spot] = np.quantile(stack[z], 0.1)
+    stack[z, 60:100, 60:100] = np.quantile(stack[z], 0.1)
     *_, found = inspect(View(SliceStack(stack)))
     finds = [find for find in found.finds if find.p > 0.95]
-    assert {find.z for find in finds} == {z}
-    assert "contamination" in {find.kind for find in finds}
-    assert all(find.region and touch(find.region.window, spot, 4) for find in finds)
+    assert [(find.z, find.kind) for find in finds] == [(z, "contamination")]
 
 
 def test_a_stain_gradient_is_to_be_corrected_and_dirt_in_it_is_found(broken):

@@ -67,13 +67,32 @@ def test_a_shift_is_only_believed_where_sections_resemble_each_other():
     assert found["displaced"] == found["turned"] == 0
 
 
-def test_sections_beside_a_displaced_one_are_not_displaced():
+@pytest.mark.parametrize(
+    "beside",
+    [
+        (-0.02, -0.02),
+        # Where sections are little alike, they seem to lie as far on the other side.
+        (-0.039, -0.03),
+        (-0.02, -0.041),
+    ],
+)
+def test_sections_beside_a_displaced_one_are_not_displaced(beside):
     traits = stack([100.0] * 7)
-    for each, moved in zip(traits[2:5], (-0.02, 0.04, -0.02), strict=True):
+    for each, moved in zip(traits[2:5], (beside[0], 0.04, beside[1]), strict=True):
         each.motion = np.array((0.0, moved, 0.0))
         each.across, each.fit, each.neighbours = 0.7, 0.8, (each.z - 1, each.z + 1)
     found = [slice_figures(traits, each, 1.0)["displaced"] for each in traits[2:5]]
     assert found == pytest.approx([0, 0.04, 0])
+
+
+def test_two_sections_that_are_displaced_together_are_both_displaced():
+    traits = stack([100.0] * 8)
+    # Both by .04, each beside one that lies where it should.
+    for each, moved in zip(traits[2:6], (-0.02, 0.02, 0.02, -0.02), strict=True):
+        each.motion = np.array((0.0, moved, 0.0))
+        each.across, each.fit, each.neighbours = 0.7, 0.8, (each.z - 1, each.z + 1)
+    found = [slice_figures(traits, each, 1.0)["displaced"] for each in traits[3:5]]
+    assert found == pytest.approx([0.02, 0.02])
 
 
 def test_a_section_is_out_of_order_if_it_is_less_like_its_neighbours_than_others_are():

@@ -61,6 +61,17 @@ def test_dirt_on_a_neighbour_is_no_shift():
     assert moved(traits) < 0.02
 
 
+def test_a_corner_that_changed_moves_no_section():
+    random = np.random.default_rng(1)
+    tissue = gaussian_filter(random.standard_normal((5, 250, 250)), (1.5, 4, 4))
+    tissue /= tissue.std()
+    # What lies in one quadrant of a neighbour lies twelve pixels farther there.
+    tissue[1, 125:, 125:] = np.roll(tissue[2], (12, 12), (0, 1))[125:, 125:]
+    window = {z: look(z, each.astype(np.float32)) for z, each in enumerate(tissue)}
+    traits, _ = compare(window[2], window, regions=False)
+    assert moved(traits) < 0.004
+
+
 @pytest.mark.parametrize("angle", [3, -3, 6])
 def test_a_turn_is_seen(broken, sightings, angle):
     turned = look(2, rotate(pixels(broken, 2), angle, reshape=False, order=1, mode="reflect"))

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_ssan.inspection.find import SURE
 from napari_ssan.inspection.judge import PRIOR, Usual
-from napari_ssan.inspection.places import DOUBTFUL, SELDOM, SMALLEST, agreed, places
+from napari_ssan.inspection.places import DOUBTFUL, SEEN, SELDOM, SMALLEST, agreed, places
 from napari_ssan.inspection.regions import Candidate
 from napari_ssan.inspection.signs import SIGNS
 from napari_ssan.stack.region import Region
@@ -50,6 +51,28 @@ def test_a_broad_patch_around_a_spot_is_the_spot_but_blur_around_it_is_damage_of
     assert {each.candidate for each in seen(spot, blur)} == {spot, blur}
     shade = Candidate("dark broad", 9.0, box(60, 60, 70, 70))
     assert {each.candidate for each in seen(spot, shade)} == {spot, shade}
+
+
+@pytest.mark.parametrize(("sign", "doubted"), [("dark far", True), ("dark", False)])
+def test_a_line_of_which_the_network_sees_little_is_doubted_but_not_a_spot(sign, doubted):
+    region, long = box(20, 60, 160, 6), sign == "dark far"
+    (faint,) = seen(Candidate(sign, 3.55, region, long, logit=-1.0))
+    (clear,) = seen(Candidate(sign, 3.55, region, long, logit=1.0))
+    assert SEEN < faint.told < SURE
+    assert (faint.p < SEEN) == doubted
+    assert clear.p == faint.told
+
+
+def test_what_is_seen_of_a_spot_says_nothing_of_a_splinter_at_its_edge():
+    spot = Candidate("like contamination", 9.0, box(60, 60, 40, 40))
+    splinter = Candidate("like fold", 4.0, box(101, 60, 4, 12), long=True, logit=2.0)
+    (alone,) = seen(splinter)
+    blur = Candidate("soft", 9.0, box(62, 62, 42, 36))
+    first, second = seen(spot, splinter, blur)
+    assert (first.candidate, second.candidate) == (spot, splinter)
+    assert second.p == alone.p
+    (whole,) = seen(spot)
+    assert first.p > whole.p
 
 
 def test_what_is_darker_than_both_sides_of_a_crack_is_no_fold():

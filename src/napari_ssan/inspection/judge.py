@@ -13,10 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_ssan.inspection.neighbours import Traits
 from napari_ssan.inspection.peaks import half_width
 from napari_ssan.inspection.regions import Candidate
+
+Motion = npt.NDArray[np.float64]
 
 #: Share of sections in which damage of a kind is expected before anything is seen, ...
 PRIOR = 0.0125
@@ -91,7 +94,7 @@ RULES = {
     "noise": Rule(0.06, 1.2),
     "stripes": Rule(0.12, 1.5),
     "specks": Rule(0.08, 1.5),
-    "displaced": Rule(0.0015, 1.5, True),
+    "displaced": Rule(0.0018, 1.5, True),
     "turned": Rule(0.002, 1.5, True),
     "discontinuity": Rule(0.05, 1.5, likeness=True),
     "duplicate": Rule(0.3, 1.5),
@@ -197,14 +200,33 @@ def _displaced(around: Sequence[Traits], own: Traits, part: slice) -> float:
     """How far a section lies from the middle between its neighbours, by a part of its motion.
 
     Beside one that is displaced, a good section lies half as far on the other side of the middle.
+    Where sections are little alike, it seems to lie there by up to as far.
     """
-    moved = own.motion[part].astype(np.float64)
+    motions = {each.z: each.motion[part].astype(np.float64) for each in (*around, own)}
+    moved = motions[own.z]
     far = moved
-    for each in around:
-        beside = each.motion[part]
-        if abs(each.z - own.z) == 1 and np.linalg.norm(beside) > np.linalg.norm(moved):
-            far = far + beside / 2
+    for side in (-1, 1):
+        beside = motions.get(own.z + side, np.zeros_like(moved))
+        beyond = motions.get(own.z + 2 * side, np.zeros_like(moved))
+        size, itself = np.linalg.norm(beside), np.linalg.norm(_itself(motions, own.z + side))
+        if size == 0 or itself <= np.linalg.norm(_itself(motions, own.z)):
+            continue
+        # Both sections beside one that is displaced move against it.
+        against = beside @ beyond < 0
+        most = itself if against else size / 2 if size > np.linalg.norm(moved) else 0.0
+        far = far + beside / size * np.clip(-moved @ beside / size, 0, most)
     return float(min(np.linalg.norm(far), np.linalg.norm(moved)))
+
+
+def _itself(motions: Mapping[int, Motion], z: int) -> Motion:
+    """How far a section is displaced, by its motion and half of that of its neighbours.
+
+    Least squares, if only this one is displaced.
+    """
+    beside = [motions[n] for n in (z - 1, z + 1) if n in motions]
+    moved = motions.get(z, 0.0)
+    found: Motion = (2 * moved - np.sum(beside, axis=0)) / (2 + len(beside) / 2)
+    return found
 
 
 class Usual:

@@ -26,6 +26,9 @@ SMALLEST = 12
 COVERED = 0.3
 #: A region that holds this share of a place shows it once more.
 WITHIN = 0.5
+#: Of several places that a sign covers, it speaks for those that have so much of the most in common
+#: with it: not for a splinter at the edge of a spot.
+MAIN = 0.5
 #: A place of this probability makes others in its section more probable. Two that are doubtful
 #: say nothing of each other: some tissue is darker or lighter in many places.
 LIKELY = 0.8
@@ -36,8 +39,9 @@ VISIBLE, SECOND = 3.0, 0.89
 #: What only the network says has at most this probability: it has learned from planted damage.
 LEARNED = 0.89
 #: What a rule says that is not sure counts for so much less where the network sees nothing: where
-#: its logits are below the first. What only the network says does where they are below the second.
-NOTHING, FAIR, DOUBT = -1.5, 1.5, 10.0
+#: its logits are below the first; of lines, below the second, since thin sheets between cells look
+#: like them. What only the network says does where they are below the third.
+NOTHING, NO_LINE, FAIR, DOUBT = -1.5, 0.0, 1.5, 10.0
 #: A place of this probability becomes more probable by other signs there.
 SEEN = 0.5
 #: What two signs that agree say together, of the sum of both: each knows part of the other.
@@ -85,7 +89,8 @@ class Place:
         #: Whether it is the network that says it.
         self.learned = candidate.sign in LEARNED_SIGNS
         # A rule that is sure needs no network: some real damage is unlike all that is planted.
-        least = FAIR if self.learned else NOTHING
+        by_rule = NO_LINE if candidate.sign.endswith(LINES) else NOTHING
+        least = FAIR if self.learned else by_rule
         doubted = self.told < SURE and candidate.logit < least
         self.p = self.told / (self.told + DOUBT * (1 - self.told)) if doubted else self.told
         if self.learned:
@@ -170,8 +175,9 @@ def places(
         part = covered[place.region.window]
         mask = place.region.mask[: part.shape[0], : part.shape[1]]
         if part[mask].mean() >= COVERED or any(each.is_seen_in(place) for each in found):
-            for each in found:
-                if _common(each.candidate.region, place.region):
+            common = [_common(each.candidate.region, place.region) for each in found]
+            for each, shared in zip(found, common, strict=True):
+                if shared and shared >= MAIN * max(common):
                     each.add(place)
         elif whole := next((each for each in found if each.goes_on_with(place)), None):
             whole.region = whole.region.union(place.region)

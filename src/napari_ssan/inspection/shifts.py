@@ -101,7 +101,8 @@ def motion_between(seen: Sighting, other: Sighting) -> Float:
     """How another section must be moved and turned to lie on `seen`.
 
     float32, (3,), as `motion` of :class:`~napari_ssan.inspection.neighbours.Traits`.
-    The quadrants tell, after the whole was moved; by a long way only if it is alike there.
+    The quadrants tell, after the whole was moved; by a long way only if it is alike there. How far
+    it moved is their median: where sections are little alike, one or two go astray.
     """
     offset = np.array(_offset(seen, other))
     if np.abs(offset).max() >= FAR:
@@ -121,7 +122,7 @@ def motion_between(seen: Sighting, other: Sighting) -> Float:
     found, side = np.array((*(REDUCTION * whole), 0.0), np.float32), min(seen.smooth.shape)
     if len(offsets) < 3:
         return found / np.float32(side)
-    moved, around = np.mean(offsets, axis=0), np.array(centres) - np.mean(centres, axis=0)
+    moved, around = np.median(offsets, axis=0), np.array(centres) - np.mean(centres, axis=0)
     turn = (np.array(offsets) * around[:, ::-1] * (1, -1)).sum() / np.square(around).sum()
     found[:2] += moved
     found[2] = turn * LEVER * side
