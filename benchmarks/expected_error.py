@@ -35,9 +35,9 @@ from napari_ssan.cli.sources import parse_source
 from napari_ssan.engine.error_network import WEIGHTS, ErrorEstimator, ErrorNetwork, evidence_of
 from napari_ssan.engine.expected_error import gap_factor
 from napari_ssan.engine.methods import METHODS, Classical, Method, Network, make_method
-from napari_ssan.engine.plan import Survey
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch
+from napari_ssan.engine.survey import Survey
 from napari_ssan.errors import BadInput
 from napari_ssan.files import open_stack
 from napari_ssan.network.ssan import Synthesis

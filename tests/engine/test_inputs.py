@@ -10,9 +10,10 @@ from scipy.ndimage import gaussian_filter, rotate
 
 from napari_ssan.engine.inputs import gather
 from napari_ssan.engine.methods import make_method
-from napari_ssan.engine.plan import Survey, plan
+from napari_ssan.engine.plan import plan
 from napari_ssan.engine.repair import repair
 from napari_ssan.engine.repaired import Patch
+from napari_ssan.engine.survey import Survey
 from napari_ssan.engine.synthesis import synthesize
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
@@ -112,7 +113,7 @@ def test_a_pair_is_registered_once_for_all_sections_of_its_gap(monkeypatch):
         pairs.append((before, after))
         return find_placement(stack, before, after, *rest)
 
-    monkeypatch.setattr("napari_ssan.engine.plan.find_placement", find)
+    monkeypatch.setattr("napari_ssan.engine.survey.find_placement", find)
     repaired = repair(turned("uint8"), Marks({3}, missing={0: 4}), method="registered")
     assert len(repaired.slots) == 9
     assert pairs == [(0, 1), (2, 4)]

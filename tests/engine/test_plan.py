@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_ssan.engine import plan as module
-from napari_ssan.engine.plan import Survey, merge, plan
+from napari_ssan.engine.plan import merge, plan
+from napari_ssan.engine.survey import Survey
 from napari_ssan.errors import BadInput
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.region import Region
@@ -118,26 +118,3 @@ def test_without_a_good_section_there_is_no_repair(volume):
 def test_tiny_sections_are_refused(volume):
     with pytest.raises(BadInput, match="at least 32 x 32"):
         planned(volume[:, :31], Marks({4}))
-
-
-def test_a_region_of_a_large_section_is_fitted_to_what_is_around_it(monkeypatch):
-    monkeypatch.setattr(module, "LARGE", 64)
-    section = np.arange(200, dtype=np.uint8).repeat(300).reshape(200, 300)
-    section[:, 200:] = 7
-    stack, read = SliceStack(np.stack([section] * 3)), []
-    survey = Survey(stack, Marks(), 16)
-    monkeypatch.setattr(
-        stack, "read", lambda z, window, real=stack.read: read.append(window) or real(z, window)
-    )
-    around = slice(90, 110), slice(20, 40)
-    found = survey.intensity(0, around)
-    assert (found.minimum, found.maximum) == (68, 131)
-    assert read == [(slice(68, 132), slice(0, 62))]
-    assert survey.intensity(0, around) is found
-    assert survey.intensity(0).minimum == 0
-    # Where that is constant, the whole section tells.
-    assert survey.intensity(0, (slice(90, 110), slice(250, 260))) is survey.intensity(0)
-    wide = survey.intensity(1, (slice(0, 150), slice(20, 40)))
-    assert (wide.minimum, wide.maximum) == (0, 149)
-    monkeypatch.setattr(module, "LARGE", 300)
-    assert survey.intensity(0, around) is survey.intensity(0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 
-from napari_ssan.engine.plan import Survey
 from napari_ssan.engine.repair import repair
+from napari_ssan.engine.survey import Survey
 from napari_ssan.stack.marks import Marks
 from napari_ssan.stack.motion import PASSES, Motion, find_motion, read_moved
 from napari_ssan.stack.registration import HERE
@@ -114,7 +114,7 @@ def test_marked_pixels_have_no_say(stack):
 def test_a_repair_follows_it_and_a_pair_is_looked_at_once(stack, tissue, monkeypatch):
     marks = Marks({1})
     made = repair(stack, marks, method="average")[1]
-    monkeypatch.setattr("napari_ssan.engine.plan.find_motion", lambda *_: None)
+    monkeypatch.setattr("napari_ssan.engine.survey.find_motion", lambda *_: None)
     without = repair(stack, marks, method="average")[1]
     error, before = (np.abs(inner(each) - inner(tissue)).mean() for each in (made, without))
     assert error < 0.4 * before

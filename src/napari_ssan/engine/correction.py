@@ -17,10 +17,11 @@ import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
 from napari_ssan.engine.inputs import placements
-from napari_ssan.engine.plan import Job, Survey, marked_share
+from napari_ssan.engine.plan import Job, marked_share
 from napari_ssan.engine.provenance import CORRECT, SyntheticSection, Transform
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.engine.stored import buffer, release
+from napari_ssan.engine.survey import Survey
 from napari_ssan.engine.synthesis import TileDone, kept
 from napari_ssan.engine.tiles import TileGrid, Tiling
 from napari_ssan.stack.intensity import SAMPLE, Intensity, to_dtype

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_ssan.engine.plan import Job, Survey
+from napari_ssan.engine.plan import Job
 from napari_ssan.engine.stored import buffer, release
+from napari_ssan.engine.survey import Survey
 from napari_ssan.engine.tiles import TileGrid
 from napari_ssan.stack.alignment import field_of
 from napari_ssan.stack.intensity import Float, Intensity

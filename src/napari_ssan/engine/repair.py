@@ -23,8 +23,9 @@ from napari_ssan.engine.correction import TILING as CORRECTION
 from napari_ssan.engine.correction import correct
 from napari_ssan.engine.inputs import Inputs, gather
 from napari_ssan.engine.methods import LessMemory, Method, make_method
-from napari_ssan.engine.plan import Survey, plan
+from napari_ssan.engine.plan import plan
 from napari_ssan.engine.repaired import Patch, RepairedStack, Slot
+from napari_ssan.engine.survey import Survey
 from napari_ssan.engine.synthesis import TileDone, synthesize
 from napari_ssan.errors import Cancelled, memory_in_words
 from napari_ssan.events import Event, Notice, Progress
