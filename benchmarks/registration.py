@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from skimage.transform import AffineTransform, warp
 
-from napari_ssan.engine import inputs, plan
+from napari_ssan.engine import inputs, survey
 from napari_ssan.engine.methods import Method, make_method
 from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch, RepairedStack
@@ -69,8 +69,8 @@ def only_shifted() -> Iterator[None]:
 
     with (
         mock.patch.object(inputs, "find_placement", shift),
-        mock.patch.object(plan, "find_placement", shift),
-        mock.patch.object(plan, "find_motion", return_value=None),
+        mock.patch.object(survey, "find_placement", shift),
+        mock.patch.object(survey, "find_motion", return_value=None),
     ):
         yield
 

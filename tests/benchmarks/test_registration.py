@@ -5,7 +5,7 @@ import pytest
 import registration
 from scipy.ndimage import gaussian_filter, rotate
 
-from napari_ssan.engine import inputs, plan
+from napari_ssan.engine import inputs, survey
 from napari_ssan.engine.methods import make_method
 from napari_ssan.stack.registration import find_placement
 from napari_ssan.stack.sections import SliceStack
@@ -42,7 +42,7 @@ def test_turned_neighbours_are_compared_and_the_engine_left_as_it_was(texture, a
     assert flow == shifted
     assert registered[0] > shifted[0] + 3
     assert registered[1] > shifted[1]
-    assert inputs.find_placement is plan.find_placement is find_placement
+    assert inputs.find_placement is survey.find_placement is find_placement
 
 
 def test_regions_are_compared_where_blocks_are_believed(texture, average):
