@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
-from napari_ssan.inspection.peaks import is_long, peaks
+from napari_ssan.inspection.peaks import is_long, peaks, straightest
 
 
 def test_a_region_is_all_that_is_connected_with_its_peak_however_far_it_goes():
@@ -23,3 +24,24 @@ def test_a_line_is_long_and_a_spot_is_not():
     assert is_long(np.abs(rows - columns) < 3, 10)
     assert not is_long(np.hypot(rows - 40, columns - 40) < 15, 10)
     assert not is_long(np.abs(rows - columns) < 3, 100)
+
+
+def test_a_faint_straight_line_is_told_though_it_is_broken_in_many_places():
+    random = np.random.default_rng(0)
+    image = gaussian_filter(random.standard_normal((200, 240)), 2).astype(np.float32)
+    image /= image.std()
+    ((usual, _),) = straightest(image)
+    rows, columns = np.indices(image.shape)
+    line = np.abs(rows - 60 - 0.3 * columns) < 1.2
+    image[line & (columns % 20 < 12)] += 2.5
+    ((share, region),) = straightest(image)
+    assert share > 2 * usual
+    found = np.zeros(image.shape, bool)
+    found[region.window] = region.mask
+    assert (np.abs(rows - 60 - 0.3 * columns) < 2.5)[found].mean() > 0.9
+    assert found.any(axis=0).sum() > 200
+
+
+def test_where_nothing_stands_out_there_is_no_straight_line():
+    assert straightest(np.zeros((40, 40), np.float32)) == []
+    assert straightest(np.ones((2, 2), np.float32)) == []

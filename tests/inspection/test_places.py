@@ -63,6 +63,19 @@ def test_a_line_of_which_the_network_sees_little_is_doubted_but_not_a_spot(sign,
     assert clear.p == faint.told
 
 
+def test_a_straight_line_goes_on_beyond_what_is_traced_of_it_but_does_not_tell_its_width():
+    traced = Candidate("light far", 9.0, box(90, 60, 6, 60), long=True)
+    whole = Candidate("light straight", 12.0, box(92, 5, 3, 190), long=True)
+    (found,) = seen(traced, whole)
+    assert found.candidate is traced
+    assert found.region.pixels == 6 * 60 + 3 * 130
+    same = Candidate("light straight", 12.0, box(92, 55, 3, 70), long=True)
+    (found,) = seen(traced, same)
+    assert found.region is traced.region
+    (found,) = seen(whole)
+    assert found.candidate is whole
+
+
 def test_what_is_seen_of_a_spot_says_nothing_of_a_splinter_at_its_edge():
     spot = Candidate("like contamination", 9.0, box(60, 60, 40, 40))
     splinter = Candidate("like fold", 4.0, box(101, 60, 4, 12), long=True, logit=2.0)

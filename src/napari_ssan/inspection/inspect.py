@@ -42,9 +42,9 @@ PLANTED_REGIONS = tuple(kind for kind in REGION_KINDS if kind != "charging")
 #: What planted regions are seen by.
 SIGNS_OF = {
     "contamination": ("dark", "dark wide", "like contamination"),
-    "fold": ("dark long", "dark far", "like fold"),
+    "fold": ("dark long", "dark far", "dark straight", "like fold"),
     "hole": ("light", "light wide", "like hole"),
-    "crack": ("light long", "light far", "like crack"),
+    "crack": ("light long", "light far", "light straight", "like crack"),
     "blur": ("soft", "like blur"),
 }
 

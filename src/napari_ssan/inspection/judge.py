@@ -107,6 +107,8 @@ RULES = {
     "light long": Rule(0.05, 1.5, share=0.15),
     "dark far": Rule(0.05, 2.0, share=0.25, tail=True),
     "light far": Rule(0.05, 2.0, share=0.25, tail=True),
+    "dark straight": Rule(0.03, 1.8, share=0.25, tail=True),
+    "light straight": Rule(0.03, 1.8, share=0.25, tail=True),
     "dark broad": Rule(0.05, 1.5, share=0.15),
     "light broad": Rule(0.05, 1.5, share=0.15),
     "soft": Rule(0.1, 1.5, share=0.15),

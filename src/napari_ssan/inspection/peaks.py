@@ -1,4 +1,4 @@
-"""Cuts regions out of a map: what belongs to its highest peaks, and to the line that goes farthest.
+"""Cuts regions out of a map: its highest peaks, the line that goes farthest, the straightest one.
 
 Easy to get wrong: a map is often blurred, so what reaches a share of a peak is wider than the
 damage; lines are cut with a second map that is not.
@@ -13,7 +13,10 @@ from scipy.ndimage import (
     find_objects,
     generate_binary_structure,
     label,
+    uniform_filter1d,
 )
+from skimage.draw import line as draw_line
+from skimage.transform import hough_line
 
 from napari_ssan.inspection.look import Float, Mask
 from napari_ssan.stack.region import Region
@@ -37,6 +40,9 @@ CROSS = generate_binary_structure(2, 1)
 #: A line goes as far as it stands out by so many times what this share of a section does not
 #: exceed, and by this in MADs.
 STANDING_OUT, TISSUE, LEAST_OUT = 1.5, 0.95, 0.02
+#: A straight line is sought among the share of a section that stands out most. It is so many pixels
+#: wide, and ends where so little of it lies beyond.
+MOST_OUT, BROAD, ENDS = 0.02, 3, 0.02
 
 
 def is_long(mask: Mask, least: float, ratio: float = LONG) -> bool:
@@ -92,6 +98,33 @@ def farthest(image: Float, narrow: Float) -> list[tuple[float, Region]]:
     whole = Region.from_mask(pieces == 1 + int(np.argmax(lengths)))
     mask = whole.mask & _raised(narrow[whole.window], whole.mask)
     return [(max(lengths) / min(image.shape), Region.from_mask(mask, whole.top, whole.left))]
+
+
+def straightest(image: Float) -> list[tuple[float, Region]]:
+    """The straight line along which most stands out, and what belongs to it.
+
+    Its peak is how much of it stands out, as a share of the shorter side: a scratch or the mark of
+    a knife may be faint in every place, but goes on through the section (Hough transform). No more
+    than one is told.
+    """
+    out = image > max(float(np.quantile(image, 1 - MOST_OUT)), LEAST_OUT)
+    if not out.any() or min(image.shape) < BROAD:
+        return []
+    votes, turns, places = hough_line(out, np.radians(np.arange(-90, 90)))
+    votes = uniform_filter1d(votes.astype(np.float32), BROAD, axis=0, mode="constant")
+    place, turn = np.unravel_index(votes.argmax(), votes.shape)
+    share = float(votes[place, turn]) / min(image.shape)
+    across = np.array((np.sin(turns[turn]), np.cos(turns[turn])))
+    along = np.array((across[1], -across[0]))
+    points = np.argwhere(out)
+    on = points[np.abs(points @ across - places[place]) <= BROAD / 2]
+    ends = (
+        (places[place] * across + far * along).round().astype(int)
+        for far in np.quantile(on @ along, (ENDS, 1 - ENDS))
+    )
+    mask = np.zeros(image.shape, bool)
+    mask[draw_line(*(each for end in ends for each in end.clip(0, np.array(mask.shape) - 1)))] = 1
+    return [(share, Region.from_mask(mask))]
 
 
 def _raised(values: Float, mask: Mask) -> Mask:

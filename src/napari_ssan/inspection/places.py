@@ -15,7 +15,15 @@ from napari_ssan.inspection.find import SURE
 from napari_ssan.inspection.judge import PRIOR, Usual
 from napari_ssan.inspection.look import Mask
 from napari_ssan.inspection.regions import Candidate
-from napari_ssan.inspection.signs import FAMILIES, LEARNED_SIGNS, LINES, OPPOSITE, SOFT
+from napari_ssan.inspection.signs import (
+    FAMILIES,
+    LEARNED_SIGNS,
+    LINES,
+    OPPOSITE,
+    SOFT,
+    STRAIGHT,
+    TRACED,
+)
 from napari_ssan.stack.region import Region
 
 #: What is less probable is dropped.
@@ -29,6 +37,8 @@ WITHIN = 0.5
 #: Of several places that a sign covers, it speaks for those that have so much of the most in common
 #: with it: not for a splinter at the edge of a spot.
 MAIN = 0.5
+#: A straight line that is sure goes on beyond a place if it reaches so many times as far.
+LONGER = 1.3
 #: A place of this probability makes others in its section more probable. Two that are doubtful
 #: say nothing of each other: some tissue is darker or lighter in many places.
 LIKELY = 0.8
@@ -97,13 +107,14 @@ class Place:
             self.p = min(self.p, LEARNED)
 
     @property
-    def rank(self) -> tuple[bool, bool, float]:
+    def rank(self) -> tuple[bool, bool, bool, float]:
         """Where signs overlap, the one with the lowest tells the kind.
 
         What is constant is missing, whatever else is seen of it; other damage may cause a loss of
-        sharpness.
+        sharpness; other signs know better which pixels belong to a straight line.
         """
-        return self.candidate.sign != "flat", self.candidate.sign in SOFT, -self.score
+        sign = self.candidate.sign
+        return sign != "flat", sign in SOFT, sign.endswith(STRAIGHT), -self.score
 
     def add(self, other: Place) -> None:
         """Count another sign at the same place."""
@@ -113,9 +124,17 @@ class Place:
             self.p = max(self.p, rule.p, both)
         elif self.p >= SEEN:
             self.p = max(self.p, other.p)
-        line = other.candidate.sign.endswith(LINES) and other.told >= SEEN
+        line = other.candidate.sign.endswith(TRACED) and other.told >= SEEN
         if self.learned and line and self._is_like(other):  # rules know best how far a line goes
             self.region = other.region
+        straight = other.candidate.sign.endswith(STRAIGHT) and other.told >= SURE
+        if straight and self._is_like(other) and other.extent > LONGER * self.extent:
+            self.region = self.region.union(other.region)
+
+    @property
+    def extent(self) -> float:
+        """How far it reaches, from corner to corner, in pixels of comparison."""
+        return float(np.hypot(*self.region.mask.shape))
 
     def goes_on_with(self, other: Place) -> bool:
         """Whether another place is a piece of this one: of the same kind, and beside it."""

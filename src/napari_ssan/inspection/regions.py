@@ -26,6 +26,7 @@ from napari_ssan.inspection.peaks import (
     farthest,
     is_long,
     peaks,
+    straightest,
     summits,
     wider,
 )
@@ -146,7 +147,7 @@ class _Compared:
             yield self._told(sign, peak, region, WIDER, reduction=REDUCED)
 
     def lines(self, sign: str, image: Float) -> Iterator[Candidate]:
-        """Lines that stand out, and the one that goes farthest."""
+        """Lines that stand out, the one that goes farthest, and the straightest one."""
         way = np.float32(1 if sign.startswith("light") else -1)
         narrow = way * self._raised
         for peak, region in peaks(image, narrow):
@@ -156,6 +157,9 @@ class _Compared:
         for far, region in farthest(image, narrow):
             long = self._exceed(way, self._sharp, region) > EXCEEDS_FAR
             yield self._told(sign.replace("long", "far"), far, region, WIDER_LINE, long)
+        for share, region in straightest(image):
+            long = self._exceed(way, self._sharp, region) > EXCEEDS_FAR
+            yield self._told(sign.replace("long", "straight"), share, region, WIDER_LINE, long)
 
     def learned(self, kind: str, logits: Float) -> Iterator[Candidate]:
         """What the network says of a kind of damage."""

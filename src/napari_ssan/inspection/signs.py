@@ -28,8 +28,8 @@ MOVES = 5
 FAMILIES = {
     **dict.fromkeys(("dark", "dark wide", "like contamination"), "dark spot"),
     **dict.fromkeys(("light", "light wide", "like hole"), "light spot"),
-    **dict.fromkeys(("dark long", "dark far", "like fold"), "dark line"),
-    **dict.fromkeys(("light long", "light far", "like crack"), "light line"),
+    **dict.fromkeys(("dark long", "dark far", "dark straight", "like fold"), "dark line"),
+    **dict.fromkeys(("light long", "light far", "light straight", "like crack"), "light line"),
     **{"dark broad": "dark patch", "light broad": "light patch"},
     **dict.fromkeys(("soft", "like blur"), "soft"),
     "flat": "flat",
@@ -37,8 +37,10 @@ FAMILIES = {
 SIGNS = tuple(FAMILIES)
 #: What the network says.
 LEARNED_SIGNS = ("like contamination", "like hole", "like fold", "like crack", "like blur")
-#: Lines, by the ends of their signs: those that are straight for a while, and those that go far.
-LINES = ("long", "far")
+#: Lines, by the ends of their signs: those that are straight for a while, those that go far, and
+#: those that are straight throughout. Of the last, it is not known which pixels belong to them.
+TRACED, STRAIGHT = ("long", "far"), "straight"
+LINES = (*TRACED, STRAIGHT)
 #: Lines are told by what is around them, so that these lie beside each other.
 OPPOSITE = {"dark line": "light line", "light line": "dark line"}
 #: Signs of a loss of sharpness: other damage may cause it.
