@@ -51,7 +51,7 @@ LEARNED = 0.89
 #: What a rule says that is not sure counts for so much less where the network sees nothing: where
 #: its logits are below the first; of lines, below the second, since thin sheets between cells look
 #: like them. What only the network says does where they are below the third.
-NOTHING, NO_LINE, FAIR, DOUBT = -1.5, 0.0, 1.5, 10.0
+NOTHING, NO_LINE, FAIR, DOUBT = -1.5, 0.0, 1.0, 10.0
 #: A place of this probability becomes more probable by other signs there.
 SEEN = 0.5
 #: What two signs that agree say together, of the sum of both: each knows part of the other.
