@@ -15,9 +15,9 @@ from scipy.ndimage import (
     label,
     uniform_filter1d,
 )
-from skimage.draw import line as draw_line
 from skimage.transform import hough_line
 
+from napari_ssan.inspection.lines import LINE
 from napari_ssan.inspection.look import Float, Mask
 from napari_ssan.stack.region import Region
 
@@ -40,9 +40,10 @@ CROSS = generate_binary_structure(2, 1)
 #: A line goes as far as it stands out by so many times what this share of a section does not
 #: exceed, and by this in MADs.
 STANDING_OUT, TISSUE, LEAST_OUT = 1.5, 0.95, 0.02
-#: A straight line is sought among the share of a section that stands out most. It is so many pixels
-#: wide, and ends where so little of it lies beyond.
-MOST_OUT, BROAD, ENDS = 0.02, 3, 0.02
+#: A straight line is sought among the share of a section that stands out most, in strips of so many
+#: pixels. It ends where so little of it lies beyond, and is drawn within so many pixels of its
+#: middle.
+MOST_OUT, STRIP, ENDS, THIN = 0.02, 3, 0.02, 0.75
 
 
 def is_long(mask: Mask, least: float, ratio: float = LONG) -> bool:
@@ -108,22 +109,26 @@ def straightest(image: Float) -> list[tuple[float, Region]]:
     than one is told.
     """
     out = image > max(float(np.quantile(image, 1 - MOST_OUT)), LEAST_OUT)
-    if not out.any() or min(image.shape) < BROAD:
+    if not out.any() or min(image.shape) < STRIP:
         return []
     votes, turns, places = hough_line(out, np.radians(np.arange(-90, 90)))
-    votes = uniform_filter1d(votes.astype(np.float32), BROAD, axis=0, mode="constant")
+    votes = uniform_filter1d(votes.astype(np.float32), STRIP, axis=0, mode="constant")
     place, turn = np.unravel_index(votes.argmax(), votes.shape)
     share = float(votes[place, turn]) / min(image.shape)
-    across = np.array((np.sin(turns[turn]), np.cos(turns[turn])))
-    along = np.array((across[1], -across[0]))
-    points = np.argwhere(out)
-    on = points[np.abs(points @ across - places[place]) <= BROAD / 2]
-    ends = (
-        (places[place] * across + far * along).round().astype(int)
-        for far in np.quantile(on @ along, (ENDS, 1 - ENDS))
+    rows, columns = np.ogrid[: image.shape[0], : image.shape[1]]
+    across, along = np.sin(turns[turn]), np.cos(turns[turn])
+    beside, far = across * rows + along * columns - places[place], along * rows - across * columns
+    line = np.abs(beside) <= THIN
+    if not line.any():  # it only touches a corner
+        return []
+    first, last = np.quantile(far[out & (np.abs(beside) <= STRIP / 2)], (ENDS, 1 - ENDS))
+    # Means along lines are less near an edge, since nothing lies beyond it.
+    edges = float(far[line].min()), float(far[line].max())
+    first, last = (
+        edge if abs(end - edge) <= LINE // 2 else end
+        for end, edge in zip((first, last), edges, strict=True)
     )
-    mask = np.zeros(image.shape, bool)
-    mask[draw_line(*(each for end in ends for each in end.clip(0, np.array(mask.shape) - 1)))] = 1
+    mask = line & (far >= first) & (far <= last)
     return [(share, Region.from_mask(mask))]
 
 
