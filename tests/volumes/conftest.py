@@ -124,11 +124,16 @@ def make(tmp_path: Path, volume: np.ndarray) -> Make:
     return lambda kind="0.5", name="image.ome.zarr": write(tmp_path / name, volume, kind)
 
 
-def content(folder: Path) -> dict[str, str]:
-    """Digests of all files of a folder, by name."""
+def content(folder: Path, hidden: bool = True) -> dict[str, str]:
+    """Digests of all files of a folder, by name.
+
+    Its hidden entries are those of runs. After a kill, others may still be emptying them.
+    """
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
+        for entry in sorted(folder.iterdir())
+        if hidden or not entry.name.startswith(".")
+        for path in (sorted(entry.rglob("*")) if entry.is_dir() else [entry])
         if path.is_file()
     }
 
