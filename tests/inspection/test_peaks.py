@@ -52,11 +52,16 @@ def test_where_nothing_stands_out_there_is_no_straight_line():
     assert straightest(np.ones((2, 2), np.float32)) == []
 
 
-def test_straight_lines_of_tiny_sections_lie_in_them():
+@pytest.mark.parametrize("most", [9, 60])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_straight_lines_lie_in_their_section_however_small_or_empty_it_is(most, sparse):
     random = np.random.default_rng(0)
     for _ in range(300):
-        shape = tuple(random.integers(3, 9, 2))
-        for share, region in straightest(random.standard_normal(shape).astype(np.float32)):
+        shape = tuple(random.integers(3, most, 2))
+        image = random.standard_normal(shape).astype(np.float32)
+        if sparse:  # a few pixels are no line
+            image = np.where(random.random(shape) < 3 / image.size, 1, 0).astype(np.float32)
+        for share, region in straightest(image):
             assert 0 < share <= 3
             rows, columns = region.window
             assert 0 <= rows.start < rows.stop <= shape[0]

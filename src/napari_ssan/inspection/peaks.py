@@ -129,7 +129,7 @@ def straightest(image: Float) -> list[tuple[float, Region]]:
         for end, edge in zip((first, last), edges, strict=True)
     )
     mask = line & (far >= first) & (far <= last)
-    return [(share, Region.from_mask(mask))]
+    return [(share, Region.from_mask(mask))] if mask.any() else []
 
 
 def _raised(values: Float, mask: Mask) -> Mask:
