@@ -2,10 +2,10 @@
 
 ``python benchmarks/correction.py STACK --labels LABELS --real 8`` plants brightness, contrast and
 shading at three strengths in sections of a stack, repairs each in both ways, and compares with the
-true section: PSNR, and Dice of the membranes. *Suggested* is the way that an inspection suggests:
-synthesis where too many pixels are black or white. Sections that `--real` names are repaired as
-they are. Of these the truth is not known: their PSNR is that to the section at its neighbours' mean
-and contrast.
+true section: PSNR, and Dice of the membranes. Sections of which most is black or white have rows of
+their own: their pixels are lost, and an inspection suggests to synthesize them. Sections that
+`--real` names are repaired as they are. Of these the truth is not known: their PSNR is that to the
+section at its neighbours' mean and contrast.
 """
 
 from __future__ import annotations
@@ -99,13 +99,7 @@ def main(
         changed[z] = damaged
         corrected = repaired(SliceStack(changed), z, method, True)
         known = membranes.truth(z, true)
-        suggested = synthetic if clipped(damaged) > CLIPPED else corrected
-        made = {
-            "damaged": damaged,
-            "synthesized": synthetic,
-            "corrected": corrected,
-            "suggested": suggested,
-        }
+        made = {"damaged": damaged, "synthesized": synthetic, "corrected": corrected}
         return {
             name: (psnr(true, pixels), dice(known, membranes.find(z, pixels)))
             for name, pixels in made.items()
@@ -123,7 +117,8 @@ def main(
                         else shaded(own, strength, random)
                     )  # fmt: skip
                     damaged = to_dtype(planted.astype(np.float64), volume.dtype)
-                    rows[kind, strength].append(judge(z, volume[z], damaged, synthetic))
+                    told = f"{kind}, clipped" if clipped(damaged) > CLIPPED else kind
+                    rows[told, strength].append(judge(z, volume[z], damaged, synthetic))
     for z in parse_slices(real):
         between = measure(clean, z - 1).blend(measure(clean, z + 1), 0.5)
         level = between.denormalize(measure(clean, z).normalize(volume[z]))
@@ -132,7 +127,7 @@ def main(
             judge(z, to_dtype(level, volume.dtype), volume[z], synthetic)
         )
     table = Table(title=Path(stack).name)
-    names = ("damaged", "synthesized", "corrected", "suggested")
+    names = ("damaged", "synthesized", "corrected")
     for head in (
         "planted",
         "strength",

@@ -21,15 +21,15 @@ def tissue(*spots, way=-1):
     return picture
 
 
-def sighting(z, picture, level=0.0, contrast=1.0):
+def sighting(z, picture, scale=(0.0, 1.0)):
     nothing = np.zeros(picture.shape, bool)
-    return Sighting(z, picture, "", level, contrast, smooth=picture, flat=nothing)
+    return Sighting(z, picture, scale=scale, smooth=picture, flat=nothing)
 
 
 def chance(sign, own, *others, scales=((0.0, 1.0), (0.0, 1.0))):
     region = Region.from_mask(np.ones((12, 12), bool), 50, 60)
     neighbours = tuple(
-        sighting(z, other, *scale) for z, scale, other in zip((1, 3), scales, others, strict=True)
+        sighting(z, other, scale) for z, scale, other in zip((1, 3), scales, others, strict=True)
     )
     beside = Registered(sighting(2, own), neighbours)
     (told,) = with_chances([Candidate(sign, 1.0, region)], beside)

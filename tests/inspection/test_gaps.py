@@ -8,9 +8,11 @@ from napari_ssan.inspection.view import View
 from napari_ssan.stack.sections import SliceStack
 
 
-def gaps(after, lost):
+def gaps(after, lost, blurred=()):
     """Finds of lost sections in a stack of sections that correlate with the next one so much."""
     after = [*after, after[-1]]
+    for z in blurred:
+        after[z - 1], after[z] = after[z - 1] - 0.3, after[z] - 0.3
     across = [0.7 * min(after[z - 1], each) for z, each in enumerate(after)]
     if lost is not None:
         after[lost] -= 0.35
@@ -23,8 +25,11 @@ def gaps(after, lost):
         )
         for z, each in enumerate(after)
     ]  # fmt: skip
+    for z in blurred:
+        traits[z].sharpness = np.full(4, -3, np.float32)
+    planted = [("blur", Traits(3, contrast=10.0, sharpness=np.full(4, -2, np.float32)))]
     view = View(SliceStack(np.zeros((len(traits), 64, 64), np.uint8)))
-    found = Findings(view, traits, [()] * len(traits), [], {}).all()
+    found = Findings(view, traits, [()] * len(traits), planted, {}).all()
     return {each.z for each in found if each.gap and each.p >= 0.5}
 
 
@@ -34,6 +39,12 @@ def test_lost_sections_are_told_by_what_is_usual_nearby():
     assert gaps(slow, None) == set()
     assert gaps(slow, 8) == {8}
     assert gaps(slow, 30) == {30}
+
+
+def test_broken_sections_do_not_hide_that_others_are_lost():
+    even = 0.8 + np.random.default_rng(0).normal(0, 0.01, 20)
+    assert gaps(even, None, blurred=[3, 16]) == set()
+    assert gaps(even, 9, blurred=[3, 16]) == {9}
 
 
 def test_likeness_that_jumps_everywhere_tells_of_no_lost_sections():

@@ -51,7 +51,7 @@ def with_chances(candidates: Sequence[Candidate], beside: Registered) -> tuple[C
         spots = [n for n, each in enumerate(told) if SPOTS.get(each.sign) == way]
         depth, height = way * own, way * standing
         for other, picture, out in zip(beside.others, theirs, standing_there, strict=True):
-            scale = np.float32(other.contrast / seen.contrast)
+            scale = np.float32(other.scale[1] / seen.scale[1])
             depth_there = _dark_or_light(way, seen, other, scale, picture)
             height_there, summits = way * scale * out, way * scale * other.summits[way]
             for n in spots:
@@ -70,7 +70,7 @@ def _dark_or_light(
 
     It has a margin, so that what lies beside a spot can be cut out.
     """
-    raised = picture * scale + np.float32((other.level - seen.level) / seen.contrast)
+    raised = picture * scale + np.float32((other.scale[0] - seen.scale[0]) / seen.scale[1])
     return np.pad(np.maximum(way * picture, way * raised), BESIDE, constant_values=-np.inf)
 
 

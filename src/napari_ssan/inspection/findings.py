@@ -112,7 +112,7 @@ class Findings:
         return damaged
 
     def _usual(self, good: set[int]) -> Usual:
-        """What is usual, by all sections; where the most outstanding count, by good ones."""
+        """What is usual, by all sections; by good ones where what is far from usual counts, too."""
         figures: dict[str, list[float]] = {name: [] for name in RULES}
         for each in self._figures:
             for name, value in each.items():
@@ -125,7 +125,8 @@ class Findings:
             # Else the spread below the median counts, which broken sections hardly change.
             among = telling if RULES[sign].tail else compared
             figures[sign] = [highest[z][sign] for z in among]
-        figures["lost"] = list(self._gaps.values())
+        gaps = [v for z, v in self._gaps.items() if good.issuperset(range(z - 1, z + 3))]
+        figures["lost"] = gaps if len(gaps) >= ENOUGH else list(self._gaps.values())
         enough = {name: values for name, values in figures.items() if len(values) >= ENOUGH}
         return Usual(enough, self._damaged, self.correlation or 0.0)
 

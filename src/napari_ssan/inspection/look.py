@@ -33,6 +33,8 @@ MOSTLY = 0.8
 #: Margins are the middles of constant squares of so many pixels, and no tissue is seen in so many
 #: pixels of comparison around these.
 EVEN, BESIDE = 5, 3
+#: A grey value that is as common as this is no step of a scale.
+COMMON = 0.5
 MOSTLY_BLANK = "is black, white or constant in most of its pixels"
 #: Median and MAD are those of every so manyth pixel of every so manyth row.
 THIN = 2
@@ -68,7 +70,9 @@ class Sighting:
     flaw : str
         Why there is nothing to see; empty for a section with an image. The rest is then unset.
     level, contrast : float
-        Median and scaled MAD of the grey values.
+        Median and scaled MAD of the grey values, each of which counts as spread over its step.
+    scale : (float, float)
+        Median and scaled MAD as they are, by which the pictures are scaled.
     sharpness : ndarray, (4,)
         Logarithm of fine detail along rows, columns and both diagonals, divided by coarse detail.
     stripes : float
@@ -96,6 +100,7 @@ class Sighting:
     flaw: str = ""
     level: float = 0.0
     contrast: float = 1.0
+    scale: tuple[float, float] = (0.0, 1.0)
     sharpness: Float = field(default_factory=lambda: np.zeros(4, np.float32))
     stripes: float = 0.0
     specks: float = 0.0
@@ -193,9 +198,12 @@ def look(z: int, pixels: Float) -> Sighting:
     if (why := _flaw(pixels)) or (flat := _constant(pixels)).mean() > MOSTLY:
         return Sighting(z, pixels, why or MOSTLY_BLANK)
     seen = pixels[::THIN, ::THIN][~flat[::THIN, ::THIN]]
-    level = float(np.median(seen))
-    contrast = float(np.median(np.abs(seen - level))) / MAD or float(pixels[~flat].std(dtype=float))
-    unit = ((pixels - np.float32(level)) / np.float32(contrast)).clip(-8, 8)
+    typical = float(np.median(seen))
+    spread = float(np.median(np.abs(seen - typical))) / MAD
+    spread = spread or float(pixels[~flat].std(dtype=float))
+    unit = ((pixels - np.float32(typical)) / np.float32(spread)).clip(-8, 8)
+    level = _grouped_median(seen)
+    contrast = _grouped_median(np.abs(seen - np.float32(level))) / MAD or spread
     if flat.any():
         unit[maximum_filter(flat, EVEN)] = 0  # with the rim of its squares
     reduced, detail = coarse(unit), detail_of(unit)
@@ -205,6 +213,7 @@ def look(z: int, pixels: Float) -> Sighting:
         "",
         level,
         contrast,
+        (typical, spread),
         _sharpness(unit),
         _stripes(middle(reduced)),
         _specks(detail),
@@ -227,6 +236,17 @@ def _flaw(pixels: Float) -> str:
 def clipped(pixels: npt.NDArray[np.generic]) -> float:
     """Share of a section's pixels that have its lowest value, or its highest if there are more."""
     return max(float(np.mean(pixels == end)) for end in (pixels.min(), pixels.max()))
+
+
+def _grouped_median(values: Float) -> float:
+    """The median, where pixels of one grey value count as spread evenly over its step."""
+    value = float(np.median(values))
+    below, above = values[values < value], values[values > value]
+    same = 1 - (len(below) + len(above)) / len(values)
+    if not 0 < same <= COMMON or not (len(below) and len(above)):
+        return value
+    least, most = (value + float(below.max())) / 2, (value + float(above.min())) / 2
+    return least + (most - least) * (0.5 - len(below) / len(values)) / same
 
 
 def _constant(pixels: Float) -> Mask:
