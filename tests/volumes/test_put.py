@@ -5,6 +5,7 @@ Covers: napari_ssan.volumes.given, napari_ssan.engine.patch_files
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ import zarr
 from typer.testing import CliRunner
 
 from napari_ssan.cli import app
+from napari_ssan.engine.patch_files import store_patch
 from napari_ssan.engine.repair import repair
 from napari_ssan.engine.repaired import RepairedStack
 from napari_ssan.errors import BadInput, Cancelled
@@ -128,6 +130,27 @@ def test_what_cannot_be_put_is_refused_and_nothing_is_changed(make, tmp_path, vo
     with pytest.raises(BadInput, match="does not show the pixels of other"):
         put_in_place(other, ours, say)
     assert {k: v for k, v in content(tmp_path).items() if not k.startswith("other")} == before
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+def test_a_disk_without_room_for_the_pixels_changes_nothing(make, tmp_path, monkeypatch, repaired):
+    path = make("0.5 thick")
+    if repaired:
+        repair_in_place(path, Marks({12}), AVERAGE, say)
+    ours = looked_at(path, Marks({1, 7}))
+    before, room = content(tmp_path), []
+
+    def full(patch, folder):
+        if room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room.append(patch)
+        return store_patch(patch, folder)
+
+    monkeypatch.setattr("napari_ssan.volumes.given.store_patch", full)
+    with pytest.raises(OSError, match="the disk is full"):
+        put_in_place(path, ours, say)
+    assert room
+    assert content(tmp_path) == before
 
 
 def test_lost_pixels_are_a_sentence(make):

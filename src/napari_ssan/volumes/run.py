@@ -23,7 +23,14 @@ from napari_ssan.volumes.given import GIVEN, Given
 from napari_ssan.volumes.journal import Journal, State, counted, joined
 from napari_ssan.volumes.layout import Layout, find_layout
 from napari_ssan.volumes.objects import Objects
-from napari_ssan.volumes.originals import check_belongs, folder_of, make_folder, note_in_metadata
+from napari_ssan.volumes.originals import (
+    check_belongs,
+    folder_of,
+    make_folder,
+    note_in_metadata,
+    noted_folder,
+    remove_folder,
+)
 from napari_ssan.volumes.slabs import How, Order, Slab, Volume, plan_slabs, volume_of
 
 
@@ -115,9 +122,9 @@ def repair_in_place(
             # refused before anything is changed
             method = how.make(device) if given is None else None
             make_folder(objects, layout)
-            note_in_metadata(objects, layout, state)
             if given is not None:
-                Given(objects.backup).keep(given)
+                _keep(given, objects, layout)
+            note_in_metadata(objects, layout, state)
             Journal(objects.backup).write(
                 "begin",
                 format=1,
@@ -131,6 +138,17 @@ def repair_in_place(
             )
         order = Order(path, objects.backup, claim.token, device)
         return _run(order, tell, crew)
+
+
+def _keep(given: Iterable[Patch], objects: Objects, layout: Layout) -> None:
+    """Keep the pixels to be written. If there is no room for them, the volume stays as it is."""
+    try:
+        Given(objects.backup).keep(given)
+    except OSError:
+        Given(objects.backup).forget()
+        if noted_folder(objects.store, layout.node) is None:
+            remove_folder(objects)
+        raise
 
 
 def _goes_on(state: State, marks: Marks, how: How, resume: bool, shape: tuple[int, int]) -> bool:
