@@ -1604,6 +1604,7 @@ def test_a_corrected_slice_is_called_that(viewer, controller):
     caption = presenter.caption_of(controller.current)
     assert caption.kind == "corrected"
     assert caption.text.startswith("slice 3: corrected, like 2 and 4")
+    assert controller.view.marking.table.item(0, 2).text() == "corrected"
     overlay = controller.current.results
     overlay.show_overlay("synthetic", True)
     assert np.unique(np.asarray(overlay.overlays["synthetic"].data[3])).tolist() == [2]

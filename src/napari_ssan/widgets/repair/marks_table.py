@@ -10,7 +10,13 @@ from qtpy.QtWidgets import QAbstractItemView, QApplication
 
 from napari_ssan.inspection.find import Find
 from napari_ssan.session.marks import Row
-from napari_ssan.widgets.repair.state import places_text, sections_of, slices_text, what_text
+from napari_ssan.widgets.repair.state import (
+    places_text,
+    sections_of,
+    slices_text,
+    state_text,
+    what_text,
+)
 from napari_ssan.widgets.shared.parts import Table
 
 REVERT, AGAIN, UNMARK = "↶", "↻", "✕"
@@ -217,7 +223,7 @@ def _cells(entry: Row | Find) -> list[tuple[str, str]]:
     return [
         (where, GO),
         (what, f"{what}. {GO}"),
-        (entry.state, STATES[entry.state]),
+        (state_text(entry), STATES[entry.state]),
         ACTIONS.get(entry.state, ("", "")),
         (UNMARK, FORGET),
         (places_text(entry), PLACE),

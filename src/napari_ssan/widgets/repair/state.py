@@ -151,6 +151,12 @@ def what_text(row: Row | Find) -> str:
     return f"{which} {share}{then}"
 
 
+def state_text(row: Row) -> str:
+    """What became of the marks of a row: pixels of a corrected slice are not synthesized."""
+    corrected = row.state == "synthesized" and row.treatment == "correct"
+    return "corrected" if corrected else row.state
+
+
 def suggestion_text(find: Find, place: int, count: int) -> str:
     """What is suggested, and how certain it is."""
     where = f"after slice {find.z}" if find.gap else f"slice {find.z}"
