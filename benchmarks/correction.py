@@ -27,9 +27,10 @@ from napari_ssan.engine.repair import patches
 from napari_ssan.engine.repaired import Patch
 from napari_ssan.evaluation.membranes import Membranes
 from napari_ssan.evaluation.use import dice
+from napari_ssan.inspection.figures import clipped
 from napari_ssan.inspection.findings import CLIPPED
 from napari_ssan.inspection.leave_out import leave_out
-from napari_ssan.inspection.look import clipped
+from napari_ssan.inspection.pictures import scale_of
 from napari_ssan.inspection.plant import STRENGTHS, plant_slice
 from napari_ssan.metrics.fidelity import psnr
 from napari_ssan.segmenter.crops import membranes_of
@@ -48,8 +49,7 @@ out = Console()
 
 def shaded(pixels: Array, strength: int, random: np.random.Generator) -> Array:
     """Darker and fainter towards one side."""
-    level = float(np.median(pixels))
-    contrast = float(np.median(np.abs(pixels - level))) / 0.6745
+    level, contrast = scale_of(pixels)
     rows, columns = (np.linspace(-1, 1, n) for n in pixels.shape)
     turn = random.uniform(0, 2 * np.pi)
     ramp = np.sin(turn) * rows[:, None] + np.cos(turn) * columns[None]

@@ -32,8 +32,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from napari_ssan.inspection.damage_network import OUTPUTS, DamageNetwork, scaled
 from napari_ssan.inspection.lines import around_lines, beyond_lines, lines_of
-from napari_ssan.inspection.look import (
-    MAD,
+from napari_ssan.inspection.pictures import (
     SMOOTH,
     THIN,
     Float,
@@ -43,6 +42,7 @@ from napari_ssan.inspection.look import (
     evidence,
     fine_of,
     means_of,
+    scale_of,
 )
 from napari_ssan.inspection.plant import REGION_KINDS, plant_region
 from napari_ssan.inspection.signs import rule_maps
@@ -288,9 +288,7 @@ def seen(
     pixels: Float, bend: float, exact: bool, random: np.random.Generator
 ) -> tuple[Float, Float]:
     """Grey values and fine detail of a picture; its scale and tone are varied."""
-    few = pixels[::THIN, ::THIN]
-    level = float(np.median(few))
-    contrast = float(np.median(np.abs(few - level))) / MAD or float(few.std()) or 1.0
+    level, contrast = scale_of(pixels[::THIN, ::THIN])
     unit = ((pixels - level) / contrast).clip(-8, 8)
     if not exact:
         unit = unit * random.uniform(0.88, 1.14) + random.uniform(-0.12, 0.12)

@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
 from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.inspection.inspect import inspect
-from napari_ssan.inspection.look import Float
+from napari_ssan.inspection.pictures import Float
 from napari_ssan.inspection.view import View
 from napari_ssan.stack.intensity import to_dtype
 from napari_ssan.stack.sections import Array, SliceStack

@@ -5,6 +5,7 @@ import pytest
 
 from napari_ssan.inspection.continuation import with_chances
 from napari_ssan.inspection.look import Sighting
+from napari_ssan.inspection.pictures import Scale
 from napari_ssan.inspection.places import DOUBTFUL, weighed
 from napari_ssan.inspection.regions import Candidate
 from napari_ssan.inspection.registered import Registered
@@ -23,7 +24,7 @@ def tissue(*spots, way=-1):
 
 def sighting(z, picture, scale=(0.0, 1.0)):
     nothing = np.zeros(picture.shape, bool)
-    return Sighting(z, picture, scale=scale, smooth=picture, flat=nothing)
+    return Sighting(z, picture, scale=Scale(*scale), smooth=picture, flat=nothing)
 
 
 def chance(sign, own, *others, scales=((0.0, 1.0), (0.0, 1.0))):

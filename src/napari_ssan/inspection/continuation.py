@@ -14,7 +14,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_ssan.inspection.look import Float, Sighting
+from napari_ssan.inspection.look import Sighting
+from napari_ssan.inspection.pictures import Float
 from napari_ssan.inspection.regions import Candidate
 from napari_ssan.inspection.registered import Registered
 from napari_ssan.stack.region import Region
@@ -51,7 +52,7 @@ def with_chances(candidates: Sequence[Candidate], beside: Registered) -> tuple[C
         spots = [n for n, each in enumerate(told) if SPOTS.get(each.sign) == way]
         depth, height = way * own, way * standing
         for other, picture, out in zip(beside.others, theirs, standing_there, strict=True):
-            scale = np.float32(other.scale[1] / seen.scale[1])
+            scale = np.float32(other.scale.contrast / seen.scale.contrast)
             depth_there = _dark_or_light(way, seen, other, scale, picture)
             height_there, summits = way * scale * out, way * scale * other.summits[way]
             for n in spots:
@@ -70,7 +71,9 @@ def _dark_or_light(
 
     It has a margin, so that what lies beside a spot can be cut out.
     """
-    raised = picture * scale + np.float32((other.scale[0] - seen.scale[0]) / seen.scale[1])
+    raised = picture * scale + np.float32(
+        (other.scale.level - seen.scale.level) / seen.scale.contrast
+    )
     return np.pad(np.maximum(way * picture, way * raised), BESIDE, constant_values=-np.inf)
 
 

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_ssan.inspection.look import Float
+from napari_ssan.inspection.pictures import Float
 
 #: The kinds of damage that it tells. Charging counts as a hole.
 OUTPUTS = ("contamination", "hole", "fold", "crack", "blur")

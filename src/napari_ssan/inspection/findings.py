@@ -23,8 +23,8 @@ from napari_ssan.inspection.judge import (
     region_figures,
     slice_figures,
 )
-from napari_ssan.inspection.look import Mask
 from napari_ssan.inspection.neighbours import Traits
+from napari_ssan.inspection.pictures import Mask
 from napari_ssan.inspection.places import LEAST, places
 from napari_ssan.inspection.reasons import region_reason, slice_reason
 from napari_ssan.inspection.regions import Candidate

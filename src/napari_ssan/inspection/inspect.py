@@ -23,8 +23,9 @@ from napari_ssan.heap import give_back
 from napari_ssan.inspection.find import Find, Inspection
 from napari_ssan.inspection.findings import Findings
 from napari_ssan.inspection.judge import region_figures
-from napari_ssan.inspection.look import Float, Sighting, look, step
+from napari_ssan.inspection.look import Sighting, look
 from napari_ssan.inspection.neighbours import REACH, Traits, compare
+from napari_ssan.inspection.pictures import Float, step
 from napari_ssan.inspection.plant import REGION_KINDS, plant_region, plant_slice
 from napari_ssan.inspection.regions import Candidate
 from napari_ssan.inspection.signs import SIGNS

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from napari_ssan.inspection.continuation import with_chances
+from napari_ssan.inspection.figures import clipped
 from napari_ssan.inspection.lines import beyond_lines
-from napari_ssan.inspection.look import Float, Mask, Sighting, clipped
+from napari_ssan.inspection.look import Sighting
+from napari_ssan.inspection.pictures import Float, Mask
 from napari_ssan.inspection.regions import Candidate, odd_regions
 from napari_ssan.inspection.registered import Registered
 from napari_ssan.inspection.shifts import (

@@ -18,7 +18,7 @@ from scipy.ndimage import (
 from skimage.transform import hough_line
 
 from napari_ssan.inspection.lines import LINE
-from napari_ssan.inspection.look import Float, Mask
+from napari_ssan.inspection.pictures import Float, Mask
 from napari_ssan.stack.region import Region
 
 #: A region is all that reaches this share of its peak, and is connected with it.

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_dilation
 
 from napari_ssan.inspection.find import SURE
 from napari_ssan.inspection.judge import PRIOR, Usual
-from napari_ssan.inspection.look import Mask
+from napari_ssan.inspection.pictures import Mask
 from napari_ssan.inspection.regions import Candidate
 from napari_ssan.inspection.signs import (
     FAMILIES,

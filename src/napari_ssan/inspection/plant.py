@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt, gaussian_filter, gaussian_filter1d, rotate, shift
 
-from napari_ssan.inspection.look import MAD, Float, Mask
+from napari_ssan.inspection.pictures import Float, Mask, scale_of
 
 #: Whole sections, and regions, that can be damaged in these ways.
 SLICE_KINDS = ("blank", "duplicate", "brightness", "blur", "noise", "displaced", "discontinuity")
@@ -37,7 +37,7 @@ def plant_slice(
     random : numpy.random.Generator
         Chooses directions and signs.
     """
-    level, contrast = _scale(pixels)
+    level, contrast = scale_of(pixels)
     sign = random.choice((-1.0, 1.0))
     if kind == "blank":
         return np.full_like(pixels, random.choice((0.0, level)))
@@ -95,7 +95,7 @@ def plant_region(
     pixels, mask : ndarray, (height, width)
         The damaged section, and the pixels that are damaged.
     """
-    level, contrast = _scale(pixels)
+    level, contrast = scale_of(pixels)
     height, width = pixels.shape
     size = _at(strength, 0.001, 0.003, 0.008) * (3 if kind in ("charging", "blur") else 1)
     shape = _line if kind in ("fold", "crack") else _blob
@@ -122,12 +122,6 @@ def plant_region(
 def _at(strength: float, *figures: float) -> float:
     """A figure that is given at strengths 0, 1 and 2."""
     return float(np.interp(strength, STRENGTHS, figures))
-
-
-def _scale(pixels: Float) -> tuple[float, float]:
-    level = float(np.median(pixels))
-    spread = float(np.median(np.abs(pixels - level))) / MAD or float(pixels.std(dtype=float))
-    return level, spread or 1.0
 
 
 def _noise(random: np.random.Generator, shape: tuple[int, ...]) -> Float:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation, gaussian_filter, label
 
 from napari_ssan.inspection.lines import SURROUNDINGS
-from napari_ssan.inspection.look import Float, Sighting
+from napari_ssan.inspection.look import Sighting
 from napari_ssan.inspection.peaks import (
     BELOW,
     BELOW_LINE,
@@ -30,6 +30,7 @@ from napari_ssan.inspection.peaks import (
     summits,
     wider,
 )
+from napari_ssan.inspection.pictures import Float
 from napari_ssan.inspection.registered import Registered
 from napari_ssan.inspection.signs import REDUCED
 from napari_ssan.stack.alignment import correlation, structure

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from napari_ssan.inspection.look import Float, Sighting
+from napari_ssan.inspection.look import Sighting
+from napari_ssan.inspection.pictures import Float
 from napari_ssan.inspection.shifts import move, shift_between
 
 #: A picture of a section, (height, width) or more of them, at the resolution of comparison.

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import rotate
 
-from napari_ssan.inspection.look import Float, Sighting, halved, middle
+from napari_ssan.inspection.look import Sighting
+from napari_ssan.inspection.pictures import Float, halved, middle
 from napari_ssan.stack.alignment import (
     GAIN,
     LARGEST,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import gaussian_filter, maximum_filter
 
-from napari_ssan.inspection.look import Float, halved
+from napari_ssan.inspection.pictures import Float, halved
 
 #: Scale of the local mean square, in pixels of comparison.
 LOCAL = 2.0

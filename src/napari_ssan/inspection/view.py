@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from napari_ssan.errors import BadInput
-from napari_ssan.inspection.look import Float, step
+from napari_ssan.inspection.pictures import Float, step
 from napari_ssan.stack.region import Region
 from napari_ssan.stack.sections import BAND_PIXELS, SliceStack
 

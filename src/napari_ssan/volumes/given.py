@@ -49,17 +49,21 @@ class Given:
         Raises
         ------
         OSError
-            If they cannot be written, as when the disk is full.
+            If they cannot be written, as when the disk is full. None is kept then.
         """
         self.forget()
         entries = {}
-        with worded(self._folder.parent):
-            self._folder.mkdir()
-            for patch in patches:
-                stored = store_patch(patch, self._folder)
-                assert isinstance(stored.pixels, StoredArray)
-                entries[stored.pixels.path.name] = patch_to_json(stored)
-            write_atomically(self._folder / LIST, dump_json(entries))
+        try:
+            with worded(self._folder.parent):
+                self._folder.mkdir()
+                for patch in patches:
+                    stored = store_patch(patch, self._folder)
+                    assert isinstance(stored.pixels, StoredArray)
+                    entries[stored.pixels.path.name] = patch_to_json(stored)
+                write_atomically(self._folder / LIST, dump_json(entries))
+        except BaseException:
+            self.forget()
+            raise
 
     def read(self, stack: SliceStack, sections: Collection[int]) -> list[Patch]:
         """The patches of some sections, the undermost of each first.

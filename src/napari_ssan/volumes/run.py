@@ -141,11 +141,10 @@ def repair_in_place(
 
 
 def _keep(given: Iterable[Patch], objects: Objects, layout: Layout) -> None:
-    """Keep the pixels to be written. If there is no room for them, the volume stays as it is."""
+    """Keep the pixels to be written. If that fails, a folder that was new is gone again."""
     try:
         Given(objects.backup).keep(given)
-    except OSError:
-        Given(objects.backup).forget()
+    except BaseException:
         if noted_folder(objects.store, layout.node) is None:
             remove_folder(objects)
         raise

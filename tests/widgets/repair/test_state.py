@@ -19,6 +19,7 @@ from napari_ssan.widgets.repair.state import (
     repair_text,
     slice_megapixels,
     slices_text,
+    state_text,
     what_text,
 )
 from napari_ssan.widgets.shared.state import time_text
@@ -40,6 +41,21 @@ from napari_ssan.widgets.shared.state import time_text
 )
 def test_rows_in_words(row, slices, what):
     assert (slices_text(row), what_text(row)) == (slices, what)
+
+
+@pytest.mark.parametrize(
+    ("state", "treatment", "regions", "said"),
+    [
+        ("synthesized", "synthesize", 0, "synthesized"),
+        ("synthesized", "correct", 0, "corrected"),
+        ("synthesized", "correct", 1, "synthesized"),  # the region is synthetic
+        ("accepted", "correct", 0, "accepted"),
+        ("marked", "correct", 0, "marked"),
+    ],
+)
+def test_only_what_has_no_synthetic_pixel_is_called_corrected(state, treatment, regions, said):
+    row = Row(((8, 0),), "whole", 1, 1.0, state, (), treatment, regions)
+    assert state_text(row) == said
 
 
 def test_labels():

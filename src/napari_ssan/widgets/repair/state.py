@@ -152,8 +152,8 @@ def what_text(row: Row | Find) -> str:
 
 
 def state_text(row: Row) -> str:
-    """What became of the marks of a row: pixels of a corrected slice are not synthesized."""
-    corrected = row.state == "synthesized" and row.treatment == "correct"
+    """What became of the marks of a row: *corrected* if no pixel of them is synthetic."""
+    corrected = row.state == "synthesized" and row.treatment == "correct" and not row.regions
     return "corrected" if corrected else row.state
 
 
